@@ -1,0 +1,32 @@
+//! Takes nothing. Gives the type of generated code.
+
+use super::insn::Insn;
+
+/// The bodies of a template's holes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// One per hole, in the order of [`hist_common::holes::ALL`].
+    pub holes: Vec<HoleCode>,
+}
+
+/// The body of one hole. Arguments in r1 to r5, result in r0, r6 to r9 untouched. A jump to
+/// one past the last instruction, or an `exit`, means "go on after the hole".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoleCode {
+    /// The symbol it fills, one of [`hist_common::holes`].
+    pub symbol: &'static str,
+    /// In order; `ld_imm64` takes two.
+    pub lines: Vec<Line>,
+    /// Bytes of stack that the body needs, a multiple of 8. In its instructions r10 offsets
+    /// count down from 0 as if the template used none; link moves them below the template's.
+    pub stack: u32,
+}
+
+/// An instruction and its explanation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The eight bytes.
+    pub insn: Insn,
+    /// Why it is there; empty when the line above says it.
+    pub note: String,
+}

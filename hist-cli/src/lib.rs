@@ -1,0 +1,24 @@
+//! Takes trigger strings and the kernel's descriptions of its trace events. Gives running eBPF
+//! programs and the histograms that they count.
+//!
+//! The modules stand in pipeline order; each arrow is one folder, each value plain data:
+//!
+//! `&str` parse→ `Trigger` resolve→ `Hist` plan→ `Plan` codegen→ `Code` link→ `Object`
+//! load→ `Attached` read→ `Snapshot` print→ text
+//!
+//! Up to `Object` nothing does I/O: what the kernel knows comes in as values.
+
+pub mod diag;
+pub mod tracefs;
+
+pub mod parse;
+
+pub mod resolve;
+
+pub mod plan;
+
+pub mod codegen;
+
+pub mod read;
+
+pub mod print;

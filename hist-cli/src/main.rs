@@ -1,0 +1,3 @@
+//! Takes the command line. Gives an exit code.
+
+fn main() {}

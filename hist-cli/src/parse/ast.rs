@@ -1,0 +1,230 @@
+//! Takes nothing. Gives the types of a parsed trigger. They are faithful to the text: every part
+//! has its spelling and span; meaning comes with `resolve`.
+
+use crate::diag::{Span, TriggerError};
+
+/// Something and the place where it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The thing.
+    pub node: T,
+    /// Its place in [`Trigger::text`].
+    pub span: Span,
+}
+
+/// A whole command, as written to a `trigger` file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// The text without surrounding white space; all spans point into it.
+    pub text: String,
+    /// `!hist:…`: remove instead of add.
+    pub remove: bool,
+    /// `keys=`: never empty.
+    pub keys: Vec<Expr>,
+    /// `vals=` as written, each literal `hitcount` included.
+    pub values: Vec<Expr>,
+    /// `name=expr` parameters, in order.
+    pub variables: Vec<Variable>,
+    /// `sort=`.
+    pub sort: Result<Vec<SortKey>, TriggerError>,
+    /// `size=`, in entries, already rounded up to a power of two.
+    pub size: Option<Spanned<u32>>,
+    /// `name=`.
+    pub name: Option<Spanned<String>>,
+    /// `clock=`.
+    pub clock: Option<Spanned<String>>,
+    /// `pause`, else `cont`/`continue`, else `clear`.
+    pub control: Option<Spanned<Control>>,
+    /// `nohitcount` or `NOHC`.
+    pub nohitcount: Option<Span>,
+    /// `onmatch(…`, `onmax(…`, `onchange(…` parameters, whole.
+    pub handlers: Vec<Spanned<String>>,
+    /// What follows ` if `.
+    pub filter: Option<Filter>,
+}
+
+/// What a trigger does to an existing one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// `pause`.
+    Pause,
+    /// `cont` or `continue`.
+    Continue,
+    /// `clear`.
+    Clear,
+}
+
+/// `name=expr`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// The name, unchecked.
+    pub name: Spanned<String>,
+    /// What it is set to.
+    pub value: Expr,
+}
+
+/// One item of `sort=`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SortKey {
+    /// Name of a key or value, without modifier.
+    pub name: Spanned<String>,
+    /// `.descending`.
+    pub descending: bool,
+}
+
+/// A key, a value or the right side of a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expr {
+    /// An integer literal.
+    Number(Spanned<u64>),
+    /// `name` or `name.modifier`.
+    Field(Field),
+    /// `$name` or `system.event.$name`.
+    VarRef(Spanned<String>),
+    /// `-(…)`.
+    Negate(Box<Spanned<Expr>>),
+    /// `a op b`.
+    Binary(Box<Binary>),
+    /// Text that is no expression. The kernel looks up names and parses in one go, values before
+    /// keys, so the error is kept here and `resolve` reports the one that comes first.
+    Bad(TriggerError),
+}
+
+/// `lhs op rhs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binary {
+    /// The operator.
+    pub op: BinaryOp,
+    /// Left operand.
+    pub lhs: Expr,
+    /// Right operand.
+    pub rhs: Expr,
+    /// Both and the operator.
+    pub span: Span,
+}
+
+/// An arithmetic operator; all work on wrapping `u64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BinaryOp {
+    /// `+`
+    Add,
+    /// `-`
+    Sub,
+    /// `*`
+    Mul,
+    /// `/`
+    Div,
+}
+
+/// `name` or `name.modifier`, and the name `hitcount`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The name.
+    pub name: Spanned<String>,
+    /// What follows its first dot.
+    pub modifier: Option<Spanned<Modifier>>,
+    /// Name, dot and modifier.
+    pub span: Span,
+}
+
+/// What may follow the dot behind a field's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Modifier {
+    /// `.hex`
+    Hex,
+    /// `.sym`
+    Sym,
+    /// `.sym-offset`
+    SymOffset,
+    /// `.execname`
+    Execname,
+    /// `.syscall`
+    Syscall,
+    /// `.stacktrace`
+    Stacktrace,
+    /// `.log2`
+    Log2,
+    /// `.usecs`
+    Usecs,
+    /// `.bucket=N` or `.buckets=N`, N at least 1.
+    Buckets(u64),
+    /// `.percent`, matched by prefix.
+    Percent,
+    /// `.graph`, matched by prefix.
+    Graph,
+    /// Anything else. The span is where the kernel puts its caret.
+    Unknown(String),
+}
+
+/// The condition behind ` if `.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// The text as the kernel keeps and prints it.
+    pub text: Spanned<String>,
+    /// Its meaning, or the error that reading it gives.
+    pub tree: Result<FilterExpr, TriggerError>,
+}
+
+/// A filter's logical structure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilterExpr {
+    /// `a || b || …`, two or more.
+    Or(Vec<FilterExpr>),
+    /// `a && b && …`, two or more.
+    And(Vec<FilterExpr>),
+    /// `!a`
+    Not(Box<FilterExpr>),
+    /// `field op operand`
+    Predicate(Predicate),
+    /// A predicate that cannot be read, kept for `resolve` as in [`Expr::Bad`].
+    Bad(TriggerError),
+}
+
+/// `field op operand`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Predicate {
+    /// The field's name.
+    pub field: Spanned<String>,
+    /// `.ustring` stands behind the field.
+    pub ustring: bool,
+    /// `.function` stands behind the field.
+    pub function: bool,
+    /// The operator.
+    pub op: Spanned<CompareOp>,
+    /// The constant on the right.
+    pub operand: Spanned<Operand>,
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompareOp {
+    /// `==`
+    Eq,
+    /// `!=`
+    Ne,
+    /// `<`
+    Lt,
+    /// `<=`
+    Le,
+    /// `>`
+    Gt,
+    /// `>=`
+    Ge,
+    /// `&`: any common bit
+    And,
+    /// `~`: glob
+    Glob,
+}
+
+/// The right side of a comparison, as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// Digits with optional `-`: not yet converted, since the range depends on the field.
+    Number(String),
+    /// The text between quotes.
+    Text(String),
+    /// What stands between the braces of `CPUS{}`.
+    Cpus(String),
+    /// A symbol's name, behind `.function` only.
+    Symbol(String),
+}

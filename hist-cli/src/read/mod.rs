@@ -1,0 +1,3 @@
+//! Takes an attached trigger's maps. Gives a [`snapshot::Snapshot`].
+
+pub mod snapshot;

@@ -1,0 +1,111 @@
+//! Takes nothing. Gives the type of a histogram's contents at one moment: all that print and
+//! export ever see.
+
+/// A histogram's contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The canonical trigger line, with filter and `[active]` or `[paused]`.
+    pub trigger: String,
+    /// How the key bytes of a row are divided and shown.
+    pub keys: Vec<KeyColumn>,
+    /// The sums besides the hitcount.
+    pub values: Vec<ValueColumn>,
+    /// Entries show their hitcount.
+    pub show_hitcount: bool,
+    /// 1 or 2 sort keys.
+    pub sort: Vec<crate::resolve::hist::Sort>,
+    /// The entries, in any order until sorted.
+    pub rows: Vec<Row>,
+    /// Hits that were not counted.
+    pub losses: Losses,
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The raw key as the kernel's own table would hold it: little-endian, zero padded.
+    pub key: Box<[u8]>,
+    /// How often the key was hit.
+    pub hitcount: u64,
+    /// One per [`Snapshot::values`].
+    pub sums: Vec<u64>,
+}
+
+/// One part of the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyColumn {
+    /// What entries call it.
+    pub label: String,
+    /// From the key's start, in bytes.
+    pub offset: usize,
+    /// In bytes, padding included.
+    pub size: usize,
+    /// How it is shown.
+    pub show: KeyShow,
+    /// How it is compared.
+    pub order: KeyOrder,
+}
+
+/// How a key is shown. The formats are those of `hist_trigger_print_key()` in the kernel's
+/// trace_events_hist.c.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyShow {
+    /// `%10llu`
+    Decimal,
+    /// `%llx`
+    Hex,
+    /// `[%llx] %-45ps`
+    Sym,
+    /// `[%llx] %-55pS`
+    SymOffset,
+    /// `~ 2^%-2llu`
+    Log2,
+    /// `~ %llu-%llu`, the width given
+    Buckets(u64),
+}
+
+/// How keys are compared when sorting by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOrder {
+    /// The low 1, 2, 4 or 8 bytes as a signed number.
+    Signed(u32),
+    /// The low 1, 2, 4 or 8 bytes as an unsigned number.
+    Unsigned(u32),
+}
+
+/// One sum besides the hitcount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueColumn {
+    /// What entries call it.
+    pub label: String,
+    /// How it is shown.
+    pub show: ValueShow,
+}
+
+/// How a value is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueShow {
+    /// ` N: %10llu`
+    Decimal,
+    /// ` N: %10llx`
+    Hex,
+}
+
+/// Hits that were not counted, by reason. Events, summed over CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// The table was full: ftrace's `Dropped`.
+    pub full: u64,
+    /// The map refused for another reason.
+    pub busy: u64,
+    /// The kernel skipped the program because another one was running on that CPU.
+    pub missed: u64,
+}
+
+impl Losses {
+    /// All hits that should have been counted and were not.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.full + self.busy + self.missed
+    }
+}

@@ -1,0 +1,163 @@
+//! Takes nothing. Gives the types of a resolved trigger.
+
+use crate::parse::ast::{BinaryOp, CompareOp};
+
+/// A histogram to be kept: what to count, under which keys, in which order to show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hist {
+    /// The event's system.
+    pub system: String,
+    /// The event's name.
+    pub event: String,
+    /// 1 to 3.
+    pub keys: Vec<Key>,
+    /// The values besides the hitcount, 0 to 2.
+    pub values: Vec<Value>,
+    /// 1 or 2.
+    pub sort: Vec<Sort>,
+    /// Capacity in entries: a power of two from 128 to 131072.
+    pub size: u32,
+    /// Counting starts paused.
+    pub paused: bool,
+    /// Entries do not show their hitcount.
+    pub nohitcount: bool,
+    /// Which hits count; all if absent.
+    pub filter: Option<Filter>,
+}
+
+/// One part of the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// What entries call it: the name as typed.
+    pub label: String,
+    /// What the trigger line calls it, without modifier.
+    pub canonical: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// What is done to it, before and after counting.
+    pub modifier: KeyModifier,
+}
+
+/// One sum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// What entries call it.
+    pub label: String,
+    /// What the trigger line calls it, without modifier.
+    pub canonical: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// How it is shown.
+    pub modifier: ValueModifier,
+}
+
+/// Where a number comes from. The result is its u64 image: sign-extended if signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A field of the record.
+    Record(RecordField),
+    /// The thread that the event happened in: what `common_pid` holds in the record.
+    Pid,
+    /// The CPU that the event happened on.
+    Cpu,
+    /// A number written in the trigger.
+    Constant(u64),
+    /// Arithmetic on two others.
+    Binary(BinaryOp, Box<Source>, Box<Source>),
+}
+
+/// A number in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordField {
+    /// From the record's start, in bytes.
+    pub offset: u32,
+    /// 1, 2, 4 or 8 bytes.
+    pub size: u32,
+    /// Sign-extend.
+    pub signed: bool,
+}
+
+/// What a modifier does to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyModifier {
+    /// Shown in decimal.
+    None,
+    /// Shown in hexadecimal.
+    Hex,
+    /// Shown as the symbol at that address.
+    Sym,
+    /// Shown as symbol+offset/size.
+    SymOffset,
+    /// Counted by the power of two that is not below it.
+    Log2,
+    /// Counted by ranges of that width.
+    Buckets(u64),
+}
+
+/// What a modifier does to a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueModifier {
+    /// Shown in decimal.
+    None,
+    /// Shown in hexadecimal.
+    Hex,
+}
+
+/// One sort key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// What is compared.
+    pub by: SortBy,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// What entries are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortBy {
+    /// The hitcount.
+    Hitcount,
+    /// `values[.0]`, unsigned.
+    Value(usize),
+    /// `keys[.0]`, by the key's own type.
+    Key(usize),
+}
+
+/// Which hits count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// As printed behind ` if `.
+    pub text: String,
+    /// What it means.
+    pub tree: Condition,
+}
+
+/// A filter's meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Any of them.
+    Any(Vec<Condition>),
+    /// All of them.
+    All(Vec<Condition>),
+    /// Not it.
+    Not(Box<Condition>),
+    /// A number compared with a constant.
+    Compare(Compare),
+    /// Known beforehand.
+    Always(bool),
+}
+
+/// `source op constant`, as `field` has its size and sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compare {
+    /// How the filter names it.
+    pub label: String,
+    /// The left side.
+    pub source: Source,
+    /// Compare as signed numbers.
+    pub signed: bool,
+    /// The comparison; never [`CompareOp::Glob`].
+    pub op: CompareOp,
+    /// The right side as a u64 image: truncated to the field's size, then extended by its sign.
+    pub constant: u64,
+}

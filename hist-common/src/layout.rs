@@ -1,0 +1,27 @@
+//! Takes nothing. Gives the sizes and records that templates and user space share (bytes,
+//! little-endian, naturally aligned).
+
+/// Room for the key on a template's stack (bytes): one 256-byte string slot, two numbers and a
+/// spare word. Larger keys need a template that builds them in a map.
+pub const KEY_ROOM: usize = 280;
+
+/// Room for a new entry's value on a template's stack (bytes): hitcount, two sums, and up to
+/// three 16-byte task names.
+pub const VALUE_ROOM: usize = 72;
+
+/// Name of the histogram map in a template; link gives each trigger its own.
+pub const MAP_HIST: &str = "HIST";
+/// Name of the per-CPU array holding one [`Losses`].
+pub const MAP_LOSSES: &str = "LOSSES";
+/// Name of the one-entry array whose `u32` is non-zero while the trigger is paused.
+pub const MAP_PAUSED: &str = "PAUSED";
+
+/// Hits that one CPU could not count. Events; monotonic.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// New key, table full: what ftrace calls `Dropped`.
+    pub full: u64,
+    /// The map refused for another reason, such as its bucket being locked on this CPU.
+    pub busy: u64,
+}

@@ -1,0 +1,1 @@
+//! Takes nothing. Gives what the suite's engines share.

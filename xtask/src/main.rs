@@ -1,0 +1,3 @@
+//! Takes a subcommand. Gives its module the word.
+
+fn main() {}
