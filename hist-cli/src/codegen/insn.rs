@@ -1,6 +1,9 @@
 //! Takes eBPF instructions as fields or as 8 bytes. Gives the other form, and a mnemonic.
 //!
-//! Encoding: Linux Documentation/bpf/standardization/instruction-set.rst (RFC 9669).
+//! Encoding: Linux Documentation/bpf/standardization/instruction-set.rst (RFC 9669). Section
+//! numbers below are the RFC's. The mnemonics read like the kernel verifier's log.
+
+use std::fmt;
 
 /// One eBPF instruction slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -15,4 +18,878 @@ pub struct Insn {
     pub off: i16,
     /// Signed immediate.
     pub imm: i32,
+}
+
+/// A register's number.
+pub type Reg = u8;
+
+/// Result of calls and of holes.
+pub const R0: Reg = 0;
+/// First argument.
+pub const R1: Reg = 1;
+/// Second argument.
+pub const R2: Reg = 2;
+/// Third argument.
+pub const R3: Reg = 3;
+/// Fourth argument.
+pub const R4: Reg = 4;
+/// Fifth argument.
+pub const R5: Reg = 5;
+/// Kept over calls; the template's.
+pub const R6: Reg = 6;
+/// Kept over calls; the template's.
+pub const R7: Reg = 7;
+/// Kept over calls; the template's.
+pub const R8: Reg = 8;
+/// Kept over calls; the template's.
+pub const R9: Reg = 9;
+/// Frame pointer: the stack lies below it. Read only.
+pub const R10: Reg = 10;
+
+/// Bytes of one instruction slot.
+pub const INSN_SIZE: usize = 8;
+
+/// `src` of `ld_imm64`: the immediate is a map's file descriptor (`BPF_PSEUDO_MAP_FD`).
+pub const PSEUDO_MAP_FD: u8 = 1;
+/// `src` of `ld_imm64`: an address inside a map's value (`BPF_PSEUDO_MAP_VALUE`).
+pub const PSEUDO_MAP_VALUE: u8 = 2;
+/// `src` of a call: the immediate counts instructions, not helpers (`BPF_PSEUDO_CALL`).
+pub const PSEUDO_CALL: u8 = 1;
+
+/// Instruction class, the low three bits of the opcode (section 3.1).
+mod class {
+    pub(super) const LD: u8 = 0x00;
+    pub(super) const LDX: u8 = 0x01;
+    pub(super) const ST: u8 = 0x02;
+    pub(super) const STX: u8 = 0x03;
+    pub(super) const ALU: u8 = 0x04;
+    pub(super) const JMP: u8 = 0x05;
+    pub(super) const JMP32: u8 = 0x06;
+    pub(super) const ALU64: u8 = 0x07;
+    pub(super) const MASK: u8 = 0x07;
+}
+
+/// Mode of loads and stores, the high three bits of the opcode (section 5).
+mod mode {
+    pub(super) const IMM: u8 = 0x00;
+    pub(super) const MEM: u8 = 0x60;
+    pub(super) const MEMSX: u8 = 0x80;
+    pub(super) const ATOMIC: u8 = 0xc0;
+    pub(super) const MASK: u8 = 0xe0;
+}
+
+/// Opcode bit of arithmetic and jumps: the operand is `src`, not `imm` (section 4).
+const SOURCE_REG: u8 = 0x08;
+/// The high four bits of an arithmetic or jump opcode.
+const OP_MASK: u8 = 0xf0;
+/// Jump operations that are no comparison (table 7).
+const JMP_ALWAYS: u8 = 0x00;
+const JMP_CALL: u8 = 0x80;
+const JMP_EXIT: u8 = 0x90;
+/// Byte swap, an arithmetic operation of its own form (section 4.2).
+const ALU_END: u8 = 0xd0;
+/// `imm` of an atomic operation: also give the old value (section 5.3).
+const ATOMIC_FETCH: i32 = 0x01;
+const ATOMIC_XCHG: i32 = 0xe1;
+const ATOMIC_CMPXCHG: i32 = 0xf1;
+
+/// Bytes moved by one load or store: the opcode's size bits (section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Width {
+    /// 4 bytes.
+    W = 0x00,
+    /// 2 bytes.
+    H = 0x08,
+    /// 1 byte.
+    B = 0x10,
+    /// 8 bytes.
+    Dw = 0x18,
+}
+
+impl Width {
+    /// Every width.
+    pub const ALL: [Self; 4] = [Self::B, Self::H, Self::W, Self::Dw];
+
+    /// The width of that many bytes, if 1, 2, 4 or 8.
+    #[must_use]
+    pub const fn from_bytes(bytes: u32) -> Option<Self> {
+        match bytes {
+            1 => Some(Self::B),
+            2 => Some(Self::H),
+            4 => Some(Self::W),
+            8 => Some(Self::Dw),
+            _ => None,
+        }
+    }
+
+    /// Bits moved.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::B => 8,
+            Self::H => 16,
+            Self::W => 32,
+            Self::Dw => 64,
+        }
+    }
+
+    fn of_opcode(opcode: u8) -> Self {
+        match opcode & 0x18 {
+            0x00 => Self::W,
+            0x08 => Self::H,
+            0x10 => Self::B,
+            _ => Self::Dw,
+        }
+    }
+}
+
+/// An arithmetic operation (table 3). 32-bit forms clear the upper half of `dst`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names of RFC 9669, table 3")]
+#[repr(u8)]
+pub enum Alu {
+    Add = 0x00,
+    Sub = 0x10,
+    Mul = 0x20,
+    /// Unsigned; division by zero gives 0.
+    Div = 0x30,
+    Or = 0x40,
+    And = 0x50,
+    Lsh = 0x60,
+    Rsh = 0x70,
+    Neg = 0x80,
+    /// Unsigned; modulo zero leaves `dst`.
+    Mod = 0x90,
+    Xor = 0xa0,
+    Mov = 0xb0,
+    /// Shift right, keeping the sign.
+    Arsh = 0xc0,
+}
+
+impl Alu {
+    /// Every operation.
+    pub const ALL: [Self; 13] = [
+        Self::Add,
+        Self::Sub,
+        Self::Mul,
+        Self::Div,
+        Self::Or,
+        Self::And,
+        Self::Lsh,
+        Self::Rsh,
+        Self::Neg,
+        Self::Mod,
+        Self::Xor,
+        Self::Mov,
+        Self::Arsh,
+    ];
+
+    fn of_opcode(opcode: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|op| *op as u8 == opcode & OP_MASK)
+    }
+
+    fn assignment(self) -> &'static str {
+        match self {
+            Self::Add => "+=",
+            Self::Sub => "-=",
+            Self::Mul => "*=",
+            Self::Div => "/=",
+            Self::Or => "|=",
+            Self::And => "&=",
+            Self::Lsh => "<<=",
+            Self::Rsh => ">>=",
+            Self::Neg => "= -",
+            Self::Mod => "%=",
+            Self::Xor => "^=",
+            Self::Mov => "=",
+            Self::Arsh => "s>>=",
+        }
+    }
+}
+
+/// The comparison of a conditional jump (table 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Compare {
+    /// `dst == operand`
+    Eq = 0x10,
+    /// `dst > operand`, unsigned
+    Gt = 0x20,
+    /// `dst >= operand`, unsigned
+    Ge = 0x30,
+    /// `dst & operand` is not zero
+    Set = 0x40,
+    /// `dst != operand`
+    Ne = 0x50,
+    /// `dst > operand`, signed
+    Sgt = 0x60,
+    /// `dst >= operand`, signed
+    Sge = 0x70,
+    /// `dst < operand`, unsigned
+    Lt = 0xa0,
+    /// `dst <= operand`, unsigned
+    Le = 0xb0,
+    /// `dst < operand`, signed
+    Slt = 0xc0,
+    /// `dst <= operand`, signed
+    Sle = 0xd0,
+}
+
+impl Compare {
+    /// Every comparison.
+    pub const ALL: [Self; 11] = [
+        Self::Eq,
+        Self::Gt,
+        Self::Ge,
+        Self::Set,
+        Self::Ne,
+        Self::Sgt,
+        Self::Sge,
+        Self::Lt,
+        Self::Le,
+        Self::Slt,
+        Self::Sle,
+    ];
+
+    fn of_opcode(opcode: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|op| *op as u8 == opcode & OP_MASK)
+    }
+
+    fn symbol(self) -> &'static str {
+        match self {
+            Self::Eq => "==",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+            Self::Set => "&",
+            Self::Ne => "!=",
+            Self::Sgt => "s>",
+            Self::Sge => "s>=",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Slt => "s<",
+            Self::Sle => "s<=",
+        }
+    }
+}
+
+/// Numbers of helper functions (`enum bpf_func_id` in Linux include/uapi/linux/bpf.h).
+pub mod helper {
+    /// `(map, key) -> value or null`
+    pub const MAP_LOOKUP_ELEM: i32 = 1;
+    /// `(map, key, value, flags) -> 0 or -errno`
+    pub const MAP_UPDATE_ELEM: i32 = 2;
+    /// `(map, key) -> 0 or -errno`
+    pub const MAP_DELETE_ELEM: i32 = 3;
+    /// `() -> ns`, CLOCK_MONOTONIC
+    pub const KTIME_GET_NS: i32 = 5;
+    /// `() -> CPU`
+    pub const GET_SMP_PROCESSOR_ID: i32 = 8;
+    /// `() -> tgid << 32 | pid`
+    pub const GET_CURRENT_PID_TGID: i32 = 14;
+    /// `(buf, size) -> 0 or -errno`
+    pub const GET_CURRENT_COMM: i32 = 16;
+    /// `(ctx, map, flags, data, size) -> 0 or -errno`
+    pub const PERF_EVENT_OUTPUT: i32 = 25;
+    /// `(ctx, map, flags) -> id or -errno`
+    pub const GET_STACKID: i32 = 27;
+    /// `() -> task_struct *`
+    pub const GET_CURRENT_TASK: i32 = 35;
+    /// `(ctx, buf, size, flags) -> bytes or -errno`
+    pub const GET_STACK: i32 = 67;
+    /// `(dst, size, user address) -> 0 or -errno`
+    pub const PROBE_READ_USER: i32 = 112;
+    /// `(dst, size, kernel address) -> 0 or -errno`
+    pub const PROBE_READ_KERNEL: i32 = 113;
+    /// `(dst, size, user address) -> bytes with NUL or -errno`
+    pub const PROBE_READ_USER_STR: i32 = 114;
+    /// `(dst, size, kernel address) -> bytes with NUL or -errno`
+    pub const PROBE_READ_KERNEL_STR: i32 = 115;
+    /// `() -> ns`, CLOCK_BOOTTIME
+    pub const KTIME_GET_BOOT_NS: i32 = 125;
+    /// `(ringbuf, data, size, flags) -> 0 or -errno`
+    pub const RINGBUF_OUTPUT: i32 = 130;
+    /// `(ringbuf, size, flags) -> record or null`
+    pub const RINGBUF_RESERVE: i32 = 131;
+    /// `(record, flags)`
+    pub const RINGBUF_SUBMIT: i32 = 132;
+    /// `(record, flags)`
+    pub const RINGBUF_DISCARD: i32 = 133;
+    /// `(map, key, cpu) -> value or null`
+    pub const MAP_LOOKUP_PERCPU_ELEM: i32 = 195;
+    /// `() -> ns`, CLOCK_TAI
+    pub const KTIME_GET_TAI_NS: i32 = 208;
+
+    /// The helper's name, for those that this project calls.
+    #[must_use]
+    pub const fn name(number: i32) -> Option<&'static str> {
+        Some(match number {
+            MAP_LOOKUP_ELEM => "bpf_map_lookup_elem",
+            MAP_UPDATE_ELEM => "bpf_map_update_elem",
+            MAP_DELETE_ELEM => "bpf_map_delete_elem",
+            KTIME_GET_NS => "bpf_ktime_get_ns",
+            GET_SMP_PROCESSOR_ID => "bpf_get_smp_processor_id",
+            GET_CURRENT_PID_TGID => "bpf_get_current_pid_tgid",
+            GET_CURRENT_COMM => "bpf_get_current_comm",
+            PERF_EVENT_OUTPUT => "bpf_perf_event_output",
+            GET_STACKID => "bpf_get_stackid",
+            GET_CURRENT_TASK => "bpf_get_current_task",
+            GET_STACK => "bpf_get_stack",
+            PROBE_READ_USER => "bpf_probe_read_user",
+            PROBE_READ_KERNEL => "bpf_probe_read_kernel",
+            PROBE_READ_USER_STR => "bpf_probe_read_user_str",
+            PROBE_READ_KERNEL_STR => "bpf_probe_read_kernel_str",
+            KTIME_GET_BOOT_NS => "bpf_ktime_get_boot_ns",
+            RINGBUF_OUTPUT => "bpf_ringbuf_output",
+            RINGBUF_RESERVE => "bpf_ringbuf_reserve",
+            RINGBUF_SUBMIT => "bpf_ringbuf_submit",
+            RINGBUF_DISCARD => "bpf_ringbuf_discard",
+            MAP_LOOKUP_PERCPU_ELEM => "bpf_map_lookup_percpu_elem",
+            KTIME_GET_TAI_NS => "bpf_ktime_get_tai_ns",
+            _ => return None,
+        })
+    }
+}
+
+/// Bytes ↔ fields.
+impl Insn {
+    /// The eight bytes, little-endian.
+    #[must_use]
+    pub const fn encode(self) -> [u8; INSN_SIZE] {
+        let off = self.off.to_le_bytes();
+        let imm = self.imm.to_le_bytes();
+        let regs = self.src << 4 | self.dst & 0x0f;
+        [self.opcode, regs, off[0], off[1], imm[0], imm[1], imm[2], imm[3]]
+    }
+
+    /// The fields of eight little-endian bytes.
+    #[must_use]
+    pub const fn decode(bytes: [u8; INSN_SIZE]) -> Self {
+        let [opcode, regs, off0, off1, imm0, imm1, imm2, imm3] = bytes;
+        Self {
+            opcode,
+            dst: regs & 0x0f,
+            src: regs >> 4,
+            off: i16::from_le_bytes([off0, off1]),
+            imm: i32::from_le_bytes([imm0, imm1, imm2, imm3]),
+        }
+    }
+
+    const fn new(opcode: u8, dst: Reg, src: Reg, off: i16, imm: i32) -> Self {
+        Self { opcode, dst, src, off, imm }
+    }
+}
+
+/// Arithmetic.
+impl Insn {
+    /// `dst op= imm`, 64 bits; `imm` is sign-extended.
+    #[must_use]
+    pub const fn alu64_imm(op: Alu, dst: Reg, imm: i32) -> Self {
+        Self::new(class::ALU64 | op as u8, dst, 0, 0, imm)
+    }
+
+    /// `dst op= src`, 64 bits.
+    #[must_use]
+    pub const fn alu64_reg(op: Alu, dst: Reg, src: Reg) -> Self {
+        Self::new(class::ALU64 | SOURCE_REG | op as u8, dst, src, 0, 0)
+    }
+
+    /// `dst op= imm`, low 32 bits; the upper half becomes 0.
+    #[must_use]
+    pub const fn alu32_imm(op: Alu, dst: Reg, imm: i32) -> Self {
+        Self::new(class::ALU | op as u8, dst, 0, 0, imm)
+    }
+
+    /// `dst op= src`, low 32 bits; the upper half becomes 0.
+    #[must_use]
+    pub const fn alu32_reg(op: Alu, dst: Reg, src: Reg) -> Self {
+        Self::new(class::ALU | SOURCE_REG | op as u8, dst, src, 0, 0)
+    }
+
+    /// `dst = imm`, sign-extended to 64 bits.
+    #[must_use]
+    pub const fn mov64_imm(dst: Reg, imm: i32) -> Self {
+        Self::alu64_imm(Alu::Mov, dst, imm)
+    }
+
+    /// `dst = src`
+    #[must_use]
+    pub const fn mov64_reg(dst: Reg, src: Reg) -> Self {
+        Self::alu64_reg(Alu::Mov, dst, src)
+    }
+
+    /// `dst = imm`, zero-extended to 64 bits.
+    #[must_use]
+    pub const fn mov32_imm(dst: Reg, imm: i32) -> Self {
+        Self::alu32_imm(Alu::Mov, dst, imm)
+    }
+
+    /// `dst = low 32 bits of src`, zero-extended.
+    #[must_use]
+    pub const fn mov32_reg(dst: Reg, src: Reg) -> Self {
+        Self::alu32_reg(Alu::Mov, dst, src)
+    }
+
+    /// `dst = -dst`, 64 bits.
+    #[must_use]
+    pub const fn neg64(dst: Reg) -> Self {
+        Self::alu64_imm(Alu::Neg, dst, 0)
+    }
+
+    /// `dst = -dst`, low 32 bits; the upper half becomes 0.
+    #[must_use]
+    pub const fn neg32(dst: Reg) -> Self {
+        Self::alu32_imm(Alu::Neg, dst, 0)
+    }
+
+    /// `dst = value`: two slots, always in this order.
+    #[must_use]
+    pub const fn ld_imm64(dst: Reg, value: u64) -> [Self; 2] {
+        Self::wide(dst, 0, value as i32, (value >> 32) as i32)
+    }
+
+    /// `dst = map` by its open file descriptor: two slots. aya leaves it alone.
+    #[must_use]
+    pub const fn ld_map_fd(dst: Reg, fd: i32) -> [Self; 2] {
+        Self::wide(dst, PSEUDO_MAP_FD, fd, 0)
+    }
+
+    const fn wide(dst: Reg, src: u8, low: i32, high: i32) -> [Self; 2] {
+        let opcode = class::LD | mode::IMM | Width::Dw as u8;
+        [Self::new(opcode, dst, src, 0, low), Self::new(0, 0, 0, 0, high)]
+    }
+}
+
+/// Memory.
+impl Insn {
+    /// `dst = *(width *)(src + off)`, zero-extended.
+    #[must_use]
+    pub const fn load(width: Width, dst: Reg, src: Reg, off: i16) -> Self {
+        Self::new(class::LDX | mode::MEM | width as u8, dst, src, off, 0)
+    }
+
+    /// `*(width *)(dst + off) = src`
+    #[must_use]
+    pub const fn store_reg(width: Width, dst: Reg, off: i16, src: Reg) -> Self {
+        Self::new(class::STX | mode::MEM | width as u8, dst, src, off, 0)
+    }
+
+    /// `*(width *)(dst + off) = imm`, sign-extended to the width.
+    #[must_use]
+    pub const fn store_imm(width: Width, dst: Reg, off: i16, imm: i32) -> Self {
+        Self::new(class::ST | mode::MEM | width as u8, dst, 0, off, imm)
+    }
+
+    /// `*(u64 *)(dst + off) += src`, atomically. The place must be aligned.
+    #[must_use]
+    pub const fn atomic_add64(dst: Reg, off: i16, src: Reg) -> Self {
+        Self::new(class::STX | mode::ATOMIC | Width::Dw as u8, dst, src, off, Alu::Add as i32)
+    }
+}
+
+/// Control. Jumps count instruction slots from the one after the jump.
+impl Insn {
+    /// Jump if `dst` compares so with `imm`, 64 bits; `imm` is sign-extended.
+    #[must_use]
+    pub const fn jump_imm(op: Compare, dst: Reg, imm: i32, off: i16) -> Self {
+        Self::new(class::JMP | op as u8, dst, 0, off, imm)
+    }
+
+    /// Jump if `dst` compares so with `src`, 64 bits.
+    #[must_use]
+    pub const fn jump_reg(op: Compare, dst: Reg, src: Reg, off: i16) -> Self {
+        Self::new(class::JMP | SOURCE_REG | op as u8, dst, src, off, 0)
+    }
+
+    /// Jump if the low 32 bits of `dst` compare so with `imm`.
+    #[must_use]
+    pub const fn jump32_imm(op: Compare, dst: Reg, imm: i32, off: i16) -> Self {
+        Self::new(class::JMP32 | op as u8, dst, 0, off, imm)
+    }
+
+    /// Jump if the low 32 bits of `dst` and `src` compare so.
+    #[must_use]
+    pub const fn jump32_reg(op: Compare, dst: Reg, src: Reg, off: i16) -> Self {
+        Self::new(class::JMP32 | SOURCE_REG | op as u8, dst, src, off, 0)
+    }
+
+    /// Jump always.
+    #[must_use]
+    pub const fn jump(off: i16) -> Self {
+        Self::new(class::JMP | JMP_ALWAYS, 0, 0, off, 0)
+    }
+
+    /// `r0 = helper(r1, r2, r3, r4, r5)`; r1 to r5 are lost. Numbers are in [`helper`].
+    #[must_use]
+    pub const fn call(number: i32) -> Self {
+        Self::new(class::JMP | JMP_CALL, 0, 0, 0, number)
+    }
+
+    /// Leave the program, or the hole.
+    #[must_use]
+    pub const fn exit() -> Self {
+        Self::new(class::JMP | JMP_EXIT, 0, 0, 0, 0)
+    }
+}
+
+/// What an instruction is.
+impl Insn {
+    /// It takes two slots; this is the first.
+    #[must_use]
+    pub const fn is_wide(self) -> bool {
+        self.opcode == class::LD | mode::IMM | Width::Dw as u8
+    }
+
+    /// It leaves the program.
+    #[must_use]
+    pub const fn is_exit(self) -> bool {
+        self.opcode == class::JMP | JMP_EXIT
+    }
+
+    /// It calls a function of the same object, not a helper.
+    #[must_use]
+    pub const fn is_local_call(self) -> bool {
+        self.opcode == class::JMP | JMP_CALL && self.src == PSEUDO_CALL
+    }
+
+    /// It jumps, conditionally or not, by `off` slots. The 32-bit `goto` of newer instruction
+    /// sets, whose distance is `imm`, does not count: see [`Self::is_long_jump`].
+    #[must_use]
+    pub const fn is_jump(self) -> bool {
+        let is_jump_class = matches!(self.opcode & class::MASK, class::JMP | class::JMP32);
+        is_jump_class
+            && !matches!(self.opcode & OP_MASK, JMP_CALL | JMP_EXIT)
+            && !self.is_long_jump()
+    }
+
+    /// It jumps by `imm` slots (`gotol`, instruction set v4).
+    #[must_use]
+    pub const fn is_long_jump(self) -> bool {
+        self.opcode == class::JMP32 | JMP_ALWAYS
+    }
+
+    /// It loads from `src + off`.
+    #[must_use]
+    pub const fn is_load(self) -> bool {
+        self.opcode & class::MASK == class::LDX
+    }
+
+    /// It stores to `dst + off`.
+    #[must_use]
+    pub const fn is_store(self) -> bool {
+        matches!(self.opcode & class::MASK, class::ST | class::STX)
+    }
+
+    /// It is `dst += imm`, 64 bits.
+    #[must_use]
+    pub const fn is_add64_imm(self) -> bool {
+        self.opcode == class::ALU64 | Alu::Add as u8
+    }
+
+    /// It is `dst = src`, 64 bits, without sign extension.
+    #[must_use]
+    pub const fn is_mov64_reg(self) -> bool {
+        self.opcode == class::ALU64 | SOURCE_REG | Alu::Mov as u8 && self.off == 0
+    }
+}
+
+/// In the manner of the verifier's log: `r1 = *(u64 *)(r6 +8)`. The second slot of `ld_imm64`
+/// reads as its upper half; what is no known instruction, as its eight bytes.
+impl fmt::Display for Insn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.opcode & class::MASK {
+            class::ALU | class::ALU64 => self.fmt_alu(f),
+            class::JMP | class::JMP32 => self.fmt_jump(f),
+            class::LDX => self.fmt_load(f),
+            class::ST | class::STX => self.fmt_store(f),
+            _ => self.fmt_wide(f),
+        }
+    }
+}
+
+/// The parts of `Display`, one per class.
+impl Insn {
+    fn fmt_alu(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.opcode & OP_MASK == ALU_END {
+            return self.fmt_swap(f);
+        }
+        let Some(op) = Alu::of_opcode(self.opcode) else { return self.fmt_bytes(f) };
+        let bank = if self.opcode & class::MASK == class::ALU64 { 'r' } else { 'w' };
+        let dst = self.dst;
+        if op == Alu::Neg {
+            return write!(f, "{bank}{dst} = -{bank}{dst}");
+        }
+        let sign = if self.off == 1 && matches!(op, Alu::Div | Alu::Mod) { "s" } else { "" };
+        write!(f, "{bank}{dst} {sign}{} ", op.assignment())?;
+        if op == Alu::Mov && self.off != 0 {
+            write!(f, "(s{})", self.off)?;
+        }
+        self.fmt_operand(f, bank)
+    }
+
+    fn fmt_swap(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let order = match (self.opcode & class::MASK, self.opcode & SOURCE_REG) {
+            (class::ALU64, _) => "bswap",
+            (_, 0) => "le",
+            _ => "be",
+        };
+        write!(f, "r{0} = {order}{1} r{0}", self.dst, self.imm)
+    }
+
+    fn fmt_jump(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.opcode & OP_MASK {
+            JMP_ALWAYS if self.is_long_jump() => write!(f, "goto {:+}", self.imm),
+            JMP_ALWAYS => write!(f, "goto {:+}", self.off),
+            JMP_CALL => self.fmt_call(f),
+            JMP_EXIT => f.write_str("exit"),
+            _ => self.fmt_branch(f),
+        }
+    }
+
+    fn fmt_call(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.src, helper::name(self.imm)) {
+            (0, Some(name)) => write!(f, "call {name}"),
+            (0, None) => write!(f, "call helper#{}", self.imm),
+            (PSEUDO_CALL, _) => write!(f, "call pc{:+}", self.imm),
+            _ => write!(f, "call kfunc#{}", self.imm),
+        }
+    }
+
+    fn fmt_branch(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(op) = Compare::of_opcode(self.opcode) else { return self.fmt_bytes(f) };
+        let bank = if self.opcode & class::MASK == class::JMP { 'r' } else { 'w' };
+        write!(f, "if {bank}{} {} ", self.dst, op.symbol())?;
+        self.fmt_operand(f, bank)?;
+        write!(f, " goto {:+}", self.off)
+    }
+
+    fn fmt_operand(self, f: &mut fmt::Formatter<'_>, bank: char) -> fmt::Result {
+        if self.opcode & SOURCE_REG == 0 {
+            write!(f, "{}", self.imm)
+        } else {
+            write!(f, "{bank}{}", self.src)
+        }
+    }
+
+    fn fmt_load(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.opcode & mode::MASK {
+            mode::MEM => 'u',
+            mode::MEMSX => 's',
+            _ => return self.fmt_bytes(f),
+        };
+        let bits = Width::of_opcode(self.opcode).bits();
+        write!(f, "r{} = *({sign}{bits} *)(r{} {:+})", self.dst, self.src, self.off)
+    }
+
+    fn fmt_store(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_reg = self.opcode & class::MASK == class::STX;
+        match self.opcode & mode::MASK {
+            mode::ATOMIC if is_reg => self.fmt_atomic(f),
+            mode::MEM if is_reg => write!(f, "{} = r{}", self.place(), self.src),
+            mode::MEM => write!(f, "{} = {}", self.place(), self.imm),
+            _ => self.fmt_bytes(f),
+        }
+    }
+
+    fn fmt_atomic(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (place, src) = (self.place(), self.src);
+        match self.imm {
+            ATOMIC_XCHG => write!(f, "r{src} = xchg({place}, r{src})"),
+            ATOMIC_CMPXCHG => write!(f, "r0 = cmpxchg({place}, r0, r{src})"),
+            imm => {
+                let op = u8::try_from(imm & !ATOMIC_FETCH).ok().and_then(Alu::of_opcode);
+                let Some(op) = op else { return self.fmt_bytes(f) };
+                if imm & ATOMIC_FETCH != 0 {
+                    write!(f, "r{src} = fetch ")?;
+                }
+                write!(f, "lock {place} {} r{src}", op.assignment())
+            }
+        }
+    }
+
+    fn place(self) -> String {
+        let bits = Width::of_opcode(self.opcode).bits();
+        format!("*(u{bits} *)(r{} {:+})", self.dst, self.off)
+    }
+
+    fn fmt_wide(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.is_wide(), self.src) {
+            (true, 0) => write!(f, "r{} = {:#x} ll", self.dst, self.imm),
+            (true, PSEUDO_MAP_FD) => write!(f, "r{} = map[fd:{}]", self.dst, self.imm),
+            (true, PSEUDO_MAP_VALUE) => write!(f, "r{} = map[fd:{}] value", self.dst, self.imm),
+            (false, 0) if self.opcode == 0 => write!(f, "   (upper half {:#x})", self.imm),
+            _ => self.fmt_bytes(f),
+        }
+    }
+
+    fn fmt_bytes(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(bytes {:02x?})", self.encode())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes assembled by hand from RFC 9669, beside the constructor and the mnemonic.
+    const TABLE: &[(Insn, [u8; 8], &str)] = &[
+        (Insn::mov64_imm(R0, -1), [0xb7, 0x00, 0, 0, 0xff, 0xff, 0xff, 0xff], "r0 = -1"),
+        (Insn::mov64_reg(R6, R1), [0xbf, 0x16, 0, 0, 0, 0, 0, 0], "r6 = r1"),
+        (Insn::mov32_imm(R3, 7), [0xb4, 0x03, 0, 0, 7, 0, 0, 0], "w3 = 7"),
+        (Insn::mov32_reg(R3, R9), [0xbc, 0x93, 0, 0, 0, 0, 0, 0], "w3 = w9"),
+        (Insn::alu64_imm(Alu::Add, R2, -8), [0x07, 0x02, 0, 0, 0xf8, 0xff, 0xff, 0xff], "r2 += -8"),
+        (Insn::alu64_reg(Alu::Sub, R2, R3), [0x1f, 0x32, 0, 0, 0, 0, 0, 0], "r2 -= r3"),
+        (Insn::alu64_reg(Alu::Mul, R2, R3), [0x2f, 0x32, 0, 0, 0, 0, 0, 0], "r2 *= r3"),
+        (Insn::alu64_imm(Alu::Div, R2, 10), [0x37, 0x02, 0, 0, 10, 0, 0, 0], "r2 /= 10"),
+        (Insn::alu64_imm(Alu::Or, R2, 1), [0x47, 0x02, 0, 0, 1, 0, 0, 0], "r2 |= 1"),
+        (Insn::alu32_imm(Alu::And, R2, 255), [0x54, 0x02, 0, 0, 255, 0, 0, 0], "w2 &= 255"),
+        (Insn::alu64_imm(Alu::Lsh, R2, 32), [0x67, 0x02, 0, 0, 32, 0, 0, 0], "r2 <<= 32"),
+        (Insn::alu64_imm(Alu::Rsh, R2, 32), [0x77, 0x02, 0, 0, 32, 0, 0, 0], "r2 >>= 32"),
+        (Insn::neg64(R2), [0x87, 0x02, 0, 0, 0, 0, 0, 0], "r2 = -r2"),
+        (Insn::neg32(R2), [0x84, 0x02, 0, 0, 0, 0, 0, 0], "w2 = -w2"),
+        (Insn::alu64_imm(Alu::Mod, R2, 3), [0x97, 0x02, 0, 0, 3, 0, 0, 0], "r2 %= 3"),
+        (Insn::alu32_reg(Alu::Xor, R2, R2), [0xac, 0x22, 0, 0, 0, 0, 0, 0], "w2 ^= w2"),
+        (Insn::alu64_imm(Alu::Arsh, R2, 56), [0xc7, 0x02, 0, 0, 56, 0, 0, 0], "r2 s>>= 56"),
+        (Insn::load(Width::B, R1, R6, 8), [0x71, 0x61, 8, 0, 0, 0, 0, 0], "r1 = *(u8 *)(r6 +8)"),
+        (Insn::load(Width::H, R1, R6, 8), [0x69, 0x61, 8, 0, 0, 0, 0, 0], "r1 = *(u16 *)(r6 +8)"),
+        (Insn::load(Width::W, R1, R6, 8), [0x61, 0x61, 8, 0, 0, 0, 0, 0], "r1 = *(u32 *)(r6 +8)"),
+        (Insn::load(Width::Dw, R1, R6, 8), [0x79, 0x61, 8, 0, 0, 0, 0, 0], "r1 = *(u64 *)(r6 +8)"),
+        (
+            Insn::store_reg(Width::Dw, R10, -8, R1),
+            [0x7b, 0x1a, 0xf8, 0xff, 0, 0, 0, 0],
+            "*(u64 *)(r10 -8) = r1",
+        ),
+        (
+            Insn::store_reg(Width::B, R2, 3, R0),
+            [0x73, 0x02, 3, 0, 0, 0, 0, 0],
+            "*(u8 *)(r2 +3) = r0",
+        ),
+        (
+            Insn::store_imm(Width::Dw, R2, 0, 1),
+            [0x7a, 0x02, 0, 0, 1, 0, 0, 0],
+            "*(u64 *)(r2 +0) = 1",
+        ),
+        (
+            Insn::store_imm(Width::H, R2, 2, 0),
+            [0x6a, 0x02, 2, 0, 0, 0, 0, 0],
+            "*(u16 *)(r2 +2) = 0",
+        ),
+        (
+            Insn::atomic_add64(R2, 16, R1),
+            [0xdb, 0x12, 16, 0, 0, 0, 0, 0],
+            "lock *(u64 *)(r2 +16) += r1",
+        ),
+        (
+            Insn::jump_imm(Compare::Eq, R0, 0, 5),
+            [0x15, 0x00, 5, 0, 0, 0, 0, 0],
+            "if r0 == 0 goto +5",
+        ),
+        (
+            Insn::jump_imm(Compare::Ne, R0, -17, -3),
+            [0x55, 0x00, 0xfd, 0xff, 0xef, 0xff, 0xff, 0xff],
+            "if r0 != -17 goto -3",
+        ),
+        (
+            Insn::jump_reg(Compare::Gt, R1, R2, 1),
+            [0x2d, 0x21, 1, 0, 0, 0, 0, 0],
+            "if r1 > r2 goto +1",
+        ),
+        (
+            Insn::jump_reg(Compare::Sle, R1, R2, 1),
+            [0xdd, 0x21, 1, 0, 0, 0, 0, 0],
+            "if r1 s<= r2 goto +1",
+        ),
+        (
+            Insn::jump32_imm(Compare::Set, R1, 4, 2),
+            [0x46, 0x01, 2, 0, 4, 0, 0, 0],
+            "if w1 & 4 goto +2",
+        ),
+        (
+            Insn::jump32_reg(Compare::Lt, R1, R2, 2),
+            [0xae, 0x21, 2, 0, 0, 0, 0, 0],
+            "if w1 < w2 goto +2",
+        ),
+        (Insn::jump(-2), [0x05, 0, 0xfe, 0xff, 0, 0, 0, 0], "goto -2"),
+        (
+            Insn::call(helper::MAP_LOOKUP_ELEM),
+            [0x85, 0, 0, 0, 1, 0, 0, 0],
+            "call bpf_map_lookup_elem",
+        ),
+        (Insn::call(9999), [0x85, 0, 0, 0, 0x0f, 0x27, 0, 0], "call helper#9999"),
+        (Insn::exit(), [0x95, 0, 0, 0, 0, 0, 0, 0], "exit"),
+    ];
+
+    #[test]
+    fn constructors_give_the_bytes_of_the_rfc() {
+        for (insn, bytes, text) in TABLE {
+            assert_eq!(insn.encode(), *bytes, "{text}");
+            assert_eq!(insn.to_string(), *text);
+        }
+    }
+
+    #[test]
+    fn wide_instructions_take_two_slots() {
+        let [low, high] = Insn::ld_imm64(R4, 0x1122_3344_5566_7788);
+        assert_eq!(low.encode(), [0x18, 0x04, 0, 0, 0x88, 0x77, 0x66, 0x55]);
+        assert_eq!(high.encode(), [0, 0, 0, 0, 0x44, 0x33, 0x22, 0x11]);
+        assert!(low.is_wide() && !high.is_wide());
+        let [low, high] = Insn::ld_map_fd(R1, 7);
+        assert_eq!(low.encode(), [0x18, 0x11, 0, 0, 7, 0, 0, 0]);
+        assert_eq!(high, Insn::default());
+        assert_eq!(low.to_string(), "r1 = map[fd:7]");
+    }
+
+    /// Every operation in every form.
+    fn all() -> Vec<Insn> {
+        let mut insns = vec![Insn::jump(i16::MIN), Insn::exit(), Insn::call(i32::MAX)];
+        insns.extend(Insn::ld_imm64(R9, u64::MAX - 1));
+        for op in Alu::ALL {
+            insns.extend([Insn::alu64_imm(op, R1, i32::MIN), Insn::alu32_imm(op, R2, -5)]);
+            insns.extend([Insn::alu64_reg(op, R3, R4), Insn::alu32_reg(op, R5, R6)]);
+        }
+        for op in Compare::ALL {
+            insns.extend([Insn::jump_imm(op, R7, -1, -1), Insn::jump32_imm(op, R8, 2, 3)]);
+            insns.extend([Insn::jump_reg(op, R9, R10, -9), Insn::jump32_reg(op, R0, R1, 1)]);
+        }
+        for width in Width::ALL {
+            insns.push(Insn::load(width, R1, R10, i16::MIN));
+            insns.push(Insn::store_reg(width, R10, -8, R1));
+            insns.push(Insn::store_imm(width, R10, i16::MAX, -1));
+        }
+        insns.push(Insn::atomic_add64(R1, -16, R2));
+        insns
+    }
+
+    #[test]
+    fn decoding_undoes_encoding() {
+        for insn in all() {
+            assert_eq!(Insn::decode(insn.encode()), insn);
+        }
+    }
+
+    #[test]
+    fn no_constructor_gives_an_unknown_mnemonic_or_a_twin() {
+        let insns = all();
+        for (i, insn) in insns.iter().enumerate() {
+            assert!(!insn.to_string().contains("bytes"), "{insn:?}");
+            let twins = insns[..i].iter().filter(|other| other.to_string() == insn.to_string());
+            assert_eq!(twins.count(), 0, "{insn}");
+        }
+    }
+
+    #[test]
+    fn jumps_are_told_from_calls_and_exits() {
+        assert!(Insn::jump(1).is_jump());
+        assert!(Insn::jump32_imm(Compare::Eq, R1, 0, 1).is_jump());
+        assert!(!Insn::call(1).is_jump() && !Insn::exit().is_jump());
+        assert!(!Insn::mov64_imm(R1, 0).is_jump());
+        let long = Insn { opcode: 0x06, imm: 70000, ..Insn::default() };
+        assert!(!long.is_jump() && long.is_long_jump());
+    }
+
+    #[test]
+    fn unknown_opcodes_show_their_bytes() {
+        let insn = Insn { opcode: 0xff, ..Insn::default() };
+        assert_eq!(insn.to_string(), "(bytes [ff, 00, 00, 00, 00, 00, 00, 00])");
+    }
 }
