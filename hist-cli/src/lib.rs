@@ -19,6 +19,14 @@ pub mod plan;
 
 pub mod codegen;
 
+pub mod link;
+
+pub mod load;
+
 pub mod read;
 
 pub mod print;
+
+pub mod pipeline;
+
+pub mod cli;

@@ -1,3 +1,7 @@
 //! Takes the command line. Gives an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hist_cli::cli::main()
+}

@@ -1,5 +1,54 @@
-//! Takes a [`Plan`](crate::plan::Plan). Gives [`code::Code`]: eBPF instructions for each hole,
-//! with a note beside each that says why it is there.
+//! Takes a [`Plan`]. Gives [`Code`]: eBPF instructions for each hole, with a note beside each that
+//! says why it is there.
+//!
+//! A body follows the hole ABI of [`hist_common::holes`]: r1 is the context and r2, where there
+//! is one, the key or value; r0 and r3 to r5 are free. A body that calls a helper keeps r1 and r2
+//! on the stack meanwhile.
 
 pub mod code;
+mod condition;
+mod display;
+mod emit;
 pub mod insn;
+mod key;
+mod source;
+mod value;
+
+use crate::plan::Plan;
+use code::Code;
+
+/// Why code cannot be generated: always a defect of ours, never the user's doing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodegenError {
+    /// A jump is longer than its 16 bits can say.
+    #[error("the code of {hole} is too long for a jump of {distance} instructions")]
+    JumpTooLong {
+        /// The hole's symbol.
+        hole: &'static str,
+        /// Instructions.
+        distance: i64,
+    },
+    /// An offset does not fit the 16 bits of an instruction.
+    #[error("the offset {offset} in {hole} does not fit an instruction")]
+    OffsetTooLarge {
+        /// The hole's symbol.
+        hole: &'static str,
+        /// Bytes.
+        offset: u32,
+    },
+}
+
+/// Generates the bodies of all holes of `plan.template`.
+///
+/// # Errors
+/// If a jump or an offset does not fit its 16 bits.
+pub fn generate(plan: &Plan) -> Result<Code, CodegenError> {
+    Ok(Code {
+        holes: vec![
+            condition::filter(plan)?,
+            key::key(plan)?,
+            value::update(plan)?,
+            value::init(plan)?,
+        ],
+    })
+}

@@ -1,6 +1,14 @@
 //! Takes a [`Hist`]. Gives a [`Plan`]: which template, how keys and values lie in the map, what
 //! fills each hole.
 
+mod display;
+mod error;
+mod layout;
+
+pub use error::PlanError;
+
+use hist_common::layout::{KEY_ROOM, VALUE_ROOM};
+
 use crate::resolve::hist::{Condition, Hist, KeyModifier, Source};
 
 /// Everything that codegen and link need to know about one trigger.
@@ -12,8 +20,6 @@ pub struct Plan {
     pub template: Template,
     /// How the program is attached.
     pub attach: Attach,
-    /// The length of the event's record in bytes; no load may pass it.
-    pub record_size: u32,
     /// Sizes of the histogram map.
     pub map: MapPlan,
     /// What the filter hole tests; everything passes if absent.
@@ -80,4 +86,36 @@ pub struct ValueSlot {
     pub source: Source,
     /// For notes and listings.
     pub label: String,
+}
+
+/// Chooses template and layout for `hist`.
+///
+/// # Errors
+/// If keys or values do not fit a template's stack, or a field lies outside of what a program
+/// may read of its record.
+pub fn plan(hist: Hist, template: Template) -> Result<Plan, PlanError> {
+    let keys = layout::key_slots(&hist);
+    let values = layout::value_slots(&hist);
+    let map = MapPlan {
+        key_size: keys.last().map_or(0, |slot| slot.offset + slot.size),
+        value_size: layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX),
+        max_entries: hist.size,
+    };
+    check_room("keys", map.key_size, KEY_ROOM)?;
+    check_room("values", map.value_size, VALUE_ROOM)?;
+    let filter = hist.filter.as_ref().map(|filter| filter.tree.clone());
+    let plan = Plan { template, attach: attach(&hist), map, filter, keys, values, hist };
+    layout::check_loads(&plan)?;
+    Ok(plan)
+}
+
+fn attach(hist: &Hist) -> Attach {
+    Attach::Tracepoint { system: hist.system.clone(), event: hist.event.clone() }
+}
+
+fn check_room(what: &'static str, size: u32, room: usize) -> Result<(), PlanError> {
+    if size as usize > room {
+        return Err(PlanError::NoRoom { what, size, room });
+    }
+    Ok(())
 }

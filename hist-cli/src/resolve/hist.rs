@@ -1,6 +1,6 @@
 //! Takes nothing. Gives the types of a resolved trigger.
 
-use crate::parse::ast::{BinaryOp, CompareOp};
+use crate::parse::ast::CompareOp;
 
 /// A histogram to be kept: what to count, under which keys, in which order to show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub struct Hist {
     pub system: String,
     /// The event's name.
     pub event: String,
+    /// The length of the fixed part of the event's record, in bytes.
+    pub record_size: u32,
     /// 1 to 3.
     pub keys: Vec<Key>,
     /// The values besides the hitcount, 0 to 2.
@@ -19,8 +21,6 @@ pub struct Hist {
     pub size: u32,
     /// Counting starts paused.
     pub paused: bool,
-    /// Entries do not show their hitcount.
-    pub nohitcount: bool,
     /// Which hits count; all if absent.
     pub filter: Option<Filter>,
 }
@@ -34,6 +34,10 @@ pub struct Key {
     pub canonical: String,
     /// Where it comes from.
     pub source: Source,
+    /// The field's own size in bytes: sorting compares that many.
+    pub width: u32,
+    /// The field's own sign: sorting heeds it.
+    pub signed: bool,
     /// What is done to it, before and after counting.
     pub modifier: KeyModifier,
 }
@@ -52,7 +56,7 @@ pub struct Value {
 }
 
 /// Where a number comes from. The result is its u64 image: sign-extended if signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A field of the record.
     Record(RecordField),
@@ -62,8 +66,6 @@ pub enum Source {
     Cpu,
     /// A number written in the trigger.
     Constant(u64),
-    /// Arithmetic on two others.
-    Binary(BinaryOp, Box<Source>, Box<Source>),
 }
 
 /// A number in the record.

@@ -1,0 +1,98 @@
+//! Takes the command line. Gives [`Args`]: what was written, flag by flag.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, ValueEnum};
+
+/// Count trace events with ftrace's hist triggers, compiled to eBPF.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hist-bpf",
+    version,
+    override_usage = "hist-bpf [OPTIONS] <TRIGGER> <SYSTEM:EVENT> [<TRIGGER> <SYSTEM:EVENT>]... \
+                      [-- COMMAND [ARG]...]",
+    after_help = "Example: hist-bpf 'hist:key=call_site.sym:val=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
+                  Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
+                  Ctrl-C and SIGTERM print the final one. Exit codes: 0 done, 1 error, 2 usage,\n\
+                  else that of COMMAND (126 not executable, 127 not found)."
+)]
+pub(super) struct Args {
+    /// A hist trigger, and the event that it is for; any number of such pairs
+    #[arg(value_name = "TRIGGER SYSTEM:EVENT", required = true, hide = true)]
+    pub pairs: Vec<String>,
+
+    /// Start this once counting has begun, stop when it ends
+    #[arg(value_name = "COMMAND", last = true, hide = true)]
+    pub command: Vec<OsString>,
+
+    /// Seconds between tables, fractions allowed; 0 prints only at the end
+    #[arg(short, long, value_name = "SECS", default_value = "1", value_parser = seconds)]
+    pub interval: Duration,
+
+    /// Stop after that many seconds
+    #[arg(short, long, value_name = "SECS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+
+    /// Write the tables to a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Say nothing on stderr but errors and lost events
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say more on stderr; twice: log every event
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Print what a stage of the compiler makes of the triggers, and attach nothing
+    #[arg(long, value_name = "STAGE")]
+    pub emit: Option<Stage>,
+
+    /// Read the events' formats below this directory instead of the mounted tracefs
+    #[arg(long, value_name = "DIR", requires = "emit")]
+    pub tracefs: Option<PathBuf>,
+}
+
+/// A stage of the compiler that can be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Stage {
+    /// The parsed trigger
+    Trigger,
+    /// Every name bound to the event's fields
+    Hist,
+    /// Attachment, map and layout
+    Plan,
+    /// The generated instructions, hole by hole
+    Code,
+    /// The whole eBPF program
+    Asm,
+}
+
+/// A number of seconds, not negative, fractions allowed.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn clap_finds_no_contradictions() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_have_fractions_and_no_sign() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        assert_eq!(seconds("0"), Ok(Duration::ZERO));
+        for bad in ["", "x", "-1", "nan", "inf", "1e300"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Takes a session that has begun to count. Gives tables at every interval and signal, and the
+//! exit code once it is told to stop.
+
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::process::Child;
+use tokio::time::{self, Instant, Interval, MissedTickBehavior};
+
+use super::command;
+use super::options::Options;
+use super::output::Written;
+use super::session::{Lost, Session};
+use super::signals::{Signals, Wish};
+
+/// What a second Ctrl-C exits with, as if it had killed the process: 128 + SIGINT.
+const INTERRUPTED: i32 = 130;
+/// How often the log of `-vv` is passed on.
+const LOG_PERIOD: Duration = Duration::from_millis(50);
+
+/// Something that needs doing.
+enum Event {
+    Print,
+    PassLogOn,
+    Stop(Stop),
+}
+
+/// Why counting ends.
+enum Stop {
+    /// A signal, or the duration is over.
+    Asked,
+    /// The command ended.
+    Command(ExitStatus),
+    /// Nobody reads the tables.
+    Closed,
+}
+
+/// A session and all that it waits for.
+struct Counting<'a> {
+    options: &'a Options,
+    signals: Signals,
+    tables: Option<Interval>,
+    log: Option<Interval>,
+    deadline: Option<Instant>,
+    command: Option<Child>,
+}
+
+/// Counts until a signal, the end of the command, the duration or a closed pipe.
+///
+/// # Errors
+/// If a table cannot be read or written.
+pub(super) async fn count(options: &Options, mut session: Session) -> anyhow::Result<ExitCode> {
+    let signals = Signals::listen().context("cannot listen to signals")?;
+    say_attached(options, &session);
+    let command = match options.command.as_deref().map(command::spawn).transpose() {
+        Ok(command) => command,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Ok(error.exit_code());
+        }
+    };
+    let mut counting = Counting::new(options, signals, command);
+    let stop = loop {
+        match counting.next().await? {
+            Event::PassLogOn => session.attached.flush_log(),
+            Event::Stop(stop) => break stop,
+            Event::Print => {
+                let printed = counting.print(session, false).await?;
+                session = printed.session;
+                if options.verbose > 0 {
+                    report(&printed.lost);
+                }
+                if let Some(stop) = printed.stop {
+                    break stop;
+                }
+            }
+        }
+    };
+    counting.finish(session, stop).await
+}
+
+fn say_attached(options: &Options, session: &Session) {
+    if options.quiet {
+        return;
+    }
+    let mut events = Vec::new();
+    for pair in &options.pairs {
+        let name = format!("{}:{}", pair.system, pair.event);
+        if !events.contains(&name) {
+            events.push(name);
+        }
+    }
+    let n_triggers = session.attached.triggers.len();
+    let triggers = if n_triggers == 1 { "trigger" } else { "triggers" };
+    let end = match options.command {
+        Some(_) => "the command's end",
+        None => "Ctrl-C",
+    };
+    eprintln!("attached {n_triggers} {triggers} to {}; {end} stops", events.join(", "));
+}
+
+fn report(lost: &[Lost]) {
+    lost.iter().filter_map(Lost::report).for_each(|line| eprintln!("{line}"));
+}
+
+/// Ticks every `period` from now on; ticks that nobody had time for are left out.
+fn every(period: Duration) -> Interval {
+    let mut interval = time::interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    interval
+}
+
+/// The next tick; never without an interval.
+async fn tick(interval: Option<&mut Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// What came of a table.
+struct Printed {
+    session: Session,
+    lost: Vec<Lost>,
+    stop: Option<Stop>,
+}
+
+impl<'a> Counting<'a> {
+    fn new(options: &'a Options, signals: Signals, command: Option<Child>) -> Self {
+        Self {
+            options,
+            signals,
+            tables: options.interval.map(every),
+            log: (options.verbose >= 2).then(|| every(LOG_PERIOD)),
+            deadline: options.duration.map(|duration| Instant::now() + duration),
+            command,
+        }
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Event> {
+        let deadline = self.deadline;
+        Ok(tokio::select! {
+            // A table that is due is printed before whatever ends counting at the same moment.
+            biased;
+            () = tick(self.tables.as_mut()) => Event::Print,
+            () = tick(self.log.as_mut()) => Event::PassLogOn,
+            wish = self.signals.next() => match wish {
+                Wish::Print => Event::Print,
+                Wish::Stop => Event::Stop(Stop::Asked),
+            },
+            () = async { time::sleep_until(deadline.unwrap_or_else(Instant::now)).await },
+                if deadline.is_some() => Event::Stop(Stop::Asked),
+            status = ended(self.command.as_mut()) => {
+                self.command = None;
+                Event::Stop(Stop::Command(status.context("cannot wait for the command")?))
+            }
+        })
+    }
+
+    /// Prints in a thread that may block on a slow reader, and heeds signals meanwhile: the
+    /// second wish to stop ends the process at once.
+    async fn print(&mut self, mut session: Session, stopping: bool) -> anyhow::Result<Printed> {
+        let mut stopping = stopping;
+        let mut job = tokio::task::spawn_blocking(move || {
+            let result = session.print();
+            (session, result)
+        });
+        let (session, result) = loop {
+            tokio::select! {
+                done = &mut job => break done.context("the printing thread panicked")?,
+                wish = self.signals.next() => stopping |= quit_if_again(wish, stopping),
+            }
+        };
+        let (written, lost) = result?;
+        let stop = match written {
+            Written::Closed => Some(Stop::Closed),
+            Written::Whole => stopping.then_some(Stop::Asked),
+        };
+        Ok(Printed { session, lost, stop })
+    }
+
+    /// The last table, the losses, the end of the command.
+    async fn finish(mut self, session: Session, stop: Stop) -> anyhow::Result<ExitCode> {
+        if !matches!(stop, Stop::Closed) {
+            let mut printed = self.print(session, true).await?;
+            printed.session.attached.flush_log();
+            report(&printed.lost);
+        }
+        self.end_command().await?;
+        Ok(match stop {
+            Stop::Command(status) => command::exit_code(status),
+            Stop::Asked | Stop::Closed => ExitCode::SUCCESS,
+        })
+    }
+
+    /// A command that still runs is asked to end, and waited for.
+    async fn end_command(&mut self) -> anyhow::Result<()> {
+        let Some(mut child) = self.command.take() else { return Ok(()) };
+        command::terminate(&child).context("cannot end the command")?;
+        if !self.options.quiet {
+            eprintln!("waiting for the command to end; Ctrl-C leaves it alone");
+        }
+        loop {
+            tokio::select! {
+                status = child.wait() => {
+                    status.context("cannot wait for the command")?;
+                    return Ok(());
+                }
+                wish = self.signals.next() => drop(quit_if_again(wish, true)),
+            }
+        }
+    }
+}
+
+/// The end of the command; never without one.
+async fn ended(command: Option<&mut Child>) -> std::io::Result<ExitStatus> {
+    match command {
+        Some(child) => child.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the wish is to stop. If that was wished before, the process ends here and now.
+fn quit_if_again(wish: Wish, stopping: bool) -> bool {
+    if wish == Wish::Stop && stopping {
+        std::process::exit(INTERRUPTED);
+    }
+    wish == Wish::Stop
+}

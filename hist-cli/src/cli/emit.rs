@@ -1,0 +1,65 @@
+//! Takes options with `--emit`. Gives the listing of one stage.
+
+use std::fmt::Write as _;
+
+use super::args::Stage;
+use super::options::{Options, Pair};
+use crate::parse;
+use crate::pipeline::{self, CompileError};
+use crate::plan::Template;
+use crate::tracefs::Tracefs;
+use crate::tracefs::format::EventFormat;
+
+/// The listing for every pair, one after the other.
+///
+/// # Errors
+/// As the real run, up to the stage.
+pub(super) fn emit(
+    options: &Options,
+    stage: Stage,
+    tracefs: impl FnOnce() -> anyhow::Result<Tracefs>,
+) -> anyhow::Result<String> {
+    if stage == Stage::Trigger {
+        return options.pairs.iter().map(trigger).collect();
+    }
+    let tracefs = tracefs()?;
+    let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
+    let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
+    if stage == Stage::Asm {
+        return asm(&options.pairs, &formats);
+    }
+    let mut text = String::new();
+    for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
+        let separator = if idx > 0 { "\n" } else { "" };
+        write!(text, "{separator}{}", one(pair, format, stage)?)?;
+    }
+    Ok(text)
+}
+
+fn trigger(pair: &Pair) -> anyhow::Result<String> {
+    let text = pair.trigger.trim();
+    let fail = |error| CompileError::Trigger { error, source_text: text.to_owned() };
+    let trigger = parse::trigger(text).map_err(fail)?;
+    match trigger.first_error() {
+        Some(error) => Err(fail(error.clone()).into()),
+        None => Ok(trigger.listing()),
+    }
+}
+
+fn one(pair: &Pair, format: &EventFormat, stage: Stage) -> anyhow::Result<String> {
+    let compiled = pipeline::compile(&pair.trigger, format, Template::Hist)?;
+    Ok(match stage {
+        Stage::Hist => compiled.plan.hist.listing(),
+        Stage::Plan => compiled.plan.to_string(),
+        _ => compiled.code.to_string(),
+    })
+}
+
+fn asm(pairs: &[Pair], formats: &[EventFormat]) -> anyhow::Result<String> {
+    let compiled = pairs
+        .iter()
+        .zip(formats)
+        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, Template::Hist))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(pipeline::link(&compiled)?.listing())
+}

@@ -1,0 +1,82 @@
+//! Takes [`Args`]. Gives [`Options`]: the same, checked, in the form that the work needs.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Error};
+
+use super::args::{Args, Stage};
+use crate::tracefs;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) struct Options {
+    /// At least one.
+    pub pairs: Vec<Pair>,
+    /// Program and arguments.
+    pub command: Option<Vec<OsString>>,
+    /// None: only at the end.
+    pub interval: Option<Duration>,
+    /// None: until told to stop.
+    pub duration: Option<Duration>,
+    /// None: stdout.
+    pub output: Option<PathBuf>,
+    /// No chatter on stderr.
+    pub quiet: bool,
+    /// 1: more words on stderr; 2: every event.
+    pub verbose: u8,
+    /// Print this stage only.
+    pub emit: Option<Stage>,
+    /// Where formats are read from, if not tracefs.
+    pub tracefs: Option<PathBuf>,
+}
+
+/// A trigger for an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pair {
+    /// The trigger's text.
+    pub trigger: String,
+    /// The event's system.
+    pub system: String,
+    /// The event's name.
+    pub event: String,
+}
+
+impl TryFrom<Args> for Options {
+    type Error = Error;
+
+    fn try_from(args: Args) -> Result<Self, Error> {
+        Ok(Self {
+            pairs: pairs(&args.pairs)?,
+            command: (!args.command.is_empty()).then_some(args.command),
+            interval: (!args.interval.is_zero()).then_some(args.interval),
+            duration: args.duration,
+            output: args.output,
+            quiet: args.quiet,
+            verbose: args.verbose,
+            emit: args.emit,
+            tracefs: args.tracefs,
+        })
+    }
+}
+
+fn pairs(words: &[String]) -> Result<Vec<Pair>, Error> {
+    let (pairs, rest) = words.as_chunks::<2>();
+    if let [word] = rest {
+        let message = format!("no event for the trigger `{word}`: name it as SYSTEM:EVENT");
+        return Err(usage(ErrorKind::WrongNumberOfValues, &message));
+    }
+    pairs.iter().map(|[trigger, event]| pair(trigger, event)).collect()
+}
+
+fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
+    let (system, event) = tracefs::parse_event_name(name)
+        .map_err(|error| usage(ErrorKind::ValueValidation, &error.to_string()))?;
+    Ok(Pair { trigger: trigger.to_owned(), system, event })
+}
+
+fn usage(kind: ErrorKind, message: &str) -> Error {
+    Args::command().error(kind, message)
+}

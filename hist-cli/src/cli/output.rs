@@ -1,0 +1,58 @@
+//! Takes the texts of tables. Gives them to stdout or a file, each whole and at once.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Where tables go.
+pub(super) enum Output {
+    /// Standard output.
+    Stdout,
+    /// A file, and its name for messages.
+    File(File, PathBuf),
+}
+
+/// How writing went.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// All of it is written.
+    Whole,
+    /// Nobody reads any more.
+    Closed,
+}
+
+impl Output {
+    /// Opens `path` anew, or takes stdout.
+    ///
+    /// # Errors
+    /// If the file cannot be created.
+    pub(super) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self::Stdout) };
+        match File::create(path) {
+            Ok(file) => Ok(Self::File(file, path.to_owned())),
+            Err(error) => Err(anyhow::anyhow!("cannot write {}: {error}", path.display())),
+        }
+    }
+
+    /// Writes all of `text`.
+    ///
+    /// # Errors
+    /// Any but a closed pipe.
+    pub(super) fn write(&mut self, text: &[u8]) -> anyhow::Result<Written> {
+        let (result, name) = match self {
+            Self::Stdout => (write_stdout(text), "standard output".to_owned()),
+            Self::File(file, path) => (file.write_all(text), path.display().to_string()),
+        };
+        match result {
+            Ok(()) => Ok(Written::Whole),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Written::Closed),
+            Err(error) => Err(anyhow::anyhow!("cannot write {name}: {error}")),
+        }
+    }
+}
+
+fn write_stdout(text: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text)?;
+    stdout.flush()
+}

@@ -1,0 +1,76 @@
+//! Takes instructions one after another, with labels for jumps. Gives a [`HoleCode`].
+
+use super::CodegenError;
+use super::code::{HoleCode, Line};
+use super::insn::Insn;
+
+/// A place that jumps may go to, before it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Label(usize);
+
+/// One hole's body in the making.
+pub(super) struct Emitter {
+    symbol: &'static str,
+    lines: Vec<Line>,
+    /// Instruction index of each label once it is placed.
+    labels: Vec<Option<usize>>,
+    /// Jumps whose offset is still open.
+    jumps: Vec<(usize, Label)>,
+    /// Bytes of stack in use.
+    stack: u32,
+}
+
+impl Emitter {
+    pub(super) fn new(symbol: &'static str) -> Self {
+        Self { symbol, lines: Vec::new(), labels: Vec::new(), jumps: Vec::new(), stack: 0 }
+    }
+
+    pub(super) fn push(&mut self, insn: Insn, note: impl Into<String>) {
+        self.lines.push(Line { insn, note: note.into() });
+    }
+
+    /// `ld_imm64`: two slots, one note.
+    pub(super) fn push_wide(&mut self, insns: [Insn; 2], note: impl Into<String>) {
+        self.push(insns[0], note);
+        self.push(insns[1], "");
+    }
+
+    pub(super) fn label(&mut self) -> Label {
+        self.labels.push(None);
+        Label(self.labels.len() - 1)
+    }
+
+    /// The label means the next instruction.
+    pub(super) fn place(&mut self, label: Label) {
+        self.labels[label.0] = Some(self.lines.len());
+    }
+
+    /// A jump whose offset is filled in later.
+    pub(super) fn jump(&mut self, insn: Insn, to: Label, note: impl Into<String>) {
+        self.jumps.push((self.lines.len(), to));
+        self.push(insn, note);
+    }
+
+    /// Eight more bytes of stack; gives their offset from r10.
+    pub(super) fn stack_slot(&mut self) -> i16 {
+        self.stack += 8;
+        -i16::try_from(self.stack).unwrap_or(i16::MAX)
+    }
+
+    /// A byte offset as an instruction holds it.
+    pub(super) fn offset(&self, offset: u32) -> Result<i16, CodegenError> {
+        i16::try_from(offset)
+            .map_err(|_| CodegenError::OffsetTooLarge { hole: self.symbol, offset })
+    }
+
+    /// Fills in the jumps. A label that was never placed means the end of the body.
+    pub(super) fn finish(mut self) -> Result<HoleCode, CodegenError> {
+        for (at, label) in std::mem::take(&mut self.jumps) {
+            let target = self.labels[label.0].unwrap_or(self.lines.len());
+            let distance = target as i64 - at as i64 - 1;
+            self.lines[at].insn.off = i16::try_from(distance)
+                .map_err(|_| CodegenError::JumpTooLong { hole: self.symbol, distance })?;
+        }
+        Ok(HoleCode { symbol: self.symbol, lines: self.lines, stack: self.stack })
+    }
+}

@@ -1,0 +1,78 @@
+//! Takes nothing. Gives what can go wrong between an ELF and an attached program.
+
+use std::io;
+
+use super::telling_lines;
+
+/// Why nothing is attached.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The process may not load tracing programs.
+    #[error("missing {}: run as root, or grant it (setcap, systemd's AmbientCapabilities=)",
+        .0.join(" and "))]
+    Capabilities(Vec<&'static str>),
+    /// The kernel has no bpf(2).
+    #[error("this kernel has no BPF (CONFIG_BPF_SYSCALL)")]
+    NoBpf,
+    /// No program can ever be attached to this event.
+    #[error("{event} cannot be attached: {reason}")]
+    Unattachable {
+        /// `system:event`
+        event: String,
+        /// One sentence.
+        reason: &'static str,
+    },
+    /// The verifier refused a program.
+    #[error("the kernel's verifier refused the program for {event}: {source}\n{}",
+        telling_lines(.log))]
+    Verifier {
+        /// `system:event`
+        event: String,
+        /// The errno.
+        source: io::Error,
+        /// The verifier's whole log.
+        log: String,
+    },
+    /// The kernel took the program but not on this event.
+    #[error("{event} cannot be attached: {source}{}", attach_hint(.source))]
+    Attach {
+        /// `system:event`
+        event: String,
+        /// The errno.
+        source: io::Error,
+    },
+    /// A map could not be made.
+    #[error("cannot create the map {name}: {source}{}", map_hint(.source))]
+    Map {
+        /// The map's name.
+        name: String,
+        /// The errno.
+        source: io::Error,
+    },
+    /// aya refused what we linked: a defect of ours.
+    #[error("internal error: {0}")]
+    Internal(String),
+    /// Anything else that aya reports.
+    #[error(transparent)]
+    Aya(#[from] aya::EbpfError),
+}
+
+fn attach_hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EINVAL) => "; this kind of event takes no tracepoint program",
+        Some(libc::EACCES) => {
+            "; either perf events are forbidden (kernel.perf_event_paranoid, CAP_PERFMON) \
+             or the program reads beyond the event's record"
+        }
+        Some(libc::ENODEV | libc::ENOENT) => "; the kernel offers no perf event for it",
+        _ => "",
+    }
+}
+
+fn map_hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::ENOMEM | libc::E2BIG) => "; a smaller size= needs less memory",
+        Some(libc::EPERM) => "; raise the limit on locked memory (ulimit -l)",
+        _ => "",
+    }
+}

@@ -1,0 +1,84 @@
+//! Takes trigger texts and event formats. Gives linked objects, arrow by arrow; no I/O here.
+
+use crate::codegen::{self, CodegenError, code::Code};
+use crate::diag::{Kind, Span, TriggerError};
+use crate::link::{self, LinkError, Object};
+use crate::parse;
+use crate::plan::{self, Plan, PlanError, Template};
+use crate::resolve;
+use crate::tracefs::format::EventFormat;
+
+/// Why a trigger has no program.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The trigger is wrong. The display has the caret under the place.
+    #[error("{}", .error.render(.source_text))]
+    Trigger {
+        /// What, and where.
+        error: TriggerError,
+        /// What the error's span points into.
+        source_text: String,
+    },
+    /// Keys or values fit no template.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Our defect.
+    #[error("internal error: {0}")]
+    Codegen(#[from] CodegenError),
+    /// Our defect.
+    #[error("internal error: {0}")]
+    Link(#[from] LinkError),
+}
+
+/// One trigger, ready to be linked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// What is to run.
+    pub plan: Plan,
+    /// The code that it runs.
+    pub code: Code,
+}
+
+/// Text → plan.
+///
+/// # Errors
+/// The first thing that is wrong with the trigger.
+pub fn plan(text: &str, event: &EventFormat, template: Template) -> Result<Plan, CompileError> {
+    let trigger = parse::trigger(text).map_err(|error| at(error, text.trim()))?;
+    let hist = resolve::hist(&trigger, event).map_err(|error| at(error, &trigger.text))?;
+    Ok(plan::plan(hist, template)?)
+}
+
+/// Text → plan and code.
+///
+/// # Errors
+/// As [`plan`].
+pub fn compile(
+    text: &str,
+    event: &EventFormat,
+    template: Template,
+) -> Result<Compiled, CompileError> {
+    let plan = plan(text, event, template)?;
+    let code = codegen::generate(&plan)?;
+    Ok(Compiled { plan, code })
+}
+
+/// Several compiled triggers → one object. Refuses two that the kernel would take for the same.
+///
+/// # Errors
+/// If two triggers are the same, or do not fit the templates.
+pub fn link(compiled: &[Compiled]) -> Result<Object, CompileError> {
+    for (idx, one) in compiled.iter().enumerate() {
+        if compiled[..idx].iter().any(|earlier| earlier.plan.hist.matches(&one.plan.hist)) {
+            let text = one.plan.hist.to_string();
+            let error = TriggerError::new(Kind::TriggerExists, Span::new(0, text.len()))
+                .help("two triggers on one event must differ in keys, values, sort or filter");
+            return Err(at(error, &text));
+        }
+    }
+    Ok(link::link(compiled.iter().map(|one| (&one.plan, &one.code)))?)
+}
+
+fn at(error: TriggerError, text: &str) -> CompileError {
+    CompileError::Trigger { error, source_text: text.to_owned() }
+}

@@ -1,0 +1,39 @@
+//! Takes nothing. Gives what can go wrong in planning.
+
+/// Why a histogram cannot be planned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Keys or values are larger than a template's stack allows.
+    #[error("the {what} take {size} bytes together; the eBPF program has room for {room}")]
+    NoRoom {
+        /// `keys` or `values`.
+        what: &'static str,
+        /// Bytes wanted.
+        size: u32,
+        /// Bytes there are.
+        room: usize,
+    },
+    /// A load would lie outside of the record, or in its first 8 bytes, which the kernel hides.
+    #[error(
+        "`{label}` lies at bytes {start}..{end} of the event's record; \
+         a program may read bytes 8..{record_size}"
+    )]
+    OutsideRecord {
+        /// The key, value or filter field.
+        label: String,
+        /// First byte.
+        start: u64,
+        /// One past the last byte.
+        end: u64,
+        /// Length of the record.
+        record_size: u32,
+    },
+    /// A field's size is none that a program can load.
+    #[error("`{label}` is {size} bytes long; a number has 1, 2, 4 or 8")]
+    FieldSize {
+        /// The key, value or filter field.
+        label: String,
+        /// Bytes.
+        size: u32,
+    },
+}

@@ -1,0 +1,176 @@
+//! Takes a [`Hist`]. Gives its canonical text: the line that reading a `trigger` file gives, and
+//! a listing for people.
+
+use std::fmt;
+
+use super::hist::{
+    Compare, Condition, Hist, Key, KeyModifier, RecordField, Sort, SortBy, Source, Value,
+    ValueModifier,
+};
+use crate::parse::ast::CompareOp;
+
+/// The kernel's canonical trigger line, without the state in brackets.
+impl fmt::Display for Hist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hist:keys={}:vals=hitcount", Commas(&self.keys))?;
+        for value in &self.values {
+            write!(f, ",{value}")?;
+        }
+        f.write_str(":sort=")?;
+        for (idx, sort) in self.sort.iter().enumerate() {
+            f.write_str(if idx > 0 { "," } else { "" })?;
+            self.write_sort(f, *sort)?;
+        }
+        write!(f, ":size={}", self.size)?;
+        match &self.filter {
+            Some(filter) => write!(f, " if {}", filter.text),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Hist {
+    /// The canonical line with `[active]` or `[paused]`, as in `# trigger info:`.
+    #[must_use]
+    pub fn trigger_line(&self, paused: bool) -> String {
+        format!("{self} [{}]", if paused { "paused" } else { "active" })
+    }
+
+    fn write_sort(&self, f: &mut fmt::Formatter<'_>, sort: Sort) -> fmt::Result {
+        match sort.by {
+            SortBy::Hitcount => f.write_str("hitcount"),
+            SortBy::Value(idx) => write!(f, "{}", self.values[idx]),
+            SortBy::Key(idx) => write!(f, "{}", self.keys[idx]),
+        }?;
+        f.write_str(if sort.descending { ".descending" } else { "" })
+    }
+
+    /// One line per part: what is read from where. For `--emit hist` and golden files.
+    #[must_use]
+    pub fn listing(&self) -> String {
+        let mut text = format!("event   {}:{}\n", self.system, self.event);
+        for key in &self.keys {
+            text += &format!("key     {key} = {}\n", key.source);
+        }
+        text += "value   hitcount = 1\n";
+        for value in &self.values {
+            text += &format!("value   {value} = {}\n", value.source);
+        }
+        if let Some(filter) = &self.filter {
+            text += &format!("filter  {}\n", filter.tree);
+        }
+        text += &format!("size    {} entries\n", self.size);
+        text += &format!("state   {}\n", if self.paused { "paused" } else { "active" });
+        text += &format!("trigger {self}\n");
+        text
+    }
+}
+
+struct Commas<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Commas<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (idx, item) in self.0.iter().enumerate() {
+            write!(f, "{}{item}", if idx > 0 { "," } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.canonical, self.modifier)
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.canonical, self.modifier)
+    }
+}
+
+impl fmt::Display for KeyModifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Hex => f.write_str(".hex"),
+            Self::Sym => f.write_str(".sym"),
+            Self::SymOffset => f.write_str(".sym-offset"),
+            Self::Log2 => f.write_str(".log2"),
+            Self::Buckets(width) => write!(f, ".buckets={width}"),
+        }
+    }
+}
+
+impl fmt::Display for ValueModifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Hex => f.write_str(".hex"),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(field) => write!(f, "{field}"),
+            Self::Pid => f.write_str("current thread"),
+            Self::Cpu => f.write_str("current CPU"),
+            Self::Constant(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl fmt::Display for RecordField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.signed { 's' } else { 'u' };
+        write!(f, "{sign}{} at record +{}", self.size * 8, self.offset)
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any(parts) => write_joined(f, parts, " || "),
+            Self::All(parts) => write_joined(f, parts, " && "),
+            Self::Not(inner) => write!(f, "!{inner}"),
+            Self::Compare(compare) => write!(f, "{compare}"),
+            Self::Always(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+fn write_joined(f: &mut fmt::Formatter<'_>, parts: &[Condition], sep: &str) -> fmt::Result {
+    f.write_str("(")?;
+    for (idx, part) in parts.iter().enumerate() {
+        write!(f, "{}{part}", if idx > 0 { sep } else { "" })?;
+    }
+    f.write_str(")")
+}
+
+impl fmt::Display for Compare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ", self.label, self.op)?;
+        if self.signed {
+            write!(f, "{}", self.constant.cast_signed())
+        } else {
+            write!(f, "{}", self.constant)
+        }
+    }
+}
+
+impl fmt::Display for CompareOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Eq => "==",
+            Self::Ne => "!=",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+            Self::And => "&",
+            Self::Glob => "~",
+        })
+    }
+}
