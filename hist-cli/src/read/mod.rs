@@ -1,3 +1,4 @@
 //! Takes an attached trigger's maps. Gives a [`snapshot::Snapshot`].
 
 pub mod snapshot;
+pub mod sort;
