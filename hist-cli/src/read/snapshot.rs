@@ -31,6 +31,18 @@ pub struct Row {
     pub sums: Vec<u64>,
 }
 
+impl Row {
+    /// The number in the key's 8 bytes from `offset` on; bytes past its end count as zero.
+    #[must_use]
+    pub fn word(&self, offset: usize) -> u64 {
+        let bytes = self.key.get(offset..).unwrap_or_default();
+        match bytes.first_chunk() {
+            Some(&word) => u64::from_le_bytes(word),
+            None => bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+        }
+    }
+}
+
 /// One part of the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyColumn {

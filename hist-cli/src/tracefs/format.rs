@@ -1,4 +1,152 @@
 //! Takes the text of an event's `format` file. Gives an [`EventFormat`].
+//!
+//! The file has a `name:` and an `ID:` line, the fields that all events have, a blank line, the
+//! event's own fields, and `print fmt:`, which is of no interest here. A field is
+//! `field:DECLARATION; offset:N; size:N; signed:N;`, as `f_show()` in the kernel's
+//! trace_events.c writes it.
+
+use super::error::FormatError;
+
+/// The longest record (bytes): what the 16-bit offset of a dynamic field can reach.
+const RECORD_MAX: u64 = 1 << 16;
+
+/// Reads the `format` file of an event of `system`.
+///
+/// # Errors
+/// If the text is not a whole such file. Never panics, whatever the text.
+pub fn parse(system: &str, text: &str) -> Result<EventFormat, FormatError> {
+    let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+    let (name, id) = header(&mut lines)?;
+    let fields = fields(&mut lines)?;
+    check_overlap(&fields)?;
+    Ok(EventFormat { system: system.to_owned(), name, id, fields })
+}
+
+/// The event's name and number; reads up to the line `format:`.
+fn header<'a>(
+    lines: &mut impl Iterator<Item = (usize, &'a str)>,
+) -> Result<(String, u32), FormatError> {
+    let (mut name, mut id) = (None, None);
+    for (line, text) in lines {
+        if let Some(text) = text.strip_prefix("name:") {
+            name = Some(text.trim()).filter(|name| !name.is_empty());
+        } else if let Some(text) = text.strip_prefix("ID:") {
+            id = Some(number(line, "ID:", text)?);
+        } else if text.trim() == "format:" {
+            break;
+        } else {
+            return Err(FormatError::Unexpected { line, text: text.to_owned() });
+        }
+    }
+    let name = name.ok_or(FormatError::NoHeader("name:"))?;
+    Ok((name.to_owned(), id.ok_or(FormatError::NoHeader("ID:"))?))
+}
+
+/// All fields; reads up to the line `print fmt:`.
+fn fields<'a>(
+    lines: &mut impl Iterator<Item = (usize, &'a str)>,
+) -> Result<Vec<FieldFormat>, FormatError> {
+    let mut fields = Vec::new();
+    let mut common = true;
+    for (line, text) in lines {
+        let text = text.trim();
+        if text.starts_with("print fmt:") {
+            return Ok(fields);
+        } else if text.is_empty() {
+            common = false;
+        } else {
+            fields.push(field(line, text, common)?);
+        }
+    }
+    Err(FormatError::Truncated)
+}
+
+fn field(line: usize, text: &str, common: bool) -> Result<FieldFormat, FormatError> {
+    let unexpected = || FormatError::Unexpected { line, text: text.to_owned() };
+    let (declared, attributes) = text
+        .strip_prefix("field:")
+        .ok_or_else(unexpected)?
+        .split_once(';')
+        .ok_or_else(unexpected)?;
+    let (type_name, name) = declaration(declared)
+        .ok_or_else(|| FormatError::Declaration { line, text: declared.to_owned() })?;
+    let offset = attribute(line, "offset:", attributes)?;
+    let size = attribute(line, "size:", attributes)?;
+    let signed = attribute(line, "signed:", attributes)? != 0;
+    let end = u64::from(offset) + u64::from(size);
+    if end > RECORD_MAX {
+        return Err(FormatError::TooLong { line, name, end, max: RECORD_MAX });
+    }
+    Ok(FieldFormat { name, type_name, offset, size, signed, common })
+}
+
+/// The number behind `key` in `offset:N; size:N; signed:N;`.
+fn attribute(line: usize, key: &'static str, text: &str) -> Result<u32, FormatError> {
+    // What the last `;` does not close was cut off.
+    let (whole, _) = text.rsplit_once(';').unwrap_or_default();
+    let value = whole.split(';').find_map(|part| part.trim().strip_prefix(key));
+    number(line, key, value.ok_or(FormatError::NoAttribute { line, key })?)
+}
+
+fn number(line: usize, key: &'static str, text: &str) -> Result<u32, FormatError> {
+    let text = text.trim();
+    text.parse().map_err(|_| FormatError::Number { line, key, text: text.to_owned() })
+}
+
+/// Splits a C declaration into type and name: `char comm[16]` is a `char[16]` called `comm`.
+fn declaration(text: &str) -> Option<(String, String)> {
+    let text = text.trim();
+    if let Some((before, after)) = text.split_once("(*").filter(|_| text.ends_with(')')) {
+        // `int (*name)(void)`; where a name follows, as in `int (*)(void) name`, it is the last.
+        let (name, parameters) = after.split_once(')')?;
+        return named(format!("{before}(*){parameters}"), name.trim());
+    }
+    let (text, brackets) = text.split_at(array_start(text));
+    let text = text.trim_end();
+    let start = text.rfind(|c| !is_word(c)).map_or(0, |at| at + char_len(text, at));
+    let (type_name, name) = text.split_at(start);
+    named(format!("{}{brackets}", type_name.trim_end()), name)
+}
+
+/// Where the brackets at the end of a declaration start: its length if it has none.
+fn array_start(text: &str) -> usize {
+    let mut start = text.len();
+    while text[..start].trim_end().ends_with(']') {
+        match text[..start].rfind('[') {
+            Some(bracket) => start = bracket,
+            None => break,
+        }
+    }
+    start
+}
+
+fn char_len(text: &str, at: usize) -> usize {
+    text[at..].chars().next().map_or(0, char::len_utf8)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// Both parts, if they are ones.
+fn named(type_name: String, name: &str) -> Option<(String, String)> {
+    let starts_well = name.starts_with(|c: char| is_word(c) && !c.is_ascii_digit());
+    let has_type = type_name.contains(|c: char| is_word(c) && !c.is_ascii_digit());
+    (starts_well && name.chars().all(is_word) && has_type).then(|| (type_name, name.to_owned()))
+}
+
+/// Each byte of a record belongs to one field.
+fn check_overlap(fields: &[FieldFormat]) -> Result<(), FormatError> {
+    let mut sorted: Vec<_> = fields.iter().filter(|field| field.size > 0).collect();
+    sorted.sort_by_key(|field| field.offset);
+    let overlap = |pair: &&[&FieldFormat]| pair[0].offset + pair[0].size > pair[1].offset;
+    match sorted.windows(2).find(overlap) {
+        Some(pair) => {
+            Err(FormatError::Overlap { first: pair[0].name.clone(), second: pair[1].name.clone() })
+        }
+        None => Ok(()),
+    }
+}
 
 /// What a trace event's record looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +193,28 @@ pub struct FieldFormat {
     pub common: bool,
 }
 
+impl FieldFormat {
+    /// How histograms treat the field, by its type and size alone (`filter_assign_type()` in
+    /// trace_events_filter.c, which looks for parts of the type's text). A
+    /// [`FieldClass::StackArray`] is a stack in synthetic events only; elsewhere it is a bitmask
+    /// and treated like a [`FieldClass::Location`].
+    #[must_use]
+    pub fn class(&self) -> FieldClass {
+        let name = self.type_name.as_str();
+        let is_char = name.contains("char");
+        match name {
+            _ if name.contains("__data_loc") && is_char => FieldClass::DynamicString,
+            _ if name.contains("__rel_loc") && is_char => FieldClass::RelativeString,
+            "__data_loc unsigned long[]" => FieldClass::StackArray,
+            _ if name.contains("__data_loc") || name.contains("__rel_loc") => FieldClass::Location,
+            _ if is_char && name.contains('[') => FieldClass::StaticString,
+            "char *" | "const char *" => FieldClass::CharPointer,
+            _ if matches!(self.size, 1 | 2 | 4 | 8) => FieldClass::Number,
+            _ => FieldClass::Other,
+        }
+    }
+}
+
 /// How the kernel's histograms treat a field (`hist_field` creation in trace_events_hist.c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldClass {
@@ -64,4 +234,217 @@ pub enum FieldClass {
     Location,
     /// An array of another size.
     Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KMALLOC: &str = "\
+name: kmalloc
+ID: 549
+format:
+\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
+\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
+\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
+
+\tfield:unsigned long call_site;\toffset:8;\tsize:8;\tsigned:0;
+\tfield:const void * ptr;\toffset:16;\tsize:8;\tsigned:0;
+\tfield:size_t bytes_req;\toffset:24;\tsize:8;\tsigned:0;
+\tfield:char comm[16];\toffset:32;\tsize:16;\tsigned:0;
+\tfield:unsigned long args[];\toffset:48;\tsize:0;\tsigned:0;
+
+print fmt: \"call_site=%pS ; field:x\", (void *)REC->call_site
+";
+
+    #[test]
+    fn a_whole_file_is_understood() {
+        let event = parse("kmem", KMALLOC).expect("kmalloc");
+        assert_eq!(
+            (event.system.as_str(), event.name.as_str(), event.id),
+            ("kmem", "kmalloc", 549)
+        );
+        assert_eq!(event.record_size(), 48);
+        let shown: Vec<_> = event
+            .fields
+            .iter()
+            .map(|f| {
+                let FieldFormat { name, type_name, offset, size, signed, common } = f;
+                format!("{name} {type_name} {offset} {size} {signed} {common}")
+            })
+            .collect();
+        let want = [
+            "common_type unsigned short 0 2 false true",
+            "common_flags unsigned char 2 1 false true",
+            "common_preempt_count unsigned char 3 1 false true",
+            "common_pid int 4 4 true true",
+            "call_site unsigned long 8 8 false false",
+            "ptr const void * 16 8 false false",
+            "bytes_req size_t 24 8 false false",
+            "comm char[16] 32 16 false false",
+            "args unsigned long[] 48 0 false false",
+        ];
+        assert_eq!(shown, want);
+    }
+
+    #[test]
+    fn declarations_split_into_type_and_name() {
+        for (text, want) in [
+            ("int x", Some(("int", "x"))),
+            ("unsigned long args[6]", Some(("unsigned long[6]", "args"))),
+            ("u8 grid[4][2]", Some(("u8[4][2]", "grid"))),
+            ("__data_loc char[] name", Some(("__data_loc char[]", "name"))),
+            ("__rel_loc char[] x", Some(("__rel_loc char[]", "x"))),
+            ("__rel_loc char x[]", Some(("__rel_loc char[]", "x"))),
+            ("const char * filename", Some(("const char *", "filename"))),
+            ("char *name", Some(("char *", "name"))),
+            ("const void* ip", Some(("const void*", "ip"))),
+            ("const char *const * argv", Some(("const char *const *", "argv"))),
+            (
+                "struct sock * __attribute__((user)) sk",
+                Some(("struct sock * __attribute__((user))", "sk")),
+            ),
+            ("void (*fn)(int, char)", Some(("void (*)(int, char)", "fn"))),
+            ("void (*)(int) fn", Some(("void (*)(int)", "fn"))),
+            ("enum x::y z", Some(("enum x::y", "z"))),
+            ("int", None),
+            ("", None),
+            ("[4]", None),
+            ("int [4]", None),
+            ("]", None),
+            ("int *", None),
+            ("int 4x", None),
+            ("* x", None),
+            ("(*)()", None),
+            ("int (*)", None),
+            ("ö x", None),
+            ("int ö", None),
+        ] {
+            let got = declaration(text);
+            let got = got.as_ref().map(|(kind, name)| (kind.as_str(), name.as_str()));
+            assert_eq!(got, want, "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_have_the_kernels_classes() {
+        for (type_name, size, want) in [
+            ("int", 4, FieldClass::Number),
+            ("u8", 1, FieldClass::Number),
+            ("void *", 8, FieldClass::Number),
+            ("__u8[4]", 4, FieldClass::Number),
+            ("const char *const *", 8, FieldClass::Number),
+            ("const char*", 8, FieldClass::Number),
+            ("char *", 8, FieldClass::CharPointer),
+            ("const char *", 8, FieldClass::CharPointer),
+            ("char[16]", 16, FieldClass::StaticString),
+            ("unsigned char[8]", 8, FieldClass::StaticString),
+            ("__data_loc char[]", 4, FieldClass::DynamicString),
+            ("__rel_loc char[]", 4, FieldClass::RelativeString),
+            ("__data_loc unsigned long[]", 4, FieldClass::StackArray),
+            ("__data_loc cpumask_t", 4, FieldClass::Location),
+            ("__data_loc u64[]", 4, FieldClass::Location),
+            ("__rel_loc cpumask_t", 4, FieldClass::Location),
+            ("unsigned long[6]", 48, FieldClass::Other),
+            ("u8[16]", 16, FieldClass::Other),
+            ("struct x", 12, FieldClass::Other),
+            ("unsigned long[]", 0, FieldClass::Other),
+        ] {
+            let type_name = type_name.to_owned();
+            let field = FieldFormat {
+                name: "x".into(),
+                type_name,
+                offset: 8,
+                size,
+                signed: false,
+                common: false,
+            };
+            assert_eq!(field.class(), want, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn broken_files_are_refused() {
+        let change = |from: &str, to: &str| {
+            assert!(KMALLOC.contains(from), "{from}");
+            KMALLOC.replacen(from, to, 1)
+        };
+        for (text, want) in [
+            (String::new(), "there is no `name:` line"),
+            (change("name: kmalloc\n", ""), "there is no `name:` line"),
+            (change("name: kmalloc", "name:"), "there is no `name:` line"),
+            (change("ID: 549\n", ""), "there is no `ID:` line"),
+            (change("ID: 549", "ID: x"), "line 2: `ID:x` is no number in range"),
+            (change("ID: 549", "ID: -1"), "line 2: `ID:-1` is no number in range"),
+            (change("ID: 549", "ID: 4294967296"), "line 2: `ID:4294967296` is no number in range"),
+            (change("format:", "fromat:"), "line 3: expected a field, found `fromat:`"),
+            (
+                change("\nprint fmt:", "\n"),
+                "line 15: expected a field, found `\"call_site=%pS ; field:x\", (void *)REC->call_site`",
+            ),
+            (
+                KMALLOC[..KMALLOC.find("\nprint").expect("print")].to_owned(),
+                "the text ends before its `print fmt:` line: it was cut off",
+            ),
+            (change("offset:24;", ""), "line 11: the field has no `offset:`"),
+            (
+                change("\tsigned:0;\n\tfield:size_t", "\n\tfield:size_t"),
+                "line 10: the field has no `signed:`",
+            ),
+            (
+                change("size:16;", "size:99999999999;"),
+                "line 12: `size:99999999999` is no number in range",
+            ),
+            (
+                change("size:16;", "size:4294967295;"),
+                "line 12: `comm` ends 4294967327 bytes into the record; records have at most 65536",
+            ),
+            (change("offset:24;", "offset:20;"), "the fields `ptr` and `bytes_req` share bytes"),
+            (
+                change("field:size_t bytes_req;", "field:;"),
+                "line 11: `` is no declaration of a field",
+            ),
+            (
+                change("field:size_t bytes_req;", "field:*;"),
+                "line 11: `*` is no declaration of a field",
+            ),
+            (
+                change("\tfield:size_t", "\tsize_t"),
+                "line 11: expected a field, found `size_t bytes_req;\toffset:24;\tsize:8;\tsigned:0;`",
+            ),
+        ] {
+            let error = parse("kmem", &text).expect_err(want);
+            assert_eq!(error.to_string(), want);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_an_event_or_an_error(text in "(name: x\nID: 1\nformat:\n)?[ a-z0-9:;\\[\\]()*ö\t\n]{0,200}(\nprint fmt: x)?") {
+            let _event = parse("x", &text);
+        }
+
+        #[test]
+        fn any_declaration_gives_two_parts_or_none(text in "[ a-c0(*)\\[\\]ö]{0,16}") {
+            if let Some((type_name, name)) = declaration(&text) {
+                prop_assert!(!type_name.is_empty() && name.chars().all(is_word));
+            }
+        }
+
+        #[test]
+        fn a_cut_file_is_an_error(length in 0..KMALLOC.find("print fmt:").expect("print")) {
+            prop_assert!(parse("kmem", &KMALLOC[..length]).is_err());
+        }
+
+        #[test]
+        fn a_changed_byte_never_panics(at in 0..KMALLOC.len(), byte in 0_u8..128) {
+            let mut text = KMALLOC.as_bytes().to_vec();
+            text[at] = byte;
+            if let Ok(event) = parse("kmem", &String::from_utf8_lossy(&text)) {
+                prop_assert!(u64::from(event.record_size()) <= RECORD_MAX);
+            }
+        }
+    }
 }

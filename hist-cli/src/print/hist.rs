@@ -1,0 +1,230 @@
+//! Takes a sorted [`Snapshot`]. Gives ftrace's exact text: header, entries, totals
+//! (`hist_trigger_show()` in the kernel's trace_events_hist.c).
+
+use std::fmt::{self, Write};
+
+use super::modifier;
+use crate::read::snapshot::{Row, Snapshot};
+use crate::tracefs::symbols::Symbols;
+
+/// The `hist` file's text for one trigger. Addresses that have no symbol print as numbers;
+/// [`Symbols::problem`] then says why, if all of them do.
+#[must_use]
+pub fn hist(snapshot: &Snapshot, symbols: &Symbols) -> String {
+    let mut out = String::with_capacity(length(snapshot));
+    write_hist(&mut out, snapshot, symbols).expect("writing to a String cannot fail");
+    out
+}
+
+/// The file's text when several triggers are set on one event: two blank lines between them.
+#[must_use]
+pub fn blocks<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    let mut out = String::new();
+    for (number, text) in texts.into_iter().enumerate() {
+        if number > 0 {
+            out.push_str("\n\n");
+        }
+        out.push_str(text.as_ref());
+    }
+    out
+}
+
+/// About how long the text will be, in bytes.
+fn length(snapshot: &Snapshot) -> usize {
+    let columns = snapshot.keys.len() + snapshot.values.len() + 1;
+    256 + snapshot.trigger.len() + 32 * columns * snapshot.rows.len()
+}
+
+fn write_hist(out: &mut String, snapshot: &Snapshot, symbols: &Symbols) -> fmt::Result {
+    write!(out, "# event histogram\n#\n# trigger info: {}\n#\n\n", snapshot.trigger)?;
+    for row in &snapshot.rows {
+        entry(out, snapshot, row, symbols)?;
+    }
+    totals(out, snapshot)
+}
+
+fn entry(out: &mut String, snapshot: &Snapshot, row: &Row, symbols: &Symbols) -> fmt::Result {
+    out.push_str("{ ");
+    for (number, column) in snapshot.keys.iter().enumerate() {
+        if number > 0 {
+            out.push_str(", ");
+        }
+        modifier::key(out, column, row, symbols)?;
+    }
+    out.push_str(" }");
+    if snapshot.show_hitcount {
+        write!(out, " hitcount: {:>10}", row.hitcount)?;
+    }
+    for (column, &sum) in snapshot.values.iter().zip(&row.sums) {
+        // One space separates, another belongs to the value.
+        out.push(' ');
+        modifier::value(out, column, sum)?;
+    }
+    out.push('\n');
+    Ok(())
+}
+
+fn totals(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
+    write!(
+        out,
+        "\nTotals:\n    Hits: {hits}\n    Entries: {}\n    Dropped: {}\n",
+        snapshot.rows.len(),
+        snapshot.losses.full
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::snapshot::{KeyColumn, KeyOrder, KeyShow, Losses, ValueColumn, ValueShow};
+    use proptest::prelude::*;
+
+    fn key(label: &str, index: usize, show: KeyShow) -> KeyColumn {
+        let order = KeyOrder::Signed(4);
+        KeyColumn { label: label.into(), offset: 8 * index, size: 8, show, order }
+    }
+
+    fn value(label: &str, show: ValueShow) -> ValueColumn {
+        ValueColumn { label: label.into(), show }
+    }
+
+    fn row(keys: &[u64], hitcount: u64, sums: &[u64]) -> Row {
+        let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
+        Row { key: key.into(), hitcount, sums: sums.to_vec() }
+    }
+
+    fn snapshot(keys: &[KeyColumn], values: &[ValueColumn], rows: &[Row]) -> Snapshot {
+        Snapshot {
+            trigger: "hist:keys=s32:vals=hitcount:sort=hitcount:size=2048 [active]".into(),
+            keys: keys.to_vec(),
+            values: values.to_vec(),
+            show_hitcount: true,
+            sort: vec![],
+            rows: rows.to_vec(),
+            losses: Losses::default(),
+        }
+    }
+
+    fn no_symbols() -> Symbols {
+        Symbols::from_kallsyms("1000 T _stext\n2000 T _etext\n")
+    }
+
+    #[test]
+    fn a_whole_file() {
+        let keys = [key("s32", 0, KeyShow::Decimal)];
+        let rows = [row(&[2], 1, &[]), row(&[1], 130, &[])];
+        let mut snapshot = snapshot(&keys, &[], &rows);
+        snapshot.losses = Losses { full: 13, busy: 5, missed: 7 };
+        let want = "\
+# event histogram
+#
+# trigger info: hist:keys=s32:vals=hitcount:sort=hitcount:size=2048 [active]
+#
+
+{ s32:          2 } hitcount:          1
+{ s32:          1 } hitcount:        130
+
+Totals:
+    Hits: 131
+    Entries: 2
+    Dropped: 13
+";
+        assert_eq!(hist(&snapshot, &no_symbols()), want);
+    }
+
+    #[test]
+    fn without_entries_two_blank_lines_remain() {
+        let snapshot = snapshot(&[key("s32", 0, KeyShow::Decimal)], &[], &[]);
+        let want = "\
+# event histogram
+#
+# trigger info: hist:keys=s32:vals=hitcount:sort=hitcount:size=2048 [active]
+#
+
+
+Totals:
+    Hits: 0
+    Entries: 0
+    Dropped: 0
+";
+        assert_eq!(hist(&snapshot, &no_symbols()), want);
+    }
+
+    #[test]
+    fn two_blank_lines_stand_between_triggers() {
+        assert_eq!(blocks(["a\n", "b\n", "c\n"]), "a\n\n\nb\n\n\nc\n");
+        assert_eq!(blocks(["a\n"]), "a\n");
+        assert_eq!(blocks::<&str>([]), "");
+    }
+
+    fn check_entry(snapshot: &Snapshot, want: &str) {
+        let mut out = String::new();
+        entry(&mut out, snapshot, &snapshot.rows[0], &no_symbols()).expect("String");
+        assert_eq!(out, format!("{want}\n"));
+    }
+
+    #[test]
+    fn values_stand_two_spaces_apart() {
+        let decimal = ValueShow::Decimal;
+        let keys = [key("s32", 0, KeyShow::Decimal), key("b", 1, KeyShow::Decimal)];
+        check_entry(
+            &snapshot(
+                &keys,
+                &[value("b", decimal), value("c", decimal)],
+                &[row(&[1, 2], 1, &[2, 3])],
+            ),
+            "{ s32:          1, b:          2 } hitcount:          1  b:          2  c:          3",
+        );
+        let keys = [key("prev_pid", 0, KeyShow::Decimal)];
+        let values = [value("prev_prio", decimal), value("next_prio", ValueShow::Hex)];
+        check_entry(
+            &snapshot(&keys, &values, &[row(&[0], 18, &[2160, 0x870])]),
+            "{ prev_pid:          0 } hitcount:         18  prev_prio:       2160  next_prio:        870",
+        );
+    }
+
+    #[test]
+    fn without_hitcount_two_spaces_follow_the_key() {
+        let keys = [key("s32", 0, KeyShow::Decimal)];
+        let values = [value("b", ValueShow::Decimal)];
+        let mut snapshot = snapshot(&keys, &values, &[row(&[2], 1, &[2])]);
+        snapshot.show_hitcount = false;
+        check_entry(&snapshot, "{ s32:          2 }  b:          2");
+    }
+
+    #[test]
+    fn negative_numbers_print_unsigned() {
+        let keys = [key("s32", 0, KeyShow::Decimal)];
+        let values = [value("s32", ValueShow::Decimal)];
+        let sum = (-1_i64).cast_unsigned().wrapping_mul(2);
+        check_entry(
+            &snapshot(&keys, &values, &[row(&[(-5_i64).cast_unsigned()], 2, &[sum])]),
+            "{ s32: 18446744073709551611 } hitcount:          2  s32: 18446744073709551614",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn entries_and_hits_follow_from_the_rows(
+            rows in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>()), 0..40)
+        ) {
+            let keys = [key("k", 0, KeyShow::Decimal)];
+            let values = [value("v", ValueShow::Decimal)];
+            let rows: Vec<_> = rows.iter().map(|&(k, hits, sum)| row(&[k], hits, &[sum])).collect();
+            let text = hist(&snapshot(&keys, &values, &rows), &no_symbols());
+            let entries: Vec<Vec<u64>> = text
+                .lines()
+                .filter(|line| line.starts_with("{ "))
+                .map(|line| line.split_whitespace().filter_map(|word| word.parse().ok()).collect())
+                .collect();
+            let want: Vec<Vec<u64>> =
+                rows.iter().map(|row| vec![row.word(0), row.hitcount, row.sums[0]]).collect();
+            prop_assert_eq!(entries, want);
+            let hits = rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
+            let totals = format!(
+                "\n\nTotals:\n    Hits: {hits}\n    Entries: {}\n    Dropped: 0\n", rows.len());
+            prop_assert!(text.ends_with(&totals));
+        }
+    }
+}

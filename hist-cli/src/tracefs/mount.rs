@@ -1,0 +1,430 @@
+//! Takes the list of mounts. Gives the root of tracefs, mounting it if need be, and the events
+//! that it describes.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount};
+
+use super::error::{EventError, EventNameError, MountError};
+use super::format::{self, EventFormat};
+
+/// Where tracefs belongs (Documentation/trace/ftrace.rst of the kernel).
+const USUAL_ROOT: &str = "/sys/kernel/tracing";
+/// The mounts of this process; proc_pid_mountinfo(5).
+const MOUNTINFO: &str = "/proc/self/mountinfo";
+/// How to mount tracefs by hand.
+pub const MOUNT_COMMAND: &str = "mount -t tracefs tracefs /sys/kernel/tracing";
+
+/// A mounted tracefs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracefs {
+    /// The folder that holds `events`.
+    pub root: PathBuf,
+    /// It was not mounted before; [`find_or_mount`] did it.
+    pub newly_mounted: bool,
+}
+
+/// The tracefs of this machine: the mounted one, else one mounted now at its usual place.
+///
+/// # Errors
+/// If there is none and it cannot be mounted; the text names the command to run.
+pub fn find_or_mount() -> Result<Tracefs, MountError> {
+    let mounts =
+        fs::read(MOUNTINFO).map_err(|source| MountError::Mounts { path: MOUNTINFO, source })?;
+    match find(&String::from_utf8_lossy(&mounts)).filter(|root| holds_events(root)) {
+        Some(root) => Ok(Tracefs::at(root)),
+        None => mount_usual(),
+    }
+}
+
+/// The root of tracefs in the text of a mountinfo file: at its usual place if it is there, else
+/// the first tracefs, else below the first debugfs, which older kernels mount it into.
+#[must_use]
+pub fn find(mountinfo: &str) -> Option<PathBuf> {
+    let whole: Vec<_> =
+        mountinfo.lines().filter_map(line).filter(|line| line.root == "/").collect();
+    let of_type = |kind| whole.iter().filter(move |line| line.fs_type == kind).map(Line::path);
+    of_type("tracefs")
+        .find(|path| path == Path::new(USUAL_ROOT))
+        .or_else(|| of_type("tracefs").next())
+        .or_else(|| of_type("debugfs").next().map(|path| path.join("tracing")))
+}
+
+/// What a line of mountinfo says.
+struct Line<'a> {
+    /// Which part of the filesystem is mounted.
+    root: &'a str,
+    /// Where, with octal escapes.
+    mount_point: &'a str,
+    fs_type: &'a str,
+}
+
+impl Line<'_> {
+    fn path(&self) -> PathBuf {
+        unescape(self.mount_point)
+    }
+}
+
+/// `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT OPTIONS [TAG]... - TYPE SOURCE OPTIONS`
+fn line(text: &str) -> Option<Line<'_>> {
+    let (mount, filesystem) = text.split_once(" - ")?;
+    let mut words = mount.split(' ').skip(3);
+    let (root, mount_point) = (words.next()?, words.next()?);
+    Some(Line { root, mount_point, fs_type: filesystem.split(' ').next()? })
+}
+
+/// Space, tab, newline and backslash stand in mountinfo as a backslash and three octal digits.
+fn unescape(text: &str) -> PathBuf {
+    let mut path = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = (byte == b'\\').then(|| octal(after)).flatten();
+        path.push(code.unwrap_or(byte));
+        rest = if code.is_some() { &after[3..] } else { after };
+    }
+    OsString::from_vec(path).into()
+}
+
+/// The byte that three octal digits stand for.
+fn octal(text: &[u8]) -> Option<u8> {
+    let digits = std::str::from_utf8(text.get(..3)?).ok()?;
+    digits.bytes().all(|byte| matches!(byte, b'0'..=b'7')).then_some(())?;
+    u8::from_str_radix(digits, 8).ok()
+}
+
+/// False if certainly not; what may not be looked into counts, so that the error says so later.
+fn holds_events(root: &Path) -> bool {
+    !matches!(fs::metadata(root.join("events")), Err(error) if is_absent(&error))
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn mount_usual() -> Result<Tracefs, MountError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    match mount("tracefs", USUAL_ROOT, "tracefs", flags, None) {
+        Ok(()) => Ok(Tracefs { newly_mounted: true, ..Tracefs::at(USUAL_ROOT) }),
+        // Another process was faster.
+        Err(Errno::BUSY) => Ok(Tracefs::at(USUAL_ROOT)),
+        Err(Errno::PERM | Errno::ACCESS) => Err(MountError::NotPermitted),
+        Err(errno @ (Errno::NODEV | Errno::NOENT)) => {
+            Err(MountError::NoTracefs { source: errno.into() })
+        }
+        Err(errno) => Err(MountError::Failed { source: errno.into() }),
+    }
+}
+
+/// The system and the name in `SYSTEM:EVENT` or `SYSTEM/EVENT`.
+///
+/// # Errors
+/// If a part is empty, there are not two, or one could lead out of the folder of events.
+pub fn parse_event_name(text: &str) -> Result<(&str, &str), EventNameError> {
+    text.split_once([':', '/'])
+        .filter(|&(system, name)| is_part(system) && is_part(name))
+        .ok_or_else(|| EventNameError(text.to_owned()))
+}
+
+fn is_part(text: &str) -> bool {
+    let is_odd = |c: char| matches!(c, ':' | '/') || c.is_whitespace() || c.is_control();
+    !matches!(text, "" | "." | "..") && !text.contains(is_odd)
+}
+
+impl Tracefs {
+    /// The one at `root`, whether or not it is there.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), newly_mounted: false }
+    }
+
+    /// Reads what the event `system:name` looks like. Looks at other events only if there is no
+    /// such one.
+    ///
+    /// # Errors
+    /// If there is no such event (with the nearest names), it may not be read (with who may), or
+    /// its `format` file is broken.
+    pub fn event(&self, system: &str, name: &str) -> Result<EventFormat, EventError> {
+        if !is_part(system) || !is_part(name) {
+            return Err(EventNameError(format!("{system}:{name}")).into());
+        }
+        let path = self.events().join(system).join(name).join("format");
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                format::parse(system, &text).map_err(|source| EventError::Format { path, source })
+            }
+            Err(error) if is_absent(&error) => Err(self.unknown(system, name)),
+            Err(error) => Err(self.unreadable(path, error)),
+        }
+    }
+
+    fn events(&self) -> PathBuf {
+        self.root.join("events")
+    }
+
+    fn unreadable(&self, path: PathBuf, source: io::Error) -> EventError {
+        if source.kind() != ErrorKind::PermissionDenied {
+            return EventError::Read { path, source };
+        }
+        EventError::Denied { path, readers: self.readers(), root: self.root.clone() }
+    }
+
+    /// Who may look into tracefs.
+    fn readers(&self) -> String {
+        fs::metadata(&self.root).map_or_else(
+            |_| "its owner".to_owned(),
+            |root| {
+                let (uid, gid, mode) = (root.uid(), root.gid(), root.mode() & 0o777);
+                format!("user {uid} and group {gid} as mode {mode:o} allows")
+            },
+        )
+    }
+
+    /// Why there is no `system:name`, with what may have been meant.
+    fn unknown(&self, system: &str, name: &str) -> EventError {
+        let systems = match folders(&self.events()) {
+            Ok(systems) => systems,
+            Err(error) if is_absent(&error) => {
+                return EventError::NotTracefs { root: self.root.clone() };
+            }
+            Err(error) => return self.unreadable(self.events(), error),
+        };
+        let namesakes =
+            systems.iter().filter(|other| self.events().join(other).join(name).is_dir());
+        let namesakes = namesakes.map(|other| format!("{other}:{name}"));
+        let system = system.to_owned();
+        if !systems.contains(&system) {
+            let near = nearest(&system, &systems).map(str::to_owned);
+            return EventError::UnknownSystem { nearest: namesakes.chain(near).collect(), system };
+        }
+        match folders(&self.events().join(&system)) {
+            Ok(events) => {
+                let near = nearest(name, &events).map(|near| format!("{system}:{near}"));
+                let nearest = near.into_iter().chain(namesakes).collect();
+                EventError::UnknownEvent { system, name: name.to_owned(), nearest }
+            }
+            Err(error) => self.unreadable(self.events().join(&system), error),
+        }
+    }
+}
+
+/// The names of the folders in `path`.
+fn folders(path: &Path) -> io::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            names.insert(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// The candidate that is most like `name`, if one is alike at all.
+fn nearest<'a>(name: &str, candidates: &'a BTreeSet<String>) -> Option<&'a str> {
+    let distance = |other: &&str| strsim::osa_distance(name, other);
+    let near = candidates.iter().map(String::as_str).min_by_key(distance)?;
+    (distance(&near) <= name.len().max(3) / 3).then_some(near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SYSFS: &str = "23 27 0:22 / /sys rw,relatime - sysfs sysfs rw";
+
+    #[test]
+    fn tracefs_is_found_in_the_list_of_mounts() {
+        for (lines, want) in [
+            (vec![], None),
+            (vec![SYSFS], None),
+            (
+                vec![
+                    "30 23 0:12 / /sys/kernel/tracing rw,nosuid shared:9 master:2 - tracefs tracefs rw",
+                ],
+                Some("/sys/kernel/tracing"),
+            ),
+            // The usual place comes first, wherever it stands.
+            (
+                vec![
+                    "31 23 0:12 / /mnt/t rw - tracefs t rw",
+                    SYSFS,
+                    "30 23 0:12 / /sys/kernel/tracing rw - tracefs none rw",
+                ],
+                Some("/sys/kernel/tracing"),
+            ),
+            (
+                vec![
+                    "31 23 0:12 / /mnt/my\\040own\\134t rw - tracefs t rw",
+                    "32 23 0:12 / /mnt/other rw - tracefs t rw",
+                ],
+                Some("/mnt/my own\\t"),
+            ),
+            // An instance, bound somewhere, is not the whole.
+            (vec!["31 23 0:12 /instances/a /mnt/a rw - tracefs t rw"], None),
+            (
+                vec![
+                    "29 23 0:7 / /sys/kernel/debug rw - debugfs debugfs rw",
+                    "31 23 0:12 / /mnt/t rw - tracefs t rw",
+                ],
+                Some("/mnt/t"),
+            ),
+            (
+                vec!["29 23 0:7 / /sys/kernel/debug rw - debugfs debugfs rw"],
+                Some("/sys/kernel/debug/tracing"),
+            ),
+            // A source that is called like the type.
+            (vec!["31 23 0:12 / /mnt/t rw - tmpfs tracefs rw"], None),
+            (vec!["garbage", "- tracefs", " - tracefs t rw", "1 2 3 - tracefs t rw"], None),
+        ] {
+            assert_eq!(find(&lines.join("\n")), want.map(PathBuf::from), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn only_whole_escapes_are_undone() {
+        for (text, want) in [
+            ("/a\\040b", "/a b"),
+            ("/a\\011\\012\\134", "/a\t\n\\"),
+            ("/a\\04", "/a\\04"),
+            ("/a\\049", "/a\\049"),
+            ("/a\\777", "/a\\777"),
+            ("/a\\+40", "/a\\+40"),
+            ("/ä\\040ö", "/ä ö"),
+        ] {
+            assert_eq!(unescape(text), PathBuf::from(want));
+        }
+    }
+
+    #[test]
+    fn event_names_have_two_plain_parts() {
+        for (text, want) in [
+            ("kmem:kmalloc", Some(("kmem", "kmalloc"))),
+            ("kmem/kmalloc", Some(("kmem", "kmalloc"))),
+            ("xhci-hcd:xhci.1", Some(("xhci-hcd", "xhci.1"))),
+            ("", None),
+            ("kmalloc", None),
+            (":kmalloc", None),
+            ("kmem:", None),
+            ("kmem::kmalloc", None),
+            ("kmem:kmalloc:", None),
+            ("kmem/kmalloc/format", None),
+            ("kmem:a/b", None),
+            ("..:kmalloc", None),
+            ("kmem/..", None),
+            ("kmem:.", None),
+            ("/etc/passwd", None),
+            ("km em:kmalloc", None),
+            ("kmem:kmalloc\n", None),
+            ("kmem:\0", None),
+        ] {
+            assert_eq!(parse_event_name(text).ok(), want, "{text:?}");
+        }
+        let error = parse_event_name("kmalloc").expect_err("one part");
+        assert_eq!(
+            error.to_string(),
+            "`kmalloc` is not an event: write SYSTEM:EVENT, such as kmem:kmalloc"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_of_mounts_is_read(text in "([0-9]{1,2} [/ \\\\0-7a-z-]{0,20} - tracefs x\n?){0,4}") {
+            let _found = find(&text);
+        }
+
+        #[test]
+        fn an_accepted_event_stays_below_its_folder(text in "[a-z./: ]{0,12}") {
+            if let Ok((system, name)) = parse_event_name(&text) {
+                let path = Path::new("/events").join(system).join(name);
+                let normal = path.components().filter(|part| matches!(part, std::path::Component::Normal(_)));
+                prop_assert_eq!(normal.count(), 3);
+                prop_assert!(path.starts_with("/events"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_no_tracefs_is_told() {
+        let error = Tracefs::at("/proc/self").event("kmem", "kmalloc").expect_err("no tracefs");
+        assert!(matches!(error, EventError::NotTracefs { .. }), "{error}");
+        let error = Tracefs::at("/proc/self").event("..", "kmalloc").expect_err("no name");
+        assert!(matches!(error, EventError::Name(_)), "{error}");
+    }
+
+    /// This machine's tracefs, which only root can use.
+    fn live() -> Option<Tracefs> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: needs root");
+            return None;
+        }
+        Some(find_or_mount().expect("root can mount tracefs"))
+    }
+
+    #[test]
+    fn every_event_of_this_machine_is_understood() {
+        let Some(tracefs) = live() else { return };
+        let mut count = 0;
+        for system in folders(&tracefs.events()).expect("events") {
+            for name in folders(&tracefs.events().join(&system)).expect("a system") {
+                // Only folders with a format file are events; `ftrace` has some without.
+                if !tracefs.events().join(&system).join(&name).join("format").exists() {
+                    continue;
+                }
+                let event = tracefs.event(&system, &name).unwrap_or_else(|e| panic!("{e}"));
+                check_event(&event, &name);
+                count += 1;
+            }
+        }
+        assert!(count > 100, "only {count} events");
+    }
+
+    fn check_event(event: &EventFormat, name: &str) {
+        assert_eq!(event.name, name);
+        assert!(event.id > 0);
+        let common: Vec<_> =
+            event.fields.iter().filter(|f| f.common).map(|f| f.name.as_str()).collect();
+        assert!(common.starts_with(&[
+            "common_type",
+            "common_flags",
+            "common_preempt_count",
+            "common_pid"
+        ]));
+        for field in &event.fields {
+            assert!(!field.type_name.is_empty() && !field.name.is_empty(), "{event:?}");
+            assert_eq!(field.common, field.name.starts_with("common_"), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_events_name_the_nearest() {
+        let Some(tracefs) = live() else { return };
+        for (system, name, want) in [
+            ("kmem", "kmaloc", "there is no event `kmem:kmaloc`; did you mean kmem:kmalloc?"),
+            (
+                "sched",
+                "sys_enter",
+                "there is no event `sched:sys_enter`; did you mean raw_syscalls:sys_enter?",
+            ),
+            ("kmme", "zzz", "there is no event system `kmme`; did you mean kmem?"),
+            (
+                "sycalls",
+                "kmalloc",
+                "there is no event system `sycalls`; did you mean kmem:kmalloc or syscalls?",
+            ),
+            ("qqqqqqqqq", "zzz", "there is no event system `qqqqqqqqq`"),
+            ("kmem", "qqqqqqqqq", "there is no event `kmem:qqqqqqqqq`"),
+            ("kmem", "enable", "there is no event `kmem:enable`"),
+        ] {
+            let error = tracefs.event(system, name).expect_err(name).to_string();
+            assert_eq!(error, want);
+        }
+    }
+}
