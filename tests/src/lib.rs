@@ -1,1 +1,3 @@
 //! Takes nothing. Gives what the suite's engines share.
+
+pub mod model;

@@ -50,7 +50,7 @@ struct Counting<'a> {
 ///
 /// # Errors
 /// If a table cannot be read or written.
-pub(super) async fn count(options: &Options, mut session: Session) -> anyhow::Result<ExitCode> {
+pub(super) async fn count(options: &Options, session: Session) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen().context("cannot listen to signals")?;
     say_attached(options, &session);
     let command = match options.command.as_deref().map(command::spawn).transpose() {
@@ -61,23 +61,12 @@ pub(super) async fn count(options: &Options, mut session: Session) -> anyhow::Re
         }
     };
     let mut counting = Counting::new(options, signals, command);
-    let stop = loop {
-        match counting.next().await? {
-            Event::PassLogOn => session.attached.flush_log(),
-            Event::Stop(stop) => break stop,
-            Event::Print => {
-                let printed = counting.print(session, false).await?;
-                session = printed.session;
-                if options.verbose > 0 {
-                    report(&printed.lost);
-                }
-                if let Some(stop) = printed.stop {
-                    break stop;
-                }
-            }
-        }
-    };
-    counting.finish(session, stop).await
+    let stop = counting.until_stopped(session).await;
+    counting.end_command().await?;
+    Ok(match stop? {
+        Stop::Command(status) => command::exit_code(status),
+        Stop::Asked | Stop::Closed => ExitCode::SUCCESS,
+    })
 }
 
 fn say_attached(options: &Options, session: &Session) {
@@ -138,6 +127,32 @@ impl<'a> Counting<'a> {
         }
     }
 
+    /// Prints whenever it is time to, the last table included.
+    async fn until_stopped(&mut self, mut session: Session) -> anyhow::Result<Stop> {
+        let stop = loop {
+            match self.next().await? {
+                Event::PassLogOn => session.attached.flush_log(),
+                Event::Stop(stop) => break stop,
+                Event::Print => {
+                    let printed = self.print(session, false).await?;
+                    session = printed.session;
+                    if self.options.verbose > 0 {
+                        report(&printed.lost);
+                    }
+                    if let Some(stop) = printed.stop {
+                        break stop;
+                    }
+                }
+            }
+        };
+        if !matches!(stop, Stop::Closed) {
+            let mut printed = self.print(session, true).await?;
+            printed.session.attached.flush_log();
+            report(&printed.lost);
+        }
+        Ok(stop)
+    }
+
     async fn next(&mut self) -> anyhow::Result<Event> {
         let deadline = self.deadline;
         Ok(tokio::select! {
@@ -178,20 +193,6 @@ impl<'a> Counting<'a> {
             Written::Whole => stopping.then_some(Stop::Asked),
         };
         Ok(Printed { session, lost, stop })
-    }
-
-    /// The last table, the losses, the end of the command.
-    async fn finish(mut self, session: Session, stop: Stop) -> anyhow::Result<ExitCode> {
-        if !matches!(stop, Stop::Closed) {
-            let mut printed = self.print(session, true).await?;
-            printed.session.attached.flush_log();
-            report(&printed.lost);
-        }
-        self.end_command().await?;
-        Ok(match stop {
-            Stop::Command(status) => command::exit_code(status),
-            Stop::Asked | Stop::Closed => ExitCode::SUCCESS,
-        })
     }
 
     /// A command that still runs is asked to end, and waited for.

@@ -7,8 +7,8 @@ use super::options::{Options, Pair};
 use crate::parse;
 use crate::pipeline::{self, CompileError};
 use crate::plan::Template;
-use crate::tracefs::Tracefs;
 use crate::tracefs::format::EventFormat;
+use crate::tracefs::mount::Tracefs;
 
 /// The listing for every pair, one after the other.
 ///

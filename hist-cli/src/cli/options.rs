@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
 use super::args::{Args, Stage};
-use crate::tracefs;
+use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -72,9 +72,9 @@ fn pairs(words: &[String]) -> Result<Vec<Pair>, Error> {
 }
 
 fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
-    let (system, event) = tracefs::parse_event_name(name)
+    let (system, event) = parse_event_name(name)
         .map_err(|error| usage(ErrorKind::ValueValidation, &error.to_string()))?;
-    Ok(Pair { trigger: trigger.to_owned(), system, event })
+    Ok(Pair { trigger: trigger.to_owned(), system: system.to_owned(), event: event.to_owned() })
 }
 
 fn usage(kind: ErrorKind, message: &str) -> Error {

@@ -14,8 +14,7 @@ use super::session::Session;
 use crate::load::{self, Attached, AttachedTrigger, LoadError};
 use crate::pipeline::{self, Compiled};
 use crate::plan::Template;
-use crate::tracefs::Tracefs;
-use crate::tracefs::symbols::Symbols;
+use crate::tracefs::mount::{Tracefs, find_or_mount};
 
 /// Does what the options say.
 ///
@@ -28,10 +27,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     check_privilege()?;
-    let attached = start(options)?;
+    let compiled = compile_all(options)?;
+    // Before anything runs in the kernel, and after the mistakes that would leave a file empty.
     let output = Output::open(options.output.as_deref())?;
+    let attached = attach(options, compiled)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let session = Session { attached, output, symbols: Symbols::default(), printed: false };
+    let session = Session::new(attached, output);
     let code = runtime.block_on(count::count(options, session));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
@@ -52,22 +53,20 @@ fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
     if let Some(root) = &options.tracefs {
         return Ok(Tracefs::at(root));
     }
-    let (tracefs, mounted) = Tracefs::find_or_mount()?;
-    if mounted && !options.quiet {
+    let tracefs = find_or_mount()?;
+    if tracefs.newly_mounted && !options.quiet {
         eprintln!("mounted tracefs at {}", tracefs.root.display());
     }
     Ok(tracefs)
 }
 
-/// Trigger texts → counting programs.
-fn start(options: &Options) -> anyhow::Result<Attached> {
+fn compile_all(options: &Options) -> anyhow::Result<Vec<Compiled>> {
     let tracefs = tracefs(options)?;
     let template = if options.verbose >= 2 { Template::HistLog } else { Template::Hist };
-    let compiled = options
-        .pairs
-        .iter()
-        .map(|pair| compile(pair, &tracefs, template))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    options.pairs.iter().map(|pair| compile(pair, &tracefs, template)).collect()
+}
+
+fn attach(options: &Options, compiled: Vec<Compiled>) -> anyhow::Result<Attached> {
     let object = pipeline::link(&compiled)?;
     let plans = compiled.into_iter().map(|one| one.plan).collect();
     let attached = load::attach(&object, plans)?;

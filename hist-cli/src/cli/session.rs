@@ -4,7 +4,7 @@ use crate::load::Attached;
 use crate::print;
 use crate::read::snapshot::Losses;
 use crate::read::sort::{Ties, sort};
-use crate::read::{self};
+use crate::read;
 use crate::tracefs::symbols::Symbols;
 
 use super::output::{Output, Written};
@@ -14,11 +14,13 @@ pub(super) struct Session {
     /// What counts.
     pub attached: Attached,
     /// Where tables go.
-    pub output: Output,
+    output: Output,
     /// Read when first needed.
-    pub symbols: Symbols,
+    symbols: Symbols,
     /// A table has been printed already.
-    pub printed: bool,
+    printed: bool,
+    /// It has been said that symbols cannot be read.
+    warned: bool,
 }
 
 /// What one trigger lost so far.
@@ -30,26 +32,40 @@ pub(super) struct Lost {
 }
 
 impl Session {
-    /// Prints every trigger's histogram as it is now. Blocks are parted by two blank lines, as
-    /// the kernel parts the blocks of one event.
+    /// A session that has printed nothing yet.
+    pub(super) fn new(attached: Attached, output: Output) -> Self {
+        Self { attached, output, symbols: Symbols::new(), printed: false, warned: false }
+    }
+
+    /// Prints every trigger's histogram as it is now, all at once. Two blank lines part it from
+    /// what was printed before, as they part the blocks of one event in the kernel's text.
     ///
     /// # Errors
     /// If the maps cannot be read or the output cannot be written.
     pub(super) fn print(&mut self) -> anyhow::Result<(Written, Vec<Lost>)> {
-        let mut lost = Vec::new();
-        let mut text = String::new();
+        let (mut texts, mut lost) = (Vec::new(), Vec::new());
+        if std::mem::replace(&mut self.printed, true) {
+            texts.push(String::new());
+        }
         for trigger in &self.attached.triggers {
             let mut snapshot = read::snapshot(trigger)?;
             sort(&mut snapshot, Ties::default());
-            if std::mem::replace(&mut self.printed, true) {
-                text += print::SEPARATOR;
-            }
-            text += &print::hist(&snapshot, &mut self.symbols);
+            texts.push(print::hist(&snapshot, &self.symbols));
             let hist = &trigger.plan.hist;
             let event = format!("{}:{}", hist.system, hist.event);
             lost.push(Lost { event, losses: snapshot.losses });
         }
-        Ok((self.output.write(text.as_bytes())?, lost))
+        self.warn_of_symbols();
+        Ok((self.output.write(print::blocks(texts).as_bytes())?, lost))
+    }
+
+    /// Says once why addresses have no names.
+    fn warn_of_symbols(&mut self) {
+        if let Some(problem) = self.symbols.problem()
+            && !std::mem::replace(&mut self.warned, true)
+        {
+            eprintln!("warning: {problem}");
+        }
     }
 }
 

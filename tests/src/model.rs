@@ -1,0 +1,160 @@
+//! Takes a resolved histogram and hits, one by one. Gives the snapshot that any right engine must
+//! come to. Written straight from the specification, sharing no code with codegen or the
+//! templates.
+
+use std::collections::HashMap;
+
+use hist_cli::parse::ast::CompareOp;
+use hist_cli::plan::Plan;
+use hist_cli::read::empty;
+use hist_cli::read::snapshot::{Row, Snapshot};
+use hist_cli::resolve::hist::{Compare, Condition, Hist, KeyModifier, RecordField, Source};
+
+/// One occurrence of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit<'a> {
+    /// The event's record, as in a tracepoint program's context.
+    pub record: &'a [u8],
+    /// The thread it happened in.
+    pub pid: u32,
+    /// The CPU it happened on.
+    pub cpu: u32,
+}
+
+/// A histogram kept in plain Rust.
+#[derive(Clone, Debug)]
+pub struct Model<'a> {
+    plan: &'a Plan,
+    entries: HashMap<Vec<u64>, (u64, Vec<u64>)>,
+    dropped: u64,
+}
+
+impl<'a> Model<'a> {
+    /// An empty histogram for the plan's `Hist`; the plan's own layout is not looked at.
+    #[must_use]
+    pub fn new(plan: &'a Plan) -> Self {
+        Self { plan, entries: HashMap::new(), dropped: 0 }
+    }
+
+    /// Counts one hit.
+    pub fn hit(&mut self, hit: Hit<'_>) {
+        let hist = &self.plan.hist;
+        if hist.paused || !hist.filter.as_ref().is_none_or(|filter| holds(&filter.tree, hit)) {
+            return;
+        }
+        let key = key(hist, hit);
+        if !self.entries.contains_key(&key) && self.entries.len() >= hist.size as usize {
+            self.dropped += 1;
+            return;
+        }
+        let (hitcount, sums) =
+            self.entries.entry(key).or_insert_with(|| (0, vec![0; hist.values.len()]));
+        *hitcount += 1;
+        for (sum, value) in sums.iter_mut().zip(&hist.values) {
+            *sum = sum.wrapping_add(image(value.source, hit));
+        }
+    }
+
+    /// Everything counted so far, unsorted.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = empty(self.plan, self.plan.hist.paused);
+        snapshot.losses.full = self.dropped;
+        snapshot.rows = self.entries.iter().map(row).collect();
+        snapshot
+    }
+}
+
+fn row((key, (hitcount, sums)): (&Vec<u64>, &(u64, Vec<u64>))) -> Row {
+    let key: Vec<u8> = key.iter().flat_map(|word| word.to_le_bytes()).collect();
+    Row { key: key.into(), hitcount: *hitcount, sums: sums.clone() }
+}
+
+fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u64> {
+    let word = |key: &hist_cli::resolve::hist::Key| {
+        let number = image(key.source, hit);
+        match key.modifier {
+            KeyModifier::Log2 => log2(number),
+            KeyModifier::Buckets(width) => number / width * width,
+            _ => number,
+        }
+    };
+    hist.keys.iter().map(word).collect()
+}
+
+/// The least n with `number <= 2^n`; 0 for 0.
+fn log2(number: u64) -> u64 {
+    (0..64).find(|n| number <= 1 << n).unwrap_or(64)
+}
+
+fn image(source: Source, hit: Hit<'_>) -> u64 {
+    match source {
+        Source::Record(field) => field_image(field, hit.record),
+        Source::Pid => u64::from(hit.pid),
+        Source::Cpu => u64::from(hit.cpu),
+        Source::Constant(number) => number,
+    }
+}
+
+fn field_image(field: RecordField, record: &[u8]) -> u64 {
+    let start = field.offset as usize;
+    let bytes = &record[start..start + field.size as usize];
+    let negative = field.signed && bytes[bytes.len() - 1] >= 0x80;
+    let mut image = [if negative { 0xff } else { 0 }; 8];
+    image[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(image)
+}
+
+fn holds(condition: &Condition, hit: Hit<'_>) -> bool {
+    match condition {
+        Condition::Any(parts) => parts.iter().any(|part| holds(part, hit)),
+        Condition::All(parts) => parts.iter().all(|part| holds(part, hit)),
+        Condition::Not(inner) => !holds(inner, hit),
+        Condition::Compare(compare) => compare_holds(compare, hit),
+        Condition::Always(answer) => *answer,
+    }
+}
+
+fn compare_holds(compare: &Compare, hit: Hit<'_>) -> bool {
+    let number = image(compare.source, hit);
+    let constant = compare.constant;
+    let order = if compare.signed {
+        number.cast_signed().cmp(&constant.cast_signed())
+    } else {
+        number.cmp(&constant)
+    };
+    match compare.op {
+        CompareOp::Eq => order.is_eq(),
+        CompareOp::Ne => order.is_ne(),
+        CompareOp::Lt => order.is_lt(),
+        CompareOp::Le => order.is_le(),
+        CompareOp::Gt => order.is_gt(),
+        CompareOp::Ge => order.is_ge(),
+        CompareOp::And => number & constant != 0,
+        CompareOp::Glob => panic!("a glob compares strings"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::log2;
+
+    #[test]
+    fn log2_is_the_specified_one() {
+        for (number, bucket) in [
+            (0, 0),
+            (1, 0),
+            (2, 1),
+            (3, 2),
+            (4, 2),
+            (1023, 10),
+            (1024, 10),
+            (1025, 11),
+            (1 << 63, 63),
+            ((1 << 63) + 1, 64),
+            (u64::MAX, 64),
+        ] {
+            assert_eq!(log2(number), bucket, "{number}");
+        }
+    }
+}
