@@ -45,10 +45,15 @@ struct SymbolShow {
     width: usize,
 }
 
+/// As many as the widest field has.
+const SPACES: &str = "                                                       ";
+
 /// `%-45ps`
 const NAME: SymbolShow = SymbolShow { offset: false, width: 45 };
 /// `%-55pS`
 const NAME_AND_OFFSET: SymbolShow = SymbolShow { offset: true, width: 55 };
+
+const _: () = assert!(NAME.width <= SPACES.len() && NAME_AND_OFFSET.width <= SPACES.len());
 
 fn symbol(out: &mut String, address: u64, symbols: &Symbols, show: SymbolShow) -> fmt::Result {
     write!(out, "[{address:x}] ")?;
@@ -58,7 +63,7 @@ fn symbol(out: &mut String, address: u64, symbols: &Symbols, show: SymbolShow) -
         None => write!(out, "{address:#x}")?,
     }
     let written = out.len() - start;
-    out.extend(std::iter::repeat_n(' ', show.width.saturating_sub(written)));
+    out.push_str(SPACES.get(written..show.width).unwrap_or_default());
     Ok(())
 }
 

@@ -359,6 +359,17 @@ mod tests {
         assert!(matches!(error, EventError::Name(_)), "{error}");
     }
 
+    #[test]
+    fn errors_name_the_way_out() {
+        let error = Tracefs::at("/proc/self")
+            .unreadable("/proc/self/events/a/b/format".into(), ErrorKind::PermissionDenied.into());
+        let text = error.to_string();
+        assert!(text.contains("may be read by user ") && text.contains("as mode 555"), "{text}");
+        assert!(text.contains("mount -o remount,gid=GROUP,mode=750 /proc/self"), "{text}");
+        let text = MountError::NotPermitted.to_string();
+        assert!(text.contains(MOUNT_COMMAND) && text.contains("CAP_SYS_ADMIN"), "{text}");
+    }
+
     /// This machine's tracefs, which only root can use.
     fn live() -> Option<Tracefs> {
         if !rustix::process::geteuid().is_root() {
