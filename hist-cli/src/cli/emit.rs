@@ -61,5 +61,5 @@ fn asm(pairs: &[Pair], formats: &[EventFormat]) -> anyhow::Result<String> {
         .zip(formats)
         .map(|(pair, format)| pipeline::compile(&pair.trigger, format, Template::Hist))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(pipeline::link(&compiled)?.listing())
+    Ok(pipeline::link(&compiled)?.to_string())
 }

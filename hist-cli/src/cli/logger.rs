@@ -20,7 +20,7 @@ impl Log for Stderr {
 
 /// Starts logging; `verbose` 2 shows what the eBPF programs log.
 pub(super) fn start(verbose: u8) {
-    log::set_max_level(if verbose >= 2 { LevelFilter::Info } else { LevelFilter::Warn });
+    log::set_max_level(if verbose >= 2 { LevelFilter::Debug } else { LevelFilter::Warn });
     // Only a second call can fail, and there is one.
     let first = log::set_logger(&Stderr).is_ok();
     debug_assert!(first);

@@ -16,13 +16,14 @@ impl fmt::Display for Code {
 impl fmt::Display for HoleCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} instructions, {} bytes of stack", self.symbol, self.lines.len(), self.stack)?;
-        let mut wide = false;
-        for (idx, line) in self.lines.iter().enumerate() {
+        let mut lines = self.lines.iter().enumerate();
+        while let Some((idx, line)) = lines.next() {
+            let note = if line.note.is_empty() { "" } else { &format!("; {}", line.note) };
+            let text = format!("{idx:>4}: {:<32}{note}", line.insn.to_string());
+            writeln!(f, "{}", text.trim_end())?;
             // The second half of an ld_imm64 is shown by the first.
-            if !std::mem::replace(&mut wide, !wide && line.insn.is_wide()) {
-                let text = line.insn.to_string();
-                let note = if line.note.is_empty() { String::new() } else { format!("; {}", line.note) };
-                writeln!(f, "{}", format!("{idx:>4}: {text:<32}{note}").trim_end())?;
+            if line.insn.is_wide() {
+                lines.next();
             }
         }
         Ok(())

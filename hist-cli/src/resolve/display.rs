@@ -7,7 +7,6 @@ use super::hist::{
     Compare, Condition, Hist, Key, KeyModifier, RecordField, Sort, SortBy, Source, Value,
     ValueModifier,
 };
-use crate::parse::ast::CompareOp;
 
 /// The kernel's canonical trigger line, without the state in brackets.
 impl fmt::Display for Hist {
@@ -157,20 +156,5 @@ impl fmt::Display for Compare {
         } else {
             write!(f, "{}", self.constant)
         }
-    }
-}
-
-impl fmt::Display for CompareOp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Eq => "==",
-            Self::Ne => "!=",
-            Self::Lt => "<",
-            Self::Le => "<=",
-            Self::Gt => ">",
-            Self::Ge => ">=",
-            Self::And => "&",
-            Self::Glob => "~",
-        })
     }
 }

@@ -75,17 +75,23 @@ pub(super) fn source(
         return common(format, event, span);
     }
     match format.class() {
-        FieldClass::Number | FieldClass::CharPointer | FieldClass::Location => {
+        FieldClass::StaticString | FieldClass::DynamicString | FieldClass::RelativeString => {
+            Err(not_supported("strings", span))
+        }
+        // Elsewhere the same type is a bitmask, whose location word the kernel counts.
+        FieldClass::StackArray if event.system == "synthetic" => {
+            Err(not_supported("stacks", span))
+        }
+        FieldClass::Number
+        | FieldClass::CharPointer
+        | FieldClass::Location
+        | FieldClass::StackArray => {
             Ok(Source::Record(RecordField {
                 offset: format.offset,
                 size: format.size,
                 signed: format.signed,
             }))
         }
-        FieldClass::StaticString | FieldClass::DynamicString | FieldClass::RelativeString => {
-            Err(not_supported("strings", span))
-        }
-        FieldClass::StackArray => Err(not_supported("stacks", span)),
         FieldClass::Other => Err(TriggerError::new(Kind::FieldSize, span).help(format!(
             "`{}` is a `{}` of {} bytes; only numbers of 1, 2, 4 or 8 bytes can be counted",
             format.name, format.type_name, format.size

@@ -26,6 +26,10 @@ fn condition(tree: &FilterExpr, event: &EventFormat) -> Result<Condition, Trigge
         FilterExpr::And(parts) => Condition::All(all(parts)?),
         FilterExpr::Not(inner) => Condition::Not(Box::new(condition(inner, event)?)),
         FilterExpr::Predicate(predicate) => self::predicate(predicate, event)?,
+        FilterExpr::BadPredicate(bad) => {
+            check_name(&bad.field, event)?;
+            return Err(bad.error.clone());
+        }
         FilterExpr::Bad(error) => return Err(error.clone()),
     })
 }
@@ -61,6 +65,9 @@ fn predicate(predicate: &Predicate, event: &EventFormat) -> Result<Condition, Tr
         return Err(TriggerError::new(Kind::FilterIllegalOperation, operand.span)
             .help("`~` compares strings; numbers take == != < <= > >= &"));
     }
+    if let Some(error) = &predicate.error {
+        return Err(error.clone());
+    }
     let constant = constant(text, &number, operand)?;
     Ok(compare(predicate, number, constant))
 }
@@ -77,6 +84,18 @@ fn compare(predicate: &Predicate, number: Number, constant: u64) -> Condition {
         op: predicate.op.node,
         constant,
     })
+}
+
+/// The names that filters know besides the event's fields.
+const BUILT_IN: [&str; 7] =
+    ["cpu", "CPU", "common_cpu", "comm", "COMM", "stacktrace", "STACKTRACE"];
+
+fn check_name(field: &Spanned<String>, event: &EventFormat) -> Result<(), TriggerError> {
+    let name = field.node.as_str();
+    if event.field(name).is_some() || BUILT_IN.contains(&name) {
+        return Ok(());
+    }
+    Err(not_found(Kind::FilterFieldNotFound, name, field.span, event))
 }
 
 fn number(predicate: &Predicate, event: &EventFormat) -> Result<Number, TriggerError> {

@@ -57,7 +57,7 @@ fn refuse_unsupported(trigger: &Trigger) -> Result<(), TriggerError> {
     if let Some(handler) = trigger.handlers.first() {
         return Err(not_supported("handlers and actions", handler.span));
     }
-    if let Some(variable) = trigger.variables.first() {
+    if let Some(variable) = trigger.variables.as_ref().map_err(Clone::clone)?.first() {
         return Err(not_supported("variables", variable.name.span));
     }
     if let Some(name) = &trigger.name {
@@ -78,25 +78,8 @@ fn refuse_unsupported(trigger: &Trigger) -> Result<(), TriggerError> {
     }
 }
 
-/// The values besides the hitcount. The first literal `hitcount` is the column that is there
-/// anyway; a second one is an ordinary value, the constant 1.
 fn values(trigger: &Trigger, event: &EventFormat) -> Result<Vec<Value>, TriggerError> {
-    let mut hitcount_seen = false;
-    let mut values = Vec::new();
-    for expr in &trigger.values {
-        if is_hitcount(expr) && !hitcount_seen {
-            hitcount_seen = true;
-            continue;
-        }
-        values.push(value(expr, event)?);
-    }
-    Ok(values)
-}
-
-/// The plain word `hitcount`.
-fn is_hitcount(expr: &ast::Expr) -> bool {
-    matches!(expr, ast::Expr::Field(field)
-        if field.name.node == "hitcount" && field.modifier.is_none())
+    trigger.counted_values().into_iter().map(|expr| value(expr, event)).collect()
 }
 
 fn value(expr: &ast::Expr, event: &EventFormat) -> Result<Value, TriggerError> {
@@ -195,9 +178,9 @@ fn sort_keys(
     keys: &[Key],
     values: &[Value],
 ) -> Result<Vec<Sort>, TriggerError> {
-    let written = trigger.sort.as_ref().map_err(Clone::clone)?;
-    if written.is_empty() {
+    if trigger.sort.is_empty() {
         return Ok(vec![Sort { by: SortBy::Hitcount, descending: false }]);
     }
-    written.iter().map(|item| sort::sort_key(item, keys, values)).collect()
+    let written = trigger.sort.iter();
+    written.map(|item| sort::sort_key(item.as_ref().map_err(Clone::clone)?, keys, values)).collect()
 }

@@ -18,7 +18,7 @@ pub(super) fn sort_key(
         value.or_else(|| keys.iter().position(|key| key.label == name).map(SortBy::Key))
     };
     match by {
-        Some(by) => Ok(Sort { by, descending: item.descending }),
+        Some(by) => Ok(Sort { by, descending: item.descending.clone()? }),
         None => Err(unknown(item, keys, values)),
     }
 }

@@ -1,0 +1,455 @@
+//! Takes command lines. Gives their output and exit codes, from the real binary on the real
+//! kernel. What needs root runs only as root, and must run then.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take before a test fails. Tests do not depend on speed below it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn hist_bpf() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hist-bpf"));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    hist_bpf().args(arguments).output().expect("the binary starts")
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("UTF-8")
+}
+
+#[track_caller]
+fn check_fails(arguments: &[&str], code: i32, parts: &[&str]) {
+    let output = output(arguments);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert_eq!(stdout(&output), "", "{arguments:?}");
+    for part in parts {
+        assert!(said.contains(part), "{arguments:?}: no `{part}` in\n{said}");
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Golden formats, so that tests without root know some events.
+fn formats() -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/formats");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+/// A running hist-bpf that has said `attached`.
+struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = hist_bpf();
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let mut line = String::new();
+        while !line.starts_with("attached ") {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).expect("readable"), 0, "ended too early");
+        }
+        Self { child, stderr }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, signal).expect("it is there");
+    }
+
+    fn end(mut self) -> (Output, String) {
+        let mut rest = String::new();
+        let mut stdout = self.child.stdout.take().expect("piped");
+        let mut text = Vec::new();
+        stdout.read_to_end(&mut text).expect("readable");
+        self.stderr.read_to_string(&mut rest).expect("readable");
+        let status = self.child.wait().expect("it ends");
+        (Output { status, stdout: text, stderr: rest.clone().into_bytes() }, rest)
+    }
+}
+
+/// The numbers behind `Hits:`, `Entries:` and `Dropped:` of every block.
+fn totals(text: &str, name: &str) -> Vec<u64> {
+    let lines = text.lines().filter_map(|line| line.trim().strip_prefix(name));
+    lines.map(|number| number.trim().parse().expect("a number")).collect()
+}
+
+#[test]
+fn usage_mistakes_exit_with_2() {
+    check_fails(&[], 2, &["required"]);
+    check_fails(&["hist:keys=id"], 2, &["no event for the trigger `hist:keys=id`"]);
+    check_fails(&["hist:keys=id", "kmalloc"], 2, &["SYSTEM:EVENT"]);
+    check_fails(&["hist:keys=id", "a:b:c"], 2, &["SYSTEM:EVENT"]);
+    check_fails(&["-i", "soon", "hist:keys=id", "a:b"], 2, &["not a number of seconds"]);
+    check_fails(&["--emit", "nothing", "hist:keys=id", "a:b"], 2, &["trigger", "asm"]);
+    check_fails(&["--tracefs", "/", "hist:keys=id", "a:b"], 2, &["--emit"]);
+    check_fails(&["-q", "-v", "hist:keys=id", "a:b"], 2, &["cannot be used with"]);
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    for flag in ["--help", "-h", "--version"] {
+        let output = output(&[flag]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).contains("hist-bpf"), "{flag}");
+        assert_eq!(stderr(&output), "");
+    }
+}
+
+#[test]
+fn stages_are_shown_without_root_or_tracefs() {
+    let trigger = "hist:key=call_site:val=bytes_req";
+    for (stage, part) in [
+        ("trigger", "call_site"),
+        ("hist", "hist:keys=call_site:vals=hitcount,bytes_req:sort=hitcount:size=2048"),
+        ("plan", "tracepoint kmem:kmalloc"),
+        ("code", "hist_hole_key"),
+        ("asm", "call bpf_map_lookup_elem"),
+    ] {
+        let output =
+            output(&["--emit", stage, "--tracefs", &formats(), trigger, "kmem:kmalloc"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(stdout(&output).contains(part), "{stage}:\n{}", stdout(&output));
+        assert_eq!(stderr(&output), "");
+    }
+    // The first stage needs no event at all.
+    let output = output(&["--emit=trigger", "hist:keys=a", "no:such"]);
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn mistakes_in_triggers_have_a_caret_under_the_place() {
+    let check = |trigger: &str, event: &str, parts: &[&str]| {
+        check_fails(&["--emit=plan", "--tracefs", &formats(), trigger, event], 1, parts);
+    };
+    check(
+        "hist:keys=call_sit",
+        "kmem:kmalloc",
+        &[
+            "Couldn't find field\n  hist:keys=call_sit\n            ^^^^^^^^\n",
+            "did you mean `call_site`?",
+            "bytes_req",
+        ],
+    );
+    check("hist:keys=ptr:size=64", "kmem:kmalloc", &["131072", "^^"]);
+    check("hist:keys=ptr:sort=x", "kmem:kmalloc", &["Sort field must be a key or a val"]);
+    check("hist:keys=ptr if ptr >", "kmem:kmalloc", &["Invalid value (did you forget quotes)?"]);
+    check("hist:keys=ptr if (ptr > 1", "kmem:kmalloc", &["Too many '('"]);
+    check("hist:keys=common_stacktrace", "kmem:kmalloc", &["Not supported yet"]);
+    check("hist:keys=ptr:x=node", "kmem:kmalloc", &["Not supported yet"]);
+    check("hist:keys=ptr:onmax($x).save(ptr)", "kmem:kmalloc", &["Not supported yet"]);
+    check("hist:keys=args", "raw_syscalls:sys_enter", &["48 bytes"]);
+    check("hist:keys=common_flags", "kmem:kmalloc", &["Not supported yet", "first 8 bytes"]);
+    check("hist:keys=ptr", "kmem:kmaloc", &["no event `kmem:kmaloc`", "kmem:kmalloc"]);
+    check("hist:keys=ptr", "kmen:kmalloc", &["no event system `kmen`"]);
+}
+
+#[test]
+fn without_root_the_missing_capabilities_are_named() {
+    if !is_root() {
+        check_fails(&["hist:keys=id", "raw_syscalls:sys_enter"], 1, &["CAP_BPF", "CAP_PERFMON"]);
+        return;
+    }
+    // As root: the same, with all capabilities laid down.
+    let program = env!("CARGO_BIN_EXE_hist-bpf");
+    let output = Command::new("setpriv")
+        .args(["--bounding-set=-all", "--inh-caps=-all", "--reuid=65534", "--clear-groups"])
+        .args([program, "hist:keys=id", "raw_syscalls:sys_enter"])
+        .output()
+        .expect("setpriv is part of util-linux");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("missing CAP_PERFMON and CAP_BPF"), "{}", stderr(&output));
+}
+
+#[test]
+fn live_counts_a_commands_events() {
+    if !is_root() {
+        return;
+    }
+    let (output, rest) = Running::start(&[
+        "-i0",
+        "hist:keys=id:vals=id if id == 39",
+        "raw_syscalls:sys_enter",
+        "--",
+        "sh",
+        "-c",
+        "exit 7",
+    ])
+    .end();
+    assert_eq!(output.status.code(), Some(7), "{rest}");
+    let text = stdout(&output);
+    assert!(text.starts_with(
+        "# event histogram\n#\n# trigger info: hist:keys=id:vals=hitcount,id:sort=hitcount:\
+         size=2048 if id == 39 [active]\n#\n\n"
+    ));
+    assert_eq!(totals(text, "Hits:").len(), 1);
+}
+
+#[test]
+fn live_every_interval_prints_a_whole_table() {
+    if !is_root() {
+        return;
+    }
+    let (output, rest) = Running::start(&[
+        "-i0.2",
+        "-d1.1",
+        "hist:keys=common_pid",
+        "sched:sched_switch",
+        "hist:keys=id",
+        "raw_syscalls/sys_enter",
+    ])
+    .end();
+    assert_eq!(output.status.code(), Some(0), "{rest}");
+    let text = stdout(&output);
+    let hits = totals(text, "Hits:");
+    assert!(hits.len() >= 4 && hits.len().is_multiple_of(2), "{text}");
+    // Counting goes on from table to table.
+    let first: Vec<_> = hits.iter().step_by(2).collect();
+    assert!(first.is_sorted(), "{first:?}");
+    let blocks: Vec<_> = text.split("\n\n\n#").collect();
+    assert_eq!(blocks.len(), hits.len(), "blocks are parted by two blank lines");
+}
+
+#[test]
+fn live_signals_print_and_end() {
+    if !is_root() {
+        return;
+    }
+    for signal in [Signal::INT, Signal::TERM] {
+        let running = Running::start(&["-i0", "hist:keys=id", "raw_syscalls:sys_enter"]);
+        running.signal(signal);
+        let (output, rest) = running.end();
+        assert_eq!(output.status.code(), Some(0), "{rest}");
+        assert_eq!(totals(stdout(&output), "Hits:").len(), 1);
+    }
+}
+
+#[test]
+fn live_sigusr1_prints_now() {
+    if !is_root() {
+        return;
+    }
+    let mut running = Running::start(&["-i0", "hist:keys=id", "raw_syscalls:sys_enter"]);
+    running.signal(Signal::USR1);
+    let mut lines = BufReader::new(running.child.stdout.take().expect("piped")).lines();
+    let dropped = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("Dropped:")));
+    assert!(dropped.is_some(), "a table came before the end");
+    running.signal(Signal::INT);
+    let rest: Vec<_> = lines.map(|line| line.expect("UTF-8")).collect();
+    assert!(rest.iter().any(|line| line.contains("Dropped:")), "and the final one");
+    assert_eq!(running.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn live_a_second_interrupt_quits_while_nobody_reads() {
+    if !is_root() {
+        return;
+    }
+    // Nobody reads the pipe: a table of many entries blocks.
+    let mut running = Running::start(&[
+        "-i0.05",
+        "hist:keys=common_pid,id,common_cpu:vals=id",
+        "raw_syscalls:sys_enter",
+    ]);
+    std::thread::sleep(Duration::from_secs(2));
+    running.signal(Signal::INT);
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        std::thread::sleep(Duration::from_millis(50));
+        if let Some(status) = running.child.try_wait().expect("waitable") {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "a second Ctrl-C did not end it");
+        running.signal(Signal::INT);
+    };
+    // The table may have fitted the pipe after all; else the second one ended it.
+    assert!(matches!(status.code(), Some(0 | 130)), "{status:?}");
+}
+
+#[test]
+fn live_a_closed_pipe_ends_quietly() {
+    if !is_root() {
+        return;
+    }
+    let mut running = Running::start(&["-i0.05", "hist:keys=id", "raw_syscalls:sys_enter"]);
+    drop(running.child.stdout.take());
+    let mut rest = String::new();
+    running.stderr.read_to_string(&mut rest).expect("readable");
+    let status = running.child.wait().expect("it ends");
+    assert_eq!((status.code(), rest.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn live_a_full_disk_is_an_error() {
+    if !is_root() {
+        return;
+    }
+    let arguments =
+        ["-i0", "-d0.1", "-o", "/dev/full", "hist:keys=id", "raw_syscalls:sys_enter"];
+    check_fails(&arguments, 1, &["cannot write /dev/full", "No space left"]);
+    let arguments = ["-o", "/no/such/dir/x", "hist:keys=id", "raw_syscalls:sys_enter"];
+    check_fails(&arguments, 1, &["cannot write /no/such/dir/x"]);
+}
+
+#[test]
+fn live_output_goes_to_the_file() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("table");
+    let name = path.to_str().expect("UTF-8");
+    let output = output(&["-qi0", "-d0.2", "-o", name, "hist:keys=id", "raw_syscalls:sys_enter"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!((stdout(&output), stderr(&output)), ("", ""));
+    let text = fs::read_to_string(&path).expect("it is there");
+    assert_eq!(totals(&text, "Dropped:"), [0]);
+}
+
+#[test]
+fn live_commands_that_cannot_start_have_the_shells_codes() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("not-executable");
+    File::create(&file).expect("a file");
+    let head = ["hist:keys=id", "raw_syscalls:sys_enter", "--"];
+    let with = |program| [&head[..], &[program]].concat();
+    check_fails(&with("/no/such/program"), 127, &["cannot run /no/such/program"]);
+    check_fails(&with(file.to_str().expect("UTF-8")), 126, &["Permission denied"]);
+    let output = output(&with("/bin/true"));
+    assert_eq!(output.status.code(), Some(0));
+    let killed = [&head[..], &["sh", "-c", "kill -9 $$"]].concat();
+    assert_eq!(self::output(&killed).status.code(), Some(128 + 9));
+}
+
+#[test]
+fn live_kill_9_leaves_nothing_attached() {
+    if !is_root() {
+        return;
+    }
+    let mut running = Running::start(&["-i0", "hist:keys=id", "raw_syscalls:sys_enter"]);
+    let pid = running.child.id();
+    assert!(programs(pid) > 0, "it holds programs while it runs");
+    running.signal(Signal::KILL);
+    assert_eq!(running.child.wait().expect("it ends").signal(), Some(9));
+    assert_eq!(programs(pid), 0);
+}
+
+/// How many BPF programs a process holds, by the links of its descriptors.
+fn programs(pid: u32) -> usize {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
+    descriptors
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+        .filter(|target| target.to_string_lossy().contains("bpf-prog"))
+        .count()
+}
+
+#[test]
+fn live_the_same_trigger_twice_is_refused() {
+    if !is_root() {
+        return;
+    }
+    let event = "raw_syscalls:sys_enter";
+    check_fails(
+        &["hist:keys=id", event, "hist:keys=id:size=256", event],
+        1,
+        &["Hist trigger already exists"],
+    );
+    let arguments = ["-i0", "-d0.1", "hist:keys=id", event, "hist:keys=id.hex", event];
+    let output = output(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("attached 2 triggers to raw_syscalls:sys_enter; "));
+    assert_eq!(totals(stdout(&output), "Hits:").len(), 2);
+}
+
+#[test]
+fn live_events_that_take_no_programs_are_refused_with_the_reason() {
+    if !is_root() {
+        return;
+    }
+    check_fails(
+        &["hist:keys=ip", "ftrace:function"],
+        1,
+        &["ftrace:function cannot be attached: the events of ftrace's own tracers"],
+    );
+}
+
+#[test]
+fn live_drops_are_counted_and_told() {
+    if !is_root() {
+        return;
+    }
+    // Every address of the big file's reads is another key.
+    let script = "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done";
+    let output = output(&[
+        "-i0",
+        "hist:keys=child_pid:size=128",
+        "sched:sched_process_fork",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    let (hits, entries, dropped) =
+        (totals(text, "Hits:")[0], totals(text, "Entries:")[0], totals(text, "Dropped:")[0]);
+    assert_eq!(entries, 128);
+    assert_eq!(hits, 128);
+    assert!(dropped >= 172, "{dropped}");
+    let line = format!("lost hits of sched:sched_process_fork: {dropped} dropped, the table is full");
+    assert!(stderr(&output).contains(&line), "{}", stderr(&output));
+}
+
+#[test]
+fn live_a_paused_trigger_counts_nothing() {
+    if !is_root() {
+        return;
+    }
+    let output = output(&["-i0", "-d0.3", "hist:keys=id:pause", "raw_syscalls:sys_enter"]);
+    let text = stdout(&output);
+    assert!(text.contains(":size=2048 [paused]\n"), "{text}");
+    assert_eq!(totals(text, "Hits:"), [0]);
+}
+
+#[test]
+fn live_every_event_is_logged_on_vv() {
+    if !is_root() {
+        return;
+    }
+    let output = output(&[
+        "-vvi0",
+        "hist:keys=child_pid",
+        "sched:sched_process_fork",
+        "--",
+        "sh",
+        "-c",
+        "/bin/true; /bin/true",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let hits = totals(stdout(&output), "Hits:")[0];
+    let logged = stderr(&output).lines().filter(|line| line.contains("new")).count();
+    assert!(hits >= 2 && logged as u64 >= hits, "{hits} hits, {}", stderr(&output));
+}
