@@ -1,3 +1,26 @@
 //! Takes a subcommand. Gives its module the word.
 
-fn main() {}
+mod ebpf;
+mod setup;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Rebuild the eBPF templates that are committed, or check them.
+    Ebpf(ebpf::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().command {
+        Command::Ebpf(args) => ebpf::run(&args),
+    }
+}
