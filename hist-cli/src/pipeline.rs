@@ -76,7 +76,8 @@ pub fn link(compiled: &[Compiled]) -> Result<Object, CompileError> {
             return Err(at(error, &text));
         }
     }
-    Ok(link::link(compiled.iter().map(|one| (&one.plan, &one.code)))?)
+    let triggers: Vec<_> = compiled.iter().map(|one| (&one.plan, &one.code)).collect();
+    Ok(link::link(&triggers)?)
 }
 
 fn at(error: TriggerError, text: &str) -> CompileError {

@@ -122,12 +122,15 @@ fn compare(
     Ok(())
 }
 
-/// `if r3 op constant`; a constant that fits no immediate goes through r4.
+/// `if r3 op constant`. A constant that fits no immediate goes through r4; so does a negative one
+/// unless the comparison is signed, for eBPF's interpreters disagree on how to extend it.
 fn comparison(emitter: &mut Emitter, op: insn::Compare, constant: u64) -> Insn {
+    use insn::Compare::{Sge, Sgt, Sle, Slt};
+    let signed = matches!(op, Sge | Sgt | Sle | Slt);
     match i32::try_from(constant.cast_signed()) {
-        Ok(short) => Insn::jump_imm(op, R3, short, 0),
-        Err(_) => {
-            emitter.push_wide(Insn::ld_imm64(R4, constant), "");
+        Ok(short) if short >= 0 || signed => Insn::jump_imm(op, R3, short, 0),
+        _ => {
+            source::constant(emitter, constant, R4, "");
             Insn::jump_reg(op, R3, R4, 0)
         }
     }

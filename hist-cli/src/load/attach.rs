@@ -69,7 +69,8 @@ pub fn attach(object: &Object, plans: Vec<Plan>) -> Result<Attached, LoadError> 
     let mut ebpf = EbpfLoader::new().load(&object.bytes).map_err(map_error)?;
     let cpus = aya::util::nr_cpus()
         .map_err(|(path, error)| LoadError::Internal(format!("{path}: {error}")))?;
-    let named: Vec<_> = object.programs.iter().zip(plans).collect();
+    let names = object.programs.iter().map(|program| &program.names);
+    let named: Vec<_> = names.zip(plans).collect();
     for (names, plan) in &named {
         load(&mut ebpf, names, plan)?;
     }
