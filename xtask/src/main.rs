@@ -1,3 +1,29 @@
 //! Takes a subcommand. Gives its module the word.
 
-fn main() {}
+mod initramfs;
+mod kernels;
+mod qemu;
+mod setup;
+mod vm;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Tests in virtual machines with other kernels.
+    Vm(vm::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().command {
+        Command::Vm(args) => vm::run(args),
+    }
+}

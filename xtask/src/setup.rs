@@ -1,0 +1,222 @@
+//! Takes nothing. Gives the tools that the virtual machines need, installed if absent, and a
+//! private apt directory that leaves the system's apt configuration alone.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// The emulator.
+pub(crate) const QEMU: &str = "qemu-system-x86_64";
+
+/// Its package in Debian and Ubuntu. 7.2 (Debian 12) and later boot every kernel of the suite.
+const QEMU_PACKAGE: &str = "qemu-system-x86";
+
+/// Where Debian's packages come from when the system's own configuration names no mirror.
+const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
+
+/// The keys that Debian's archive is signed with, from the package of that name.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Installs QEMU unless it is there.
+///
+/// # Errors
+/// When it is absent and cannot be installed: not root, no network, no apt.
+pub(crate) fn qemu() -> Result<()> {
+    if on_path(QEMU) {
+        return Ok(());
+    }
+    ensure!(
+        rustix::process::geteuid().is_root() && on_path("apt-get"),
+        "{QEMU} is missing and needs root and apt-get to be installed; install QEMU for x86-64 by hand"
+    );
+    eprintln!("installing {QEMU_PACKAGE}");
+    install_qemu()
+        .with_context(|| format!("{QEMU} is missing; `apt-get install {QEMU_PACKAGE}`"))?;
+    ensure!(on_path(QEMU), "{QEMU_PACKAGE} was installed, yet {QEMU} is not on the PATH");
+    Ok(())
+}
+
+/// The system's own sources first. They can fail where another QEMU package comes from backports
+/// and forbids an older sibling, so then backports. Neither may remove a package.
+fn install_qemu() -> Result<()> {
+    let mut update = Command::new("apt-get");
+    succeed(update.args(["-q", "update"]))?;
+    let Err(plain) = succeed(install_command(&mut Command::new("apt-get"))) else {
+        return Ok(());
+    };
+    let suite = format!("{}-backports", codename()?);
+    let apt = Apt::open(&suite, Status::System)?;
+    succeed(install_command(&mut apt.command("apt-get")).args(["-t", &suite])).with_context(
+        || format!("neither {suite} nor the system's own sources work; those say: {plain:#}"),
+    )?;
+    Ok(())
+}
+
+fn install_command(apt_get: &mut Command) -> &mut Command {
+    apt_get.env("DEBIAN_FRONTEND", "noninteractive").args([
+        "-q",
+        "install",
+        "--yes",
+        "--no-remove",
+        "--no-install-recommends",
+        QEMU_PACKAGE,
+    ])
+}
+
+/// The release's name, `bookworm`, as os-release(5) has it.
+fn codename() -> Result<String> {
+    let text = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    Ok(line.context("/etc/os-release has no VERSION_CODENAME")?.trim_matches('"').to_owned())
+}
+
+fn on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// Whose package database apt consults.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// An empty one: packages are looked up and downloaded, never installed.
+    Empty,
+    /// The system's.
+    System,
+}
+
+/// An apt that reads one Debian suite and keeps its lists in a directory of its own.
+pub(crate) struct Apt {
+    dir: PathBuf,
+    status: Status,
+}
+
+impl Apt {
+    /// Fetches the lists of `suite`.
+    ///
+    /// # Errors
+    /// When apt is absent, the mirror cannot be reached or a signature is wrong.
+    pub(crate) fn open(suite: &str, status: Status) -> Result<Apt> {
+        ensure!(
+            Path::new(KEYRING).is_file(),
+            "{KEYRING} is missing: install debian-archive-keyring"
+        );
+        let apt = Apt { dir: target_dir().join("apt").join(suite), status };
+        for dir in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(apt.dir.join(dir)).context("creating a private apt directory")?;
+        }
+        fs::write(apt.dir.join("status"), "")?;
+        fs::write(apt.dir.join("sources.list"), source_list(&mirror()?, suite, status))?;
+        succeed(apt.command("apt-get").args(["-q", "update"]))?;
+        Ok(apt)
+    }
+
+    /// A call of one of apt's programs in this directory.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        for (key, value) in self.options() {
+            command.arg("-o").arg(format!("{key}={value}"));
+        }
+        command
+    }
+
+    fn options(&self) -> Vec<(&'static str, String)> {
+        let here = |name: &str| self.dir.join(name).display().to_string();
+        let mut options = vec![
+            ("Dir::Etc::sourcelist", here("sources.list")),
+            ("Dir::Etc::sourceparts", "/nonexistent".into()),
+            ("Dir::State::lists", here("lists")),
+            ("Dir::Cache", here("cache")),
+            ("Acquire::Languages", "none".into()),
+            ("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled", "false".into()),
+            ("APT::Sandbox::User", String::new()),
+        ];
+        if self.status == Status::Empty {
+            options.extend([
+                ("Dir::Etc::main", "/dev/null".into()),
+                ("Dir::Etc::parts", "/nonexistent".into()),
+                ("Dir::State", here("")),
+                ("Dir::State::status", here("status")),
+                ("APT::Architecture", "amd64".into()),
+                ("APT::Architectures::", "amd64".into()),
+                ("Debug::NoLocking", "1".into()),
+            ]);
+        }
+        options
+    }
+}
+
+/// With the system's own database, backports need the release below them.
+fn source_list(mirror: &str, suite: &str, status: Status) -> String {
+    let line = |suite: &str| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
+    match (status, suite.strip_suffix("-backports")) {
+        (Status::System, Some(release)) => line(release) + &line(suite),
+        _ => line(suite),
+    }
+}
+
+/// The mirror of Debian that the system's own apt configuration names, else the usual one.
+fn mirror() -> Result<String> {
+    let mut command = Command::new("apt-get");
+    let output = succeed(command.args(["indextargets", "--format", "$(SITE)"]))?;
+    Ok(debian_mirror(&output).unwrap_or(DEFAULT_MIRROR).to_owned())
+}
+
+/// By convention Debian's archive ends its address with `/debian`; others, security updates among
+/// them, do not.
+fn debian_mirror(sites: &str) -> Option<&str> {
+    sites.lines().map(str::trim).find(|site| site.trim_end_matches('/').ends_with("/debian"))
+}
+
+/// Cargo's target directory.
+pub(crate) fn target_dir() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => PathBuf::from(dir),
+        None => workspace().join("target"),
+    }
+}
+
+/// The root of the source tree.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Runs a command and gives its stdout.
+///
+/// # Errors
+/// When it cannot be started or fails; the message has the whole command and what it printed.
+pub(crate) fn succeed(command: &mut Command) -> Result<String> {
+    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+    let line = words.join(OsStr::new(" ")).display().to_string();
+    let Output { status, stdout, stderr } =
+        command.output().with_context(|| format!("starting `{line}`"))?;
+    let stdout = String::from_utf8_lossy(&stdout).into_owned();
+    if !status.success() {
+        bail!("`{line}` ended with {status}:\n{stdout}{}", String::from_utf8_lossy(&stderr));
+    }
+    Ok(stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirror_is_debians_own_archive() {
+        let sites =
+            "http://a.example/debian-security\nhttp://b.example/debian\nhttps://c.example/node\n";
+        assert_eq!(debian_mirror(sites), Some("http://b.example/debian"));
+        assert_eq!(debian_mirror("https://c.example/node\n"), None);
+    }
+
+    #[test]
+    fn backports_come_with_their_release_when_installing() {
+        let lines = source_list("M", "bookworm-backports", Status::System);
+        assert_eq!(lines.lines().count(), 2);
+        assert!(lines.contains(" M bookworm main"));
+        assert_eq!(source_list("M", "bookworm-backports", Status::Empty).lines().count(), 1);
+    }
+}
