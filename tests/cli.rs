@@ -126,8 +126,7 @@ fn stages_are_shown_without_root_or_tracefs() {
         ("code", "hist_hole_key"),
         ("asm", "call bpf_map_lookup_elem"),
     ] {
-        let output =
-            output(&["--emit", stage, "--tracefs", &formats(), trigger, "kmem:kmalloc"]);
+        let output = output(&["--emit", stage, "--tracefs", &formats(), trigger, "kmem:kmalloc"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         assert!(stdout(&output).contains(part), "{stage}:\n{}", stdout(&output));
         assert_eq!(stderr(&output), "");
@@ -304,8 +303,7 @@ fn live_a_full_disk_is_an_error() {
     if !is_root() {
         return;
     }
-    let arguments =
-        ["-i0", "-d0.1", "-o", "/dev/full", "hist:keys=id", "raw_syscalls:sys_enter"];
+    let arguments = ["-i0", "-d0.1", "-o", "/dev/full", "hist:keys=id", "raw_syscalls:sys_enter"];
     check_fails(&arguments, 1, &["cannot write /dev/full", "No space left"]);
     let arguments = ["-o", "/no/such/dir/x", "hist:keys=id", "raw_syscalls:sys_enter"];
     check_fails(&arguments, 1, &["cannot write /no/such/dir/x"]);
@@ -419,7 +417,8 @@ fn live_drops_are_counted_and_told() {
     assert_eq!(entries, 128);
     assert_eq!(hits, 128);
     assert!(dropped >= 172, "{dropped}");
-    let line = format!("lost hits of sched:sched_process_fork: {dropped} dropped, the table is full");
+    let line =
+        format!("lost hits of sched:sched_process_fork: {dropped} dropped, the table is full");
     assert!(stderr(&output).contains(&line), "{}", stderr(&output));
 }
 

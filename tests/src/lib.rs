@@ -1,3 +1,15 @@
 //! Takes nothing. Gives what the suite's engines share.
+//!
+//! The differential test, in the order of its parts: a [`suite`] of cases, each a trigger on an
+//! event; a [`workload`] that makes the events happen; the [`ftrace`] of this kernel and an
+//! [`engine`], which count the same events at the same time; [`compare`], which knows the documented
+//! deviations; and [`differential`], which runs it all.
 
+pub mod compare;
+pub mod differential;
+pub mod engine;
+pub mod ftrace;
 pub mod model;
+pub mod suite;
+pub mod version;
+pub mod workload;

@@ -66,7 +66,8 @@ fn render(golden: &Golden) -> String {
         stages.extend(STAGES);
     }
     for stage in stages {
-        let body = listing(stage, &golden.trigger, &compiled).expect("a trigger that compiles links");
+        let body =
+            listing(stage, &golden.trigger, &compiled).expect("a trigger that compiles links");
         writeln!(text, "--- {stage}\n{}", body.trim_end()).expect("String");
     }
     text
@@ -104,5 +105,8 @@ fn every_stage_says_what_it_said_before() {
             write!(failures, "{}\n{}", path.display(), diff.unified_diff()).expect("String");
         }
     }
-    assert!(failures.is_empty(), "{failures}\nif that is as it should be: BLESS=1 cargo test golden");
+    assert!(
+        failures.is_empty(),
+        "{failures}\nif that is as it should be: BLESS=1 cargo test golden"
+    );
 }

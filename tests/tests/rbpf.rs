@@ -156,7 +156,8 @@ struct TriggerSpec {
 }
 
 fn trigger_spec() -> impl Strategy<Value = TriggerSpec> {
-    let width = prop_oneof![1u64..20, Just(1 << 31), Just(1 << 33), any::<u64>().prop_map(|n| n | 1)];
+    let width =
+        prop_oneof![1u64..20, Just(1 << 31), Just(1 << 33), any::<u64>().prop_map(|n| n | 1)];
     let constant = prop_oneof![-3i64..300, any::<i32>().prop_map(i64::from), any::<i64>()];
     (
         prop::collection::vec((any::<usize>(), 0usize..6, width), 1..=3),

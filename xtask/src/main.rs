@@ -1,7 +1,11 @@
 //! Takes a subcommand. Gives its module the word.
 
 mod ebpf;
+mod initramfs;
+mod kernels;
+mod qemu;
 mod setup;
+mod vm;
 
 use clap::{Parser, Subcommand};
 
@@ -17,10 +21,13 @@ struct Args {
 enum Command {
     /// Rebuild the eBPF templates that are committed, or check them.
     Ebpf(ebpf::Args),
+    /// Tests in virtual machines with other kernels.
+    Vm(vm::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Ebpf(args) => ebpf::run(&args),
+        Command::Vm(args) => vm::run(args),
     }
 }

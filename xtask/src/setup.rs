@@ -1,5 +1,5 @@
-//! Takes nothing. Gives what the chores share: paths, commands, and a private apt directory that
-//! leaves the system's apt configuration alone.
+//! Takes nothing. Gives the tools that the virtual machines need, installed if absent, and a
+//! private apt directory that leaves the system's apt configuration alone.
 
 use std::env;
 use std::ffi::OsStr;
@@ -9,17 +9,83 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 
+/// The emulator.
+pub(crate) const QEMU: &str = "qemu-system-x86_64";
+
+/// Its package in Debian and Ubuntu. 7.2 (Debian 12) and later boot every kernel of the suite.
+const QEMU_PACKAGE: &str = "qemu-system-x86";
+
 /// Where Debian's packages come from when the system's own configuration names no mirror.
 const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
 
 /// The keys that Debian's archive is signed with, from the package of that name.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// Installs QEMU unless it is there.
+///
+/// # Errors
+/// When it is absent and cannot be installed: not root, no network, no apt.
+pub(crate) fn qemu() -> Result<()> {
+    if on_path(QEMU) {
+        return Ok(());
+    }
+    ensure!(
+        rustix::process::geteuid().is_root() && on_path("apt-get"),
+        "{QEMU} is missing and needs root and apt-get to be installed; install QEMU for x86-64 by hand"
+    );
+    eprintln!("installing {QEMU_PACKAGE}");
+    install_qemu()
+        .with_context(|| format!("{QEMU} is missing; `apt-get install {QEMU_PACKAGE}`"))?;
+    ensure!(on_path(QEMU), "{QEMU_PACKAGE} was installed, yet {QEMU} is not on the PATH");
+    Ok(())
+}
+
+/// The system's own sources first. They can fail where another QEMU package comes from backports
+/// and forbids an older sibling, so then backports. Neither may remove a package.
+fn install_qemu() -> Result<()> {
+    let mut update = Command::new("apt-get");
+    succeed(update.args(["-q", "update"]))?;
+    let Err(plain) = succeed(install_command(&mut Command::new("apt-get"))) else {
+        return Ok(());
+    };
+    let suite = format!("{}-backports", codename()?);
+    let apt = Apt::open(&suite, Status::System)?;
+    succeed(install_command(&mut apt.command("apt-get")).args(["-t", &suite])).with_context(
+        || format!("neither {suite} nor the system's own sources work; those say: {plain:#}"),
+    )?;
+    Ok(())
+}
+
+fn install_command(apt_get: &mut Command) -> &mut Command {
+    apt_get.env("DEBIAN_FRONTEND", "noninteractive").args([
+        "-q",
+        "install",
+        "--yes",
+        "--no-remove",
+        "--no-install-recommends",
+        QEMU_PACKAGE,
+    ])
+}
+
+/// The release's name, `bookworm`, as os-release(5) has it.
+fn codename() -> Result<String> {
+    let text = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    Ok(line.context("/etc/os-release has no VERSION_CODENAME")?.trim_matches('"').to_owned())
+}
+
+fn on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
 /// Whose package database apt consults.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     /// An empty one: packages are looked up and downloaded, never installed.
     Empty,
+    /// The system's.
+    System,
 }
 
 /// An apt that reads one Debian suite and keeps its lists in a directory of its own.
@@ -43,8 +109,7 @@ impl Apt {
             fs::create_dir_all(apt.dir.join(dir)).context("creating a private apt directory")?;
         }
         fs::write(apt.dir.join("status"), "")?;
-        let source = format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirror()?);
-        fs::write(apt.dir.join("sources.list"), source)?;
+        fs::write(apt.dir.join("sources.list"), source_list(&mirror()?, suite, status))?;
         succeed(apt.command("apt-get").args(["-q", "update"]))?;
         Ok(apt)
     }
@@ -66,6 +131,7 @@ impl Apt {
             ("Dir::State::lists", here("lists")),
             ("Dir::Cache", here("cache")),
             ("Acquire::Languages", "none".into()),
+            ("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled", "false".into()),
             ("APT::Sandbox::User", String::new()),
         ];
         if self.status == Status::Empty {
@@ -83,12 +149,26 @@ impl Apt {
     }
 }
 
+/// With the system's own database, backports need the release below them.
+fn source_list(mirror: &str, suite: &str, status: Status) -> String {
+    let line = |suite: &str| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
+    match (status, suite.strip_suffix("-backports")) {
+        (Status::System, Some(release)) => line(release) + &line(suite),
+        _ => line(suite),
+    }
+}
+
 /// The mirror of Debian that the system's own apt configuration names, else the usual one.
 fn mirror() -> Result<String> {
     let mut command = Command::new("apt-get");
     let output = succeed(command.args(["indextargets", "--format", "$(SITE)"]))?;
-    let named = output.lines().map(str::trim).find(|site| site.ends_with("/debian"));
-    Ok(named.unwrap_or(DEFAULT_MIRROR).to_owned())
+    Ok(debian_mirror(&output).unwrap_or(DEFAULT_MIRROR).to_owned())
+}
+
+/// By convention Debian's archive ends its address with `/debian`; others, security updates among
+/// them, do not.
+fn debian_mirror(sites: &str) -> Option<&str> {
+    sites.lines().map(str::trim).find(|site| site.trim_end_matches('/').ends_with("/debian"))
 }
 
 /// Cargo's target directory.
@@ -118,4 +198,25 @@ pub(crate) fn succeed(command: &mut Command) -> Result<String> {
         bail!("`{line}` ended with {status}:\n{stdout}{}", String::from_utf8_lossy(&stderr));
     }
     Ok(stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirror_is_debians_own_archive() {
+        let sites =
+            "http://a.example/debian-security\nhttp://b.example/debian\nhttps://c.example/node\n";
+        assert_eq!(debian_mirror(sites), Some("http://b.example/debian"));
+        assert_eq!(debian_mirror("https://c.example/node\n"), None);
+    }
+
+    #[test]
+    fn backports_come_with_their_release_when_installing() {
+        let lines = source_list("M", "bookworm-backports", Status::System);
+        assert_eq!(lines.lines().count(), 2);
+        assert!(lines.contains(" M bookworm main"));
+        assert_eq!(source_list("M", "bookworm-backports", Status::Empty).lines().count(), 1);
+    }
 }

@@ -2,9 +2,9 @@
 
 use crate::load::Attached;
 use crate::print;
+use crate::read;
 use crate::read::snapshot::Losses;
 use crate::read::sort::{Ties, sort};
-use crate::read;
 use crate::tracefs::symbols::Symbols;
 
 use super::output::{Output, Written};

@@ -65,14 +65,12 @@ fn branch(
             branch(emitter, arguments, inner, swapped)
         }
         // The first that answers `yes` decides for `||`, the first `no` for `&&`.
-        Condition::Any(parts) => each(emitter, arguments, parts, goals, |go_on| Goals {
-            no: go_on,
-            ..goals
-        }),
-        Condition::All(parts) => each(emitter, arguments, parts, goals, |go_on| Goals {
-            yes: go_on,
-            ..goals
-        }),
+        Condition::Any(parts) => {
+            each(emitter, arguments, parts, goals, |go_on| Goals { no: go_on, ..goals })
+        }
+        Condition::All(parts) => {
+            each(emitter, arguments, parts, goals, |go_on| Goals { yes: go_on, ..goals })
+        }
         Condition::Compare(test) => compare(emitter, arguments, test, goals),
         Condition::Always(answer) => {
             let goal = if *answer { goals.yes } else { goals.no };

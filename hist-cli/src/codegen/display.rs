@@ -15,7 +15,13 @@ impl fmt::Display for Code {
 
 impl fmt::Display for HoleCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} instructions, {} bytes of stack", self.symbol, self.lines.len(), self.stack)?;
+        writeln!(
+            f,
+            "{}: {} instructions, {} bytes of stack",
+            self.symbol,
+            self.lines.len(),
+            self.stack
+        )?;
         let mut lines = self.lines.iter().enumerate();
         while let Some((idx, line)) = lines.next() {
             let note = if line.note.is_empty() { "" } else { &format!("; {}", line.note) };

@@ -59,9 +59,8 @@ const PROG_INFO_SIZE: usize = RECURSION_MISSES_OFFSET + 8;
 unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
     // SAFETY: `attr` is a live, exclusive reference of the size given; its pointers are good by
     // this function's own contract.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>())
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

@@ -1,9 +1,7 @@
 //! Takes a plan. Gives the snapshot of a histogram that has counted nothing: how its rows will be
 //! divided, shown and ordered.
 
-use super::snapshot::{
-    KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueColumn, ValueShow,
-};
+use super::snapshot::{KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueColumn, ValueShow};
 use crate::plan::Plan;
 use crate::resolve::hist::{Key, KeyModifier, Value, ValueModifier};
 
@@ -35,11 +33,7 @@ fn key_column(key: &Key, offset: u32, size: u32) -> KeyColumn {
             KeyModifier::Log2 => KeyShow::Log2,
             KeyModifier::Buckets(width) => KeyShow::Buckets(width),
         },
-        order: if key.signed {
-            KeyOrder::Signed(key.width)
-        } else {
-            KeyOrder::Unsigned(key.width)
-        },
+        order: if key.signed { KeyOrder::Signed(key.width) } else { KeyOrder::Unsigned(key.width) },
     }
 }
 

@@ -79,19 +79,15 @@ pub(super) fn source(
             Err(not_supported("strings", span))
         }
         // Elsewhere the same type is a bitmask, whose location word the kernel counts.
-        FieldClass::StackArray if event.system == "synthetic" => {
-            Err(not_supported("stacks", span))
-        }
+        FieldClass::StackArray if event.system == "synthetic" => Err(not_supported("stacks", span)),
         FieldClass::Number
         | FieldClass::CharPointer
         | FieldClass::Location
-        | FieldClass::StackArray => {
-            Ok(Source::Record(RecordField {
-                offset: format.offset,
-                size: format.size,
-                signed: format.signed,
-            }))
-        }
+        | FieldClass::StackArray => Ok(Source::Record(RecordField {
+            offset: format.offset,
+            size: format.size,
+            signed: format.signed,
+        })),
         FieldClass::Other => Err(TriggerError::new(Kind::FieldSize, span).help(format!(
             "`{}` is a `{}` of {} bytes; only numbers of 1, 2, 4 or 8 bytes can be counted",
             format.name, format.type_name, format.size
@@ -99,11 +95,7 @@ pub(super) fn source(
     }
 }
 
-fn common(
-    format: &FieldFormat,
-    event: &EventFormat,
-    span: Span,
-) -> Result<Source, TriggerError> {
+fn common(format: &FieldFormat, event: &EventFormat, span: Span) -> Result<Source, TriggerError> {
     match format.name.as_str() {
         "common_pid" => Ok(Source::Pid),
         "common_type" => Ok(Source::Constant(u64::from(event.id))),

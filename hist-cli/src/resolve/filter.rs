@@ -9,10 +9,7 @@ use crate::parse::ast::{self, CompareOp, FilterExpr, Operand, Predicate, Spanned
 use crate::tracefs::format::{EventFormat, FieldClass};
 
 /// Binds a whole filter.
-pub(super) fn filter(
-    filter: &ast::Filter,
-    event: &EventFormat,
-) -> Result<Filter, TriggerError> {
+pub(super) fn filter(filter: &ast::Filter, event: &EventFormat) -> Result<Filter, TriggerError> {
     let tree = filter.tree.as_ref().map_err(Clone::clone)?;
     Ok(Filter { text: filter.text.node.clone(), tree: condition(tree, event)? })
 }
@@ -53,10 +50,8 @@ fn predicate(predicate: &Predicate, event: &EventFormat) -> Result<Condition, Tr
     let text = match &operand.node {
         Operand::Number(text) => text,
         Operand::Text(_) => {
-            return Err(TriggerError::new(Kind::FilterExpectNumber, operand.span).help(format!(
-                "`{}` is a number: leave out the quotes",
-                predicate.field.node
-            )));
+            return Err(TriggerError::new(Kind::FilterExpectNumber, operand.span)
+                .help(format!("`{}` is a number: leave out the quotes", predicate.field.node)));
         }
         Operand::Cpus(_) => return Err(not_supported("`CPUS{}`", operand.span)),
         Operand::Symbol(_) => return Err(not_supported("`.function`", operand.span)),
@@ -127,21 +122,15 @@ fn refuse_texts(predicate: &Predicate, class: FieldClass) -> Result<(), TriggerE
     match &predicate.operand.node {
         _ if !text => Ok(()),
         Operand::Number(_) => {
-            Err(TriggerError::new(Kind::FilterExpectString, predicate.operand.span).help(format!(
-                "`{}` is a string: compare it with \"text\"",
-                predicate.field.node
-            )))
+            Err(TriggerError::new(Kind::FilterExpectString, predicate.operand.span)
+                .help(format!("`{}` is a string: compare it with \"text\"", predicate.field.node)))
         }
         _ => Err(not_supported("strings", predicate.field.span)),
     }
 }
 
 /// The operand as a u64 image: read in the field's 64-bit range, cut to its size, extended again.
-fn constant(
-    text: &str,
-    number: &Number,
-    operand: &Spanned<Operand>,
-) -> Result<u64, TriggerError> {
+fn constant(text: &str, number: &Number, operand: &Spanned<Operand>) -> Result<u64, TriggerError> {
     let value = if number.signed { parse_signed(text) } else { parse_unsigned(text) };
     let value = value.ok_or_else(|| {
         let range = if number.signed { "signed" } else { "unsigned" };

@@ -28,8 +28,7 @@ pub fn hist(trigger: &Trigger, event: &EventFormat) -> Result<Hist, TriggerError
     let values = values(trigger, event)?;
     let keys = keys(trigger, event)?;
     let sort = sort_keys(trigger, &keys, &values)?;
-    let filter =
-        trigger.filter.as_ref().map(|filter| filter::filter(filter, event)).transpose()?;
+    let filter = trigger.filter.as_ref().map(|filter| filter::filter(filter, event)).transpose()?;
     Ok(Hist {
         system: event.system.clone(),
         event: event.name.clone(),
@@ -163,9 +162,7 @@ fn value_modifier(
         | ast::Modifier::Buckets(_) => {
             Err(bad_modifier(field).help("this modifier is for keys; a value takes .hex"))
         }
-        ast::Modifier::Unknown(_) => {
-            Err(bad_modifier(modifier.span).help("a value takes .hex"))
-        }
+        ast::Modifier::Unknown(_) => Err(bad_modifier(modifier.span).help("a value takes .hex")),
     }
 }
 
@@ -173,11 +170,7 @@ fn bad_modifier(span: Span) -> TriggerError {
     TriggerError::new(Kind::BadFieldModifier, span)
 }
 
-fn sort_keys(
-    trigger: &Trigger,
-    keys: &[Key],
-    values: &[Value],
-) -> Result<Vec<Sort>, TriggerError> {
+fn sort_keys(trigger: &Trigger, keys: &[Key], values: &[Value]) -> Result<Vec<Sort>, TriggerError> {
     if trigger.sort.is_empty() {
         return Ok(vec![Sort { by: SortBy::Hitcount, descending: false }]);
     }

@@ -1,0 +1,147 @@
+//! Takes a command line. Gives verdicts on the second serial port: the first program of a virtual
+//! machine. On another machine it runs as an ordinary program and writes to stdout.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+use hist_tests::differential::{self, Verdict};
+use hist_tests::version::Version;
+use hist_tests::workload::Workload;
+use hist_tests::{engine, ftrace, suite};
+use rustix::mount::{MountFlags, mount};
+use rustix::process::getpid;
+use rustix::system::{RebootCommand, reboot, uname};
+use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
+
+/// What the guest does.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compare an engine with this kernel's own hist triggers.
+    Test(TestArgs),
+    /// Print files of this machine.
+    Show {
+        /// Their paths.
+        paths: Vec<PathBuf>,
+    },
+    /// Be the process whose events are counted.
+    Workload {
+        /// What it does.
+        name: Workload,
+    },
+}
+
+#[derive(clap::Args)]
+struct TestArgs {
+    /// What is compared.
+    #[arg(long, default_value = "kernel")]
+    engine: String,
+    /// Only these cases.
+    #[arg(long)]
+    case: Vec<String>,
+    /// Where the cases are.
+    #[arg(long, default_value = "/suite")]
+    suite: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let first = getpid().is_init();
+    if first && let Err(error) = prepare() {
+        eprintln!("preparing the machine: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let code = run().unwrap_or_else(|error| {
+        println!("ERROR {error:#}");
+        2
+    });
+    if first && let Err(error) = power_off(code) {
+        eprintln!("ending the machine: {error:#}");
+    }
+    ExitCode::from(code)
+}
+
+fn run() -> Result<u8> {
+    match Args::try_parse()?.command {
+        Command::Test(args) => test(&args),
+        Command::Show { paths } => show(&paths),
+        Command::Workload { name } => differential::serve(name).map(|()| 0),
+    }
+}
+
+fn test(args: &TestArgs) -> Result<u8> {
+    let release = uname().release().to_string_lossy().into_owned();
+    println!("KERNEL {release}");
+    let version: Version = release.parse()?;
+    let mut cases = suite::load(&args.suite)?;
+    if !args.case.is_empty() {
+        cases.retain(|case| args.case.contains(&case.name));
+        ensure!(cases.len() == args.case.len(), "no such case among {:?}", args.case);
+    }
+    let mut engine = engine::by_name(&args.engine)?;
+    let mut failed = 0;
+    differential::run(&cases, engine.as_mut(), version, &mut |case, verdict| {
+        print_verdict(&case.name, &verdict);
+        failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
+    })?;
+    Ok(failed)
+}
+
+fn show(paths: &[PathBuf]) -> Result<u8> {
+    for path in paths {
+        let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+        println!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(&text));
+    }
+    Ok(0)
+}
+
+/// What belongs to a verdict follows it, indented.
+fn print_verdict(name: &str, verdict: &Verdict) {
+    match verdict {
+        Verdict::Passed => println!("PASS {name}"),
+        Verdict::LeftOut => println!("LEFT {name}"),
+        Verdict::Failed(text) => {
+            println!("FAIL {name}");
+            for line in text.lines() {
+                println!("  {line}");
+            }
+        }
+    }
+}
+
+/// Mounts what the tests need and makes the second serial port stdout.
+fn prepare() -> Result<()> {
+    for (kind, target) in [
+        ("devtmpfs", "/dev"),
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("tracefs", ftrace::TRACEFS),
+        ("tmpfs", "/tmp"),
+    ] {
+        mount(kind, Path::new(target), kind, MountFlags::empty(), None)
+            .with_context(|| format!("mounting {kind} on {target}"))?;
+    }
+    let port = File::options().read(true).write(true).open("/dev/ttyS1").context("/dev/ttyS1")?;
+    let mut settings = tcgetattr(&port)?;
+    settings.make_raw();
+    tcsetattr(&port, OptionalActions::Now, &settings)?;
+    rustix::stdio::dup2_stdout(&port)?;
+    Ok(())
+}
+
+/// The last line, and the end.
+fn power_off(code: u8) -> Result<()> {
+    println!("EXIT {code}");
+    std::io::stdout().flush()?;
+    tcdrain(std::io::stdout())?;
+    reboot(RebootCommand::PowerOff)?;
+    Ok(())
+}

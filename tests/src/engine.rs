@@ -1,0 +1,42 @@
+//! Takes triggers on events. Gives histograms: what everything that counts looks like to the
+//! differential test.
+
+use anyhow::{Result, bail};
+
+use crate::ftrace::Ftrace;
+
+/// What an engine is asked to count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The event's system.
+    pub system: String,
+    /// The event's name.
+    pub event: String,
+    /// The trigger, as written to a `trigger` file.
+    pub trigger: String,
+}
+
+/// Something that counts.
+pub trait Engine {
+    /// Starts counting all of them at once. A request that is refused must not keep the others from
+    /// counting; [`Engine::stop`] has its error.
+    ///
+    /// # Errors
+    /// When nothing at all can be counted.
+    fn start(&mut self, requests: &[Request]) -> Result<()>;
+
+    /// Ends counting. Gives for each request, in order, the text that `hist` would have with that
+    /// trigger alone: from `# event histogram` to the `Dropped:` line.
+    fn stop(&mut self) -> Vec<Result<String>>;
+}
+
+/// The engine of that name. `kernel` is this kernel's own hist triggers, in an instance of their own.
+///
+/// # Errors
+/// When there is none of that name or it does not work here.
+pub fn by_name(name: &str) -> Result<Box<dyn Engine>> {
+    match name {
+        "kernel" => Ok(Box::new(Ftrace::instance("reference")?)),
+        _ => bail!("no engine `{name}`: known is `kernel`"),
+    }
+}

@@ -1,0 +1,139 @@
+//! Takes triggers. Gives the histograms that this kernel's own hist triggers make of them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Error, Result, anyhow};
+
+use crate::engine::{Engine, Request};
+
+/// Where tracefs is.
+pub const TRACEFS: &str = "/sys/kernel/tracing";
+
+/// How each histogram in a `hist` file begins.
+const HEADER: &str = "# event histogram\n";
+
+/// Tracefs or an instance in it, and the triggers placed there.
+#[derive(Debug)]
+pub struct Ftrace {
+    root: PathBuf,
+    /// The event directory of each placed trigger, or why it could not be placed.
+    placed: Vec<Result<PathBuf>>,
+}
+
+/// Why a trigger was not placed.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The event has one that the kernel takes to be the same.
+    Exists,
+    /// Anything else.
+    Other(Error),
+}
+
+impl Ftrace {
+    /// The one at the root of tracefs.
+    pub fn root() -> Ftrace {
+        Ftrace { root: TRACEFS.into(), placed: Vec::new() }
+    }
+
+    /// An instance of that name, made if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn instance(name: &str) -> Result<Ftrace> {
+        let root = Path::new(TRACEFS).join("instances").join(name);
+        fs::create_dir_all(&root).with_context(|| format!("creating {}", root.display()))?;
+        Ok(Ftrace { root, placed: Vec::new() })
+    }
+
+    /// Places a trigger.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn place(&mut self, request: &Request) -> Result<(), Refusal> {
+        let dir = self.root.join("events").join(&request.system).join(&request.event);
+        match append(&dir.join("trigger"), &request.trigger) {
+            Ok(()) => {
+                self.placed.push(Ok(dir));
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Refusal::Exists),
+            Err(error) => Err(Refusal::Other(self.explain(request, error))),
+        }
+    }
+
+    /// The kernel's own words are in its error log.
+    fn explain(&self, request: &Request, error: std::io::Error) -> Error {
+        let log = fs::read_to_string(self.root.join("error_log")).unwrap_or_default();
+        let Request { system, event, trigger } = request;
+        anyhow!("the kernel refuses `{trigger}` on {system}:{event}: {error}\n{log}")
+    }
+
+    /// The histogram of each placed trigger, in order. All triggers are removed.
+    pub fn take(&mut self) -> Vec<Result<String>> {
+        let placed = std::mem::take(&mut self.placed);
+        let texts = (0..placed.len()).map(|n| block_of(&placed, n)).collect();
+        for dir in placed.iter().flatten() {
+            // Opening with truncation removes all hist triggers of the event.
+            if let Err(error) = File::create(dir.join("trigger")) {
+                return vec![Err(error).with_context(|| format!("clearing {}", dir.display()))];
+            }
+        }
+        texts
+    }
+}
+
+impl Engine for Ftrace {
+    fn start(&mut self, requests: &[Request]) -> Result<()> {
+        for request in requests {
+            let refusal = match self.place(request) {
+                Ok(()) => continue,
+                Err(Refusal::Exists) => anyhow!("the event has such a trigger"),
+                Err(Refusal::Other(error)) => error,
+            };
+            self.placed.push(Err(refusal));
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Vec<Result<String>> {
+        self.take()
+    }
+}
+
+/// An event's `hist` file has its triggers in the order of their placement.
+fn block_of(placed: &[Result<PathBuf>], n: usize) -> Result<String> {
+    let dir = placed[n].as_ref().map_err(|error| anyhow!("{error:#}"))?;
+    let before = placed[..n].iter().flatten().filter(|other| *other == dir).count();
+    let text = fs::read_to_string(dir.join("hist"))
+        .with_context(|| format!("reading {}", dir.join("hist").display()))?;
+    blocks(&text)
+        .into_iter()
+        .nth(before)
+        .with_context(|| format!("{} has no histogram number {before}", dir.display()))
+}
+
+/// The histograms in a `hist` file, without the empty lines between them.
+fn blocks(text: &str) -> Vec<String> {
+    let bodies = text.split(HEADER).skip(1);
+    bodies.map(|body| format!("{HEADER}{}\n", body.trim_end_matches('\n'))).collect()
+}
+
+/// One `write`, since the kernel takes each for a command.
+fn append(path: &Path, text: &str) -> std::io::Result<()> {
+    OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_separated() {
+        let one = "# event histogram\n#\n# trigger info: a\n#\n\n\nTotals:\n    Dropped: 0\n";
+        let two = one.replace("info: a", "info: b");
+        assert_eq!(blocks(&format!("{one}\n\n{two}")), [one.to_owned(), two]);
+        assert!(blocks("").is_empty());
+    }
+}

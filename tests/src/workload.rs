@@ -1,0 +1,340 @@
+//! Takes a name. Gives events: a deterministic mix of system calls, each workload for events of one
+//! kind, with arguments from a fixed seed.
+
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd as _, RawFd};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use rustix::thread::{CpuSet, sched_setaffinity};
+use serde::Deserialize;
+
+/// A kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Workload {
+    /// System calls with arguments of all sizes and signs.
+    Syscalls,
+    /// Many different arguments, to fill tables.
+    Keys,
+    /// Memory of the process and of the kernel.
+    Memory,
+    /// Processes: forked, renamed, ended.
+    Tasks,
+    /// Signals sent and received.
+    Signals,
+    /// Interval timers.
+    Timers,
+    /// Sockets that change their state.
+    Sockets,
+}
+
+impl Workload {
+    /// Its name in suite files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Workload::Syscalls => "syscalls",
+            Workload::Keys => "keys",
+            Workload::Memory => "memory",
+            Workload::Tasks => "tasks",
+            Workload::Signals => "signals",
+            Workload::Timers => "timers",
+            Workload::Sockets => "sockets",
+        }
+    }
+
+    /// Does the work, one half of it on the first CPU, the other on the last: sums over CPUs count.
+    ///
+    /// # Errors
+    /// When a file or CPU that it needs is not there; that single system calls fail is its purpose.
+    pub fn run(self) -> Result<()> {
+        let cpus = std::thread::available_parallelism()?.get();
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        for cpu in [0, cpus - 1] {
+            let mut set = CpuSet::new();
+            set.set(cpu);
+            sched_setaffinity(None, &set).with_context(|| format!("moving to CPU {cpu}"))?;
+            match self {
+                Workload::Syscalls => syscalls(&mut random)?,
+                Workload::Keys => keys()?,
+                Workload::Memory => memory(&mut random)?,
+                Workload::Tasks => tasks()?,
+                Workload::Signals => signals(),
+                Workload::Timers => timers(&mut random),
+                Workload::Sockets => sockets(),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Numbers on both sides of what matters: signs, powers of two, the limits of each width.
+const EDGES: [i64; 40] = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    8,
+    9,
+    10,
+    15,
+    16,
+    17,
+    63,
+    64,
+    65,
+    100,
+    127,
+    128,
+    129,
+    255,
+    256,
+    1023,
+    1024,
+    1025,
+    4095,
+    4096,
+    65536,
+    i32::MAX as i64,
+    1 << 31,
+    u32::MAX as i64,
+    1 << 32,
+    i64::MAX,
+    i64::MIN,
+    i64::MIN + 1,
+    -1,
+    -2,
+    -100,
+    -129,
+    i32::MIN as i64,
+];
+
+/// xorshift64, <https://www.jstatsoft.org/article/view/v008i14>.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// From 0 to `end`, exclusive.
+    fn below(&mut self, end: u64) -> i64 {
+        (self.next() % end).cast_signed()
+    }
+
+    fn edge(&mut self) -> i64 {
+        EDGES[self.below(EDGES.len() as u64) as usize]
+    }
+}
+
+/// A raw system call, since the libraries refuse most of these arguments. Its result is the
+/// library's: -1 on any error.
+///
+/// # Panics
+/// When there are more than six arguments.
+fn sys(number: i64, args: &[i64]) -> i64 {
+    let mut all = [0; 6];
+    all[..args.len()].copy_from_slice(args);
+    let [a, b, c, d, e, f] = all;
+    // SAFETY: callers pass calls that touch no memory of this process but what they own: their
+    // pointers are to live buffers of the right size, null, or to memory that they mapped.
+    unsafe { libc::syscall(number, a, b, c, d, e, f) }
+}
+
+fn fd_of(file: &File) -> i64 {
+    i64::from(file.as_raw_fd())
+}
+
+/// A descriptor that is never open.
+const NO_FD: i64 = 77;
+
+fn syscalls(random: &mut Random) -> Result<()> {
+    let file = File::create("/tmp/seek").context("the file to seek in")?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let buffer = [0_u8; 64];
+    let address = buffer.as_ptr().expose_provenance() as i64;
+    for step in 0..150 {
+        let (edge, whence) = (random.edge(), random.below(6));
+        let fd = [fd_of(&file), fd_of(&null), -1, NO_FD][random.below(4) as usize];
+        sys(libc::SYS_lseek, &[fd, edge, whence]);
+        sys(
+            libc::SYS_close,
+            &[[-1, NO_FD, 1000 + step, i64::from(RawFd::MAX)][random.below(4) as usize]],
+        );
+        // /dev/null reads nothing of the buffer, whatever its length.
+        sys(libc::SYS_write, &[fd_of(&null), address, random.below(5000)]);
+        sys(libc::SYS_write, &[-1, address, edge]);
+        sys(libc::SYS_getpid, &[edge; 6]);
+        sys(libc::SYS_getppid, &[]);
+        sys(libc::SYS_kill, &[i64::from(std::process::id())]);
+        sys(libc::SYS_getpriority, &[random.below(5)]);
+        sys(libc::SYS_madvise, &[0, 0, edge]);
+        sys(libc::SYS_fcntl, &[-1, random.below(40), edge]);
+        if step % 10 == 0 {
+            sys(libc::SYS_sched_yield, &[]);
+            // Numbers that no call has.
+            sys(1000 + step, &[edge; 6]);
+        }
+    }
+    Ok(())
+}
+
+fn keys() -> Result<()> {
+    let file = File::create("/tmp/seek").context("the file to seek in")?;
+    for n in 0..400 {
+        sys(libc::SYS_lseek, &[fd_of(&file), (n * 7919) % 1000]);
+    }
+    for n in 0..400 {
+        sys(libc::SYS_lseek, &[fd_of(&file), -(n % 300)]);
+    }
+    Ok(())
+}
+
+fn memory(random: &mut Random) -> Result<()> {
+    const PAGE: i64 = 4096;
+    for step in 0..60 {
+        let pages = 1 + random.below(12);
+        let (read_write, private) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let length = pages * PAGE;
+        let start = sys(libc::SYS_mmap, &[0, length, read_write.into(), private.into(), -1]);
+        if start > 0 {
+            touch(start, pages, PAGE);
+            sys(libc::SYS_mprotect, &[start, PAGE, libc::PROT_READ.into()]);
+            sys(libc::SYS_munmap, &[start, length]);
+        }
+        // Refused: no length, or more than there is.
+        sys(
+            libc::SYS_mmap,
+            &[0, [0, -PAGE, i64::MAX][random.below(3) as usize], 0, private.into(), -1],
+        );
+        drop(std::io::pipe()?);
+        if step % 4 == 0 {
+            fs::metadata("/no/such/file").expect_err("there is no such file");
+            drop(File::open("/proc/self/stat")?);
+        }
+    }
+    Ok(())
+}
+
+/// Writes to each of `pages` pages, so that the kernel must find memory for them.
+fn touch(start: i64, pages: i64, page: i64) {
+    for n in 0..pages {
+        let byte = std::ptr::with_exposed_provenance_mut::<u8>((start + n * page) as usize);
+        // SAFETY: the caller has just mapped these pages for reading and writing, and nothing else
+        // knows of them.
+        unsafe { byte.write_volatile(1) };
+    }
+}
+
+fn tasks() -> Result<()> {
+    for n in 0..20_i64 {
+        fork_and_exit((n % 4) as i32);
+        let name = format!("worker-{n}\0");
+        sys(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.as_ptr().expose_provenance() as i64]);
+        let score = [-1000, -500, -1, 0, 1, 500, 1000][(n % 7) as usize];
+        fs::write("/proc/self/oom_score_adj", score.to_string())?;
+    }
+    fs::write("/proc/self/oom_score_adj", "0")?;
+    Ok(())
+}
+
+/// A child that does nothing, and its end.
+fn fork_and_exit(code: i32) {
+    // SAFETY: this process has one thread, so that the child may do what it likes; it only ends.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: ends the process without touching anything of the parent's.
+        unsafe { libc::_exit(code) };
+    }
+    sys(libc::SYS_wait4, &[pid.into()]);
+}
+
+/// As the kernel has it in `include/uapi/asm-generic/siginfo.h`: 128 bytes, three words first.
+#[repr(C)]
+struct SignalInfo {
+    signal: i32,
+    errno: i32,
+    code: i32,
+    rest: [i32; 29],
+}
+
+extern "C" fn on_signal(_: i32) {}
+
+fn signals() {
+    let me = i64::from(std::process::id());
+    let handler = on_signal as extern "C" fn(i32) as libc::sighandler_t;
+    // SAFETY: the handler does nothing, so that it may run at any point.
+    unsafe { libc::signal(libc::SIGUSR1, handler) };
+    // SAFETY: ignoring a signal runs no code.
+    unsafe { libc::signal(libc::SIGUSR2, libc::SIG_IGN) };
+    for n in 0..40_i32 {
+        sys(libc::SYS_kill, &[me, libc::SIGUSR1.into()]);
+        sys(libc::SYS_kill, &[me, libc::SIGUSR2.into()]);
+        sys(libc::SYS_tgkill, &[me, me, libc::SIGUSR1.into()]);
+        let signal = [libc::SIGUSR1, libc::SIGUSR2, libc::SIGCHLD, libc::SIGURG, libc::SIGWINCH]
+            [n as usize % 5];
+        let info = SignalInfo { signal, errno: n * 3 - 40, code: -(n % 8) - 1, rest: [0; 29] };
+        let info = (&raw const info).expose_provenance() as i64;
+        sys(libc::SYS_rt_sigqueueinfo, &[me, signal.into(), info]);
+    }
+}
+
+fn timers(random: &mut Random) {
+    for n in 0..60_i64 {
+        // Interval and value, each in seconds and microseconds; too long to ever expire.
+        let spec = [random.below(3), random.below(1_000_000), 1000 + n, random.below(8) * 1000];
+        let spec_at = spec.as_ptr().expose_provenance() as i64;
+        sys(libc::SYS_setitimer, &[n % 3, spec_at]);
+        if n % 4 == 3 {
+            let off = [0_i64; 4];
+            sys(libc::SYS_setitimer, &[n % 3, off.as_ptr().expose_provenance() as i64]);
+        }
+    }
+    let off = [0_i64; 4];
+    for which in 0..3 {
+        sys(libc::SYS_setitimer, &[which, off.as_ptr().expose_provenance() as i64]);
+    }
+}
+
+fn sockets() {
+    for n in 0..30_u16 {
+        let family = [libc::AF_INET, libc::AF_INET6][usize::from(n % 2)];
+        let fd = sys(libc::SYS_socket, &[family.into(), libc::SOCK_STREAM.into()]);
+        // sockaddr_in and sockaddr_in6 begin with family and port; zeros are any address.
+        let mut address = [0_u8; 28];
+        address[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+        address[2..4].copy_from_slice(&(1000 + n * 700).to_be_bytes());
+        let at = address.as_ptr().expose_provenance() as i64;
+        sys(libc::SYS_bind, &[fd, at, address.len() as i64]);
+        sys(libc::SYS_listen, &[fd, 1 + i64::from(n)]);
+        sys(libc::SYS_close, &[fd]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_suite_files() {
+        for workload in Workload::value_variants() {
+            let text = format!("workload = '{}'", workload.name());
+            let table: std::collections::BTreeMap<String, Workload> =
+                toml::from_str(&text).unwrap();
+            assert_eq!(table["workload"], *workload);
+        }
+    }
+
+    #[test]
+    fn random_repeats() {
+        let numbers = |mut random: Random| [random.next(), random.next(), random.next()];
+        assert_eq!(numbers(Random(1)), numbers(Random(1)));
+    }
+}
