@@ -19,17 +19,19 @@ pub struct Trigger {
     pub text: String,
     /// `!hist:…`: remove instead of add.
     pub remove: bool,
-    /// `keys=`: never empty.
+    /// `keys=`: never empty. A fourth item is kept as one [`Expr::Bad`].
     pub keys: Vec<Expr>,
-    /// `vals=` as written, each literal `hitcount` included.
+    /// `vals=` as written, each literal `hitcount` included; see [`Trigger::counted_values`].
+    /// Items beyond the limit are kept as one [`Expr::Bad`].
     pub values: Vec<Expr>,
-    /// `name=expr` parameters, in order.
-    pub variables: Vec<Variable>,
-    /// `sort=`.
-    pub sort: Result<Vec<SortKey>, TriggerError>,
+    /// `name=expr` parameters, in order. The kernel checks their syntax before it looks at values.
+    pub variables: Result<Vec<Variable>, TriggerError>,
+    /// `sort=`; empty if absent. The kernel looks each name up before it reads the next item, so
+    /// an item that cannot be read ends the list.
+    pub sort: Vec<Result<SortKey, TriggerError>>,
     /// `size=`, in entries, already rounded up to a power of two.
     pub size: Option<Spanned<u32>>,
-    /// `name=`.
+    /// `name=`. The span covers the whole parameter, as the kernel's carets do.
     pub name: Option<Spanned<String>>,
     /// `clock=`.
     pub clock: Option<Spanned<String>>,
@@ -68,8 +70,8 @@ pub struct Variable {
 pub struct SortKey {
     /// Name of a key or value, without modifier.
     pub name: Spanned<String>,
-    /// `.descending`.
-    pub descending: bool,
+    /// `.descending`. The error comes after that of an unknown name.
+    pub descending: Result<bool, TriggerError>,
 }
 
 /// A key, a value or the right side of a variable.
@@ -119,11 +121,14 @@ pub enum BinaryOp {
 /// `name` or `name.modifier`, and the name `hitcount`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The name.
+    /// The `system.event` of `system.event.name`. The kernel ignores it, except that such a field
+    /// is neither the literal `hitcount` nor the literal `stacktrace`.
+    pub prefix: Option<Spanned<String>>,
+    /// The name; may be empty.
     pub name: Spanned<String>,
     /// What follows its first dot.
     pub modifier: Option<Spanned<Modifier>>,
-    /// Name, dot and modifier.
+    /// All of it.
     pub span: Span,
 }
 
@@ -161,23 +166,36 @@ pub enum Modifier {
 pub struct Filter {
     /// The text as the kernel keeps and prints it.
     pub text: Spanned<String>,
-    /// Its meaning, or the error that reading it gives.
+    /// Its structure, or the error that comes before any name is looked up.
     pub tree: Result<FilterExpr, TriggerError>,
 }
 
-/// A filter's logical structure.
+/// A filter's logical structure. The kernel reads and looks up from left to right and stops at the
+/// first error; so nothing follows a kept error, and going through the tree in order gives the
+/// errors in the kernel's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FilterExpr {
     /// `a || b || …`, two or more.
     Or(Vec<FilterExpr>),
     /// `a && b && …`, two or more.
     And(Vec<FilterExpr>),
-    /// `!a`
+    /// `!a`; never directly another `Not`, for two cancel each other.
     Not(Box<FilterExpr>),
     /// `field op operand`
     Predicate(Predicate),
-    /// A predicate that cannot be read, kept for `resolve` as in [`Expr::Bad`].
+    /// A predicate that cannot be read beyond its field.
+    BadPredicate(BadPredicate),
+    /// Text that cannot be read at all, kept for `resolve` as in [`Expr::Bad`].
     Bad(TriggerError),
+}
+
+/// A predicate of which only the field can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadPredicate {
+    /// The field's name. If it is unknown, that is the error to report.
+    pub field: Spanned<String>,
+    /// What is wrong behind the field.
+    pub error: TriggerError,
 }
 
 /// `field op operand`.
@@ -191,8 +209,11 @@ pub struct Predicate {
     pub function: bool,
     /// The operator.
     pub op: Spanned<CompareOp>,
-    /// The constant on the right.
+    /// The constant on the right. The span includes quotes and braces.
     pub operand: Spanned<Operand>,
+    /// What is wrong inside the operand, to be reported when field, operator and the operand's
+    /// form are known to fit together.
+    pub error: Option<TriggerError>,
 }
 
 /// A comparison.
@@ -225,6 +246,6 @@ pub enum Operand {
     Text(String),
     /// What stands between the braces of `CPUS{}`.
     Cpus(String),
-    /// A symbol's name, behind `.function` only.
+    /// A symbol's name, behind `.function` only. May be empty.
     Symbol(String),
 }

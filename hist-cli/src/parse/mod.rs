@@ -1,4 +1,34 @@
 //! Takes the text of a trigger. Gives a [`ast::Trigger`]: the same, in parts that keep the user's
 //! spelling and their places. No name is looked up here.
+//!
+//! The kernel looks names up while it parses, values before keys before the filter. So what is
+//! wrong inside of an expression, a sort key or a filter is kept in the tree at its place, and
+//! `resolve` reports the error that the kernel would meet first. Only what is wrong with the
+//! parameters as such is returned at once, for the kernel sees that before anything else.
 
 pub mod ast;
+pub(crate) mod command;
+mod display;
+mod expr;
+mod filter;
+mod kept;
+mod listing;
+mod number;
+mod source;
+mod trigger;
+
+#[cfg(test)]
+mod tests;
+
+use crate::diag::TriggerError;
+
+/// Reads a whole command, as one write to a `trigger` file gives it; white space around it and
+/// anything from a NUL on is ignored.
+///
+/// # Errors
+///
+/// The error of the scan of parameters. Its span points into the text without the white space
+/// around it, which is what [`TriggerError::render`] expects.
+pub fn trigger(text: &str) -> Result<ast::Trigger, TriggerError> {
+    trigger::parse(text)
+}

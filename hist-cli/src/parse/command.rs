@@ -1,0 +1,153 @@
+//! Takes what is written to a `trigger` file. Gives its outer parts: command word, parameters,
+//! filter. Error positions are counted from where these begin, so `diag` uses this too.
+
+use crate::diag::{Kind, Span, TriggerError};
+
+/// A write must be shorter than one page (`event_trigger_regex_write` in
+/// kernel/trace/trace_events_trigger.c).
+pub(crate) const PAGE_SIZE: usize = 4096;
+
+/// The outer parts of a command, all slices of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Command<'a> {
+    /// It began with `!`.
+    pub(crate) remove: bool,
+    /// All that follows the command word and the white space behind it; never empty.
+    pub(crate) rest: &'a str,
+}
+
+/// The parts of [`Command::rest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts<'a> {
+    /// Everything before ` if `; never empty.
+    pub(crate) params: &'a str,
+    /// Everything behind it, further white space in front included.
+    pub(crate) filter: Option<&'a str>,
+}
+
+/// White space by the kernel's `isspace`, as far as ASCII goes.
+pub(crate) const fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
+/// The part of a write that the kernel looks at: up to a NUL, without white space around.
+pub(crate) fn trim(write: &str) -> &str {
+    let text = write.split('\0').next().unwrap_or(write);
+    text.trim_matches(is_space)
+}
+
+/// Splits off the command word.
+pub(crate) fn split_command(text: &str) -> Result<Command<'_>, TriggerError> {
+    let end = text.find([':', ' ', '\t']).unwrap_or(text.len());
+    let word = &text[..end];
+    let name = word.strip_prefix('!').unwrap_or(word);
+    if name != "hist" {
+        return Err(TriggerError::new(Kind::UnknownCommand, Span::new(0, end))
+            .help("a hist trigger begins with `hist:keys=`, or `!hist:keys=` to remove one"));
+    }
+    let rest = text.get(end + 1..).unwrap_or("").trim_start_matches(is_space);
+    if rest.is_empty() {
+        return Err(no_keys(Span::new(0, text.len())));
+    }
+    Ok(Command { remove: name.len() < word.len(), rest })
+}
+
+/// The error that `keys=` is missing in `span`.
+pub(crate) fn no_keys(span: Span) -> TriggerError {
+    TriggerError::new(Kind::NoKeys, span).help("say what to count by: `keys=FIELD`")
+}
+
+/// Splits off the filter: it follows the first `if` with a blank on both sides.
+///
+/// # Errors
+///
+/// The part that begins with an `if` in a place where the kernel refuses it: at the very start, or
+/// so close to the end that no filter can follow, even if it is only the beginning of a word.
+pub(crate) fn split_filter(rest: &str) -> Result<Parts<'_>, &str> {
+    let is_blank = |at: usize| matches!(rest.as_bytes()[at], b' ' | b'\t');
+    for (at, _) in rest.match_indices("if") {
+        if at == 0 {
+            return Err(rest);
+        }
+        if !is_blank(at - 1) {
+            continue;
+        }
+        if at + 3 >= rest.len() {
+            return Err(&rest[at..]);
+        }
+        if is_blank(at + 2) {
+            let params = rest[..at - 1].trim_end_matches(is_space);
+            return Ok(Parts { params, filter: Some(&rest[at + 3..]) });
+        }
+    }
+    Ok(Parts { params: rest, filter: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_rest(text: &str, expect: Result<&str, Kind>) {
+        let rest = split_command(text).map(|command| command.rest).map_err(|error| error.kind);
+        assert_eq!(rest, expect, "{text:?}");
+    }
+
+    #[track_caller]
+    fn check_filter(rest: &str, expect: Result<(&str, Option<&str>), &str>) {
+        let parts = split_filter(rest).map(|parts| (parts.params, parts.filter));
+        assert_eq!(parts, expect, "{rest:?}");
+    }
+
+    #[test]
+    fn command_word() {
+        check_rest("hist:keys=x", Ok("keys=x"));
+        check_rest("hist keys=x", Ok("keys=x"));
+        check_rest("hist\tkeys=x", Ok("keys=x"));
+        check_rest("hist:  keys=x", Ok("keys=x"));
+        check_rest("!hist:keys=x", Ok("keys=x"));
+        check_rest("hist :keys=x", Ok(":keys=x"));
+        check_rest("hist::keys=x", Ok(":keys=x"));
+        check_rest("! hist:keys=x", Err(Kind::UnknownCommand));
+        check_rest("!!hist:keys=x", Err(Kind::UnknownCommand));
+        check_rest("HIST:keys=x", Err(Kind::UnknownCommand));
+        check_rest("hist\nkeys=x", Err(Kind::UnknownCommand));
+        check_rest("traceon", Err(Kind::UnknownCommand));
+        check_rest("", Err(Kind::UnknownCommand));
+        check_rest("hist", Err(Kind::NoKeys));
+        check_rest("hist:", Err(Kind::NoKeys));
+        assert!(split_command("!hist:x").unwrap().remove);
+        assert!(!split_command("hist:x").unwrap().remove);
+    }
+
+    #[test]
+    fn text_around_a_command() {
+        assert_eq!(trim(" \t\n\x0b\x0c\rhist:keys=x\n"), "hist:keys=x");
+        assert_eq!(trim("hist:keys=x \0junk"), "hist:keys=x");
+        assert_eq!(trim(""), "");
+    }
+
+    #[test]
+    fn filter_begins_at_the_first_if_between_blanks() {
+        check_filter("keys=x", Ok(("keys=x", None)));
+        check_filter("keys=x if a==1", Ok(("keys=x", Some("a==1"))));
+        check_filter("keys=x \t if\ta==1", Ok(("keys=x", Some("a==1"))));
+        check_filter("keys=x if    a==1", Ok(("keys=x", Some("   a==1"))));
+        check_filter("keys=iffy if a==1 if b", Ok(("keys=iffy", Some("a==1 if b"))));
+        check_filter("keys=x ifa if b==1", Ok(("keys=x ifa", Some("b==1"))));
+        check_filter("keys=x if(a==1)", Ok(("keys=x if(a==1)", None)));
+        check_filter("keys=x IF a==1", Ok(("keys=x IF a==1", None)));
+        check_filter("keys=x\nif a==1", Ok(("keys=x\nif a==1", None)));
+        check_filter("keys=x if a", Ok(("keys=x", Some("a"))));
+        check_filter("keys=xif", Ok(("keys=xif", None)));
+    }
+
+    #[test]
+    fn if_without_filter_is_malformed() {
+        check_filter("if a==1", Err("if a==1"));
+        check_filter("iffy=1:keys=x", Err("iffy=1:keys=x"));
+        check_filter("keys=x if", Err("if"));
+        check_filter("keys=x ifa", Err("ifa"));
+        check_filter("keys=x ifab", Ok(("keys=x ifab", None)));
+    }
+}

@@ -1,0 +1,415 @@
+//! Takes the text behind ` if `. Gives its logical structure.
+//!
+//! First the balance of quotes and parentheses over the whole text, then everything from left to
+//! right, as the kernel does (`process_preds` in kernel/trace/trace_events_filter.c). Nothing here
+//! recurses: a filter may nest as deep as a trigger is long.
+
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_while, take_while1};
+use nom::character::complete::char;
+use nom::combinator::{opt, recognize, value};
+use nom::{IResult, Parser};
+
+use super::ast::{BadPredicate, CompareOp, FilterExpr, Operand, Predicate, Spanned};
+use super::command::is_space;
+use super::source::Source;
+use crate::diag::{Kind, TriggerError};
+
+/// A string operand must be shorter, in bytes (`MAX_FILTER_STR_VAL`).
+const MAX_TEXT: usize = 256;
+/// A number must be shorter, in characters (`num_buf` in `parse_pred`).
+const MAX_NUMBER: usize = 24;
+
+/// Reads a filter.
+///
+/// # Errors
+///
+/// What the kernel finds before it looks any name up. All else is kept in the tree.
+pub(super) fn parse(source: Source<'_>, text: &str) -> Result<FilterExpr, TriggerError> {
+    check_balance(source, text)?;
+    if text.chars().all(|c| is_space(c) || matches!(c, '(' | ')')) {
+        return Err(source.error(Kind::FilterError, text).help("there is nothing to compare"));
+    }
+    let mut groups = Groups::default();
+    let mut rest = text;
+    loop {
+        rest = prefix(&mut groups, rest);
+        if rest.is_empty() {
+            return incomplete(source, text, groups);
+        }
+        let (predicate, behind) = predicate(source, rest);
+        let stop = is_broken(&predicate);
+        groups.push(predicate);
+        if stop {
+            return Ok(groups.finish());
+        }
+        match suffix(source, &mut groups, behind) {
+            Ok(Some(next)) => rest = next,
+            Ok(None) => return Ok(groups.finish()),
+            Err(error) => {
+                groups.push(FilterExpr::Bad(error));
+                return Ok(groups.finish());
+            }
+        }
+    }
+}
+
+/// The text ended where a predicate must begin.
+fn incomplete(
+    source: Source<'_>,
+    text: &str,
+    mut groups: Groups,
+) -> Result<FilterExpr, TriggerError> {
+    let Some(operator) = groups.operator.take() else {
+        return Err(source.error(Kind::FilterEmpty, text));
+    };
+    let error = source
+        .error(Kind::FilterMeaningless, &text[text.len() - operator..])
+        .help("a filter must not end in an operator");
+    groups.push(FilterExpr::Bad(error));
+    Ok(groups.finish())
+}
+
+/// The kernel stops there.
+fn is_broken(expr: &FilterExpr) -> bool {
+    match expr {
+        FilterExpr::Predicate(predicate) => predicate.error.is_some(),
+        _ => true,
+    }
+}
+
+// --- balance ------------------------------------------------------------------------------------
+
+/// Checks quotes and parentheses.
+fn check_balance(source: Source<'_>, text: &str) -> Result<(), TriggerError> {
+    let mut open = Vec::new();
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some((_, q)), _) if q == c => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some((at, c)),
+            (None, '(') => open.push(at),
+            (None, ')') if open.pop().is_none() => {
+                return Err(source.error(Kind::FilterTooManyClose, &text[at..=at]));
+            }
+            (None, _) => {}
+        }
+    }
+    match (quote, open.last()) {
+        (Some((at, _)), _) => Err(source.error(Kind::FilterMissingQuote, &text[at..])),
+        (None, Some(&at)) => Err(source.error(Kind::FilterTooManyOpen, &text[at..=at])),
+        (None, None) => Ok(()),
+    }
+}
+
+// --- structure ----------------------------------------------------------------------------------
+
+/// One pair of parentheses, or the whole filter.
+#[derive(Default)]
+struct Group {
+    /// The finished parts between `||`.
+    ors: Vec<FilterExpr>,
+    /// The parts between `&&` since the last `||`.
+    ands: Vec<FilterExpr>,
+    /// A `!` stands before it.
+    negated: bool,
+}
+
+impl Group {
+    /// What it means as a whole.
+    fn finish(mut self) -> FilterExpr {
+        self.end_and();
+        let expr = one_or(self.ors, FilterExpr::Or);
+        if self.negated { negate(expr) } else { expr }
+    }
+
+    /// `||` or the end.
+    fn end_and(&mut self) {
+        let ands = std::mem::take(&mut self.ands);
+        self.ors.push(one_or(ands, FilterExpr::And));
+    }
+}
+
+/// The only element, or all of them in a node.
+fn one_or(mut parts: Vec<FilterExpr>, node: fn(Vec<FilterExpr>) -> FilterExpr) -> FilterExpr {
+    match parts.pop() {
+        Some(only) if parts.is_empty() => only,
+        Some(last) => {
+            parts.push(last);
+            node(parts)
+        }
+        None => node(parts),
+    }
+}
+
+/// `!expr`, without two in a row.
+fn negate(expr: FilterExpr) -> FilterExpr {
+    match expr {
+        FilterExpr::Not(inner) => *inner,
+        FilterExpr::Bad(_) | FilterExpr::BadPredicate(_) => expr,
+        other => FilterExpr::Not(Box::new(other)),
+    }
+}
+
+/// The groups that are open at some place, the whole filter first.
+#[derive(Default)]
+struct Groups {
+    outer: Vec<Group>,
+    inner: Group,
+    /// An odd number of `!` stands right before this place.
+    negated: bool,
+    /// The length of the text from the last `&&` or `||` on.
+    operator: Option<usize>,
+}
+
+impl Groups {
+    /// `(`
+    fn open(&mut self) {
+        let group = Group { negated: std::mem::take(&mut self.negated), ..Group::default() };
+        self.outer.push(std::mem::replace(&mut self.inner, group));
+    }
+
+    /// `)`, false if there is none to close.
+    fn close(&mut self) -> bool {
+        let Some(outer) = self.outer.pop() else { return false };
+        let inner = std::mem::replace(&mut self.inner, outer);
+        self.inner.ands.push(inner.finish());
+        true
+    }
+
+    /// A predicate.
+    fn push(&mut self, expr: FilterExpr) {
+        let negated = std::mem::take(&mut self.negated);
+        self.inner.ands.push(if negated { negate(expr) } else { expr });
+    }
+
+    /// The end of the text.
+    fn finish(mut self) -> FilterExpr {
+        while self.close() {}
+        self.inner.finish()
+    }
+}
+
+/// Takes `(`, `!` and white space. A `!` before `=` or `~` is part of an operator in the wrong
+/// place.
+fn prefix<'a>(groups: &mut Groups, mut text: &'a str) -> &'a str {
+    loop {
+        text = text.trim_start_matches(is_space);
+        let mut chars = text.chars();
+        match chars.next() {
+            Some('(') => groups.open(),
+            Some('!') if !chars.as_str().starts_with(['=', '~']) => groups.negated ^= true,
+            _ => return text,
+        }
+        text = chars.as_str();
+    }
+}
+
+/// Takes `)` and white space, then `&&`, `||` or the end; gives what follows an operator.
+fn suffix<'a>(
+    source: Source<'_>,
+    groups: &mut Groups,
+    mut text: &'a str,
+) -> Result<Option<&'a str>, TriggerError> {
+    loop {
+        text = text.trim_start_matches(is_space);
+        if let Some(rest) = text.strip_prefix(')') {
+            if !groups.close() {
+                return Err(source.error(Kind::FilterTooManyClose, &text[..1]));
+            }
+            text = rest;
+        } else if text.is_empty() {
+            return unclosed(source, groups, text);
+        } else if text.starts_with("&&") || text.starts_with("||") {
+            groups.operator = Some(text.len());
+            if text.starts_with('|') {
+                groups.inner.end_and();
+            }
+            return Ok(Some(&text[2..]));
+        } else {
+            return Err(junk(source, text));
+        }
+    }
+}
+
+/// The end of the text: a symbol may have swallowed a `)`.
+fn unclosed<'a>(
+    source: Source<'_>,
+    groups: &Groups,
+    end: &str,
+) -> Result<Option<&'a str>, TriggerError> {
+    if groups.outer.is_empty() { Ok(None) } else { Err(source.error(Kind::FilterTooManyOpen, end)) }
+}
+
+fn junk(source: Source<'_>, text: &str) -> TriggerError {
+    let end = text.find(is_space).unwrap_or(text.len());
+    source
+        .error(Kind::FilterTooManyPredicates, &text[..end])
+        .help("join comparisons by `&&` or `||`")
+}
+
+// --- predicates ---------------------------------------------------------------------------------
+
+/// Reads one predicate; gives what follows it.
+fn predicate<'a>(source: Source<'_>, text: &'a str) -> (FilterExpr, &'a str) {
+    let Ok((rest, name)) = name(text) else {
+        let error = source.error(Kind::FilterNoField, &text[..first_len(text)]);
+        return (FilterExpr::Bad(error.help("a comparison begins with a field's name")), text);
+    };
+    match comparison(source, name, rest) {
+        Ok((predicate, rest)) => (FilterExpr::Predicate(predicate), rest),
+        Err(error) => {
+            let field = source.text(name);
+            (FilterExpr::BadPredicate(BadPredicate { field, error }), rest)
+        }
+    }
+}
+
+/// What follows the field's name.
+fn comparison<'a>(
+    source: Source<'_>,
+    name: &str,
+    text: &'a str,
+) -> Result<(Predicate, &'a str), TriggerError> {
+    let (text, ustring) = has(".ustring", text);
+    let (text, function) = has(".function", text);
+    let text = text.trim_start_matches(is_space);
+    let (rest, op) = compare_op(text).map_err(|_| no_operator(source, text))?;
+    let op = source.node(op, &text[..text.len() - rest.len()]);
+    let (operand, error, rest) =
+        operand(source, function, op.node, rest.trim_start_matches(is_space))?;
+    let field = source.text(name);
+    Ok((Predicate { field, ustring, function, op, operand, error }, rest))
+}
+
+fn no_operator(source: Source<'_>, text: &str) -> TriggerError {
+    let end = text.find(|c| is_space(c) || is_name(c)).unwrap_or(text.len());
+    source
+        .error(Kind::FilterInvalidOperator, &text[..end.max(first_len(text))])
+        .help("the operators are ~ != == <= < >= > &")
+}
+
+/// A constant, what is wrong inside of it, and what follows.
+type Constant<'a> = (Spanned<Operand>, Option<TriggerError>, &'a str);
+
+/// Reads the right side. The form is decided by its first characters alone.
+fn operand<'a>(
+    source: Source<'_>,
+    function: bool,
+    op: CompareOp,
+    text: &'a str,
+) -> Result<Constant<'a>, TriggerError> {
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit());
+    match text.chars().next() {
+        _ if function && !is_number => Ok(symbol(source, text)),
+        _ if !function && text.starts_with("CPUS") => Ok(cpus(source, text)),
+        Some(quote @ ('"' | '\'')) => quoted(source, op, quote, text),
+        Some('-') => Ok(number(source, text)),
+        _ if is_number => Ok(number(source, text)),
+        _ => Err(invalid_value(source, text)),
+    }
+}
+
+fn invalid_value(source: Source<'_>, text: &str) -> TriggerError {
+    let end = text.find(|c| is_space(c) || matches!(c, '&' | '|' | ')')).unwrap_or(text.len());
+    let part = &text[..end];
+    let error = source.error(Kind::FilterInvalidValue, part);
+    if part.starts_with(is_name) {
+        error.help(format!("a string must be quoted: \"{part}\""))
+    } else {
+        error.help("compare with a number, a \"string\" or CPUS{list}")
+    }
+}
+
+/// Everything up to white space.
+fn symbol<'a>(source: Source<'_>, text: &'a str) -> Constant<'a> {
+    let (name, rest) = text.split_at(text.find(is_space).unwrap_or(text.len()));
+    (source.node(Operand::Symbol(name.to_owned()), name), None, rest)
+}
+
+/// Digits and letters behind an optional `-`; whether they are a number depends on the field.
+fn number<'a>(source: Source<'_>, text: &'a str) -> Constant<'a> {
+    let (rest, digits) = digits(text).unwrap_or((text, &text[..0]));
+    let error =
+        (digits.len() >= MAX_NUMBER).then(|| source.error(Kind::FilterOperandTooLong, digits));
+    (source.node(Operand::Number(digits.to_owned()), digits), error, rest)
+}
+
+/// `"text"` or `'text'`. There is no escape; balance is known, so the other quote exists.
+fn quoted<'a>(
+    source: Source<'_>,
+    op: CompareOp,
+    quote: char,
+    text: &'a str,
+) -> Result<Constant<'a>, TriggerError> {
+    let end = text[1..].find(quote).map_or(text.len(), |at| at + 2);
+    let (whole, rest) = text.split_at(end);
+    if !matches!(op, CompareOp::Eq | CompareOp::Ne | CompareOp::Glob) {
+        return Err(source
+            .error(Kind::FilterIllegalOperation, whole)
+            .help("strings can be compared by `==`, `!=` and `~`"));
+    }
+    let inner = whole[1..].strip_suffix(quote).unwrap_or(&whole[1..]);
+    let error = (inner.len() >= MAX_TEXT).then(|| source.error(Kind::FilterOperandTooLong, inner));
+    Ok((source.node(Operand::Text(inner.to_owned()), whole), error, rest))
+}
+
+/// `CPUS{list}`. White space inside the braces is the list's own matter.
+fn cpus<'a>(source: Source<'_>, text: &'a str) -> Constant<'a> {
+    let (keyword, behind) = text.split_at("CPUS".len());
+    let (list, whole, error) = match (behind.strip_prefix('{'), behind.find('}')) {
+        (None, _) => ("", keyword, Some(source.error(Kind::FilterMissingBraceOpen, keyword))),
+        (_, None) => ("", text, Some(source.error(Kind::FilterMissingBraceClose, text))),
+        (Some(list), Some(at)) => {
+            let whole = &text[..keyword.len() + at + 1];
+            let empty = at == 1;
+            let error = empty.then(|| source.error(Kind::FilterInvalidCpulist, whole));
+            (&list[..at - 1], whole, error)
+        }
+    };
+    let rest = &text[whole.len()..];
+    (source.node(Operand::Cpus(list.to_owned()), whole), error, rest)
+}
+
+// --- tokens -------------------------------------------------------------------------------------
+
+/// Letters, digits, `_`. The kernel's `isalnum` takes the bytes of UTF-8 for Latin-1 letters, so
+/// anything outside of ASCII belongs to a name, too.
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
+}
+
+fn name(text: &str) -> IResult<&str, &str> {
+    take_while1(is_name)(text)
+}
+
+fn digits(text: &str) -> IResult<&str, &str> {
+    let word = take_while(|c: char| is_name(c) && c != '_');
+    recognize((opt(char('-')), word)).parse(text)
+}
+
+/// Takes `suffix` off, if it is there.
+fn has<'a>(suffix: &str, text: &'a str) -> (&'a str, bool) {
+    text.strip_prefix(suffix).map_or((text, false), |rest| (rest, true))
+}
+
+/// The longer operators come first.
+fn compare_op(text: &str) -> IResult<&str, CompareOp> {
+    alt((
+        value(CompareOp::Glob, tag("~")),
+        value(CompareOp::Ne, tag("!=")),
+        value(CompareOp::Eq, tag("==")),
+        value(CompareOp::Le, tag("<=")),
+        value(CompareOp::Lt, tag("<")),
+        value(CompareOp::Ge, tag(">=")),
+        value(CompareOp::Gt, tag(">")),
+        value(CompareOp::And, tag("&")),
+    ))
+    .parse(text)
+}
+
+/// The length of the first character, 0 if there is none.
+fn first_len(text: &str) -> usize {
+    text.chars().next().map_or(0, char::len_utf8)
+}

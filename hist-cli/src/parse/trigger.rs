@@ -1,0 +1,316 @@
+//! Takes the text of a trigger. Gives its parts. This is the kernel's scan: a plain split at `:`,
+//! no quoting, no trimming, any order (`parse_hist_trigger_attrs` in
+//! kernel/trace/trace_events_hist.c).
+
+use std::iter;
+
+use super::ast::{Control, Expr, Filter, SortKey, Spanned, Trigger, Variable};
+use super::command::{self, PAGE_SIZE, Parts, is_space};
+use super::number::{self, NumberError};
+use super::source::Source;
+use super::{expr, filter};
+use crate::diag::{Kind, Span, TriggerError, nearest};
+
+/// The most `name=expr` parameters, and the most variables (`TRACING_MAP_VARS_MAX`).
+const MAX_VARIABLES: usize = 16;
+/// The most handlers (`HIST_ACTIONS_MAX`).
+const MAX_HANDLERS: usize = 8;
+/// The most keys (`TRACING_MAP_KEYS_MAX`).
+const MAX_KEYS: usize = 3;
+/// The most values, the hitcount included (`TRACING_MAP_VALS_MAX`).
+pub(super) const MAX_VALUES: usize = 3;
+/// The most sort keys (`TRACING_MAP_SORT_KEYS_MAX`).
+const MAX_SORT_KEYS: usize = 2;
+/// The least and greatest base-2 logarithm of `size=` (`TRACING_MAP_BITS_MIN`, `_MAX`).
+const SIZE_BITS: std::ops::RangeInclusive<u32> = 7..=17;
+
+const CONTROLS: [(&str, Control); 4] = [
+    ("pause", Control::Pause),
+    ("cont", Control::Continue),
+    ("continue", Control::Continue),
+    ("clear", Control::Clear),
+];
+const HANDLERS: [&str; 3] = ["onmatch(", "onmax(", "onchange("];
+
+/// The last parameter of each sort; the others are forgotten, as the kernel does.
+#[derive(Default)]
+struct Params<'a> {
+    keys: Option<&'a str>,
+    values: Option<&'a str>,
+    /// With its keyword.
+    sort: Option<&'a str>,
+    size: Option<Spanned<u32>>,
+    /// With its keyword.
+    name: Option<&'a str>,
+    clock: Option<&'a str>,
+    assignments: Vec<&'a str>,
+    handlers: Vec<&'a str>,
+    control: Option<Spanned<Control>>,
+    nohitcount: Option<Span>,
+}
+
+/// Reads a whole command.
+pub(super) fn parse(write: &str) -> Result<Trigger, TriggerError> {
+    let text = command::trim(write);
+    if write.len() >= PAGE_SIZE {
+        let end = text.floor_char_boundary(PAGE_SIZE - 1);
+        return Err(TriggerError::new(Kind::TooLong, Span::new(end, text.len())));
+    }
+    let scanned = hide_minus(text);
+    let source = Source(&scanned);
+    let command = command::split_command(&scanned)?;
+    let Parts { params, filter } = command::split_filter(command.rest)
+        .map_err(|part| source.error(Kind::MalformedIf, part).help("write ` if FILTER`"))?;
+    let scan = scan(source, params)?;
+    Ok(Trigger {
+        remove: command.remove,
+        filter: filter.map(|filter| Filter {
+            text: source.text(filter),
+            tree: filter::parse(source, filter),
+        }),
+        ..assemble(source, text, params, scan)?
+    })
+}
+
+/// Every part but the filter.
+fn assemble(
+    source: Source<'_>,
+    text: &str,
+    params: &str,
+    scan: Params<'_>,
+) -> Result<Trigger, TriggerError> {
+    let keys = scan.keys.ok_or_else(|| command::no_keys(source.span(params)))?;
+    Ok(Trigger {
+        text: text.to_owned(),
+        remove: false,
+        keys: expr_list(source, keys),
+        values: scan.values.map_or_else(Vec::new, |values| value_list(source, values)),
+        variables: variables(source, &scan.assignments),
+        sort: scan.sort.map_or_else(Vec::new, |sort| sort_keys(source, sort)),
+        size: scan.size,
+        name: scan.name.map(|name| source.node(name["name=".len()..].to_owned(), name)),
+        clock: scan.clock.map(|clock| source.text(clock)),
+        control: scan.control,
+        nohitcount: scan.nohitcount,
+        handlers: scan.handlers.into_iter().map(|handler| source.text(handler)).collect(),
+        filter: None,
+    })
+}
+
+/// The text with each `.sym-offset` among the parameters written `.symXoffset`, so that its `-` is
+/// no operator. The kernel does the same, hence it takes the latter spelling from users too.
+fn hide_minus(text: &str) -> String {
+    let filter = command::split_command(text)
+        .ok()
+        .and_then(|command| command::split_filter(command.rest).ok())
+        .and_then(|parts| parts.filter)
+        .map_or(0, str::len);
+    let (params, filter) = text.split_at(text.len() - filter);
+    params.replace(".sym-offset", ".symXoffset") + filter
+}
+
+/// Sorts the parameters by their keywords.
+fn scan<'a>(source: Source<'_>, params: &'a str) -> Result<Params<'a>, TriggerError> {
+    let mut scan = Params::default();
+    for param in params.split(':') {
+        match param.split_once('=') {
+            Some((_, "")) => return Err(source.error(Kind::EmptyAssignment, param)),
+            Some(_) => assignment(source, param, &mut scan)?,
+            None => word(source, param, &mut scan)?,
+        }
+    }
+    Ok(scan)
+}
+
+/// A parameter with `=` in it.
+fn assignment<'a>(
+    source: Source<'_>,
+    param: &'a str,
+    scan: &mut Params<'a>,
+) -> Result<(), TriggerError> {
+    let (keyword, text) = param.split_once('=').unwrap_or((param, ""));
+    match keyword {
+        "key" | "keys" => scan.keys = Some(text),
+        "val" | "vals" | "values" => scan.values = Some(text),
+        "sort" => scan.sort = Some(param),
+        "name" => scan.name = Some(param),
+        "clock" => scan.clock = Some(text.trim_matches(is_space)),
+        "size" => scan.size = Some(size(source, text)?),
+        _ if scan.assignments.len() == MAX_VARIABLES => {
+            return Err(source.error(Kind::TooManyVariables, param));
+        }
+        _ => scan.assignments.push(param),
+    }
+    Ok(())
+}
+
+/// `size=`, rounded up to a power of two.
+fn size(source: Source<'_>, text: &str) -> Result<Spanned<u32>, TriggerError> {
+    let bad = |kind| source.error(kind, text).help("it is rounded up to a power of two");
+    let number = number::unsigned(text).map_err(|error| match error {
+        NumberError::Malformed => bad(Kind::BadSize),
+        NumberError::Overflow => bad(Kind::SizeOverflow),
+    })?;
+    u32::try_from(number)
+        .ok()
+        .and_then(u32::checked_next_power_of_two)
+        .filter(|size| number > 0 && SIZE_BITS.contains(&size.ilog2()))
+        .map(|size| source.node(size, text))
+        .ok_or_else(|| bad(Kind::BadSize))
+}
+
+/// A parameter without `=`.
+fn word<'a>(source: Source<'_>, param: &'a str, scan: &mut Params<'a>) -> Result<(), TriggerError> {
+    if let "nohitcount" | "NOHC" = param {
+        scan.nohitcount = Some(source.span(param));
+    } else if let Some(&(_, control)) = CONTROLS.iter().find(|(word, _)| *word == param) {
+        set_control(scan, source.node(control, param));
+    } else {
+        scan.handlers.push(handler(source, param, scan.handlers.len())?);
+    }
+    Ok(())
+}
+
+/// Several may be given: pause comes before cont, cont before clear, wherever they stand.
+fn set_control(scan: &mut Params<'_>, control: Spanned<Control>) {
+    let rank = |control| CONTROLS.iter().position(|&(_, other)| other == control);
+    let weaker = |old: &Spanned<Control>| rank(control.node) <= rank(old.node);
+    if scan.control.as_ref().is_none_or(weaker) {
+        scan.control = Some(control);
+    }
+}
+
+/// `param` if it begins like a handler; `n_handlers` are there before it.
+fn handler<'a>(
+    source: Source<'_>,
+    param: &'a str,
+    n_handlers: usize,
+) -> Result<&'a str, TriggerError> {
+    if param.is_empty() {
+        return Err(source.error(Kind::EmptyParameter, param).help("there is a `:` too many"));
+    }
+    if !HANDLERS.iter().any(|prefix| param.starts_with(prefix)) {
+        return Err(unknown_word(source, param));
+    }
+    if n_handlers == MAX_HANDLERS {
+        return Err(source.error(Kind::TooManyHandlers, param));
+    }
+    Ok(param)
+}
+
+fn unknown_word(source: Source<'_>, param: &str) -> TriggerError {
+    let error = source.error(Kind::UnknownWord, param);
+    let words = CONTROLS.iter().map(|(word, _)| *word).chain(["nohitcount"]);
+    let keywords = ["keys", "vals", "values", "sort", "size", "name", "clock"];
+    if let Some(word) = nearest(param, words) {
+        error.help(format!("did you mean `{word}`?"))
+    } else if let Some(keyword) = nearest(param, keywords) {
+        error.help(format!("did you mean `{keyword}=`?"))
+    } else {
+        error.help("parameters are separated by `:` and look like `keys=FIELD` or `pause`")
+    }
+}
+
+/// `keys=`.
+fn expr_list(source: Source<'_>, text: &str) -> Vec<Expr> {
+    let mut rest = Some(text);
+    let mut keys: Vec<Expr> = iter::from_fn(|| next_item(&mut rest))
+        .take(MAX_KEYS)
+        .map(|item| expr::parse(source, item))
+        .collect();
+    keys.extend(rest.map(|rest| Expr::Bad(source.error(Kind::TooManyKeys, rest))));
+    keys
+}
+
+/// `vals=`. The kernel reads at most three items and at most two that are not the first literal
+/// `hitcount`; then one more literal `hitcount` may follow.
+fn value_list(source: Source<'_>, text: &str) -> Vec<Expr> {
+    let mut rest = Some(text);
+    let mut values = Vec::new();
+    let mut n_counted = 1;
+    let mut seen_hitcount = false;
+    while values.len() < MAX_VALUES && n_counted < MAX_VALUES {
+        let Some(item) = next_item(&mut rest) else { break };
+        if item != "hitcount" || seen_hitcount {
+            n_counted += 1;
+        }
+        seen_hitcount |= item == "hitcount";
+        values.push(expr::parse(source, item));
+    }
+    values.extend(rest.map(|rest| match rest {
+        "hitcount" => expr::parse(source, rest),
+        _ => Expr::Bad(source.error(Kind::TooManyValues, rest)),
+    }));
+    values
+}
+
+/// Takes an item off the front of a list; what is left stays in `rest`, `None` after the last.
+fn next_item<'a>(rest: &mut Option<&'a str>) -> Option<&'a str> {
+    let text = (*rest)?;
+    let (item, others) = match text.split_once(',') {
+        Some((item, others)) => (item, Some(others)),
+        None => (text, None),
+    };
+    *rest = others;
+    Some(item)
+}
+
+/// All `name=expr`. From one parameter the kernel takes the first 16 and silently drops others.
+fn variables(source: Source<'_>, params: &[&str]) -> Result<Vec<Variable>, TriggerError> {
+    let mut variables = Vec::new();
+    for item in params.iter().flat_map(|param| param.split(',').take(MAX_VARIABLES)) {
+        let (name, value) =
+            item.split_once('=').ok_or_else(|| source.error(Kind::MalformedAssignment, item))?;
+        if variables.len() == MAX_VARIABLES {
+            return Err(source.error(Kind::TooManyVariables, name));
+        }
+        variables.push(Variable { name: source.text(name), value: expr::parse(source, value) });
+    }
+    Ok(variables)
+}
+
+/// `sort=`, keyword included.
+fn sort_keys(source: Source<'_>, param: &str) -> Vec<Result<SortKey, TriggerError>> {
+    let (keyword, list) = param.split_at("sort=".len());
+    let mut rest = Some(list);
+    let mut keys = Vec::new();
+    while let Some(item) = next_item(&mut rest) {
+        let is_last = keys.len() + 1 == MAX_SORT_KEYS;
+        let key = sort_key(source, keyword, item, is_last && rest.is_some());
+        let stop = key.is_err();
+        keys.push(key);
+        if stop {
+            break;
+        }
+    }
+    keys
+}
+
+/// One item of `sort=`. The kernel's caret is on the keyword when the item has no text of its own.
+fn sort_key(
+    source: Source<'_>,
+    keyword: &str,
+    item: &str,
+    too_many: bool,
+) -> Result<SortKey, TriggerError> {
+    let (name, modifier) = match item.split_once('.') {
+        Some((name, modifier)) => (name, Some(modifier)),
+        None => (item, None),
+    };
+    match name {
+        _ if item.is_empty() => Err(source.error(Kind::EmptySortField, keyword)),
+        _ if too_many => Err(source.error(Kind::TooManySortFields, keyword)),
+        "" => Err(source.error(Kind::EmptySortField, keyword)),
+        _ => Ok(SortKey { name: source.text(name), descending: descending(source, modifier) }),
+    }
+}
+
+fn descending(source: Source<'_>, modifier: Option<&str>) -> Result<bool, TriggerError> {
+    match modifier {
+        None | Some("ascending") => Ok(false),
+        Some("descending") => Ok(true),
+        Some(other) => Err(source
+            .error(Kind::InvalidSortModifier, other)
+            .help("a sort key may end in `.ascending` or `.descending`, nothing else")),
+    }
+}
