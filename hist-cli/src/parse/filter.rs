@@ -330,7 +330,7 @@ fn symbol<'a>(source: Source<'_>, text: &'a str) -> Constant<'a> {
 
 /// Digits and letters behind an optional `-`; whether they are a number depends on the field.
 fn number<'a>(source: Source<'_>, text: &'a str) -> Constant<'a> {
-    let (rest, digits) = digits(text).unwrap_or((text, ""));
+    let (rest, digits) = digits(text).unwrap_or((text, &text[..0]));
     let error =
         (digits.len() >= MAX_NUMBER).then(|| source.error(Kind::FilterOperandTooLong, digits));
     (source.node(Operand::Number(digits.to_owned()), digits), error, rest)
@@ -350,7 +350,7 @@ fn quoted<'a>(
             .error(Kind::FilterIllegalOperation, whole)
             .help("strings can be compared by `==`, `!=` and `~`"));
     }
-    let inner = whole[1..].strip_suffix(quote).unwrap_or("");
+    let inner = whole[1..].strip_suffix(quote).unwrap_or(&whole[1..]);
     let error = (inner.len() >= MAX_TEXT).then(|| source.error(Kind::FilterOperandTooLong, inner));
     Ok((source.node(Operand::Text(inner.to_owned()), whole), error, rest))
 }

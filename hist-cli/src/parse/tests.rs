@@ -700,7 +700,7 @@ fn listing_has_a_line_for_each_part() {
     let text =
         "hist:keys=a.hex,b+2*$x:sort=a.descending:NOHC:vals=c:size=100 if !(d==1 || e~\"x*\")";
     let expect = "\
-add         0..84     hist:keys=a.hex,b+2*$x:sort=a.descending:NOHC:vals=c:size=100 if !(d==1 || e~\"x*\")
+add         0..82     hist:keys=a.hex,b+2*$x:sort=a.descending:NOHC:vals=c:size=100 if !(d==1 || e~\"x*\")
 key         10..15    field a.hex
 key         16..22    add
             16..17      field b
@@ -711,11 +711,11 @@ value       51..52    field c
 sort        28..29    a.descending
 size        58..61    128
 nohitcount  41..45
-filter      65..84    !(d==1 || e~\"x*\")
-            67..83      not
-            67..83        or
+filter      65..82    !(d==1 || e~\"x*\")
+            67..81      not
+            67..81        or
             67..71          d == 1
-            75..83          e ~ \"x*\"
+            75..81          e ~ \"x*\"
 ";
     assert_eq!(parsed(text).listing(), expect);
 }
