@@ -19,6 +19,8 @@ pub mod plan;
 
 pub mod codegen;
 
+pub mod link;
+
 pub mod read;
 
 pub mod print;

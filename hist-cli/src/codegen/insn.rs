@@ -546,10 +546,10 @@ impl Insn {
         self.opcode == class::JMP | JMP_EXIT
     }
 
-    /// It calls a function of the same object, not a helper.
+    /// It calls something: a helper if `src` is 0.
     #[must_use]
-    pub const fn is_local_call(self) -> bool {
-        self.opcode == class::JMP | JMP_CALL && self.src == PSEUDO_CALL
+    pub const fn is_call(self) -> bool {
+        self.opcode == class::JMP | JMP_CALL
     }
 
     /// It jumps, conditionally or not, by `off` slots. The 32-bit `goto` of newer instruction
@@ -578,6 +578,21 @@ impl Insn {
     #[must_use]
     pub const fn is_store(self) -> bool {
         matches!(self.opcode & class::MASK, class::ST | class::STX)
+    }
+
+    /// The register that it writes, besides those that a call loses.
+    #[must_use]
+    pub const fn writes(self) -> Option<Reg> {
+        match self.opcode & class::MASK {
+            class::ALU | class::ALU64 | class::LDX => Some(self.dst),
+            class::LD if self.is_wide() => Some(self.dst),
+            class::STX if self.opcode & mode::MASK == mode::ATOMIC => match self.imm {
+                ATOMIC_CMPXCHG => Some(R0),
+                imm if imm & ATOMIC_FETCH != 0 => Some(self.src),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// It is `dst += imm`, 64 bits.
@@ -885,6 +900,18 @@ mod tests {
         assert!(!Insn::mov64_imm(R1, 0).is_jump());
         let long = Insn { opcode: 0x06, imm: 70000, ..Insn::default() };
         assert!(!long.is_jump() && long.is_long_jump());
+    }
+
+    #[test]
+    fn written_registers_are_known() {
+        assert_eq!(Insn::mov64_imm(R3, 0).writes(), Some(R3));
+        assert_eq!(Insn::load(Width::B, R4, R6, 0).writes(), Some(R4));
+        assert_eq!(Insn::ld_imm64(R5, 0)[0].writes(), Some(R5));
+        assert_eq!(Insn::store_reg(Width::Dw, R6, 0, R7).writes(), None);
+        assert_eq!(Insn::atomic_add64(R6, 0, R7).writes(), None);
+        let fetch = Insn { imm: ATOMIC_FETCH, ..Insn::atomic_add64(R6, 0, R7) };
+        assert_eq!(fetch.writes(), Some(R7));
+        assert_eq!(Insn::jump_imm(Compare::Eq, R6, 0, 0).writes(), None);
     }
 
     #[test]

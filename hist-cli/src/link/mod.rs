@@ -1,0 +1,60 @@
+//! Takes plans and the code of their holes. Gives an [`Object`]: one ELF that aya's loader takes,
+//! holding the programs and maps of all triggers.
+//!
+//! A template is a compiled program in which calls to undefined functions, *holes*, stand for
+//! what depends on the trigger. Linking puts the generated bodies in their place, gives the
+//! histogram's map its real sizes, and every program and map a name of its own.
+
+mod elf;
+mod error;
+mod fill;
+mod frame;
+mod listing;
+mod template;
+
+pub use error::LinkError;
+pub use fill::{Program, ProgramLine, ProgramNames, fill};
+pub use template::{DataSection, DataSymbol, MapDef, Reference, Target, TemplateObject};
+
+use crate::codegen::code::Code;
+use crate::plan::{Plan, Template};
+
+/// What the loader takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// The ELF file.
+    pub bytes: Vec<u8>,
+    /// What is in it, one per trigger, in the order given; for listings, and for the loader the
+    /// [`Program::names`].
+    pub programs: Vec<Program>,
+}
+
+/// Links triggers that start together.
+///
+/// # Errors
+/// When a body breaks the hole ABI, a program gets too large for its stack or its jumps, or an
+/// embedded template is damaged.
+pub fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, LinkError> {
+    let programs = triggers
+        .iter()
+        .enumerate()
+        .map(|(index, (plan, code))| fill(&template(plan.template)?, &plan.map, code, index))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Object { bytes: elf::write(&programs)?, programs })
+}
+
+/// The parsed template.
+///
+/// # Errors
+/// When the embedded object is damaged.
+pub fn template(template: Template) -> Result<TemplateObject, LinkError> {
+    template::parse(prebuilt(template))
+}
+
+/// The committed object, as `cargo xtask ebpf` builds it.
+const fn prebuilt(template: Template) -> &'static [u8] {
+    match template {
+        Template::Hist => include_bytes!("../../../hist-ebpf/prebuilt/hist.bpf.o"),
+        Template::HistLog => include_bytes!("../../../hist-ebpf/prebuilt/hist_log.bpf.o"),
+    }
+}
