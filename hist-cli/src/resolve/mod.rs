@@ -50,6 +50,7 @@ pub fn hist(trigger: &Trigger, event: &EventFormat) -> Result<Hist, TriggerError
     Ok(Hist {
         system: event.system.clone(),
         event: event.name.clone(),
+        event_id: event.id,
         record_size: event.record_size(),
         keys,
         values,
