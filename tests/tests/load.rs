@@ -15,7 +15,7 @@ use hist_cli::codegen::code::Line;
 use hist_cli::codegen::insn::{Insn, R0, R1, Width};
 use hist_cli::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Compiled};
-use hist_cli::plan::{Attach, Plan, Template};
+use hist_cli::plan::{Attach, Plan, Wishes};
 use hist_cli::read;
 use hist_cli::read::snapshot::{Losses, Snapshot};
 use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
@@ -416,9 +416,9 @@ fn map_info(map: BorrowedFd<'_>, name: &str) -> Result<String> {
 #[test]
 fn ayas_own_loader_takes_the_object() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
-    for template in [Template::Hist, Template::HistLog] {
+    for wishes in [Wishes { log: false }, Wishes { log: true }] {
         let format = tracefs.event("raw_syscalls", "sys_enter")?;
-        let compiled = pipeline::compile("hist:keys=id", &format, template)?;
+        let compiled = pipeline::compile("hist:keys=id", &format, wishes)?;
         let object = pipeline::link(&[compiled])?;
         let mut ebpf = aya::EbpfLoader::new().load(&object.bytes)?;
         let name = &object.programs[0].names.program;
