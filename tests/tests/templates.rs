@@ -190,7 +190,11 @@ fn plan(template: Template, max_entries: u32) -> Plan {
             filter: None,
         },
         template,
-        attach: Attach::Tracepoint { system: "raw_syscalls".into(), event: "sys_enter".into(), id: 0 },
+        attach: Attach::Tracepoint {
+            system: "raw_syscalls".into(),
+            event: "sys_enter".into(),
+            id: 0,
+        },
         map: MapPlan { key_size: 8, value_size: 8, max_entries },
         filter: None,
         keys: vec![],
