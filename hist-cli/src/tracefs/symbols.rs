@@ -494,7 +494,7 @@ ffffffffc0400080 t bpf_prog_6deef7357e7b4530_two\t[bpf]
 
     #[test]
     fn the_list_is_not_read_before_it_is_needed() {
-        let symbols = Symbols { path: "/nonexistent/kallsyms".into(), table: OnceLock::new() };
+        let symbols = Symbols { path: "/nonexistent/kallsyms".into(), ..Symbols::new() };
         assert!(symbols.problem().is_none());
         assert_eq!(symbols.resolve(1), None);
         assert!(matches!(symbols.problem(), Some(SymbolsError::Read { .. })));
