@@ -45,11 +45,10 @@ fn cpu_once(text: &str) -> String {
 
 /// Kernels before 6.12 call a stack `stacktrace`, in the trigger line and in entries.
 fn stack_named(text: &str) -> String {
-    let old = |before: &str, after: &str| (format!("{before}stacktrace{after}"), before, after);
     let places = [("{ ", ":\n"), (", ", ":\n"), ("=", ":"), ("=", ","), (",", ":"), (",", ",")];
     places.iter().fold(text.to_owned(), |text, (before, after)| {
-        let (old, before, after) = old(before, after);
-        text.replace(&old, &format!("{before}common_stacktrace{after}"))
+        let named = |name: &str| format!("{before}{name}{after}");
+        text.replace(&named("stacktrace"), &named("common_stacktrace"))
     })
 }
 
