@@ -7,20 +7,15 @@ use std::io;
 
 use super::percpu;
 use super::snapshot::Row;
-use crate::load::bpf::RawMap;
+use crate::load::bpf::{RawMap, is_without_batches};
 
-/// The kernel's own errno for a map without batches (include/linux/errno.h).
-const ENOTSUPP: i32 = 524;
 /// Entries asked for at once. A batch needs room for at least one whole bucket.
 const BATCH: usize = 4096;
 
 /// All rows, in the map's order. `per_cpu` is the length of one CPU's value in bytes.
 pub(super) fn read(map: RawMap<'_>, per_cpu: usize) -> io::Result<Vec<Row>> {
     match read_batches(map, per_cpu) {
-        // Kernels before 5.6 do not know the command.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => {
-            read_singly(map, per_cpu)
-        }
+        Err(error) if is_without_batches(&error) => read_singly(map, per_cpu),
         result => result,
     }
 }
