@@ -47,8 +47,12 @@ pub fn run(
     }
     while let Some(first) = waiting.first() {
         let workload = first.workload;
+        let alone = first.alone.then(|| first.name.clone());
         let (group, others): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|case| case.workload == workload);
+            waiting.into_iter().partition(|case| match &alone {
+                Some(name) => case.name == *name,
+                None => case.workload == workload && !case.alone,
+            });
         waiting = round(&group, workload, engine, version, report)?;
         ensure!(waiting.len() < group.len(), "a round made no progress");
         waiting.extend(others);

@@ -5,6 +5,7 @@
 //! [`engine`], which count the same events at the same time; [`compare`], which knows the documented
 //! deviations; and [`differential`], which runs it all.
 
+pub mod bpf;
 pub mod compare;
 pub mod differential;
 pub mod engine;

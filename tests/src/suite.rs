@@ -34,6 +34,8 @@ struct Entry {
     empty: bool,
     #[serde(default)]
     overflow: bool,
+    #[serde(default)]
+    alone: bool,
     #[allow(dead_code, reason = "for who reads the file")]
     note: Option<String>,
 }
@@ -57,6 +59,9 @@ pub struct Case {
     pub empty: bool,
     /// The table is too small, and hits are dropped.
     pub overflow: bool,
+    /// It needs a run of the workload to itself: its events interrupt tasks, and the kernel skips
+    /// a tracepoint program while another one runs on that CPU.
+    pub alone: bool,
 }
 
 impl Case {
@@ -102,13 +107,13 @@ fn parse(text: &str) -> Result<Vec<Case>> {
 }
 
 fn case(entry: Entry, workload: Workload) -> Result<Case> {
-    let Entry { name, event, trigger, kernels, empty, overflow, note: _ } = entry;
+    let Entry { name, event, trigger, kernels, empty, overflow, alone, note: _ } = entry;
     let (system, event) =
         event.split_once(':').with_context(|| format!("{name}: `{event}` is not SYSTEM:EVENT"))?;
     let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     ensure!(name.chars().all(word), "`{name}`: a name is made of letters, digits and `-`");
     let (system, event) = (system.to_owned(), event.to_owned());
-    Ok(Case { name, workload, system, event, trigger, kernels, empty, overflow })
+    Ok(Case { name, workload, system, event, trigger, kernels, empty, overflow, alone })
 }
 
 #[cfg(test)]

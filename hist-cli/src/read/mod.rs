@@ -5,10 +5,13 @@ mod entries;
 mod percpu;
 pub mod snapshot;
 pub mod sort;
+pub mod stack;
 
 use std::io;
 
 use hist_common::layout;
+
+use entries::ValueShape;
 
 use crate::load::{AttachedTrigger, Table};
 use snapshot::{Losses, Snapshot};
@@ -27,14 +30,19 @@ pub enum ReadError {
 }
 
 /// Reads everything that the trigger has counted so far, unsorted. Counting goes on meanwhile.
+/// Stacks are still as the program saw them: [`stack::settle`] makes them the kernel's.
 ///
 /// # Errors
 /// If the kernel refuses to give the maps' contents.
 pub fn snapshot(trigger: &AttachedTrigger) -> Result<Snapshot, ReadError> {
     let table = trigger.table();
     let mut snapshot = columns::empty(&trigger.plan, trigger.is_paused());
-    let per_cpu = table.map.value_size as usize;
-    snapshot.rows = entries::read(table.hist(), per_cpu).map_err(ReadError::Entries)?;
+    let shape = ValueShape {
+        per_cpu: table.map.value_size as usize,
+        n_sums: trigger.plan.values.len(),
+        comm: trigger.plan.comm.map(|offset| offset as usize),
+    };
+    snapshot.rows = entries::read(table.hist(), shape).map_err(ReadError::Entries)?;
     snapshot.losses = losses(table).map_err(ReadError::Losses)?;
     Ok(snapshot)
 }

@@ -43,7 +43,7 @@ enum Command {
 #[derive(clap::Args)]
 struct TestArgs {
     /// What is compared.
-    #[arg(long, default_value = "kernel")]
+    #[arg(long, default_value = "bpf")]
     engine: String,
     /// Only these cases.
     #[arg(long)]
@@ -86,7 +86,7 @@ fn test(args: &TestArgs) -> Result<u8> {
         cases.retain(|case| args.case.contains(&case.name));
         ensure!(cases.len() == args.case.len(), "no such case among {:?}", args.case);
     }
-    let mut engine = engine::by_name(&args.engine)?;
+    let mut engine = engine::by_name(&args.engine, version)?;
     let mut failed = 0;
     differential::run(&cases, engine.as_mut(), version, &mut |case, verdict| {
         print_verdict(&case.name, &verdict);
