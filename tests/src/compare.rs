@@ -24,9 +24,6 @@ fn normal(text: &str, version: Version) -> String {
     if version >= Version(7, 0) {
         text = cpu_once(&text);
     }
-    if version < Version(6, 12) {
-        text = ties_sorted(&text);
-    }
     text
 }
 
@@ -43,44 +40,6 @@ fn cpu_once(text: &str) -> String {
     text.split_inclusive('\n').map(fix).collect()
 }
 
-/// Kernels before 6.12 sort with another heapsort, which leaves entries that compare equal in
-/// another order. So order such runs by their text.
-fn ties_sorted(text: &str) -> String {
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let names = sort_names(text);
-    let rank = |line: &str| -> Option<Vec<String>> {
-        let entry = line.starts_with('{');
-        entry.then(|| names.iter().map(|name| shown(line, name)).collect())
-    };
-    let mut sorted: Vec<&str> = Vec::new();
-    for run in lines.chunk_by(|a, b| rank(a).is_some() && rank(a) == rank(b)) {
-        let mut run = run.to_vec();
-        if run[0].starts_with('{') {
-            run.sort_unstable();
-        }
-        sorted.extend(run);
-    }
-    sorted.concat()
-}
-
-/// The names behind `sort=` in the trigger line, without modifier and direction.
-fn sort_names(text: &str) -> Vec<&str> {
-    let line = text.lines().find(|line| line.starts_with("# trigger info:")).unwrap_or_default();
-    let list = line.split(":sort=").nth(1).unwrap_or_default();
-    let list = list.split([':', ' ']).next().unwrap_or_default();
-    list.split(',').map(|item| item.split('.').next().unwrap_or(item)).collect()
-}
-
-/// What an entry shows for `name`. A value stands behind the keys and comes first in sorting.
-fn shown(line: &str, name: &str) -> String {
-    let label = format!(" {name}: ");
-    let Some(start) = line.rfind(&label) else { return String::new() };
-    let rest = line[start + label.len()..].trim_start();
-    let end = rest.find([',', '}']).unwrap_or(rest.len());
-    let end = rest.find("  ").unwrap_or(end).min(end);
-    rest[..end].trim_end().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,12 +48,6 @@ mod tests {
         { id:          9 } hitcount:          2  n:          1\n\
         { id:          3 } hitcount:          2  n:          5\n\
         { id:          1 } hitcount:          1  n:          7\n";
-
-    fn swap(text: &str, a: usize, b: usize) -> String {
-        let mut lines: Vec<_> = text.lines().collect();
-        lines.swap(a, b);
-        lines.join("\n") + "\n"
-    }
 
     #[test]
     fn every_byte_counts() {
@@ -106,29 +59,10 @@ mod tests {
     }
 
     #[test]
-    fn ties_are_free_on_old_kernels_only() {
-        let other = swap(HIST, 1, 2);
-        assert_eq!(difference(HIST, &other, Version(6, 1)), None);
-        assert!(difference(HIST, &other, Version(6, 12)).is_some());
-        let wrong = swap(HIST, 2, 3);
-        assert!(difference(HIST, &wrong, Version(6, 1)).is_some());
-    }
-
-    #[test]
     fn cpu_is_named_once() {
         let doubled = "# trigger info: hist:keys=common_cpucpu:sort=hitcount\n{ cpu: 1 }\n";
         let single = doubled.replace("common_cpucpu", "common_cpu");
         assert_eq!(difference(doubled, &single, Version(7, 3)), None);
         assert!(difference(doubled, &single, Version(6, 12)).is_some());
-    }
-
-    #[test]
-    fn values_come_before_keys() {
-        let line =
-            "{ n:          9, common_cpu:          1 } hitcount:          2  n:          5\n";
-        assert_eq!(shown(line, "n"), "5");
-        assert_eq!(shown(line, "hitcount"), "2");
-        assert_eq!(shown(line, "common_cpu"), "1");
-        assert_eq!(shown(line, "cpu"), "");
     }
 }

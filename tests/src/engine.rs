@@ -3,7 +3,9 @@
 
 use anyhow::{Result, bail};
 
+use crate::bpf::Bpf;
 use crate::ftrace::Ftrace;
+use crate::version::Version;
 
 /// What an engine is asked to count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +32,15 @@ pub trait Engine {
     fn stop(&mut self) -> Vec<Result<String>>;
 }
 
-/// The engine of that name. `kernel` is this kernel's own hist triggers, in an instance of their own.
+/// The engine of that name, for a kernel of `version`. `bpf` is ours; `kernel` is this kernel's own
+/// hist triggers, in an instance of their own.
 ///
 /// # Errors
 /// When there is none of that name or it does not work here.
-pub fn by_name(name: &str) -> Result<Box<dyn Engine>> {
+pub fn by_name(name: &str, version: Version) -> Result<Box<dyn Engine>> {
     match name {
+        "bpf" => Ok(Box::new(Bpf::new(version)?)),
         "kernel" => Ok(Box::new(Ftrace::instance("reference")?)),
-        _ => bail!("no engine `{name}`: known is `kernel`"),
+        _ => bail!("no engine `{name}`: known are `bpf` and `kernel`"),
     }
 }

@@ -1,5 +1,6 @@
 //! Takes triggers. Gives the histograms that this kernel's own hist triggers make of them.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -73,14 +74,34 @@ impl Ftrace {
     /// The histogram of each placed trigger, in order. All triggers are removed.
     pub fn take(&mut self) -> Vec<Result<String>> {
         let placed = std::mem::take(&mut self.placed);
-        let texts = (0..placed.len()).map(|n| block_of(&placed, n)).collect();
-        for dir in placed.iter().flatten() {
-            // Opening with truncation removes all hist triggers of the event.
+        let mut files = Files::default();
+        let texts = placed.into_iter().map(|dir| files.next_of(&dir?)).collect();
+        // Opening with truncation removes all hist triggers of the event.
+        for dir in files.0.keys() {
             if let Err(error) = File::create(dir.join("trigger")) {
                 return vec![Err(error).with_context(|| format!("clearing {}", dir.display()))];
             }
         }
         texts
+    }
+}
+
+/// The `hist` files read so far: for each event directory the histograms not yet handed out. They
+/// stand in the order in which their triggers were placed.
+#[derive(Default)]
+struct Files(BTreeMap<PathBuf, VecDeque<String>>);
+
+impl Files {
+    fn next_of(&mut self, dir: &Path) -> Result<String> {
+        if !self.0.contains_key(dir) {
+            let path = dir.join("hist");
+            let text = fs::read_to_string(&path);
+            // Known even if it cannot be read, so that its triggers are removed.
+            let unread = self.0.entry(dir.to_owned()).or_default();
+            unread.extend(blocks(&text.with_context(|| path.display().to_string())?));
+        }
+        let unread = self.0.get_mut(dir).and_then(VecDeque::pop_front);
+        unread.with_context(|| format!("{} has fewer histograms than triggers", dir.display()))
     }
 }
 
@@ -100,18 +121,6 @@ impl Engine for Ftrace {
     fn stop(&mut self) -> Vec<Result<String>> {
         self.take()
     }
-}
-
-/// An event's `hist` file has its triggers in the order of their placement.
-fn block_of(placed: &[Result<PathBuf>], n: usize) -> Result<String> {
-    let dir = placed[n].as_ref().map_err(|error| anyhow!("{error:#}"))?;
-    let before = placed[..n].iter().flatten().filter(|other| *other == dir).count();
-    let text = fs::read_to_string(dir.join("hist"))
-        .with_context(|| format!("reading {}", dir.join("hist").display()))?;
-    blocks(&text)
-        .into_iter()
-        .nth(before)
-        .with_context(|| format!("{} has no histogram number {before}", dir.display()))
 }
 
 /// The histograms in a `hist` file, without the empty lines between them.

@@ -8,6 +8,7 @@
 //! Apart from it stands [`bench`], which measures what counting costs.
 
 pub mod bench;
+pub mod bpf;
 pub mod compare;
 pub mod differential;
 pub mod engine;

@@ -7,6 +7,8 @@ mod qemu;
 mod setup;
 mod vm;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// The project's own chores.
@@ -25,9 +27,15 @@ enum Command {
     Vm(vm::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().command {
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Vm(args) => vm::run(args),
+    };
+    if let Err(error) = result {
+        // Not by returning it: that would add a backtrace to what should be a readable summary.
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }

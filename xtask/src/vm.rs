@@ -67,7 +67,7 @@ struct TestArgs {
     #[arg(long, value_name = "NAME")]
     case: Vec<String>,
     /// What is compared: `kernel` compares the kernel with itself, which tests the suite
-    #[arg(long, default_value = "kernel")]
+    #[arg(long, default_value = "bpf")]
     engine: String,
     /// Machines that run at the same time
     #[arg(long, default_value_t = 2)]

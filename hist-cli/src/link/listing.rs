@@ -132,3 +132,61 @@ fn map_type_name(map_type: u32) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use hist_common::holes;
+
+    use crate::codegen::code::{Code, HoleCode, Line};
+    use crate::codegen::insn::{Insn, R0, R2, Width};
+    use crate::link::{fill, template};
+    use crate::plan::{MapPlan, Template};
+
+    fn listing() -> String {
+        let hole = |symbol, insn: Insn, note: &str| {
+            let lines = vec![Line { insn, note: note.to_owned() }];
+            HoleCode { symbol, lines, stack: 0 }
+        };
+        let code = Code {
+            holes: vec![
+                hole(holes::FILTER, Insn::mov64_imm(R0, 1), "always"),
+                hole(holes::KEY, Insn::store_imm(Width::Dw, R2, 0, 5), "key: five"),
+                hole(holes::UPDATE, Insn::store_imm(Width::Dw, R2, 0, 2), ""),
+                hole(holes::INIT, Insn::store_imm(Width::Dw, R2, 0, 1), ""),
+            ],
+        };
+        let map = MapPlan { key_size: 8, value_size: 16, max_entries: 2048 };
+        fill(&template(Template::Hist).unwrap(), &map, &code, 0).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_listing_names_maps_helpers_variables_and_holes() {
+        let listing = listing();
+        for line in [
+            "map HIST0: per-CPU hash, key 8 bytes, value 16 bytes, 2048 entries, preallocated\n",
+            "map LOSSES0: per-CPU array, key 4 bytes, value 16 bytes, 1 entry, preallocated\n",
+            "; hist_hole_key\n",
+            "; template\n",
+            "r1 = &PAUSED0\n",
+            "r1 = map HIST0\n",
+            "call bpf_map_lookup_elem\n",
+            "*(u64 *)(r2 +0) = 5                      ; key: five\n",
+            "r1 = 0xffffffef ll\n",
+        ] {
+            assert!(listing.contains(line), "no {line:?} in\n{listing}");
+        }
+        assert!(!listing.contains("upper half") && !listing.contains("(bytes"), "{listing}");
+    }
+
+    #[test]
+    fn jumps_say_where_they_go() {
+        let listing = listing();
+        for line in listing.lines().filter(|line| line.contains("goto")) {
+            let slot = line.trim_start().split(':').next().unwrap();
+            let off = line.split("goto ").nth(1).unwrap().split(' ').next().unwrap();
+            let target = slot.parse::<i64>().unwrap() + 1 + off.parse::<i64>().unwrap();
+            assert!(line.ends_with(&format!("; to {target}")), "{line}");
+            assert!(listing.contains(&format!("\n{target:4}: ")), "{line}");
+        }
+    }
+}

@@ -16,6 +16,8 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::getppid;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::version::Version;
+
 pub use tracer::Tracer;
 
 /// The event's system.
@@ -96,18 +98,18 @@ const DRIFT: f64 = 0.5;
 /// Measures guest instructions, where the clock counts them (QEMU's `-icount shift=0`). Gives
 /// `report` the instructions of an untraced call and then each cost.
 ///
-/// Every tracer is measured between two untraced loops, which must agree: something that an
+/// `version` is that of the running kernel. Every tracer is measured between two untraced loops, which must agree: something that an
 /// earlier tracer left behind would make its mark there.
 ///
 /// # Errors
 /// When a tracer cannot be started, does not count what it should, or the untraced loop drifts.
-pub fn instructions(report: &mut dyn FnMut(String)) -> Result<()> {
+pub fn instructions(version: Version, report: &mut dyn FnMut(String)) -> Result<()> {
     call(WARM_UP);
     let base = settled();
     report(format!("BASE {base:.1}"));
     for (tracer, case) in plan(&CASES) {
         let before = settled();
-        let with = traced(tracer, case, settled)?;
+        let with = traced(tracer, case, version, settled)?;
         let after = settled();
         ensure!(
             (after - base).abs() < DRIFT && (before - base).abs() < DRIFT,
@@ -123,9 +125,9 @@ pub fn instructions(report: &mut dyn FnMut(String)) -> Result<()> {
 }
 
 /// Runs `measure` while the tracer counts, and makes sure that it did.
-fn traced(tracer: Tracer, case: Case, measure: fn() -> f64) -> Result<f64> {
+fn traced(tracer: Tracer, case: Case, version: Version, measure: fn() -> f64) -> Result<f64> {
     let failed = || format!("`{}` of {}", case.name, tracer.name());
-    let running = tracer.start(case).with_context(failed)?;
+    let running = tracer.start(case, version).with_context(failed)?;
     let cost = measure();
     for hits in running.stop().with_context(failed)? {
         ensure!(
@@ -162,11 +164,11 @@ const QUIET: f64 = 0.1;
 /// Measures nanoseconds on the machine at hand. Gives `report` the time of an untraced call and
 /// then each cost.
 ///
-/// Rounds go through all tracers, beginning with none; a cost is the difference within a round.
+/// `version` is that of the running kernel. Rounds go through all tracers, beginning with none; a cost is the difference within a round.
 ///
 /// # Errors
 /// When a tracer cannot be started or does not count what it should.
-pub fn nanoseconds(report: &mut dyn FnMut(String)) -> Result<()> {
+pub fn nanoseconds(version: Version, report: &mut dyn FnMut(String)) -> Result<()> {
     stay_on_one_cpu()?;
     let plan = plan(&[PLAIN]);
     let mut bases = Vec::new();
@@ -175,7 +177,7 @@ pub fn nanoseconds(report: &mut dyn FnMut(String)) -> Result<()> {
         let base = quiet();
         bases.push(base);
         for ((tracer, case), added) in plan.iter().zip(&mut added) {
-            added.push(traced(*tracer, *case, quiet)? - base);
+            added.push(traced(*tracer, *case, version, quiet)? - base);
         }
     }
     report(format!("BASE {:.1}", quantile(&mut bases, 0.5)));

@@ -4,15 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use aya::Ebpf;
-use hist_cli::load::Attached;
-use hist_cli::pipeline;
-use hist_cli::plan::Template;
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
-use hist_cli::{load, read};
 
 use super::{Case, EVENT, SYSTEM, empty};
-use crate::engine::Request;
-use crate::ftrace::{Ftrace, Refusal, TRACEFS};
+use crate::bpf::Bpf;
+use crate::engine::{Engine, Request};
+use crate::ftrace::{Ftrace, TRACEFS};
+use crate::version::Version;
 
 /// Who counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,23 +43,33 @@ impl Tracer {
         self != Tracer::Kernel || hist.exists()
     }
 
-    /// Starts it.
+    /// Starts it on a kernel of `version`.
     ///
     /// # Errors
-    /// When the kernel refuses it.
-    pub(super) fn start(self, case: Case) -> Result<Running> {
-        match self {
-            Tracer::Kernel => place(case).map(Running::Kernel),
-            Tracer::HistBpf => attach(case).map(Running::HistBpf),
-            Tracer::Empty => Ok(Running::Empty(empty::attach()?)),
-        }
+    /// When nothing can be started. A trigger that is refused is told when it is stopped.
+    pub(super) fn start(self, case: Case, version: Version) -> Result<Running> {
+        let mut engine: Box<dyn Engine> = match self {
+            Tracer::Kernel => Box::new(Ftrace::root()),
+            Tracer::HistBpf => Box::new(Bpf::new(version)?),
+            Tracer::Empty => return Ok(Running::Empty(empty::attach()?)),
+        };
+        engine.start(&requests(case))?;
+        Ok(Running::Engine(engine))
     }
+}
+
+fn requests(case: Case) -> Vec<Request> {
+    let request = |trigger: &&str| Request {
+        system: SYSTEM.to_owned(),
+        event: EVENT.to_owned(),
+        trigger: (*trigger).to_owned(),
+    };
+    case.triggers.iter().map(request).collect()
 }
 
 /// A tracer that runs until it is stopped or dropped.
 pub(super) enum Running {
-    Kernel(Ftrace),
-    HistBpf(Attached),
+    Engine(Box<dyn Engine>),
     /// Held, for dropping it detaches the program.
     Empty(#[expect(dead_code)] Ebpf),
 }
@@ -71,50 +78,15 @@ impl Running {
     /// Stops it. Gives the hits of each trigger.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When a trigger was refused or cannot be read.
     pub(super) fn stop(self) -> Result<Vec<u64>> {
         match self {
-            Running::Kernel(mut ftrace) => {
-                ftrace.take().into_iter().map(|text| total_hits(&text?)).collect()
+            Running::Engine(mut engine) => {
+                engine.stop().into_iter().map(|text| total_hits(&text?)).collect()
             }
-            Running::HistBpf(attached) => attached
-                .triggers
-                .iter()
-                .map(|trigger| Ok(read::snapshot(trigger)?.rows.iter().map(|r| r.hitcount).sum()))
-                .collect(),
             Running::Empty(_) => Ok(Vec::new()),
         }
     }
-}
-
-fn place(case: Case) -> Result<Ftrace> {
-    let mut ftrace = Ftrace::root();
-    for trigger in case.triggers {
-        let request = Request {
-            system: SYSTEM.to_owned(),
-            event: EVENT.to_owned(),
-            trigger: (*trigger).to_owned(),
-        };
-        ftrace.place(&request).map_err(|refusal| match refusal {
-            Refusal::Exists => anyhow::anyhow!("`{trigger}` is there already"),
-            Refusal::Other(error) => error,
-        })?;
-    }
-    Ok(ftrace)
-}
-
-/// As the command does it, from text to running programs.
-fn attach(case: Case) -> Result<Attached> {
-    let tracefs: Tracefs = find_or_mount()?;
-    let format = tracefs.event(SYSTEM, EVENT)?;
-    let compiled = case
-        .triggers
-        .iter()
-        .map(|trigger| pipeline::compile(trigger, &format, Template::Hist))
-        .collect::<Result<Vec<_>, _>>()?;
-    let object = pipeline::link(&compiled)?;
-    let plans = compiled.into_iter().map(|one| one.plan).collect();
-    Ok(load::attach(&object, plans)?)
 }
 
 fn total_hits(hist: &str) -> Result<u64> {

@@ -55,7 +55,7 @@ enum Unit {
 #[derive(clap::Args)]
 struct TestArgs {
     /// What is compared.
-    #[arg(long, default_value = "kernel")]
+    #[arg(long, default_value = "bpf")]
     engine: String,
     /// Only these cases.
     #[arg(long)]
@@ -99,7 +99,7 @@ fn test(args: &TestArgs) -> Result<u8> {
         cases.retain(|case| args.case.contains(&case.name));
         ensure!(cases.len() == args.case.len(), "no such case among {:?}", args.case);
     }
-    let mut engine = engine::by_name(&args.engine)?;
+    let mut engine = engine::by_name(&args.engine, version)?;
     let mut failed = 0;
     differential::run(&cases, engine.as_mut(), version, &mut |case, verdict| {
         print_verdict(&case.name, &verdict);
@@ -117,11 +117,13 @@ fn show(paths: &[PathBuf]) -> Result<u8> {
 }
 
 fn measure(unit: Unit) -> Result<u8> {
-    println!("KERNEL {}", uname().release().to_string_lossy());
+    let release = uname().release().to_string_lossy().into_owned();
+    println!("KERNEL {release}");
+    let version = release.parse()?;
     let mut report = |line| println!("{line}");
     match unit {
-        Unit::Instructions => bench::instructions(&mut report)?,
-        Unit::Nanoseconds => bench::nanoseconds(&mut report)?,
+        Unit::Instructions => bench::instructions(version, &mut report)?,
+        Unit::Nanoseconds => bench::nanoseconds(version, &mut report)?,
     }
     Ok(0)
 }

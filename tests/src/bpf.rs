@@ -1,0 +1,79 @@
+//! Takes triggers on events. Gives what hist-bpf's own pipeline counts for them, through the same
+//! library calls as the command.
+
+use anyhow::{Context as _, Result, anyhow};
+use hist_cli::link::link;
+use hist_cli::load::{Attached, attach};
+use hist_cli::pipeline::{Compiled, compile};
+use hist_cli::plan::Template;
+use hist_cli::read::sort::{Ties, sort};
+use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use hist_cli::tracefs::symbols::Symbols;
+use hist_cli::{print, read};
+
+use crate::engine::{Engine, Request};
+use crate::version::Version;
+
+/// The engine under test.
+pub struct Bpf {
+    tracefs: Tracefs,
+    /// How the running kernel orders entries that compare equal.
+    ties: Ties,
+    attached: Option<Attached>,
+    /// For each request its place among the attached triggers, or why it is not there.
+    places: Vec<Result<usize>>,
+}
+
+impl Bpf {
+    /// An engine that counts nothing yet, to be compared with a kernel of `version`.
+    ///
+    /// # Errors
+    /// If there is no tracefs.
+    pub fn new(version: Version) -> Result<Self> {
+        let ties = if version < Version(6, 12) { Ties::Linux6_1 } else { Ties::Linux6_12 };
+        Ok(Self { tracefs: find_or_mount()?, ties, attached: None, places: Vec::new() })
+    }
+
+    fn compile(&self, request: &Request) -> Result<Compiled> {
+        let format = self.tracefs.event(&request.system, &request.event)?;
+        Ok(compile(&request.trigger, &format, Template::Hist)?)
+    }
+
+    fn text(&self, place: usize, symbols: &Symbols) -> Result<String> {
+        let attached = self.attached.as_ref().context("nothing is attached")?;
+        let mut snapshot = read::snapshot(&attached.triggers[place])?;
+        sort(&mut snapshot, self.ties);
+        let losses = snapshot.losses;
+        if losses.busy + losses.missed > 0 {
+            return Err(anyhow!("lost hits: {losses:?}"));
+        }
+        Ok(print::hist(&snapshot, symbols))
+    }
+}
+
+impl Engine for Bpf {
+    fn start(&mut self, requests: &[Request]) -> Result<()> {
+        let mut compiled = Vec::new();
+        self.places.clear();
+        for request in requests {
+            let place = self.compile(request).map(|one| {
+                compiled.push(one);
+                compiled.len() - 1
+            });
+            self.places.push(place);
+        }
+        let codes: Vec<_> = compiled.iter().map(|one| (&one.plan, &one.code)).collect();
+        let object = link(&codes)?;
+        let plans = compiled.into_iter().map(|one| one.plan).collect();
+        self.attached = Some(attach(&object, plans)?);
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Vec<Result<String>> {
+        let places = std::mem::take(&mut self.places);
+        let symbols = Symbols::new();
+        let texts = places.into_iter().map(|place| self.text(place?, &symbols)).collect();
+        self.attached = None;
+        texts
+    }
+}
