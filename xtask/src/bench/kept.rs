@@ -45,10 +45,10 @@ impl Kept {
     pub(super) fn complaints(&self, ratios: &[(String, f64)]) -> Vec<String> {
         let measured = ratios.iter().filter_map(|(case, ratio)| {
             let complaint = self.complaint(case, *ratio)?;
-            Some(format!("  {case}: {ratio:.4}, {complaint}"))
+            Some(format!("{case}: {ratio:.4}, {complaint}"))
         });
         let lost = self.0.keys().filter(|case| ratios.iter().all(|(other, _)| other != *case));
-        measured.chain(lost.map(|case| format!("  {case}: kept, but not measured"))).collect()
+        measured.chain(lost.map(|case| format!("{case}: kept, but not measured"))).collect()
     }
 }
 
@@ -99,9 +99,9 @@ mod tests {
         let kept = Kept(BTreeMap::from([("a".to_owned(), 0.5), ("gone".to_owned(), 0.5)]));
         let of = |ratio| kept.complaints(&[("a".to_owned(), ratio), ("gone".to_owned(), 0.5)]);
         assert!(of(0.509).is_empty());
-        assert_eq!(of(0.52), ["  a: 0.5200, kept is 0.5000"]);
+        assert_eq!(of(0.52), ["a: 0.5200, kept is 0.5000"]);
         let new = kept.complaints(&[("a".to_owned(), 0.1), ("b".to_owned(), 0.1)]);
-        assert_eq!(new, ["  b: 0.1000, no ratio is kept", "  gone: kept, but not measured"]);
+        assert_eq!(new, ["b: 0.1000, no ratio is kept", "gone: kept, but not measured"]);
     }
 
     #[test]

@@ -81,7 +81,8 @@ fn vm(args: &Args, tables: &mut Vec<Table>, worse: &mut Vec<String>) -> Result<(
             kept::keep(kernel, &figures.ratios())?;
         }
         let kept = kept::read(kernel)?;
-        worse.extend(kept.complaints(&figures.ratios()));
+        let complaints = kept.complaints(&figures.ratios());
+        worse.extend(complaints.into_iter().map(|complaint| format!("  {kernel}, {complaint}")));
         tables.push(instructions::table(kernel, &figures, &kept));
     }
     Ok(())

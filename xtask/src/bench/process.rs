@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +18,10 @@ pub(super) struct HistBpf {
     /// From just before it was started until it said that it counts.
     pub start_up: Duration,
 }
+
+/// Pause before a table is asked for. hist-bpf does not heed the signal while it is busy with the
+/// table before, and it is for a moment after its last line was read.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How a histogram's last line begins.
 const LAST_LINE: &str = "    Dropped: ";
@@ -51,12 +56,25 @@ impl HistBpf {
         peak_memory(&status).with_context(|| format!("no VmHWM in\n{status}"))
     }
 
+    /// How long its main thread has run on a CPU so far; waiting is not in it. The first number in
+    /// `schedstat`, in nanoseconds (Linux Documentation/scheduler/sched-stats.rst).
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub(super) fn cpu_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/schedstat", self.child.id());
+        let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+        let first = text.split_whitespace().next().context(path)?;
+        Ok(Duration::from_nanos(first.parse()?))
+    }
+
     /// Has it print, and reads all of the table. Gives the text, and the time from asking until
     /// the last line was read.
     ///
     /// # Errors
     /// When it ends instead.
     pub(super) fn print(&mut self) -> Result<(String, Duration)> {
+        thread::sleep(PAUSE);
         let start = Instant::now();
         kill_process(self.pid()?, Signal::USR1)?;
         let (mut text, mut line) = (String::new(), 0);
@@ -83,6 +101,15 @@ impl HistBpf {
 
     fn pid(&self) -> Result<Pid> {
         Ok(Pid::from_child(&self.child))
+    }
+}
+
+/// One that was not ended must not go on counting when a measurement fails.
+impl Drop for HistBpf {
+    fn drop(&mut self) {
+        // It fails if the process was ended and waited for, and then nothing is left to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
