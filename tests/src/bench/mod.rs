@@ -39,11 +39,7 @@ pub struct Case {
 /// What is measured in instructions. The filter of the last one is for fstat(2).
 pub const CASES: [Case; 4] = [
     PLAIN,
-    Case {
-        name: "keys=id.log2:vals=id",
-        triggers: &["hist:keys=id.log2:vals=id"],
-        counts: true,
-    },
+    Case { name: "keys=id.log2:vals=id", triggers: &["hist:keys=id.log2:vals=id"], counts: true },
     Case {
         name: "keys=id,common_pid:vals=id",
         triggers: &["hist:keys=id,common_pid:vals=id"],
@@ -98,8 +94,8 @@ const DRIFT: f64 = 0.5;
 /// Measures guest instructions, where the clock counts them (QEMU's `-icount shift=0`). Gives
 /// `report` the instructions of an untraced call and then each cost.
 ///
-/// `version` is that of the running kernel. Every tracer is measured between two untraced loops, which must agree: something that an
-/// earlier tracer left behind would make its mark there.
+/// `version` is that of the running kernel. Every tracer is measured between two untraced loops,
+/// which must agree: something that an earlier tracer left behind would make its mark there.
 ///
 /// # Errors
 /// When a tracer cannot be started, does not count what it should, or the untraced loop drifts.
@@ -164,7 +160,8 @@ const QUIET: f64 = 0.1;
 /// Measures nanoseconds on the machine at hand. Gives `report` the time of an untraced call and
 /// then each cost.
 ///
-/// `version` is that of the running kernel. Rounds go through all tracers, beginning with none; a cost is the difference within a round.
+/// `version` is that of the running kernel. Rounds go through all tracers, with untraced calls
+/// before each; a cost is the difference between those two.
 ///
 /// # Errors
 /// When a tracer cannot be started or does not count what it should.
@@ -174,10 +171,10 @@ pub fn nanoseconds(version: Version, report: &mut dyn FnMut(String)) -> Result<(
     let mut bases = Vec::new();
     let mut added = vec![Vec::new(); plan.len()];
     for _ in 0..ROUNDS {
-        let base = quiet();
-        bases.push(base);
         for ((tracer, case), added) in plan.iter().zip(&mut added) {
+            let base = quiet();
             added.push(traced(*tracer, *case, version, quiet)? - base);
+            bases.push(base);
         }
     }
     report(format!("BASE {:.1}", quantile(&mut bases, 0.5)));
