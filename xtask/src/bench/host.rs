@@ -40,9 +40,9 @@ mod limit {
 /// # Errors
 /// When it does not compile, or fails.
 pub(super) fn measure() -> Result<Table> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let program = build()?;
     let mut table = Table {
-        title: format!("This machine, Linux {}, release build of hist-bpf", release.trim()),
+        title: format!("This machine, {}, release build of hist-bpf", place()?),
         header: vec!["", "unit", "median", "least", "most", "limit", "verdict"],
         rows: Vec::new(),
     };
@@ -50,11 +50,19 @@ pub(super) fn measure() -> Result<Table> {
         table.rows.push(vec!["all".to_owned(), "skipped: loading programs needs root".to_owned()]);
         return Ok(table);
     }
-    let program = build()?;
     start(&program, &mut table)?;
     print(&program, &mut table)?;
     events(&mut table)?;
     Ok(table)
+}
+
+/// What the figures depend on: the kernel, the CPUs, and how many processes already want them.
+fn place() -> Result<String> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().unwrap_or_default();
+    let cpus = std::thread::available_parallelism()?;
+    Ok(format!("Linux {}, {cpus} CPUs, load {load}", release.trim()))
 }
 
 fn build() -> Result<PathBuf> {
