@@ -69,6 +69,12 @@ pub fn compile(
 /// If two triggers are the same, or do not fit the templates.
 pub fn link(compiled: &[Compiled]) -> Result<Object, CompileError> {
     for (idx, one) in compiled.iter().enumerate() {
+        if let Some(name) = &one.plan.hist.name {
+            let text = format!("name={name}");
+            let error = TriggerError::new(Kind::NotSupported, Span::new(0, text.len()))
+                .help("named triggers cannot be started together yet");
+            return Err(at(error, &text));
+        }
         if compiled[..idx].iter().any(|earlier| earlier.plan.hist.matches(&one.plan.hist)) {
             let text = one.plan.hist.to_string();
             let error = TriggerError::new(Kind::TriggerExists, Span::new(0, text.len()))

@@ -177,6 +177,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         hist: Hist {
             system: "raw_syscalls".into(),
             event: "sys_enter".into(),
+            name: None,
             keys: vec![],
             values: vec![],
             sort: vec![],
@@ -187,6 +188,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         },
         template,
         attach: Attach::Tracepoint { system: "raw_syscalls".into(), event: "sys_enter".into() },
+        shared: false,
         map: MapPlan { key_size: 8, value_size: 8, max_entries },
         filter: None,
         keys: vec![],

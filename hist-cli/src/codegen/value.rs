@@ -12,11 +12,16 @@ use crate::plan::{Plan, ValueSlot};
 use crate::resolve::hist::Source;
 
 /// Adds the hit to a value in place. Values are per CPU and one program never nests on a CPU, so
-/// no atomics are needed.
+/// no atomics are needed unless another program shares the table.
 pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
     each(plan, holes::UPDATE, |emitter, arguments, slot| {
         let offset = emitter.offset(slot.offset)?;
         let note = format!("value {}", slot.label);
+        if plan.shared {
+            source::load(emitter, arguments, slot.source, R4, &note)?;
+            emitter.push(Insn::atomic_add64(R2, offset, R4), "another event may interrupt");
+            return Ok(());
+        }
         if let Some(step) = short(slot.source) {
             emitter.push(Insn::load(Width::Dw, R3, R2, offset), note);
             emitter.push(Insn::alu64_imm(Alu::Add, R3, step), "");

@@ -11,7 +11,11 @@ use super::hist::{
 /// The kernel's canonical trigger line, without the state in brackets.
 impl fmt::Display for Hist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "hist:keys={}:vals=hitcount", Commas(&self.keys))?;
+        f.write_str("hist:")?;
+        if let Some(name) = &self.name {
+            write!(f, "name={name}:")?;
+        }
+        write!(f, "keys={}:vals=hitcount", Commas(&self.keys))?;
         for value in &self.values {
             write!(f, ",{value}")?;
         }

@@ -8,7 +8,7 @@ mod display;
 mod field;
 mod filter;
 pub mod hist;
-mod matching;
+pub mod matching;
 mod sort;
 
 use crate::diag::{Kind, Span, TriggerError};
@@ -32,6 +32,7 @@ pub fn hist(trigger: &Trigger, event: &EventFormat) -> Result<Hist, TriggerError
     Ok(Hist {
         system: event.system.clone(),
         event: event.name.clone(),
+        name: trigger.name.as_ref().map(|name| name.node.clone()),
         record_size: event.record_size(),
         keys,
         values,
@@ -58,9 +59,6 @@ fn refuse_unsupported(trigger: &Trigger) -> Result<(), TriggerError> {
     }
     if let Some(variable) = trigger.variables.as_ref().map_err(Clone::clone)?.first() {
         return Err(not_supported("variables", variable.name.span));
-    }
-    if let Some(name) = &trigger.name {
-        return Err(not_supported("named triggers", name.span));
     }
     if let Some(clock) = &trigger.clock {
         return Err(not_supported("`clock=`", clock.span));
@@ -118,7 +116,8 @@ fn plain_field(expr: &ast::Expr) -> Result<&ast::Field, TriggerError> {
         ast::Expr::Field(field) => Ok(field),
         ast::Expr::Bad(error) => Err(error.clone()),
         ast::Expr::Number(number) => Err(not_supported("constants here", number.span)),
-        ast::Expr::VarRef(name) => Err(not_supported("variables", name.span)),
+        ast::Expr::VarRef(name) => Err(TriggerError::new(Kind::VariableNotFound, name.span)
+            .help(format!("nothing sets `{}`", name.node))),
         ast::Expr::Negate(inner) => Err(not_supported("expressions", inner.span)),
         ast::Expr::Binary(binary) => Err(not_supported("expressions", binary.span)),
     }
