@@ -4,7 +4,7 @@ use crate::codegen::{self, CodegenError, code::Code};
 use crate::diag::{Kind, Span, TriggerError};
 use crate::link::{self, LinkError, Object};
 use crate::parse;
-use crate::plan::{self, Plan, PlanError, Template};
+use crate::plan::{self, Plan, PlanError, Wishes};
 use crate::resolve;
 use crate::tracefs::format::EventFormat;
 
@@ -43,22 +43,18 @@ pub struct Compiled {
 ///
 /// # Errors
 /// The first thing that is wrong with the trigger.
-pub fn plan(text: &str, event: &EventFormat, template: Template) -> Result<Plan, CompileError> {
+pub fn plan(text: &str, event: &EventFormat, wishes: Wishes) -> Result<Plan, CompileError> {
     let trigger = parse::trigger(text).map_err(|error| at(error, text.trim()))?;
     let hist = resolve::hist(&trigger, event).map_err(|error| at(error, &trigger.text))?;
-    Ok(plan::plan(hist, template)?)
+    Ok(plan::plan(hist, wishes)?)
 }
 
 /// Text → plan and code.
 ///
 /// # Errors
 /// As [`plan`].
-pub fn compile(
-    text: &str,
-    event: &EventFormat,
-    template: Template,
-) -> Result<Compiled, CompileError> {
-    let plan = plan(text, event, template)?;
+pub fn compile(text: &str, event: &EventFormat, wishes: Wishes) -> Result<Compiled, CompileError> {
+    let plan = plan(text, event, wishes)?;
     let code = codegen::generate(&plan)?;
     Ok(Compiled { plan, code })
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use hist_cli::parse;
 use hist_cli::pipeline::{self, CompileError, Compiled};
-use hist_cli::plan::Template;
+use hist_cli::plan::Wishes;
 use hist_cli::tracefs::format::EventFormat;
 use hist_cli::tracefs::mount::{Tracefs, parse_event_name};
 use similar::TextDiff;
@@ -56,7 +56,7 @@ fn read(text: &str) -> Golden {
 /// The whole file as the stages would have it now. A new file gets every stage.
 fn render(golden: &Golden) -> String {
     let mut text = golden.head.clone();
-    let compiled = match pipeline::compile(&golden.trigger, &golden.event, Template::Hist) {
+    let compiled = match pipeline::compile(&golden.trigger, &golden.event, Wishes::default()) {
         Ok(compiled) => compiled,
         Err(error) => return format!("{text}--- error\n{}\n", error.to_string().trim_end()),
     };

@@ -174,6 +174,7 @@ fn linked(template: Template, codes: &[Code], max_entries: u32) -> Result<Object
 /// What link reads of it are template and map.
 fn plan(template: Template, max_entries: u32) -> Plan {
     Plan {
+        comm: None,
         hist: Hist {
             system: "raw_syscalls".into(),
             event: "sys_enter".into(),
@@ -184,6 +185,8 @@ fn plan(template: Template, max_entries: u32) -> Plan {
             size: max_entries,
             paused: false,
             record_size: 64,
+            nohitcount: false,
+            clock: None,
             filter: None,
         },
         template,

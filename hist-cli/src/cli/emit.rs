@@ -6,7 +6,7 @@ use super::args::Stage;
 use super::options::{Options, Pair};
 use crate::parse;
 use crate::pipeline::{self, CompileError};
-use crate::plan::Template;
+use crate::plan::Wishes;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
 
@@ -47,7 +47,7 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
 }
 
 fn one(pair: &Pair, format: &EventFormat, stage: Stage) -> anyhow::Result<String> {
-    let compiled = pipeline::compile(&pair.trigger, format, Template::Hist)?;
+    let compiled = pipeline::compile(&pair.trigger, format, Wishes::default())?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
         Stage::Plan => compiled.plan.to_string(),
@@ -59,7 +59,7 @@ fn asm(pairs: &[Pair], formats: &[EventFormat]) -> anyhow::Result<String> {
     let compiled = pairs
         .iter()
         .zip(formats)
-        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, Template::Hist))
+        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, Wishes::default()))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())
 }

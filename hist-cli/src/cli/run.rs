@@ -13,7 +13,7 @@ use super::output::Output;
 use super::session::Session;
 use crate::load::{self, Attached, AttachedTrigger, LoadError};
 use crate::pipeline::{self, Compiled};
-use crate::plan::Template;
+use crate::plan::Wishes;
 use crate::tracefs::mount::{Tracefs, find_or_mount};
 
 /// Does what the options say.
@@ -62,8 +62,8 @@ fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
 
 fn compile_all(options: &Options) -> anyhow::Result<Vec<Compiled>> {
     let tracefs = tracefs(options)?;
-    let template = if options.verbose >= 2 { Template::HistLog } else { Template::Hist };
-    options.pairs.iter().map(|pair| compile(pair, &tracefs, template)).collect()
+    let wishes = Wishes { log: options.verbose >= 2 };
+    options.pairs.iter().map(|pair| compile(pair, &tracefs, wishes)).collect()
 }
 
 fn attach(options: &Options, compiled: Vec<Compiled>) -> anyhow::Result<Attached> {
@@ -76,14 +76,14 @@ fn attach(options: &Options, compiled: Vec<Compiled>) -> anyhow::Result<Attached
     Ok(attached)
 }
 
-fn compile(pair: &Pair, tracefs: &Tracefs, template: Template) -> anyhow::Result<Compiled> {
+fn compile(pair: &Pair, tracefs: &Tracefs, wishes: Wishes) -> anyhow::Result<Compiled> {
     let format = tracefs.event(&pair.system, &pair.event)?;
     let dynamic_events = dynamic_events(&tracefs.root)?;
     if let Some(reason) = load::refuse_unattachable(&pair.system, &pair.event, &dynamic_events) {
         let event = format!("{}:{}", pair.system, pair.event);
         return Err(LoadError::Unattachable { event, reason }.into());
     }
-    Ok(pipeline::compile(&pair.trigger, &format, template)?)
+    Ok(pipeline::compile(&pair.trigger, &format, wishes)?)
 }
 
 /// The kernel's list of dynamic events; empty on kernels without any such feature.

@@ -5,6 +5,7 @@ use crate::print;
 use crate::read;
 use crate::read::snapshot::Losses;
 use crate::read::sort::{Ties, sort};
+use crate::read::stack;
 use crate::tracefs::symbols::Symbols;
 
 use super::output::{Output, Written};
@@ -49,6 +50,7 @@ impl Session {
         }
         for trigger in &self.attached.triggers {
             let mut snapshot = read::snapshot(trigger)?;
+            stack::settle(&mut snapshot, &self.symbols, stack::DEPTH);
             sort(&mut snapshot, Ties::default());
             texts.push(print::hist(&snapshot, &self.symbols));
             let hist = &trigger.plan.hist;

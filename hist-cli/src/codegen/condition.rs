@@ -39,16 +39,16 @@ struct Goals {
 
 /// The context is wanted after a call if another comparison reads the record.
 fn save_context(emitter: &mut Emitter, condition: &Condition) -> Arguments {
-    let calls = any(condition, &|source| source::calls(source));
-    let reads = any(condition, &|source| matches!(source, Source::Record(_)));
+    let calls = any(condition, &source::calls);
+    let reads = any(condition, &source::reads_record);
     if calls && reads { Arguments::save(emitter, &[R1]) } else { Arguments::default() }
 }
 
-fn any(condition: &Condition, test: &impl Fn(Source) -> bool) -> bool {
+fn any(condition: &Condition, test: &impl Fn(&Source) -> bool) -> bool {
     match condition {
         Condition::Any(parts) | Condition::All(parts) => parts.iter().any(|part| any(part, test)),
         Condition::Not(inner) => any(inner, test),
-        Condition::Compare(compare) => test(compare.source),
+        Condition::Compare(compare) => test(&compare.source),
         Condition::Always(_) => false,
     }
 }
@@ -106,7 +106,7 @@ fn compare(
     goals: Goals,
 ) -> Result<(), CodegenError> {
     let note = format!("filter {test}");
-    source::load(emitter, arguments, test.source, R3, &note)?;
+    source::load(emitter, arguments, &test.source, &note)?;
     // Fall through to `yes` where that comes next, by asking the opposite.
     let (op, goal) = match (goals.next == goals.yes, inverse(jump_op(test))) {
         (true, Some(opposite)) => (opposite, goals.no),

@@ -27,6 +27,9 @@ impl fmt::Display for Plan {
         for slot in &self.values {
             writeln!(f, "value    {slot}")?;
         }
+        if let Some(offset) = self.comm {
+            writeln!(f, "value    +{offset} task's name, at the first hit")?;
+        }
         writeln!(f, "state    {}", if self.hist.paused { "paused" } else { "active" })
     }
 }
@@ -43,6 +46,7 @@ impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hist => "hist",
+            Self::HistLarge => "hist_large",
             Self::HistLog => "hist_log",
         })
     }

@@ -5,10 +5,13 @@ mod entries;
 mod percpu;
 pub mod snapshot;
 pub mod sort;
+pub mod stack;
 
 use std::io;
 
 use hist_common::layout;
+
+use entries::ValueShape;
 
 use crate::load::AttachedTrigger;
 use crate::load::bpf::{RawMap, recursion_misses};
@@ -28,6 +31,7 @@ pub enum ReadError {
 }
 
 /// Reads everything that the trigger has counted so far, unsorted. Counting goes on meanwhile.
+/// Stacks are still as the program saw them: [`stack::settle`] makes them the kernel's.
 ///
 /// # Errors
 /// If the kernel refuses to give the maps' contents.
@@ -38,8 +42,12 @@ pub fn snapshot(trigger: &AttachedTrigger) -> Result<Snapshot, ReadError> {
         key_size: trigger.plan.map.key_size as usize,
         value_size: trigger.plan.map.value_size as usize * trigger.cpus,
     };
-    let per_cpu = trigger.plan.map.value_size as usize;
-    snapshot.rows = entries::read(map, per_cpu).map_err(ReadError::Entries)?;
+    let shape = ValueShape {
+        per_cpu: trigger.plan.map.value_size as usize,
+        n_sums: trigger.plan.values.len(),
+        comm: trigger.plan.comm.map(|offset| offset as usize),
+    };
+    snapshot.rows = entries::read(map, shape).map_err(ReadError::Entries)?;
     snapshot.losses = losses(trigger).map_err(ReadError::Losses)?;
     Ok(snapshot)
 }

@@ -1,7 +1,7 @@
 //! Takes a parsed filter and the event's format. Gives a [`Filter`]: every field bound, every
 //! constant in the field's own range.
 
-use super::field::{not_found, source};
+use super::field::{not_found, number as source};
 use super::hist::{Compare, Condition, Filter, Source};
 use super::not_supported;
 use crate::diag::{Kind, TriggerError};

@@ -1,11 +1,12 @@
 //! Takes resolved triggers. Gives whether the kernel takes one for the other
 //! (`hist_trigger_match()` in kernel/trace/trace_events_hist.c).
 //!
-//! Not compared: size, clock, `nohitcount`, the N of `.buckets=N`, constants.
+//! Not compared: size, clock, `nohitcount`, the N of `.buckets=N`, constants, and of expressions
+//! all but the type of their first operand.
 
 use std::mem::{Discriminant, discriminant};
 
-use super::hist::{Hist, KeyModifier, Sort, ValueModifier};
+use super::hist::{Hist, KeyModifier, KeySource, Sort, Source, ValueModifier};
 use crate::tracefs::format::EventFormat;
 
 /// What the kernel compares of a trigger: the shape of its table, and its filter. Event and name
@@ -29,11 +30,18 @@ pub struct Shape {
 /// One key or value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Column<Modifier> {
-    /// As typed: the kernel tells `cpu` from `common_cpu`.
-    label: String,
-    /// What the event says of a field of that name.
-    field: Option<FieldType>,
+    what: What,
     modifier: Discriminant<Modifier>,
+}
+
+/// What a column counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    /// A name as typed, for the kernel tells `cpu` from `common_cpu`; and what the event says of
+    /// a field of that name.
+    Name(String, Option<FieldType>),
+    Constant,
+    Expression(Operand),
 }
 
 /// What is compared of a field besides its name.
@@ -44,20 +52,65 @@ struct FieldType {
     signed: bool,
 }
 
+/// The type of an expression's first operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Operand {
+    /// In bytes.
+    size: u32,
+    signed: bool,
+    timestamp: bool,
+}
+
 impl Identity {
     /// That of `hist`, which was resolved against `event`.
     #[must_use]
     pub fn new(hist: &Hist, event: &EventFormat) -> Self {
-        let keys = hist.keys.iter().map(|key| column(&key.label, &key.modifier, event));
-        let values = hist.values.iter().map(|value| column(&value.label, &value.modifier, event));
-        Self {
-            shape: Shape {
-                keys: keys.collect(),
-                values: values.collect(),
-                sort: hist.sort.clone(),
+        let keys = hist.keys.iter().map(|key| Column {
+            what: match &key.source {
+                KeySource::Number(source) => what(&key.label, source, event),
+                KeySource::Text(_) | KeySource::Comm | KeySource::Stack => name(&key.label, event),
             },
-            filter: hist.filter.as_ref().map(|filter| filter.text.clone()),
-        }
+            modifier: discriminant(&key.modifier),
+        });
+        let values = hist.values.iter().map(|value| Column {
+            what: what(&value.label, &value.source, event),
+            modifier: discriminant(&value.modifier),
+        });
+        let shape =
+            Shape { keys: keys.collect(), values: values.collect(), sort: hist.sort.clone() };
+        Self { shape, filter: hist.filter.as_ref().map(|filter| filter.text.clone()) }
+    }
+}
+
+fn what(label: &str, source: &Source, event: &EventFormat) -> What {
+    match source {
+        Source::Binary(..) | Source::Negate(_) => What::Expression(first_operand(source)),
+        Source::Constant(_) if label.is_empty() => What::Constant,
+        _ => name(label, event),
+    }
+}
+
+fn name(label: &str, event: &EventFormat) -> What {
+    let field = event.field(label).map(|field| FieldType {
+        type_name: field.type_name.clone(),
+        size: field.size,
+        signed: field.signed,
+    });
+    What::Name(label.to_owned(), field)
+}
+
+fn first_operand(source: &Source) -> Operand {
+    let plain = |size, signed| Operand { size, signed, timestamp: false };
+    match source {
+        Source::Binary(_, lhs, _) => first_operand(lhs),
+        Source::Negate(inner) => first_operand(inner),
+        // The kernel takes over the size of what is put into buckets, but not its sign.
+        Source::Log2(inner) | Source::Buckets(_, inner) => plain(first_operand(inner).size, false),
+        Source::Record(field) => plain(field.size, field.signed),
+        Source::Pid => plain(4, true),
+        Source::Cpu => plain(4, false),
+        Source::Constant(_) => plain(8, false),
+        Source::Timestamp { .. } => Operand { timestamp: true, ..plain(8, false) },
     }
 }
 
@@ -66,27 +119,15 @@ impl Hist {
     /// of one event.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
-        let labels = |hist: &Self| -> Vec<_> {
-            let keys =
-                hist.keys.iter().map(|key| (key.label.clone(), Err(discriminant(&key.modifier))));
-            let values = hist.values.iter();
-            let values =
-                values.map(|value| (value.label.clone(), Ok(discriminant(&value.modifier))));
-            keys.chain(values).collect()
-        };
         let filter = |hist: &Self| hist.filter.as_ref().map(|filter| filter.text.clone());
+        let keys = self.keys.iter().zip(&other.keys);
         (&self.system, &self.event) == (&other.system, &other.event)
-            && labels(self) == labels(other)
+            && self.keys.len() == other.keys.len()
+            && keys.into_iter().all(|(a, b)| {
+                a.label == b.label && discriminant(&a.modifier) == discriminant(&b.modifier)
+            })
+            && self.values == other.values
             && self.sort == other.sort
             && filter(self) == filter(other)
     }
-}
-
-fn column<Modifier>(label: &str, modifier: &Modifier, event: &EventFormat) -> Column<Modifier> {
-    let field = event.field(label).map(|field| FieldType {
-        type_name: field.type_name.clone(),
-        size: field.size,
-        signed: field.signed,
-    });
-    Column { label: label.to_owned(), field, modifier: discriminant(modifier) }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::{Backend, EventName, SessionError};
 use crate::load::LoadError;
 use crate::pipeline::CompileError;
-use crate::plan::{self, Template};
+use crate::plan::{self, Wishes};
 use crate::read;
 use crate::read::snapshot::{Row, Snapshot};
 use crate::resolve::hist::Hist;
@@ -76,11 +76,12 @@ impl Drop for FakeTrigger {
     }
 }
 
-/// `t:one` and `t:two` have the same fields but for the type of `c`; others do not exist.
+/// `t:one` and `t:two` have the same fields but for the type of `c` and the name of `d`, which is
+/// `e` in the other; others do not exist.
 pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
-    let c = match event.name.as_str() {
-        "one" => "u64 c",
-        "two" => "size_t c",
+    let (c, d) = match event.name.as_str() {
+        "one" => ("u64 c", "d"),
+        "two" => ("size_t c", "e"),
         _ => {
             let (system, name) = (event.system.clone(), event.name.clone());
             return Err(crate::tracefs::error::EventError::UnknownEvent {
@@ -96,7 +97,8 @@ pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
          \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
          \tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n\
          \tfield:u64 b;\toffset:16;\tsize:8;\tsigned:0;\n\
-         \tfield:{c};\toffset:24;\tsize:8;\tsigned:0;\n\nprint fmt: \"\"\n",
+         \tfield:{c};\toffset:24;\tsize:8;\tsigned:0;\n\
+         \tfield:u64 {d};\toffset:32;\tsize:8;\tsigned:0;\n\nprint fmt: \"\"\n",
         event.name
     );
     Ok(format::parse(&event.system, &text).expect("a whole format"))
@@ -148,13 +150,14 @@ impl Backend for Fake {
 
     /// All hits have the key 1.
     fn snapshot(&self, trigger: &FakeTrigger) -> Result<Snapshot, SessionError> {
-        let plan = plan::plan(trigger.hist.clone(), Template::Hist).map_err(CompileError::from)?;
+        let plan =
+            plan::plan(trigger.hist.clone(), Wishes::default()).map_err(CompileError::from)?;
         let mut snapshot = read::empty(&plan, false);
         if let Some(&hitcount) = self.0.borrow().hits.get(&trigger.table) {
             let mut key = vec![0; plan.map.key_size as usize];
             key[0] = 1;
             let sums = vec![0; plan.hist.values.len()];
-            snapshot.rows.push(Row { key: key.into(), hitcount, sums });
+            snapshot.rows.push(Row { key: key.into(), hitcount, sums, comm: [0; 16] });
         }
         Ok(snapshot)
     }

@@ -24,6 +24,7 @@ use crate::parse::ast::{Control, Trigger};
 use crate::print;
 use crate::read::snapshot::Snapshot;
 use crate::read::sort::{Ties, sort};
+use crate::read::stack;
 use crate::resolve;
 use crate::resolve::hist::Hist;
 use crate::resolve::matching::Identity;
@@ -158,6 +159,7 @@ impl<B: Backend> Session<B> {
     pub fn snapshot(&self, entry: &Entry) -> Result<Snapshot, SessionError> {
         let mut snapshot = self.backend.snapshot(&self.attached[&entry.id])?;
         snapshot.trigger = entry.trigger_line();
+        stack::settle(&mut snapshot, &self.symbols, stack::DEPTH);
         sort(&mut snapshot, self.ties);
         Ok(snapshot)
     }

@@ -196,6 +196,11 @@ fn what_is_not_compared_makes_no_other_trigger() {
         ("hist:keys=a", "hist:keys=a:vals=hitcount"),
         ("hist:keys=a", "hist:keys=a:sort=hitcount.ascending"),
         ("hist:keys=a.buckets=10", "hist:keys=a.buckets=20"),
+        ("hist:keys=a:vals=b+c", "hist:keys=a:vals=b-c"),
+        ("hist:keys=a:vals=b+5", "hist:keys=a:vals=c*6"),
+        ("hist:keys=a:vals=5", "hist:keys=a:vals=6"),
+        ("hist:keys=a:vals=b", "hist:keys=a:vals=b:nohitcount"),
+        ("hist:keys=common_timestamp:clock=mono", "hist:keys=common_timestamp:clock=boot"),
     ] {
         let mut bench = Bench::with(&[first]);
         assert_eq!(bench.write(second), libc::EEXIST, "{second}");
@@ -219,6 +224,11 @@ fn what_is_compared_makes_another_trigger() {
         ("hist:keys=a if b==2", "hist:keys=a if b == 2"),
         ("hist:keys=a if b==2", "hist:keys=a if  b==2"),
         ("hist:keys=cpu", "hist:keys=common_cpu"),
+        ("hist:keys=comm", "hist:keys=common_comm"),
+        ("hist:keys=a:vals=b+c", "hist:keys=a:vals=b"),
+        ("hist:keys=a:vals=b+c", "hist:keys=a:vals=a+c"),
+        ("hist:keys=a:vals=b", "hist:keys=a:vals=b.percent"),
+        ("hist:keys=common_timestamp", "hist:keys=common_timestamp.usecs"),
         ("hist:keys=a", "hist:name=foo:keys=a"),
         ("hist:name=foo:keys=a", "hist:keys=a"),
         ("hist:name=foo:keys=a", "hist:name=bar:keys=a"),
@@ -366,6 +376,19 @@ fn what_joins_is_shown_and_counted_as_the_first() {
     assert_eq!(bench.lines("two"), format!("{line} [paused]\n"));
     assert_eq!(bench.write_to("two", "hist:name=foo:keys=a.buckets=30:cont if b==1"), 0);
     bench.check_calls(&["resume 2"]);
+}
+
+#[test]
+fn what_the_table_was_made_of_must_be_there_to_join_it() {
+    let mut bench = Bench::with(&["hist:name=foo:keys=b:vals=a+d"]);
+    bench.check_calls(&[]);
+    assert_eq!(bench.write_to("two", "hist:name=foo:keys=b:vals=a+a"), libc::EINVAL);
+    assert_eq!(
+        bench.messages(),
+        ["Named hist trigger doesn't match existing named trigger (includes variables)"]
+    );
+    assert_eq!(bench.write("hist:name=foo:keys=b:vals=a+a if a==1"), 0);
+    assert!(bench.lines("one").lines().all(|line| line.contains(":vals=hitcount,a+d:")));
 }
 
 #[test]
