@@ -96,9 +96,9 @@ fn dynamic_events(root: &Path) -> anyhow::Result<String> {
 }
 
 fn describe(trigger: &AttachedTrigger) {
-    let AttachedTrigger { plan, cpus, .. } = trigger;
+    let (plan, cpus) = (&trigger.plan, trigger.cpus());
     let map = &plan.map;
-    let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * *cpus as u64;
+    let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * cpus as u64;
     eprintln!("{}: {}", plan.attach, plan.hist);
     eprintln!(
         "  {} entries of {} bytes key and {} bytes value on each of {cpus} CPUs: {} KiB",

@@ -37,7 +37,8 @@ impl fmt::Display for Plan {
 impl fmt::Display for Attach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tracepoint { system, event } => write!(f, "tracepoint {system}:{event}"),
+            Self::Tracepoint { system, event, .. } => write!(f, "tracepoint {system}:{event}"),
+            Self::RawTracepoint { name } => write!(f, "raw tracepoint {name}"),
         }
     }
 }

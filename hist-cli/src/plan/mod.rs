@@ -36,6 +36,14 @@ pub struct Plan {
     pub comm: Option<u32>,
 }
 
+impl Plan {
+    /// `system:event`
+    #[must_use]
+    pub fn event_name(&self) -> String {
+        format!("{}:{}", self.hist.system, self.hist.event)
+    }
+}
+
 /// A prebuilt program with holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Template {
@@ -56,6 +64,14 @@ pub enum Attach {
         system: String,
         /// The event's name.
         event: String,
+        /// The event's number, by which the kernel knows it.
+        id: u32,
+    },
+    /// As a program of type RAW_TRACEPOINT; the context is the tracepoint's arguments, 8 bytes
+    /// each.
+    RawTracepoint {
+        /// The tracepoint's name, without system.
+        name: String,
     },
 }
 
@@ -138,7 +154,8 @@ fn template(key_size: u32, wishes: Wishes) -> Result<Template, PlanError> {
 }
 
 fn attach(hist: &Hist) -> Attach {
-    Attach::Tracepoint { system: hist.system.clone(), event: hist.event.clone() }
+    let (system, event) = (hist.system.clone(), hist.event.clone());
+    Attach::Tracepoint { system, event, id: hist.event_id }
 }
 
 fn check_room(what: &'static str, size: u32, room: usize) -> Result<(), PlanError> {

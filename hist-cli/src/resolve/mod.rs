@@ -51,6 +51,7 @@ pub fn hist(trigger: &Trigger, event: &EventFormat) -> Result<Hist, TriggerError
         system: event.system.clone(),
         event: event.name.clone(),
         name: trigger.name.as_ref().map(|name| name.node.clone()),
+        event_id: event.id,
         record_size: event.record_size(),
         keys,
         values,

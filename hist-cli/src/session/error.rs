@@ -2,7 +2,7 @@
 //! its files answers.
 
 use crate::diag::TriggerError;
-use crate::load::LoadError;
+use crate::load::{ControlError, LoadError};
 use crate::pipeline::CompileError;
 use crate::read::ReadError;
 use crate::tracefs::error::EventError;
@@ -38,6 +38,9 @@ pub enum SessionError {
     /// The program does not run.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// It runs, and does not do what it is told.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// The table cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -54,7 +57,10 @@ impl SessionError {
             }
             Self::NotUtf8 | Self::Compile(CompileError::Plan(_)) => libc::EINVAL,
             Self::Event(error) => event_errno(error),
-            Self::DynamicEvents { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+            Self::DynamicEvents { source, .. }
+            | Self::Control(
+                ControlError::Pause { source, .. } | ControlError::Clear { source, .. },
+            ) => source.raw_os_error().unwrap_or(libc::EIO),
             Self::Load(error) => load_errno(error),
             Self::Read(ReadError::Entries(source) | ReadError::Losses(source)) => {
                 source.raw_os_error().unwrap_or(libc::EIO)
@@ -80,9 +86,10 @@ fn load_errno(error: &LoadError) -> i32 {
     match error {
         LoadError::Capabilities(_) => libc::EPERM,
         LoadError::NoBpf | LoadError::Unattachable { .. } => libc::EOPNOTSUPP,
+        LoadError::OtherTable { .. } => libc::EINVAL,
         LoadError::Verifier { source, .. }
         | LoadError::Attach { source, .. }
         | LoadError::Map { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
-        LoadError::Internal(_) | LoadError::Aya(_) => libc::EIO,
+        LoadError::Log(_) | LoadError::Internal(_) => libc::EIO,
     }
 }

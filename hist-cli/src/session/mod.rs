@@ -7,6 +7,7 @@
 mod backend;
 mod error;
 mod event;
+mod live;
 mod log;
 pub mod registry;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use backend::Backend;
 pub use error::SessionError;
 pub use event::EventName;
+pub use live::{Live, LiveTrigger, since_boot};
 pub use log::ErrorLog;
 
 use crate::diag::{Kind, TriggerError};
