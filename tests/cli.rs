@@ -154,7 +154,6 @@ fn mistakes_in_triggers_have_a_caret_under_the_place() {
     check("hist:keys=ptr:sort=x", "kmem:kmalloc", &["Sort field must be a key or a val"]);
     check("hist:keys=ptr if ptr >", "kmem:kmalloc", &["Invalid value (did you forget quotes)?"]);
     check("hist:keys=ptr if (ptr > 1", "kmem:kmalloc", &["Too many '('"]);
-    check("hist:keys=ptr:name=x", "kmem:kmalloc", &["Not supported yet"]);
     check("hist:keys=ptr:x=node", "kmem:kmalloc", &["Not supported yet"]);
     check("hist:keys=ptr:onmax($x).save(ptr)", "kmem:kmalloc", &["Not supported yet"]);
     check("hist:keys=args", "raw_syscalls:sys_enter", &["48 bytes"]);
