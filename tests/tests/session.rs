@@ -223,7 +223,13 @@ fn what_starts_together_counts_from_one_moment() -> Result<()> {
     let paused = format!("hist:keys=id:pause {filter}");
     let (enter, exit) = (enter(), exit());
     let commands = [(&enter, &*plain), (&enter, &*named), (&exit, &*named), (&exit, &*paused)];
-    let session = Session::start(live, Box::new(since_boot), commands)?;
+    let mut session = Session::held(live, Box::new(since_boot));
+    for (event, text) in commands {
+        write(&mut session, event, text)?;
+    }
+    getppid(3);
+    assert_eq!(hits(&session, &enter)?, [0, 0]);
+    session.release()?;
     getppid(25);
     assert_eq!(hits(&session, &enter)?, [25, 50]);
     assert_eq!(hits(&session, &exit)?, [50, 0]);

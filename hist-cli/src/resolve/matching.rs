@@ -113,21 +113,3 @@ fn first_operand(source: &Source) -> Operand {
         Source::Timestamp { .. } => Operand { timestamp: true, ..plain(8, false) },
     }
 }
-
-impl Hist {
-    /// The kernel would refuse one of the two as "already exists", both being unnamed triggers
-    /// of one event.
-    #[must_use]
-    pub fn matches(&self, other: &Self) -> bool {
-        let filter = |hist: &Self| hist.filter.as_ref().map(|filter| filter.text.clone());
-        let keys = self.keys.iter().zip(&other.keys);
-        (&self.system, &self.event) == (&other.system, &other.event)
-            && self.keys.len() == other.keys.len()
-            && keys.into_iter().all(|(a, b)| {
-                a.label == b.label && discriminant(&a.modifier) == discriminant(&b.modifier)
-            })
-            && self.values == other.values
-            && self.sort == other.sort
-            && filter(self) == filter(other)
-    }
-}

@@ -69,23 +69,22 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// A session whose first commands take effect together: either all triggers that they leave
-    /// begin to count at once, or none is attached.
+    /// A session that counts nothing until it is [released](Self::release): the triggers of its
+    /// first commands then begin to count together.
+    #[must_use]
+    pub fn held(backend: B, clock: Clock) -> Self {
+        Self { held: true, ..Self::new(backend, clock) }
+    }
+
+    /// Lets everything count that was held back and is not paused.
     ///
     /// # Errors
-    /// The first command's that fails.
-    pub fn start<'a>(
-        backend: B,
-        clock: Clock,
-        commands: impl IntoIterator<Item = (&'a EventName, &'a str)>,
-    ) -> Result<Self, SessionError> {
-        let mut session = Self::new(backend, clock);
-        session.held = true;
-        for (event, text) in commands {
-            session.write(event, text.as_bytes())?;
-        }
-        session.release()?;
-        Ok(session)
+    /// If the kernel refuses.
+    pub fn release(&mut self) -> Result<(), SessionError> {
+        self.held = false;
+        let counting = self.registry.entries().iter().filter(|entry| !entry.paused);
+        let counting: Vec<_> = counting.map(|entry| entry.id).collect();
+        counting.into_iter().try_for_each(|id| self.set_paused(id, false))
     }
 
     /// What opening the event's `trigger` file with truncation does, before anything is written:
@@ -152,6 +151,23 @@ impl<B: Backend> Session<B> {
     #[must_use]
     pub fn triggers(&self) -> &[Entry] {
         self.registry.entries()
+    }
+
+    /// What the backend has attached for a trigger.
+    #[must_use]
+    pub fn attached(&self, entry: &Entry) -> &B::Attached {
+        &self.attached[&entry.id]
+    }
+
+    /// What the backend has attached, for all triggers.
+    pub fn attached_mut(&mut self) -> impl Iterator<Item = &mut B::Attached> {
+        self.attached.values_mut()
+    }
+
+    /// The names of addresses, as far as they have been asked for.
+    #[must_use]
+    pub fn symbols(&self) -> &Symbols {
+        &self.symbols
     }
 
     /// What a trigger has counted, in the order in which it is printed.
@@ -230,14 +246,6 @@ impl<B: Backend> Session<B> {
     fn detach(&mut self, id: TriggerId) {
         self.attached.remove(&id);
         self.registry.detached(id);
-    }
-
-    /// Lets everything count that was held back.
-    fn release(&mut self) -> Result<(), SessionError> {
-        self.held = false;
-        let counting = self.registry.entries().iter().filter(|entry| !entry.paused);
-        let counting: Vec<_> = counting.map(|entry| entry.id).collect();
-        counting.into_iter().try_for_each(|id| self.set_paused(id, false))
     }
 
     fn print(&self, entry: &Entry) -> Result<String, SessionError> {

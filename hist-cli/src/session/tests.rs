@@ -568,10 +568,14 @@ fn the_log_keeps_the_last_eight() {
     assert_eq!(bench.session.error_log(), "");
 }
 
+/// Holds a session until all commands are written.
 fn start(fake: &Fake, commands: &[(&str, &str)]) -> Result<Session<Fake>, SessionError> {
-    let commands: Vec<_> = commands.iter().map(|(name, text)| (event(name), *text)).collect();
-    let pairs = commands.iter().map(|(event, text)| (event, *text));
-    Session::start(fake.clone(), Box::new(|| Duration::ZERO), pairs)
+    let mut session = Session::held(fake.clone(), Box::new(|| Duration::ZERO));
+    for (name, text) in commands {
+        session.write(&event(name), text.as_bytes())?;
+    }
+    session.release()?;
+    Ok(session)
 }
 
 #[test]
