@@ -258,6 +258,41 @@ fn live_sigusr1_prints_now() {
     assert_eq!(running.child.wait().expect("it ends").code(), Some(0));
 }
 
+/// A request that arrived while a table was being printed was forgotten.
+#[test]
+fn live_sigusr1_during_a_table_prints_another() {
+    if !is_root() {
+        return;
+    }
+    // Paused, so that all tables have the same length, and nobody reads them at first.
+    let mut running = Running::start(&["-i0", "hist:keys=id:pause", "raw_syscalls:sys_enter"]);
+    let mut stdout = running.child.stdout.take().expect("piped");
+    let room = rustix::pipe::fcntl_setpipe_size(&stdout, 4096).expect("a small pipe");
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(4) {
+        running.signal(Signal::USR1);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // By now the pipe is full, one table is under way, and another was asked for.
+    let table = "# event histogram\n#\n# trigger info: hist:keys=id:vals=hitcount:sort=hitcount:\
+                 size=2048 [paused]\n#\n\n\nTotals:\n    Hits: 0\n    Entries: 0\n    Dropped: 0\n";
+    let under_way = room / (table.len() + 2) + 1;
+    let wanted = (table.len() + 2) * (under_way + 1) - 2;
+    let pid = running.child.id();
+    std::thread::spawn(move || {
+        std::thread::sleep(PATIENCE);
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
+        // Fails if all went well: then it is gone.
+        kill_process(pid, Signal::KILL).ok();
+    });
+    let mut text = vec![0; wanted];
+    stdout.read_exact(&mut text).expect("a table for the last request");
+    assert!(text.ends_with(b"Dropped: 0\n"));
+    running.signal(Signal::INT);
+    drop(stdout);
+    assert_eq!(running.child.wait().expect("it ends").code(), Some(0));
+}
+
 #[test]
 fn live_a_second_interrupt_quits_while_nobody_reads() {
     if !is_root() {

@@ -45,6 +45,8 @@ struct Counting<'a> {
     log: Option<Interval>,
     deadline: Option<Instant>,
     command: Option<Child>,
+    /// A table was asked for while another one was printed.
+    wanted: bool,
 }
 
 /// Counts until a signal, the end of the command, the duration or a closed pipe.
@@ -119,6 +121,7 @@ impl<'a> Counting<'a> {
             log: (options.verbose >= 2).then(|| every(LOG_PERIOD)),
             deadline: options.duration.map(|duration| Instant::now() + duration),
             command,
+            wanted: false,
         }
     }
 
@@ -149,6 +152,9 @@ impl<'a> Counting<'a> {
     }
 
     async fn next(&mut self) -> anyhow::Result<Event> {
+        if std::mem::take(&mut self.wanted) {
+            return Ok(Event::Print);
+        }
         let deadline = self.deadline;
         Ok(tokio::select! {
             // A table that is due is printed before whatever ends counting at the same moment.
@@ -179,7 +185,11 @@ impl<'a> Counting<'a> {
         let (printer, result) = loop {
             tokio::select! {
                 done = &mut job => break done.context("the printing thread panicked")?,
-                wish = self.signals.next() => stopping |= quit_if_again(wish, stopping),
+                wish = self.signals.next() => {
+                    stopping |= quit_if_again(wish, stopping);
+                    // It may have come too late for the table that is under way.
+                    self.wanted |= wish == Wish::Print;
+                }
             }
         };
         let (written, lost) = result?;
