@@ -154,7 +154,6 @@ fn mistakes_in_triggers_have_a_caret_under_the_place() {
     check("hist:keys=ptr:sort=x", "kmem:kmalloc", &["Sort field must be a key or a val"]);
     check("hist:keys=ptr if ptr >", "kmem:kmalloc", &["Invalid value (did you forget quotes)?"]);
     check("hist:keys=ptr if (ptr > 1", "kmem:kmalloc", &["Too many '('"]);
-    check("hist:keys=ptr:name=x", "kmem:kmalloc", &["Not supported yet"]);
     check("hist:keys=ptr:x=node", "kmem:kmalloc", &["Not supported yet"]);
     check("hist:keys=ptr:onmax($x).save(ptr)", "kmem:kmalloc", &["Not supported yet"]);
     check("hist:keys=args", "raw_syscalls:sys_enter", &["48 bytes"]);
@@ -415,6 +414,44 @@ fn live_the_same_trigger_twice_is_refused() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).starts_with("attached 2 triggers to raw_syscalls:sys_enter; "));
     assert_eq!(totals(stdout(&output), "Hits:").len(), 2);
+}
+
+#[test]
+fn live_triggers_of_one_name_print_one_table() {
+    if !is_root() {
+        return;
+    }
+    let (trigger, enter, exit) =
+        ("hist:name=both:keys=id", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit");
+    let filtered = format!("{trigger} if id==-2");
+    let output = output(&["-i0", "-d0.1", trigger, enter, &filtered, exit, trigger, exit]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert_eq!(text.matches("# trigger info: hist:name=both:keys=id:").count(), 3, "{text}");
+    assert_eq!(totals(text, "Hits:").len(), 3);
+    assert!(totals(text, "Hits:")[0] > 0, "{text}");
+    let attached = "attached 3 triggers to raw_syscalls:sys_enter, raw_syscalls:sys_exit; ";
+    assert!(stderr(&output).starts_with(attached), "{}", stderr(&output));
+    let mismatch = "hist:name=both:keys=common_pid";
+    check_fails(&[trigger, enter, mismatch, exit], 1, &["Named hist trigger doesn't match", "^^"]);
+}
+
+#[test]
+fn live_every_pair_is_a_write_to_a_trigger_file() {
+    if !is_root() {
+        return;
+    }
+    let event = "raw_syscalls:sys_enter";
+    let pause = "hist:keys=id:pause";
+    let output = output(&["-i0", "-d0.1", "hist:keys=id", event, pause, event]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("attached 1 trigger to raw_syscalls:sys_enter; "));
+    assert!(stdout(&output).contains(" [paused]\n"));
+    assert_eq!(totals(stdout(&output), "Hits:"), [0]);
+    let nothing_left = ["hist:keys=id", event, "!hist:keys=id", event];
+    check_fails(&nothing_left, 1, &["no trigger is left to count"]);
+    check_fails(&["hist:keys=id:cont", event], 1, &["nonexistent hist trigger"]);
+    check_fails(&["", event], 1, &["the trigger for raw_syscalls:sys_enter is empty"]);
 }
 
 #[test]
