@@ -5,7 +5,7 @@ use crate::diag::{Kind, Span, TriggerError};
 use crate::link::{self, LinkError, Object};
 use crate::parse;
 use crate::plan::{self, Plan, PlanError, Template};
-use crate::resolve;
+use crate::resolve::{self, Context};
 use crate::tracefs::format::EventFormat;
 
 /// Why a trigger has no program.
@@ -43,9 +43,14 @@ pub struct Compiled {
 ///
 /// # Errors
 /// The first thing that is wrong with the trigger.
-pub fn plan(text: &str, event: &EventFormat, template: Template) -> Result<Plan, CompileError> {
+pub fn plan(
+    text: &str,
+    event: &EventFormat,
+    context: &Context<'_>,
+    template: Template,
+) -> Result<Plan, CompileError> {
     let trigger = parse::trigger(text).map_err(|error| at(error, text.trim()))?;
-    let hist = resolve::hist(&trigger, event).map_err(|error| at(error, &trigger.text))?;
+    let hist = resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))?;
     Ok(plan::plan(hist, template)?)
 }
 
@@ -56,9 +61,10 @@ pub fn plan(text: &str, event: &EventFormat, template: Template) -> Result<Plan,
 pub fn compile(
     text: &str,
     event: &EventFormat,
+    context: &Context<'_>,
     template: Template,
 ) -> Result<Compiled, CompileError> {
-    let plan = plan(text, event, template)?;
+    let plan = plan(text, event, context, template)?;
     let code = codegen::generate(&plan)?;
     Ok(Compiled { plan, code })
 }

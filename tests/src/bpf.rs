@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, anyhow};
 use hist_cli::link::link;
-use hist_cli::load::{Attached, attach};
+use hist_cli::load::{Attached, Facts, attach};
 use hist_cli::pipeline::{Compiled, compile};
 use hist_cli::plan::Template;
 use hist_cli::read::sort::{Ties, sort};
@@ -17,6 +17,7 @@ use crate::version::Version;
 /// The engine under test.
 pub struct Bpf {
     tracefs: Tracefs,
+    facts: Facts,
     /// How the running kernel orders entries that compare equal.
     ties: Ties,
     attached: Option<Attached>,
@@ -31,12 +32,18 @@ impl Bpf {
     /// If there is no tracefs.
     pub fn new(version: Version) -> Result<Self> {
         let ties = if version < Version(6, 12) { Ties::Linux6_1 } else { Ties::Linux6_12 };
-        Ok(Self { tracefs: find_or_mount()?, ties, attached: None, places: Vec::new() })
+        Ok(Self {
+            tracefs: find_or_mount()?,
+            facts: Facts::read()?,
+            ties,
+            attached: None,
+            places: Vec::new(),
+        })
     }
 
     fn compile(&self, request: &Request) -> Result<Compiled> {
         let format = self.tracefs.event(&request.system, &request.event)?;
-        Ok(compile(&request.trigger, &format, Template::Hist)?)
+        Ok(compile(&request.trigger, &format, &self.facts.context(), Template::Hist)?)
     }
 
     fn text(&self, place: usize, symbols: &Symbols) -> Result<String> {

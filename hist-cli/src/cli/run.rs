@@ -11,7 +11,7 @@ use super::emit;
 use super::options::{Options, Pair};
 use super::output::Output;
 use super::session::Session;
-use crate::load::{self, Attached, AttachedTrigger, LoadError};
+use crate::load::{self, Attached, AttachedTrigger, Facts, LoadError};
 use crate::pipeline::{self, Compiled};
 use crate::plan::Template;
 use crate::tracefs::mount::{Tracefs, find_or_mount};
@@ -63,7 +63,8 @@ fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
 fn compile_all(options: &Options) -> anyhow::Result<Vec<Compiled>> {
     let tracefs = tracefs(options)?;
     let template = if options.verbose >= 2 { Template::HistLog } else { Template::Hist };
-    options.pairs.iter().map(|pair| compile(pair, &tracefs, template)).collect()
+    let facts = Facts::read()?;
+    options.pairs.iter().map(|pair| compile(pair, &tracefs, &facts, template)).collect()
 }
 
 fn attach(options: &Options, compiled: Vec<Compiled>) -> anyhow::Result<Attached> {
@@ -76,14 +77,19 @@ fn attach(options: &Options, compiled: Vec<Compiled>) -> anyhow::Result<Attached
     Ok(attached)
 }
 
-fn compile(pair: &Pair, tracefs: &Tracefs, template: Template) -> anyhow::Result<Compiled> {
+fn compile(
+    pair: &Pair,
+    tracefs: &Tracefs,
+    facts: &Facts,
+    template: Template,
+) -> anyhow::Result<Compiled> {
     let format = tracefs.event(&pair.system, &pair.event)?;
     let dynamic_events = dynamic_events(&tracefs.root)?;
     if let Some(reason) = load::refuse_unattachable(&pair.system, &pair.event, &dynamic_events) {
         let event = format!("{}:{}", pair.system, pair.event);
         return Err(LoadError::Unattachable { event, reason }.into());
     }
-    Ok(pipeline::compile(&pair.trigger, &format, template)?)
+    Ok(pipeline::compile(&pair.trigger, &format, &facts.context(), template)?)
 }
 
 /// The kernel's list of dynamic events; empty on kernels without any such feature.

@@ -25,7 +25,8 @@ impl Arguments {
         Self { saved }
     }
 
-    fn restore(&self, emitter: &mut Emitter) {
+    /// Brings the registers back.
+    pub(super) fn restore(&self, emitter: &mut Emitter) {
         for &(register, slot) in &self.saved {
             emitter.push(Insn::load(Width::Dw, register, R10, slot), "back after the call");
         }
@@ -81,7 +82,7 @@ pub(super) fn constant(emitter: &mut Emitter, number: u64, dst: Reg, note: &str)
 
 /// Loads a field of the record, sign-extended if signed. The verifier wants naturally aligned
 /// loads, so a field that is not aligned is put together from pieces.
-fn record(
+pub(super) fn record(
     emitter: &mut Emitter,
     field: RecordField,
     dst: Reg,

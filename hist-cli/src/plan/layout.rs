@@ -1,7 +1,7 @@
 //! Takes a [`Hist`]. Gives where its keys and values lie in the map, in bytes.
 
 use super::{KeySlot, Plan, PlanError, ValueSlot};
-use crate::resolve::hist::{Condition, Hist, RecordField, Source};
+use crate::resolve::hist::{Condition, Hist, Location, RecordField, Source, TextSource, TextTest};
 
 /// Bytes of a number in a key: every number is kept as its u64 image.
 const NUMBER_SIZE: u32 = 8;
@@ -10,6 +10,8 @@ pub(super) const VALUE_SIZE: u32 = 8;
 /// The first bytes of a record belong to the kernel: they hold a pointer when a program runs
 /// (`tp_prog_is_valid_access()` in kernel/trace/bpf_trace.c).
 const HIDDEN: u32 = 8;
+/// Bytes of the word that says where dynamic data are (`__data_loc`).
+const LOCATION_SIZE: u32 = 4;
 
 pub(super) fn key_slots(hist: &Hist) -> Vec<KeySlot> {
     let mut offset = 0;
@@ -57,8 +59,25 @@ fn check_condition(condition: &Condition, record_size: u32) -> Result<(), PlanEr
         }
         Condition::Not(inner) => check_condition(inner, record_size),
         Condition::Compare(compare) => check_source(&compare.label, compare.source, record_size),
+        Condition::Within(within) => check_source(&within.label, within.source, record_size),
+        Condition::Text(test) => check_text(test, record_size),
+        Condition::Cpumask(test) => check_location(&test.label, test.location, record_size),
         Condition::Always(_) => Ok(()),
     }
+}
+
+fn check_text(test: &TextTest, record_size: u32) -> Result<(), PlanError> {
+    match test.source {
+        TextSource::Static { offset, size } => check_bounds(&test.label, offset, size, record_size),
+        TextSource::Dynamic(location) => check_location(&test.label, location, record_size),
+        TextSource::Pointer { offset, .. } => check_bounds(&test.label, offset, 8, record_size),
+        TextSource::Comm => Ok(()),
+    }
+}
+
+/// Where the word points to is known only when the event fires; programs read it with care.
+fn check_location(label: &str, location: Location, record_size: u32) -> Result<(), PlanError> {
+    check_bounds(label, location.offset, LOCATION_SIZE, record_size)
 }
 
 fn check_source(label: &str, source: Source, record_size: u32) -> Result<(), PlanError> {
@@ -69,12 +88,16 @@ fn check_source(label: &str, source: Source, record_size: u32) -> Result<(), Pla
 }
 
 fn check_field(label: &str, field: RecordField, record_size: u32) -> Result<(), PlanError> {
-    let label = label.to_owned();
     if !matches!(field.size, 1 | 2 | 4 | 8) {
-        return Err(PlanError::FieldSize { label, size: field.size });
+        return Err(PlanError::FieldSize { label: label.to_owned(), size: field.size });
     }
-    let (start, end) = (u64::from(field.offset), u64::from(field.offset) + u64::from(field.size));
-    if field.offset < HIDDEN || end > u64::from(record_size) {
+    check_bounds(label, field.offset, field.size, record_size)
+}
+
+fn check_bounds(label: &str, offset: u32, size: u32, record_size: u32) -> Result<(), PlanError> {
+    let (start, end) = (u64::from(offset), u64::from(offset) + u64::from(size));
+    if offset < HIDDEN || end > u64::from(record_size) {
+        let label = label.to_owned();
         return Err(PlanError::OutsideRecord { label, start, end, record_size });
     }
     Ok(())

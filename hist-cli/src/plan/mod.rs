@@ -3,7 +3,9 @@
 
 mod display;
 mod error;
+mod filter;
 mod layout;
+pub mod scan;
 
 pub use error::PlanError;
 
@@ -91,8 +93,8 @@ pub struct ValueSlot {
 /// Chooses template and layout for `hist`.
 ///
 /// # Errors
-/// If keys or values do not fit a template's stack, or a field lies outside of what a program
-/// may read of its record.
+/// If keys or values do not fit a template's stack, a field lies outside of what a program may
+/// read of its record, or the verifier would not follow the filter to its end.
 pub fn plan(hist: Hist, template: Template) -> Result<Plan, PlanError> {
     let keys = layout::key_slots(&hist);
     let values = layout::value_slots(&hist);
@@ -103,7 +105,8 @@ pub fn plan(hist: Hist, template: Template) -> Result<Plan, PlanError> {
     };
     check_room("keys", map.key_size, KEY_ROOM)?;
     check_room("values", map.value_size, VALUE_ROOM)?;
-    let filter = hist.filter.as_ref().map(|filter| filter.tree.clone());
+    let filter = hist.filter.as_ref().and_then(|filter| filter::simplify(&filter.tree));
+    filter.as_ref().map_or(Ok(()), filter::check_complexity)?;
     let plan = Plan { template, attach: attach(&hist), map, filter, keys, values, hist };
     layout::check_loads(&plan)?;
     Ok(plan)

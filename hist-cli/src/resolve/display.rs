@@ -4,8 +4,8 @@
 use std::fmt;
 
 use super::hist::{
-    Compare, Condition, Hist, Key, KeyModifier, RecordField, Sort, SortBy, Source, Value,
-    ValueModifier,
+    Compare, Condition, CpumaskTest, Hist, Key, KeyModifier, RecordField, Sort, SortBy, Source,
+    TextTest, Value, ValueModifier, Within,
 };
 
 /// The kernel's canonical trigger line, without the state in brackets.
@@ -135,6 +135,9 @@ impl fmt::Display for Condition {
             Self::All(parts) => write_joined(f, parts, " && "),
             Self::Not(inner) => write!(f, "!{inner}"),
             Self::Compare(compare) => write!(f, "{compare}"),
+            Self::Within(Within { label, .. })
+            | Self::Text(TextTest { label, .. })
+            | Self::Cpumask(CpumaskTest { label, .. }) => f.write_str(label),
             Self::Always(value) => write!(f, "{value}"),
         }
     }
