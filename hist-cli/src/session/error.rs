@@ -90,6 +90,7 @@ fn load_errno(error: &LoadError) -> i32 {
         LoadError::Verifier { source, .. }
         | LoadError::Attach { source, .. }
         | LoadError::Map { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+        LoadError::PossibleCpus { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
         LoadError::Log(_) | LoadError::Internal(_) => libc::EIO,
     }
 }
