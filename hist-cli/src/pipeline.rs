@@ -1,7 +1,7 @@
 //! Takes trigger texts and event formats. Gives linked objects, arrow by arrow; no I/O here.
 
 use crate::codegen::{self, CodegenError, code::Code};
-use crate::diag::{Kind, Span, TriggerError};
+use crate::diag::TriggerError;
 use crate::link::{self, LinkError, Object};
 use crate::parse;
 use crate::plan::{self, Plan, PlanError, Wishes};
@@ -59,19 +59,11 @@ pub fn compile(text: &str, event: &EventFormat, wishes: Wishes) -> Result<Compil
     Ok(Compiled { plan, code })
 }
 
-/// Several compiled triggers → one object. Refuses two that the kernel would take for the same.
+/// Several compiled triggers → one object.
 ///
 /// # Errors
-/// If two triggers are the same, or do not fit the templates.
+/// If a trigger does not fit its template.
 pub fn link(compiled: &[Compiled]) -> Result<Object, CompileError> {
-    for (idx, one) in compiled.iter().enumerate() {
-        if compiled[..idx].iter().any(|earlier| earlier.plan.hist.matches(&one.plan.hist)) {
-            let text = one.plan.hist.to_string();
-            let error = TriggerError::new(Kind::TriggerExists, Span::new(0, text.len()))
-                .help("two triggers on one event must differ in keys, values, sort or filter");
-            return Err(at(error, &text));
-        }
-    }
     let triggers: Vec<_> = compiled.iter().map(|one| (&one.plan, &one.code)).collect();
     Ok(link::link(&triggers)?)
 }

@@ -178,6 +178,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         hist: Hist {
             system: "raw_syscalls".into(),
             event: "sys_enter".into(),
+            name: None,
             keys: vec![],
             values: vec![],
             sort: vec![],
@@ -190,7 +191,12 @@ fn plan(template: Template, max_entries: u32) -> Plan {
             filter: None,
         },
         template,
-        attach: Attach::Tracepoint { system: "raw_syscalls".into(), event: "sys_enter".into(), id: 0 },
+        attach: Attach::Tracepoint {
+            system: "raw_syscalls".into(),
+            event: "sys_enter".into(),
+            id: 0,
+        },
+        shared: false,
         map: MapPlan { key_size: 8, value_size: 8, max_entries },
         filter: None,
         keys: vec![],

@@ -15,12 +15,17 @@ use crate::resolve::hist::Source;
 const COMM_SIZE: i32 = 16;
 
 /// Adds the hit to a value in place. Values are per CPU and one program never nests on a CPU, so
-/// no atomics are needed.
+/// no atomics are needed unless another program shares the table.
 pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::UPDATE);
     each(&mut emitter, plan, |emitter, arguments, slot| {
         let offset = emitter.offset(slot.offset)?;
         let note = format!("value {}", slot.label);
+        if plan.shared {
+            source::load(emitter, arguments, &slot.source, &note)?;
+            emitter.push(Insn::atomic_add64(R2, offset, R3), "another event may interrupt");
+            return Ok(());
+        }
         if let Some(step) = short(&slot.source) {
             emitter.push(Insn::load(Width::Dw, R4, R2, offset), note);
             emitter.push(Insn::alu64_imm(Alu::Add, R4, step), "");

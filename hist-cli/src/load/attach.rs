@@ -220,9 +220,7 @@ fn open_link(attach: &Attach, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// One logger reads for all programs of an object: they share the ring buffer.
-fn start_logger(
-    loaded: &[Loaded],
-) -> Result<Option<EbpfLogger<&'static dyn log::Log>>, LoadError> {
+fn start_logger(loaded: &[Loaded]) -> Result<Option<EbpfLogger<&'static dyn log::Log>>, LoadError> {
     let Some(logs) = loaded.iter().find(|one| one.plan.template == Template::HistLog) else {
         return Ok(None);
     };

@@ -29,6 +29,8 @@ const RAW_TRACEPOINT_OPEN: libc::c_long = 17;
 const MAP_FREEZE: libc::c_long = 22;
 /// `BPF_MAP_LOOKUP_BATCH`, since Linux 5.6
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
+/// `BPF_MAP_LOOKUP_AND_DELETE_BATCH`, since Linux 5.6
+const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
 
 /// The members of `union bpf_attr` for commands on one element.
 #[repr(C)]
@@ -232,6 +234,31 @@ impl RawMap<'_> {
         &self,
         position: &mut [u8],
         first: bool,
+        buffers: (&mut [u8], &mut [u8]),
+        count: usize,
+    ) -> io::Result<Batch> {
+        self.batch(MAP_LOOKUP_BATCH, position, first, buffers, count)
+    }
+
+    /// Does what [`lookup_batch`](Self::lookup_batch) does, and removes the entries.
+    ///
+    /// # Errors
+    /// As [`lookup_batch`](Self::lookup_batch).
+    pub(crate) fn take_batch(
+        &self,
+        position: &mut [u8],
+        first: bool,
+        buffers: (&mut [u8], &mut [u8]),
+        count: usize,
+    ) -> io::Result<Batch> {
+        self.batch(MAP_LOOKUP_AND_DELETE_BATCH, position, first, buffers, count)
+    }
+
+    fn batch(
+        &self,
+        command: libc::c_long,
+        position: &mut [u8],
+        first: bool,
         (keys, values): (&mut [u8], &mut [u8]),
         count: usize,
     ) -> io::Result<Batch> {
@@ -250,9 +277,17 @@ impl RawMap<'_> {
         };
         // SAFETY: the kernel reads and writes one position, and writes at most `count` keys and
         // values, for which there is room.
-        let last = !found(unsafe { bpf(MAP_LOOKUP_BATCH, &mut attr) })?;
+        let last = !found(unsafe { bpf(command, &mut attr) })?;
         Ok(Batch { count: attr.count as usize, last })
     }
+}
+
+/// The kernel's own errno for an operation that a map does not have (include/linux/errno.h).
+const ENOTSUPP: i32 = 524;
+
+/// The kernel does not know batches, as before 5.6, or the map has none.
+pub(crate) fn is_without_batches(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP))
 }
 
 fn found(result: io::Result<RawFd>) -> io::Result<bool> {

@@ -121,9 +121,35 @@ fn stop(feeders: &[Arc<Feeder>]) -> io::Result<()> {
     feeders.iter().try_for_each(|feeder| feeder.set_flag(true))
 }
 
-/// Removes the entries one by one. Each key's successor is asked for before it goes: from a key
-/// that is gone the kernel would begin anew.
+/// Entries asked for at once. A batch needs room for at least one whole bucket.
+const BATCH: usize = 4096;
+
 fn remove_all(map: RawMap<'_>) -> io::Result<()> {
+    match remove_batches(map) {
+        Err(error) if bpf::is_without_batches(&error) => remove_singly(map),
+        result => result,
+    }
+}
+
+fn remove_batches(map: RawMap<'_>) -> io::Result<()> {
+    let (mut room, mut first) = (BATCH, true);
+    let mut position = vec![0; map.key_size.max(size_of::<u32>())];
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    loop {
+        keys.resize(room * map.key_size, 0);
+        values.resize(room * map.value_size, 0);
+        match map.take_batch(&mut position, first, (&mut keys, &mut values), room) {
+            Ok(batch) if batch.last => return Ok(()),
+            Ok(_) => first = false,
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => room *= 2,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Asks for each key's successor before the key goes: from one that is gone the kernel would
+/// begin anew.
+fn remove_singly(map: RawMap<'_>) -> io::Result<()> {
     let (mut key, mut next) = (vec![0; map.key_size], vec![0; map.key_size]);
     let mut is_left = map.next_key(None, &mut key)?;
     while is_left {
@@ -169,4 +195,29 @@ impl Feeder {
 pub(super) fn set_flag(flag: &MapData, paused: bool) -> io::Result<()> {
     let map = RawMap { fd: flag.fd().as_fd(), key_size: 4, value_size: 4 };
     map.update(&0u32.to_ne_bytes(), &u32::from(paused).to_ne_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kernels with batches never come to it, so it is tried on its own.
+    #[test]
+    fn entries_can_be_removed_one_by_one() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: maps need root");
+            return;
+        }
+        for remove in [remove_singly, remove_batches] {
+            // BPF_MAP_TYPE_HASH
+            let hash = aya_obj::Map::new_from_params(1, 8, 8, 10_000, 0);
+            let hash = MapData::create(hash, "test", None).unwrap();
+            let map = RawMap { fd: hash.fd().as_fd(), key_size: 8, value_size: 8 };
+            for key in 0..10_000u64 {
+                map.update(&key.to_ne_bytes(), &[1; 8]).unwrap();
+            }
+            remove(map).unwrap();
+            assert!(!map.next_key(None, &mut [0; 8]).unwrap(), "nothing is left");
+        }
+    }
 }

@@ -11,8 +11,11 @@ impl fmt::Display for Plan {
         let map = &self.map;
         writeln!(
             f,
-            "map      per-CPU hash, key {} bytes, value {} bytes, {} entries",
-            map.key_size, map.value_size, map.max_entries
+            "map      per-CPU hash, key {} bytes, value {} bytes, {} entries{}",
+            map.key_size,
+            map.value_size,
+            map.max_entries,
+            if self.shared { ", shared by name" } else { "" }
         )?;
         match &self.filter {
             Some(filter) => writeln!(f, "filter   {filter}")?,

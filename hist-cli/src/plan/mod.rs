@@ -20,6 +20,9 @@ pub struct Plan {
     pub template: Template,
     /// How the program is attached.
     pub attach: Attach,
+    /// Programs of other events may count in the same table, and interrupt this one: values are
+    /// added to atomically.
+    pub shared: bool,
     /// Sizes of the histogram map.
     pub map: MapPlan,
     /// What the filter hole tests; everything passes if absent.
@@ -132,7 +135,8 @@ pub fn plan(hist: Hist, wishes: Wishes) -> Result<Plan, PlanError> {
     let template = template(map.key_size, wishes)?;
     check_room("values", map.value_size, VALUE_ROOM)?;
     let filter = hist.filter.as_ref().map(|filter| filter.tree.clone());
-    let plan = Plan { template, attach: attach(&hist), map, filter, keys, values, comm, hist };
+    let (attach, shared) = (attach(&hist), hist.name.is_some());
+    let plan = Plan { template, attach, shared, map, filter, keys, values, comm, hist };
     layout::check_loads(&plan)?;
     Ok(plan)
 }

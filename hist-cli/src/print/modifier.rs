@@ -6,7 +6,6 @@ use std::fmt::{self, Write};
 
 use crate::read::snapshot::{KeyColumn, KeyShow, Row, ValueColumn, ValueShow};
 use crate::tracefs::symbols::{Symbol, Symbols};
-use crate::tracefs::syscalls;
 
 /// Appends one key of an entry.
 pub(super) fn key(
@@ -33,7 +32,7 @@ pub(super) fn key(
             write!(out, "[{word:>10}]")
         }
         KeyShow::Syscall => {
-            padded(out, &syscall_name(word), 30);
+            padded(out, &syscall_name(word, symbols), 30);
             write!(out, "[{word:>3}]")
         }
         KeyShow::Stack => stack(out, column, row, symbols),
@@ -60,9 +59,9 @@ fn task_name(pid: u64, comm: &[u8; 16]) -> Cow<'_, str> {
 }
 
 /// The kernel looks up the low 32 bits only.
-fn syscall_name(word: u64) -> String {
+fn syscall_name(word: u64, symbols: &Symbols) -> String {
     let number = u32::try_from(word & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-    match syscalls::name(number) {
+    match symbols.syscall(number) {
         Some(name) => format!("sys_{name}"),
         None => "unknown_syscall".to_owned(),
     }

@@ -7,10 +7,8 @@ use std::io;
 
 use super::percpu;
 use super::snapshot::Row;
-use crate::load::bpf::RawMap;
+use crate::load::bpf::{RawMap, is_without_batches};
 
-/// The kernel's own errno for a map without batches (include/linux/errno.h).
-const ENOTSUPP: i32 = 524;
 /// Entries asked for at once. A batch needs room for at least one whole bucket.
 const BATCH: usize = 4096;
 
@@ -31,10 +29,7 @@ pub(super) struct ValueShape {
 /// All rows, in the map's order.
 pub(super) fn read(map: RawMap<'_>, shape: ValueShape) -> io::Result<Vec<Row>> {
     match read_batches(map, shape) {
-        // Kernels before 5.6 do not know the command.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => {
-            read_singly(map, shape)
-        }
+        Err(error) if is_without_batches(&error) => read_singly(map, shape),
         result => result,
     }
 }

@@ -11,7 +11,11 @@ use super::hist::{
 /// The kernel's canonical trigger line, without the state in brackets.
 impl fmt::Display for Hist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "hist:keys={}:vals=", Commas(&self.keys))?;
+        f.write_str("hist:")?;
+        if let Some(name) = &self.name {
+            write!(f, "name={name}:")?;
+        }
+        write!(f, "keys={}:vals=", Commas(&self.keys))?;
         let hitcount = if self.nohitcount { "" } else { "hitcount" };
         let comma = if self.nohitcount || self.values.is_empty() { "" } else { "," };
         write!(f, "{hitcount}{comma}{}:sort=", Commas(&self.values))?;

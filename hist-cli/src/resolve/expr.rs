@@ -43,7 +43,8 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Operand, TriggerErr
     match expr {
         Expr::Number(number) => Ok(Operand::constant(number.node)),
         Expr::Field(field) => atom(field, scope),
-        Expr::VarRef(name) => Err(not_supported("variables", name.span)),
+        Expr::VarRef(name) => Err(TriggerError::new(Kind::VariableNotFound, name.span)
+            .help(format!("nothing sets `{}`", name.node))),
         Expr::Bad(error) => Err(error.clone()),
         Expr::Negate(inner) => {
             let operand = bind(&inner.node, scope)?;

@@ -9,6 +9,8 @@ pub struct Hist {
     pub system: String,
     /// The event's name.
     pub event: String,
+    /// Triggers of the same name count in one table.
+    pub name: Option<String>,
     /// The event's number, by which the kernel knows it.
     pub event_id: u32,
     /// The length of the fixed part of the event's record, in bytes.

@@ -11,7 +11,7 @@ mod field;
 mod filter;
 pub mod hist;
 mod key;
-mod matching;
+pub mod matching;
 mod sort;
 mod value;
 
@@ -50,6 +50,7 @@ pub fn hist(trigger: &Trigger, event: &EventFormat) -> Result<Hist, TriggerError
     Ok(Hist {
         system: event.system.clone(),
         event: event.name.clone(),
+        name: trigger.name.as_ref().map(|name| name.node.clone()),
         event_id: event.id,
         record_size: event.record_size(),
         keys,
@@ -88,9 +89,6 @@ fn refuse_unsupported(trigger: &Trigger) -> Result<(), TriggerError> {
     }
     if let Some(variable) = trigger.variables.as_ref().map_err(Clone::clone)?.first() {
         return Err(not_supported("variables", variable.name.span));
-    }
-    if let Some(name) = &trigger.name {
-        return Err(not_supported("named triggers", name.span));
     }
     match &trigger.control {
         Some(control) if control.node != Control::Pause => {
