@@ -11,9 +11,9 @@ mod display;
 mod emit;
 pub mod insn;
 mod key;
+mod matching;
 mod scan;
 mod source;
-mod text;
 mod value;
 
 use crate::plan::Plan;
