@@ -6,8 +6,8 @@ use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::{Emitter, Label};
 use super::insn::{self, Insn, R0, R1, R3, R4};
+use super::matching::{self, Scratch};
 use super::source::{self, Arguments};
-use super::text::{self, Scratch};
 use crate::parse::ast::CompareOp;
 use crate::plan::Plan;
 use crate::resolve::hist::{Compare, Condition, Source, TextSource, Within};
@@ -65,7 +65,7 @@ fn save_context(emitter: &mut Emitter, condition: &Condition) -> Arguments {
     let loses = any(condition, &|test| match test {
         Condition::Compare(compare) => source::calls(&compare.source),
         Condition::Within(within) => source::calls(&within.source),
-        Condition::Text(test) => text::loses_context(test),
+        Condition::Text(test) => matching::loses_context(test),
         Condition::Cpumask(_) => true,
         _ => false,
     });
@@ -96,8 +96,8 @@ fn branch(body: &mut Body, condition: &Condition, goals: Goals) -> Result<(), Co
         Condition::All(parts) => each(body, parts, goals, |go_on| Goals { yes: go_on, ..goals }),
         Condition::Compare(test) => compare(body, test, goals),
         Condition::Within(test) => within(body, test, goals),
-        Condition::Text(test) => text::text(body, test, goals),
-        Condition::Cpumask(test) => text::cpumask(body, test, goals),
+        Condition::Text(test) => matching::text(body, test, goals),
+        Condition::Cpumask(test) => matching::cpumask(body, test, goals),
         Condition::Always(answer) => {
             let goal = if *answer { goals.yes } else { goals.no };
             jump_unless_next(&mut body.emitter, goal, goals, "known");

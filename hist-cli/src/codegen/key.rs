@@ -6,8 +6,8 @@ use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::Emitter;
 use super::insn::{Alu, Insn, R1, R2, R3, R4, Reg, Width, helper};
-use super::key_text as text;
 use super::source::{self, Arguments};
+use super::text;
 use crate::plan::{KeySlot, Plan};
 use crate::resolve::hist::{KeySource, TextField};
 

@@ -12,7 +12,7 @@ mod display;
 mod emit;
 pub mod insn;
 mod key;
-mod key_text;
+mod matching;
 mod scan;
 mod source;
 mod text;

@@ -9,7 +9,7 @@ use super::CodegenError;
 use super::condition::Body;
 use super::emit::{Emitter, Label};
 use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R10, Reg, Width};
-use super::text::{self, CHUNK, Exits, Read};
+use super::matching::{self, CHUNK, Exits, Read};
 use crate::plan::scan::{Scan, limit};
 use crate::resolve::hist::TextSource;
 
@@ -30,11 +30,11 @@ pub(super) fn scan(
 ) -> Result<bool, CodegenError> {
     let streamed = match source {
         TextSource::Static { size, offset } if size <= CHUNK => {
-            text::copy(body, offset, size, note)?;
+            matching::copy(body, offset, size, note)?;
             None
         }
         TextSource::Comm => {
-            text::load_comm(body, note);
+            matching::load_comm(body, note);
             None
         }
         _ => Some(begin_stream(body, source, note)?),
@@ -63,9 +63,9 @@ fn begin_stream(body: &mut Body, source: TextSource, note: &str) -> Result<Strea
     let Body { emitter, scratch, .. } = body;
     let mut read = Read::KernelText;
     match source {
-        TextSource::Dynamic(location) => text::load_location(emitter, location, note)?,
+        TextSource::Dynamic(location) => matching::load_location(emitter, location, note)?,
         TextSource::Pointer { offset, user } => {
-            text::load_pointer(emitter, offset, note)?;
+            matching::load_pointer(emitter, offset, note)?;
             read = if user { Read::UserText } else { read };
         }
         TextSource::Static { offset, .. } => {
@@ -125,8 +125,8 @@ fn all_chunks(body: &mut Body, automaton: &Automaton<'_>, stream: &Stream) {
     emitter.push(Insn::alu64_imm(Alu::Add, R2, 1), "and a NUL");
     emitter.push(Insn::load(Width::Dw, R3, R10, stream.pointer), "");
     emitter.push(Insn::alu64_reg(Alu::Add, R3, R1), "");
-    text::address(emitter, R1, automaton.buffer, "");
-    text::call_read(emitter, stream.read, automaton.exits.missing);
+    matching::address(emitter, R1, automaton.buffer, "");
+    matching::call_read(emitter, stream.read, automaton.exits.missing);
     emitter.push(Insn::load(Width::Dw, R1, R10, stream.position), "");
     automaton.bring_back(emitter);
     emitter.place(next_byte);
@@ -211,7 +211,7 @@ impl<'a> Automaton<'a> {
 
     /// Lets the byte at `index` of the buffer change the states. Keeps r1.
     fn step(&self, emitter: &mut Emitter, index: Reg) {
-        text::address(emitter, R2, self.buffer, "");
+        matching::address(emitter, R2, self.buffer, "");
         emitter.push(Insn::alu64_reg(Alu::Add, R2, index), "");
         emitter.push(Insn::load(Width::B, R3, R2, 0), "a byte");
         let row = (ENTRY as usize * self.states.len()).trailing_zeros();
