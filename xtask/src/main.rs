@@ -5,6 +5,7 @@ mod ebpf;
 mod initramfs;
 mod kernels;
 mod qemu;
+mod random;
 mod setup;
 mod vm;
 
