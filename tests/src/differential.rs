@@ -132,7 +132,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A process whose events are counted: this program again, as [`serve`]. Its number is known before
 /// it does anything.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
@@ -144,7 +144,7 @@ const GO: &str = "go\n";
 const DONE: &str = "done\n";
 
 impl Process {
-    fn spawn(workload: Workload) -> Result<Process> {
+    pub(crate) fn spawn(workload: Workload) -> Result<Process> {
         let mut child = Command::new("/proc/self/exe")
             .args(["workload", workload.name()])
             .stdin(Stdio::piped())
@@ -159,13 +159,14 @@ impl Process {
         Ok(process)
     }
 
-    fn pid(&self) -> u32 {
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Has it do its work, and waits until it is done and blocked: then no event of it is under
     /// way, and whatever counts can be stopped at leisure.
-    fn work(&mut self) -> Result<()> {
+    pub(crate) fn work(&mut self) -> Result<()> {
         self.to.write_all(GO.as_bytes())?;
         self.expect(DONE)?;
         self.settle()
@@ -198,7 +199,8 @@ impl Process {
         Err(anyhow!("the workload's process does not come to rest"))
     }
 
-    fn end(mut self) -> Result<()> {
+    /// Ends it.
+    pub(crate) fn end(mut self) -> Result<()> {
         drop(self.to);
         let status = self.child.wait()?;
         ensure!(status.success(), "the workload's process ended with {status}");

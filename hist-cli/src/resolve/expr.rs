@@ -27,9 +27,15 @@ impl Operand {
 
     /// The text within another expression, where constants show.
     fn inner_text(&self) -> String {
+        self.literal().map_or_else(|| self.text.clone(), |number| number.to_string())
+    }
+
+    /// The number, if it is written in the trigger. A field whose value is known, such as
+    /// `common_type`, stays a field to the kernel.
+    fn literal(&self) -> Option<u64> {
         match self.source {
-            Source::Constant(number) if self.text.is_empty() => number.to_string(),
-            _ => self.text.clone(),
+            Source::Constant(number) if self.text.is_empty() => Some(number),
+            _ => None,
         }
     }
 
@@ -101,8 +107,8 @@ fn binary(binary: &Binary, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
     if binary.op == BinaryOp::Div && rhs.source == Source::Constant(0) {
         return Err(TriggerError::new(Kind::DivisionByZero, span_of(&binary.rhs, binary.span)));
     }
-    if let (Source::Constant(a), Source::Constant(b)) = (&lhs.source, &rhs.source) {
-        return Ok(Operand::constant(fold(binary.op, *a, *b)));
+    if let (Some(a), Some(b)) = (lhs.literal(), rhs.literal()) {
+        return Ok(Operand::constant(fold(binary.op, a, b)));
     }
     let text = format!("{}{}{}", lhs.inner_text(), binary.op, rhs.inner_text());
     let (signed, usecs) = (lhs.signed, lhs.usecs);
