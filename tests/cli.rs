@@ -154,7 +154,6 @@ fn mistakes_in_triggers_have_a_caret_under_the_place() {
     check("hist:keys=ptr:sort=x", "kmem:kmalloc", &["Sort field must be a key or a val"]);
     check("hist:keys=ptr if ptr >", "kmem:kmalloc", &["Invalid value (did you forget quotes)?"]);
     check("hist:keys=ptr if (ptr > 1", "kmem:kmalloc", &["Too many '('"]);
-    check("hist:keys=common_stacktrace", "kmem:kmalloc", &["Not supported yet"]);
     check("hist:keys=ptr:x=node", "kmem:kmalloc", &["Not supported yet"]);
     check("hist:keys=ptr:onmax($x).save(ptr)", "kmem:kmalloc", &["Not supported yet"]);
     check("hist:keys=args", "raw_syscalls:sys_enter", &["48 bytes"]);
@@ -256,6 +255,41 @@ fn live_sigusr1_prints_now() {
     running.signal(Signal::INT);
     let rest: Vec<_> = lines.map(|line| line.expect("UTF-8")).collect();
     assert!(rest.iter().any(|line| line.contains("Dropped:")), "and the final one");
+    assert_eq!(running.child.wait().expect("it ends").code(), Some(0));
+}
+
+/// A request that arrived while a table was being printed was forgotten.
+#[test]
+fn live_sigusr1_during_a_table_prints_another() {
+    if !is_root() {
+        return;
+    }
+    // Paused, so that all tables have the same length, and nobody reads them at first.
+    let mut running = Running::start(&["-i0", "hist:keys=id:pause", "raw_syscalls:sys_enter"]);
+    let mut stdout = running.child.stdout.take().expect("piped");
+    let room = rustix::pipe::fcntl_setpipe_size(&stdout, 4096).expect("a small pipe");
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(4) {
+        running.signal(Signal::USR1);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // By now the pipe is full, one table is under way, and another was asked for.
+    let table = "# event histogram\n#\n# trigger info: hist:keys=id:vals=hitcount:sort=hitcount:\
+                 size=2048 [paused]\n#\n\n\nTotals:\n    Hits: 0\n    Entries: 0\n    Dropped: 0\n";
+    let under_way = room / (table.len() + 2) + 1;
+    let wanted = (table.len() + 2) * (under_way + 1) - 2;
+    let pid = running.child.id();
+    std::thread::spawn(move || {
+        std::thread::sleep(PATIENCE);
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
+        // Fails if all went well: then it is gone.
+        kill_process(pid, Signal::KILL).ok();
+    });
+    let mut text = vec![0; wanted];
+    stdout.read_exact(&mut text).expect("a table for the last request");
+    assert!(text.ends_with(b"Dropped: 0\n"));
+    running.signal(Signal::INT);
+    drop(stdout);
     assert_eq!(running.child.wait().expect("it ends").code(), Some(0));
 }
 
@@ -380,6 +414,44 @@ fn live_the_same_trigger_twice_is_refused() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).starts_with("attached 2 triggers to raw_syscalls:sys_enter; "));
     assert_eq!(totals(stdout(&output), "Hits:").len(), 2);
+}
+
+#[test]
+fn live_triggers_of_one_name_print_one_table() {
+    if !is_root() {
+        return;
+    }
+    let (trigger, enter, exit) =
+        ("hist:name=both:keys=id", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit");
+    let filtered = format!("{trigger} if id==-2");
+    let output = output(&["-i0", "-d0.1", trigger, enter, &filtered, exit, trigger, exit]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert_eq!(text.matches("# trigger info: hist:name=both:keys=id:").count(), 3, "{text}");
+    assert_eq!(totals(text, "Hits:").len(), 3);
+    assert!(totals(text, "Hits:")[0] > 0, "{text}");
+    let attached = "attached 3 triggers to raw_syscalls:sys_enter, raw_syscalls:sys_exit; ";
+    assert!(stderr(&output).starts_with(attached), "{}", stderr(&output));
+    let mismatch = "hist:name=both:keys=common_pid";
+    check_fails(&[trigger, enter, mismatch, exit], 1, &["Named hist trigger doesn't match", "^^"]);
+}
+
+#[test]
+fn live_every_pair_is_a_write_to_a_trigger_file() {
+    if !is_root() {
+        return;
+    }
+    let event = "raw_syscalls:sys_enter";
+    let pause = "hist:keys=id:pause";
+    let output = output(&["-i0", "-d0.1", "hist:keys=id", event, pause, event]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("attached 1 trigger to raw_syscalls:sys_enter; "));
+    assert!(stdout(&output).contains(" [paused]\n"));
+    assert_eq!(totals(stdout(&output), "Hits:"), [0]);
+    let nothing_left = ["hist:keys=id", event, "!hist:keys=id", event];
+    check_fails(&nothing_left, 1, &["no trigger is left to count"]);
+    check_fails(&["hist:keys=id:cont", event], 1, &["nonexistent hist trigger"]);
+    check_fails(&["", event], 1, &["the trigger for raw_syscalls:sys_enter is empty"]);
 }
 
 #[test]

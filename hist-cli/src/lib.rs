@@ -29,4 +29,6 @@ pub mod print;
 
 pub mod pipeline;
 
+pub mod session;
+
 pub mod cli;

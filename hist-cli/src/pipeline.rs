@@ -1,10 +1,10 @@
 //! Takes trigger texts and event formats. Gives linked objects, arrow by arrow; no I/O here.
 
 use crate::codegen::{self, CodegenError, code::Code};
-use crate::diag::{Kind, Span, TriggerError};
+use crate::diag::TriggerError;
 use crate::link::{self, LinkError, Object};
 use crate::parse;
-use crate::plan::{self, Plan, PlanError, Template};
+use crate::plan::{self, Plan, PlanError, Wishes};
 use crate::resolve::{self, Context};
 use crate::tracefs::format::EventFormat;
 
@@ -47,11 +47,11 @@ pub fn plan(
     text: &str,
     event: &EventFormat,
     context: &Context<'_>,
-    template: Template,
+    wishes: Wishes,
 ) -> Result<Plan, CompileError> {
     let trigger = parse::trigger(text).map_err(|error| at(error, text.trim()))?;
     let hist = resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))?;
-    Ok(plan::plan(hist, template)?)
+    Ok(plan::plan(hist, wishes)?)
 }
 
 /// Text → plan and code.
@@ -62,26 +62,18 @@ pub fn compile(
     text: &str,
     event: &EventFormat,
     context: &Context<'_>,
-    template: Template,
+    wishes: Wishes,
 ) -> Result<Compiled, CompileError> {
-    let plan = plan(text, event, context, template)?;
+    let plan = plan(text, event, context, wishes)?;
     let code = codegen::generate(&plan)?;
     Ok(Compiled { plan, code })
 }
 
-/// Several compiled triggers → one object. Refuses two that the kernel would take for the same.
+/// Several compiled triggers → one object.
 ///
 /// # Errors
-/// If two triggers are the same, or do not fit the templates.
+/// If a trigger does not fit its template.
 pub fn link(compiled: &[Compiled]) -> Result<Object, CompileError> {
-    for (idx, one) in compiled.iter().enumerate() {
-        if compiled[..idx].iter().any(|earlier| earlier.plan.hist.matches(&one.plan.hist)) {
-            let text = one.plan.hist.to_string();
-            let error = TriggerError::new(Kind::TriggerExists, Span::new(0, text.len()))
-                .help("two triggers on one event must differ in keys, values, sort or filter");
-            return Err(at(error, &text));
-        }
-    }
     let triggers: Vec<_> = compiled.iter().map(|one| (&one.plan, &one.code)).collect();
     Ok(link::link(&triggers)?)
 }

@@ -5,10 +5,20 @@
 /// spare word. Larger keys need a template that builds them in a map.
 pub const KEY_ROOM: usize = 280;
 
+/// Room for the key in the map of the template for large keys (bytes): two strings, or a string
+/// and a stack.
+pub const LARGE_KEY_ROOM: usize = 1024;
+
+/// Return addresses that a stack in a key holds: the 31 that the kernel shows, and the frames of
+/// tracing itself that reading drops.
+pub const STACK_DEPTH: usize = 34;
+
 /// Room for a new entry's value on a template's stack (bytes): hitcount, two sums, and up to
 /// three 16-byte task names.
 pub const VALUE_ROOM: usize = 72;
 
+/// Name of the one-entry per-CPU array in which large keys are built.
+pub const MAP_SCRATCH: &str = "SCRATCH";
 /// Name of the histogram map in a template; link gives each trigger its own.
 pub const MAP_HIST: &str = "HIST";
 /// Name of the per-CPU array holding one [`Losses`].

@@ -1,8 +1,9 @@
 //! Takes an event. Gives one more hit in the entry of its key.
 //!
 //! The template of a hist trigger on a classic tracepoint. Everything that depends on the
-//! trigger is a hole; what stands here is the same for all of them. Two objects come from this
-//! file: `hist`, and with feature `log` `hist_log`, which logs every event.
+//! trigger is a hole; what stands here is the same for all of them. Three objects come from this
+//! file: `hist`; with feature `log` `hist_log`, which logs every event; with feature `large`
+//! `hist_large`, whose keys are larger than the stack allows.
 //!
 //! Nothing is allocated when an event fires: the maps are preallocated, the key and a new
 //! entry's value are built on the stack. Map values are touched by holes only, because link
@@ -24,13 +25,22 @@ use hist_common::holes;
 use hist_common::layout::{self, Losses};
 
 /// Where the key hole writes. Words, so that it is aligned for any number.
+#[cfg(not(feature = "large"))]
 type Key = [u64; layout::KEY_ROOM / 8];
+/// Where the key hole writes, when that is no room on the stack.
+#[cfg(feature = "large")]
+type Key = [u64; layout::LARGE_KEY_ROOM / 8];
 /// Where the init hole writes.
 type Value = [u64; layout::VALUE_ROOM / 8];
 
 /// The entries. Link replaces key size, value size and capacity; flags 0 mean preallocated.
 #[map]
 static HIST: PerCpuHashMap<Key, Value> = PerCpuHashMap::with_max_entries(1, 0);
+
+/// Large keys are built here. One program does not nest on a CPU, so each CPU needs one.
+#[cfg(feature = "large")]
+#[map]
+static SCRATCH: PerCpuArray<Key> = PerCpuArray::with_max_entries(1, 0);
 
 /// What could not be counted. Its own map: it is read and written apart from the entries.
 #[map]
@@ -76,6 +86,7 @@ const _: () = {
     assert!(holes::ALL.len() == 4);
     assert!(same(layout::MAP_HIST, "HIST"));
     assert!(same(layout::MAP_LOSSES, "LOSSES"));
+    assert!(same(layout::MAP_SCRATCH, "SCRATCH"));
     assert!(same(layout::VAR_PAUSED, "PAUSED"));
 };
 
@@ -114,16 +125,27 @@ fn on_event(ctx: &TracePointContext) {
         log_outcome!(ctx, "filtered out: pid {}");
         return;
     }
-    let mut key = MaybeUninit::<Key>::uninit();
-    // SAFETY: as above; the hole writes the map's key size, which is at most `KEY_ROOM`.
+    #[cfg(not(feature = "large"))]
+    count(ctx, &mut MaybeUninit::uninit());
+    #[cfg(feature = "large")]
+    if let Some(key) = SCRATCH.get_ptr_mut(0) {
+        // SAFETY: the value is this CPU's, and this program does not nest.
+        count(ctx, unsafe { &mut *key.cast() });
+    }
+}
+
+/// Builds the key and counts the hit.
+#[inline(always)]
+fn count(ctx: &TracePointContext, key: &mut MaybeUninit<Key>) {
+    // SAFETY: link puts code there that writes the map's key size, which is at most `Key`'s.
     unsafe { write_key(ctx.as_ptr(), key.as_mut_ptr()) };
-    match HIST.get_ptr_mut(as_key(&key)) {
+    match HIST.get_ptr_mut(as_key(key)) {
         Some(value) => {
             // SAFETY: as above; the value is this CPU's, and this program does not nest.
             unsafe { update(ctx.as_ptr(), value) };
-            log_outcome!(ctx, "counted: pid {}, key 0x{:x}", &key);
+            log_outcome!(ctx, "counted: pid {}, key 0x{:x}", key);
         }
-        None => insert(ctx, &key),
+        None => insert(ctx, key),
     }
 }
 

@@ -24,6 +24,9 @@ fn normal(text: &str, version: Version) -> String {
     if version >= Version(7, 0) {
         text = cpu_once(&text);
     }
+    if version < Version(6, 12) {
+        text = stack_named(&text);
+    }
     text
 }
 
@@ -38,6 +41,15 @@ fn cpu_once(text: &str) -> String {
             .fold(line.to_owned(), |line, doubled| line.replace(doubled, "common_cpu"))
     };
     text.split_inclusive('\n').map(fix).collect()
+}
+
+/// Kernels before 6.12 call a stack `stacktrace`, in the trigger line and in entries.
+fn stack_named(text: &str) -> String {
+    let places = [("{ ", ":\n"), (", ", ":\n"), ("=", ":"), ("=", ","), (",", ":"), (",", ",")];
+    places.iter().fold(text.to_owned(), |text, (before, after)| {
+        let named = |name: &str| format!("{before}{name}{after}");
+        text.replace(&named("stacktrace"), &named("common_stacktrace"))
+    })
 }
 
 #[cfg(test)]
@@ -56,6 +68,14 @@ mod tests {
         assert!(diff.unwrap().contains("+{ id:          1 } hitcount:          1  n:          8"));
         let spaces = HIST.replace("  n:", " n:");
         assert!(difference(HIST, &spaces, Version(6, 1)).is_some());
+    }
+
+    #[test]
+    fn stacks_have_their_new_name() {
+        let old = "# trigger info: hist:keys=stacktrace,a:vals=hitcount:sort=hitcount\n{ stacktrace:\n         f\n, a: 1}\n{ a: 1, stacktrace:\n}\n";
+        let new = old.replace("stacktrace", "common_stacktrace");
+        assert_eq!(difference(old, &new, Version(6, 1)), None);
+        assert!(difference(old, &new, Version(6, 12)).is_some());
     }
 
     #[test]

@@ -4,7 +4,10 @@
 //! event; a [`workload`] that makes the events happen; the [`ftrace`] of this kernel and an
 //! [`engine`], which count the same events at the same time; [`compare`], which knows the documented
 //! deviations; and [`differential`], which runs it all.
+//!
+//! Apart from it stands [`bench`], which measures what counting costs.
 
+pub mod bench;
 pub mod bpf;
 pub mod compare;
 pub mod differential;

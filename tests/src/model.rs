@@ -4,13 +4,13 @@
 
 use std::collections::HashMap;
 
-use hist_cli::parse::ast::CompareOp;
+use hist_cli::parse::ast::{BinaryOp, CompareOp};
 use hist_cli::plan::Plan;
 use hist_cli::read::empty;
 use hist_cli::read::snapshot::{Row, Snapshot};
 use hist_cli::resolve::hist::{
-    Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeyModifier, Location, Pattern,
-    RecordField, Source, TextSource, TextTest,
+    Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeyModifier, KeySource, Location,
+    Pattern, RecordField, Source, TextField, TextSource, TextTest,
 };
 
 /// One occurrence of an event.
@@ -22,8 +22,10 @@ pub struct Hit<'a> {
     pub pid: u32,
     /// The CPU it happened on.
     pub cpu: u32,
-    /// The thread's name, without NUL.
-    pub comm: &'a [u8],
+    /// The thread's name, NUL-padded.
+    pub comm: [u8; 16],
+    /// What every clock said (ns).
+    pub now: u64,
     /// What there is at addresses.
     pub memory: &'a dyn Memory,
 }
@@ -44,11 +46,19 @@ impl Memory for NoMemory {
     }
 }
 
+/// What is known of a key.
+#[derive(Clone, Debug)]
+struct Entry {
+    hitcount: u64,
+    sums: Vec<u64>,
+    comm: [u8; 16],
+}
+
 /// A histogram kept in plain Rust.
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     plan: &'a Plan,
-    entries: HashMap<Vec<u64>, (u64, Vec<u64>)>,
+    entries: HashMap<Vec<u8>, Entry>,
     dropped: u64,
 }
 
@@ -70,11 +80,15 @@ impl<'a> Model<'a> {
             self.dropped += 1;
             return;
         }
-        let (hitcount, sums) =
-            self.entries.entry(key).or_insert_with(|| (0, vec![0; hist.values.len()]));
-        *hitcount += 1;
-        for (sum, value) in sums.iter_mut().zip(&hist.values) {
-            *sum = sum.wrapping_add(image(value.source, hit));
+        let keeps_comm = hist.keys.iter().any(|key| key.modifier == KeyModifier::Execname);
+        let entry = self.entries.entry(key).or_insert_with(|| Entry {
+            hitcount: 0,
+            sums: vec![0; hist.values.len()],
+            comm: if keeps_comm { hit.comm } else { [0; 16] },
+        });
+        entry.hitcount += 1;
+        for (sum, value) in entry.sums.iter_mut().zip(&hist.values) {
+            *sum = sum.wrapping_add(image(&value.source, hit));
         }
     }
 
@@ -88,21 +102,45 @@ impl<'a> Model<'a> {
     }
 }
 
-fn row((key, (hitcount, sums)): (&Vec<u64>, &(u64, Vec<u64>))) -> Row {
-    let key: Vec<u8> = key.iter().flat_map(|word| word.to_le_bytes()).collect();
-    Row { key: key.into(), hitcount: *hitcount, sums: sums.clone() }
+fn row((key, entry): (&Vec<u8>, &Entry)) -> Row {
+    let Entry { hitcount, sums, comm } = entry.clone();
+    Row { key: key.as_slice().into(), hitcount, sums, comm }
 }
 
-fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u64> {
-    let word = |key: &hist_cli::resolve::hist::Key| {
-        let number = image(key.source, hit);
-        match key.modifier {
-            KeyModifier::Log2 => log2(number),
-            KeyModifier::Buckets(width) => number / width * width,
-            _ => number,
+fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u8> {
+    hist.keys.iter().flat_map(|key| key_part(&key.source, hit)).collect()
+}
+
+fn key_part(source: &KeySource, hit: Hit<'_>) -> Vec<u8> {
+    match source {
+        KeySource::Number(source) => image(source, hit).to_le_bytes().to_vec(),
+        KeySource::Text(field) => text(*field, hit.record),
+        KeySource::Comm => hit.comm.to_vec(),
+        KeySource::Stack => panic!("the model has no stacks"),
+    }
+}
+
+/// What is kept of a string: all but the last byte of its slot, up to the NUL.
+fn text(field: TextField, record: &[u8]) -> Vec<u8> {
+    let word = |offset: u32| {
+        let start = offset as usize;
+        u16::from_le_bytes([record[start], record[start + 1]])
+    };
+    let (start, slot, most) = match field {
+        TextField::Static { offset, size } => {
+            let slot = size.next_multiple_of(8);
+            (offset as usize, slot, size.min(slot - 1))
+        }
+        TextField::Dynamic { offset } => (usize::from(word(offset)), 256, 255),
+        TextField::Relative { offset } => {
+            (usize::from(word(offset)) + offset as usize + 4, 256, 255)
         }
     };
-    hist.keys.iter().map(word).collect()
+    let rest = &record[start..];
+    let kept = rest.iter().take(most as usize).take_while(|byte| **byte != 0);
+    let mut text: Vec<u8> = kept.copied().collect();
+    text.resize(slot as usize, 0);
+    text
 }
 
 /// The least n with `number <= 2^n`; 0 for 0.
@@ -110,12 +148,26 @@ fn log2(number: u64) -> u64 {
     (0..64).find(|n| number <= 1 << n).unwrap_or(64)
 }
 
-fn image(source: Source, hit: Hit<'_>) -> u64 {
+fn image(source: &Source, hit: Hit<'_>) -> u64 {
     match source {
-        Source::Record(field) => field_image(field, hit.record),
+        Source::Record(field) => field_image(*field, hit.record),
         Source::Pid => u64::from(hit.pid),
         Source::Cpu => u64::from(hit.cpu),
-        Source::Constant(number) => number,
+        Source::Timestamp { usecs: false, .. } => hit.now,
+        Source::Timestamp { usecs: true, .. } => hit.now / 1000,
+        Source::Constant(number) => *number,
+        Source::Log2(inner) => log2(image(inner, hit)),
+        Source::Buckets(width, inner) => image(inner, hit) / width * width,
+        Source::Negate(inner) => image(inner, hit).wrapping_neg(),
+        Source::Binary(op, lhs, rhs) => {
+            let (lhs, rhs) = (image(lhs, hit), image(rhs, hit));
+            match op {
+                BinaryOp::Add => lhs.wrapping_add(rhs),
+                BinaryOp::Sub => lhs.wrapping_sub(rhs),
+                BinaryOp::Mul => lhs.wrapping_mul(rhs),
+                BinaryOp::Div => lhs.checked_div(rhs).unwrap_or(u64::MAX),
+            }
+        }
     }
 }
 
@@ -135,7 +187,7 @@ fn holds(condition: &Condition, hit: Hit<'_>) -> bool {
         Condition::Not(inner) => !holds(inner, hit),
         Condition::Compare(compare) => compare_holds(compare, hit),
         Condition::Within(within) => {
-            let number = image(within.source, hit);
+            let number = image(&within.source, hit);
             within.ranges.iter().any(|(first, last)| (*first..=*last).contains(&number))
         }
         Condition::Text(test) => text_holds(test, hit),
@@ -145,7 +197,7 @@ fn holds(condition: &Condition, hit: Hit<'_>) -> bool {
 }
 
 fn compare_holds(compare: &Compare, hit: Hit<'_>) -> bool {
-    let number = image(compare.source, hit);
+    let number = image(&compare.source, hit);
     let constant = compare.constant;
     let order = if compare.signed {
         number.cast_signed().cmp(&constant.cast_signed())
@@ -165,7 +217,7 @@ fn compare_holds(compare: &Compare, hit: Hit<'_>) -> bool {
 }
 
 fn text_holds(test: &TextTest, hit: Hit<'_>) -> bool {
-    let Some((text, room)) = text(test.source, hit) else { return false };
+    let Some((text, room)) = string(test.source, &hit) else { return false };
     (match &test.pattern {
         Pattern::Exact(wanted) => text == wanted,
         Pattern::Prefix(wanted) => text.starts_with(wanted),
@@ -186,7 +238,7 @@ fn text_holds(test: &TextTest, hit: Hit<'_>) -> bool {
 }
 
 /// The string up to its NUL, and all of its room; `None` if it cannot be read.
-fn text(source: TextSource, hit: Hit<'_>) -> Option<(&[u8], &[u8])> {
+fn string<'a>(source: TextSource, hit: &'a Hit<'_>) -> Option<(&'a [u8], &'a [u8])> {
     let room = match source {
         TextSource::Static { offset, size } => &hit.record[offset as usize..][..size as usize],
         TextSource::Dynamic(location) => {
@@ -204,7 +256,7 @@ fn text(source: TextSource, hit: Hit<'_>) -> Option<(&[u8], &[u8])> {
             }
             readable
         }
-        TextSource::Comm => hit.comm,
+        TextSource::Comm => &hit.comm,
     };
     let end = room.iter().position(|byte| *byte == 0).unwrap_or(room.len());
     Some((&room[..end], room))

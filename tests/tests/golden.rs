@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use hist_cli::parse;
 use hist_cli::pipeline::{self, CompileError, Compiled};
-use hist_cli::plan::Template;
+use hist_cli::plan::Wishes;
 use hist_cli::resolve::Context;
 use hist_cli::tracefs::format::EventFormat;
 use hist_cli::tracefs::mount::{Tracefs, parse_event_name};
@@ -68,8 +68,8 @@ fn render(golden: &Golden) -> String {
     let mut text = golden.head.clone();
     let symbols = Symbols::from_kallsyms(KALLSYMS);
     let context = Context { symbols: Some(&symbols), possible_cpus: Some(4) };
-    let compiled = match pipeline::compile(&golden.trigger, &golden.event, &context, Template::Hist)
-    {
+    let wishes = Wishes::default();
+    let compiled = match pipeline::compile(&golden.trigger, &golden.event, &context, wishes) {
         Ok(compiled) => compiled,
         Err(error) => return format!("{text}--- error\n{}\n", error.to_string().trim_end()),
     };

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use hist_cli::codegen::code::{Code, HoleCode};
 use hist_cli::codegen::insn::{Insn, R1, R2, Width};
 use hist_cli::pipeline::compile;
-use hist_cli::plan::{Plan, Template};
+use hist_cli::plan::{Plan, Wishes};
 use hist_cli::print;
 use hist_cli::read::empty;
 use hist_cli::read::snapshot::{Row, Snapshot};
@@ -23,6 +23,7 @@ use proptest::prelude::*;
 /// What the helpers answer; rbpf's helpers are plain functions and cannot be told more.
 const PID: u32 = 0x8001;
 const CPU: u32 = 3;
+const NOW: u64 = 1_234_567_890_123;
 
 fn current_pid_tgid(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     0xdead_0000_0000_0000 | u64::from(PID)
@@ -33,7 +34,7 @@ fn smp_processor_id(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
 }
 
 /// The thread's name, and what the record's pointers point to.
-const COMM: &[u8] = b"abc-ca";
+const COMM: [u8; 16] = *b"abc-ca\0\0\0\0\0\0\0\0\0\0";
 
 thread_local! {
     /// The record and other memory that helpers can read, with its addresses.
@@ -122,6 +123,10 @@ fn probe_read_user_str(to: u64, size: u64, from: u64, _: u64, _: u64) -> u64 {
     probe_read_str(to, size, from, true)
 }
 
+fn ktime_get_ns(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+    NOW
+}
+
 /// A hole's body as a program of its own: its arguments come from the metadata buffer.
 fn program(hole: &HoleCode) -> Vec<u8> {
     let head = [Insn::load(Width::Dw, R2, R1, 8), Insn::load(Width::Dw, R1, R1, 0)];
@@ -150,6 +155,7 @@ fn run(hole: &HoleCode, record: &mut [u8], data: &mut [u8]) -> u64 {
     });
     let constants = hole.data.as_ptr_range();
     vm.register_allowed_memory(constants.start as u64..constants.end as u64);
+    vm.register_helper(5, ktime_get_ns).expect("helper");
     let (start, end) = (data.as_ptr() as u64, data.as_ptr() as u64 + data.len() as u64);
     vm.register_allowed_memory(start..end);
     let metadata: Vec<u8> =
@@ -200,7 +206,7 @@ impl Machine<'_> {
 fn row(key: &[u8], value: &[u8]) -> Row {
     let words: Vec<u64> =
         value.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    Row { key: key.into(), hitcount: words[0], sums: words[1..].to_vec() }
+    Row { key: key.into(), hitcount: words[0], sums: words[1..].to_vec(), comm: [0; 16] }
 }
 
 fn text(mut snapshot: Snapshot) -> String {
@@ -266,7 +272,7 @@ fn trigger_spec() -> impl Strategy<Value = TriggerSpec> {
         prop_oneof![1u64..20, Just(1 << 31), Just(1 << 33), any::<u64>().prop_map(|n| n | 1)];
     let constant = prop_oneof![-3i64..300, any::<i32>().prop_map(i64::from), any::<i64>()];
     (
-        prop::collection::vec((any::<usize>(), 0usize..6, width), 1..=3),
+        prop::collection::vec((any::<usize>(), 0usize..9, width), 1..=3),
         prop::collection::vec((any::<usize>(), any::<bool>()), 0..=2),
         prop::collection::vec((any::<usize>(), any::<bool>()), 0..=2),
         any::<bool>(),
@@ -303,14 +309,19 @@ fn trigger_text(spec: &TriggerSpec, event: &EventFormat) -> String {
             1 => format!("{}.buckets={width}", name(idx)),
             2 => format!("{}.hex", name(idx)),
             3 => format!("{}.sym", name(idx)),
+            4 => format!("{}{}{}", name(idx), operator(width), name(idx / 7)),
+            5 => format!("-({}*{})", name(idx), name(idx / 5)),
+            6 => format!("{}+common_timestamp/{width}", name(idx)),
             _ => name(idx).to_owned(),
         })
         .collect();
     let mut text = format!("hist:keys={}", keys.join(","));
-    let values = spec
-        .values
-        .iter()
-        .map(|&(idx, hex)| format!("{}{}", name(idx), if hex { ".hex" } else { "" }));
+    let values = spec.values.iter().map(|&(idx, hex)| match (hex, idx % 3) {
+        (true, 0) => format!("{}/{}", name(idx), name(idx / 3)),
+        (true, 1) => format!("{}-common_cpu*3", name(idx)),
+        (true, _) => format!("{}.hex", name(idx)),
+        (false, _) => name(idx).to_owned(),
+    });
     let values: Vec<_> = values.collect();
     if !values.is_empty() {
         write!(text, ":vals={}", values.join(",")).expect("String");
@@ -319,8 +330,10 @@ fn trigger_text(spec: &TriggerSpec, event: &EventFormat) -> String {
         .sort
         .iter()
         .map(|&(idx, down)| {
-            let (key, ..) = spec.keys[idx % spec.keys.len()];
-            let name = if idx % 4 == 0 { "hitcount" } else { name(key) };
+            let (key, modifier, _) = spec.keys[idx % spec.keys.len()];
+            // Expressions are sorted by their text; the plain ones are enough here.
+            let plain = !matches!(modifier, 4..=6);
+            let name = if idx % 4 == 0 || !plain { "hitcount" } else { name(key) };
             format!("{name}{}", if down { ".descending" } else { "" })
         })
         .collect();
@@ -333,6 +346,10 @@ fn trigger_text(spec: &TriggerSpec, event: &EventFormat) -> String {
         write!(text, " if {}", filter_text(spec, event)).expect("String");
     }
     text
+}
+
+fn operator(number: u64) -> char {
+    ['+', '-', '*', '/'][(number % 4) as usize]
 }
 
 fn filter_text(spec: &TriggerSpec, event: &EventFormat) -> String {
@@ -366,7 +383,7 @@ fn records() -> impl Strategy<Value = Vec<Vec<u8>>> {
 fn check(specs: &[Spec], trigger: &TriggerSpec, records: &[Vec<u8>]) {
     let event = event(specs);
     let text_of_trigger = trigger_text(trigger, &event);
-    let compiled = compile(&text_of_trigger, &event, &Context::default(), Template::Hist)
+    let compiled = compile(&text_of_trigger, &event, &Context::default(), Wishes::default())
         .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"));
     let (plan, code) = (&compiled.plan, &compiled.code);
     let mut machine = Machine { plan, code, map: HashMap::new(), full: 0 };
@@ -374,7 +391,7 @@ fn check(specs: &[Spec], trigger: &TriggerSpec, records: &[Vec<u8>]) {
     for record in records {
         let mut record = record[..event.record_size() as usize].to_vec();
         let memory = &NoMemory;
-        model.hit(Hit { record: &record, pid: PID, cpu: CPU, comm: COMM, memory });
+        model.hit(Hit { record: &record, pid: PID, cpu: CPU, comm: COMM, now: NOW, memory });
         machine.hit(&mut record);
     }
     assert_eq!(
@@ -611,7 +628,7 @@ fn check_strings(
         text_of_trigger += &predicate_text(predicate, records);
     }
     let context = Context { symbols: None, possible_cpus: Some(POSSIBLE) };
-    let compiled = compile(&text_of_trigger, &event, &context, Template::Hist)
+    let compiled = compile(&text_of_trigger, &event, &context, Wishes::default())
         .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"));
     let (plan, code) = (&compiled.plan, &compiled.code);
     let mut machine = Machine { plan, code, map: HashMap::new(), full: 0 };
@@ -620,7 +637,14 @@ fn check_strings(
         let mut record = contents.record(gap, size);
         let memory = contents.memory();
         READABLE.set(memory.clone());
-        model.hit(Hit { record: &record, pid: PID, cpu: CPU, comm: COMM, memory: &memory });
+        model.hit(Hit {
+            record: &record,
+            pid: PID,
+            cpu: CPU,
+            comm: COMM,
+            now: NOW,
+            memory: &memory,
+        });
         machine.hit(&mut record);
     }
     assert_eq!(

@@ -174,19 +174,29 @@ fn linked(template: Template, codes: &[Code], max_entries: u32) -> Result<Object
 /// What link reads of it are template and map.
 fn plan(template: Template, max_entries: u32) -> Plan {
     Plan {
+        comm: None,
         hist: Hist {
             system: "raw_syscalls".into(),
             event: "sys_enter".into(),
+            name: None,
             keys: vec![],
             values: vec![],
             sort: vec![],
             size: max_entries,
             paused: false,
             record_size: 64,
+            event_id: 0,
+            nohitcount: false,
+            clock: None,
             filter: None,
         },
         template,
-        attach: Attach::Tracepoint { system: "raw_syscalls".into(), event: "sys_enter".into() },
+        attach: Attach::Tracepoint {
+            system: "raw_syscalls".into(),
+            event: "sys_enter".into(),
+            id: 0,
+        },
+        shared: false,
         map: MapPlan { key_size: 8, value_size: 8, max_entries },
         filter: None,
         keys: vec![],

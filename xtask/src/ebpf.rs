@@ -42,8 +42,9 @@ struct Template {
     features: &'static [&'static str],
 }
 
-const TEMPLATES: [Template; 2] = [
+const TEMPLATES: [Template; 3] = [
     Template { object: "hist.bpf.o", features: &[] },
+    Template { object: "hist_large.bpf.o", features: &["large"] },
     Template { object: "hist_log.bpf.o", features: &["log"] },
 ];
 

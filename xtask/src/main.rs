@@ -1,5 +1,6 @@
 //! Takes a subcommand. Gives its module the word.
 
+mod bench;
 mod ebpf;
 mod initramfs;
 mod kernels;
@@ -21,6 +22,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure what counting costs, here and in virtual machines.
+    Bench(bench::Args),
     /// Rebuild the eBPF templates that are committed, or check them.
     Ebpf(ebpf::Args),
     /// Tests in virtual machines with other kernels.
@@ -29,6 +32,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Vm(args) => vm::run(args),
     };

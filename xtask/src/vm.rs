@@ -182,9 +182,14 @@ pub(crate) fn guest_image(path: &Path) -> Result<PathBuf> {
     Ok(path.to_owned())
 }
 
+/// Builds the guest program.
+///
 /// Static, since the guest has no libraries; in a directory of its own, since other flags would
 /// have cargo build everything else again.
-fn build_guest() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn build_guest() -> Result<PathBuf> {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
     let dir = target_dir().join("guest");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -1,4 +1,4 @@
-//! Takes a session that has begun to count. Gives tables at every interval and signal, and the
+//! Takes the printer of a session that has begun to count. Gives tables at every interval and signal, and the
 //! exit code once it is told to stop.
 
 use std::process::{ExitCode, ExitStatus};
@@ -11,8 +11,9 @@ use tokio::time::{self, Instant, Interval, MissedTickBehavior};
 use super::command;
 use super::options::Options;
 use super::output::Written;
-use super::session::{Lost, Session};
+use super::printer::{Lost, Printer, each_once};
 use super::signals::{Signals, Wish};
+use crate::session::registry::Entry;
 
 /// What a second Ctrl-C exits with, as if it had killed the process: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -36,7 +37,7 @@ enum Stop {
     Closed,
 }
 
-/// A session and all that it waits for.
+/// All that is waited for.
 struct Counting<'a> {
     options: &'a Options,
     signals: Signals,
@@ -44,15 +45,17 @@ struct Counting<'a> {
     log: Option<Interval>,
     deadline: Option<Instant>,
     command: Option<Child>,
+    /// A table was asked for while another one was printed.
+    wanted: bool,
 }
 
 /// Counts until a signal, the end of the command, the duration or a closed pipe.
 ///
 /// # Errors
 /// If a table cannot be read or written.
-pub(super) async fn count(options: &Options, session: Session) -> anyhow::Result<ExitCode> {
+pub(super) async fn count(options: &Options, printer: Printer) -> anyhow::Result<ExitCode> {
     let signals = Signals::listen().context("cannot listen to signals")?;
-    say_attached(options, &session);
+    say_attached(options, printer.session.triggers());
     let command = match options.command.as_deref().map(command::spawn).transpose() {
         Ok(command) => command,
         Err(error) => {
@@ -61,7 +64,7 @@ pub(super) async fn count(options: &Options, session: Session) -> anyhow::Result
         }
     };
     let mut counting = Counting::new(options, signals, command);
-    let stop = counting.until_stopped(session).await;
+    let stop = counting.until_stopped(printer).await;
     counting.end_command().await?;
     Ok(match stop? {
         Stop::Command(status) => command::exit_code(status),
@@ -69,24 +72,18 @@ pub(super) async fn count(options: &Options, session: Session) -> anyhow::Result
     })
 }
 
-fn say_attached(options: &Options, session: &Session) {
+fn say_attached(options: &Options, triggers: &[Entry]) {
     if options.quiet {
         return;
     }
-    let mut events = Vec::new();
-    for pair in &options.pairs {
-        let name = format!("{}:{}", pair.system, pair.event);
-        if !events.contains(&name) {
-            events.push(name);
-        }
-    }
-    let n_triggers = session.attached.triggers.len();
-    let triggers = if n_triggers == 1 { "trigger" } else { "triggers" };
+    let events = each_once(triggers.iter().map(|entry| entry.event.to_string()));
+    let count = triggers.len();
+    let triggers = if count == 1 { "trigger" } else { "triggers" };
     let end = match options.command {
         Some(_) => "the command's end",
         None => "Ctrl-C",
     };
-    eprintln!("attached {n_triggers} {triggers} to {}; {end} stops", events.join(", "));
+    eprintln!("attached {count} {triggers} to {}; {end} stops", events.join(", "));
 }
 
 fn report(lost: &[Lost]) {
@@ -110,7 +107,7 @@ async fn tick(interval: Option<&mut Interval>) {
 
 /// What came of a table.
 struct Printed {
-    session: Session,
+    printer: Printer,
     lost: Vec<Lost>,
     stop: Option<Stop>,
 }
@@ -124,18 +121,19 @@ impl<'a> Counting<'a> {
             log: (options.verbose >= 2).then(|| every(LOG_PERIOD)),
             deadline: options.duration.map(|duration| Instant::now() + duration),
             command,
+            wanted: false,
         }
     }
 
     /// Prints whenever it is time to, the last table included.
-    async fn until_stopped(&mut self, mut session: Session) -> anyhow::Result<Stop> {
+    async fn until_stopped(&mut self, mut printer: Printer) -> anyhow::Result<Stop> {
         let stop = loop {
             match self.next().await? {
-                Event::PassLogOn => session.attached.flush_log(),
+                Event::PassLogOn => printer.flush_log(),
                 Event::Stop(stop) => break stop,
                 Event::Print => {
-                    let printed = self.print(session, false).await?;
-                    session = printed.session;
+                    let printed = self.print(printer, false).await?;
+                    printer = printed.printer;
                     if self.options.verbose > 0 {
                         report(&printed.lost);
                     }
@@ -146,14 +144,17 @@ impl<'a> Counting<'a> {
             }
         };
         if !matches!(stop, Stop::Closed) {
-            let mut printed = self.print(session, true).await?;
-            printed.session.attached.flush_log();
+            let mut printed = self.print(printer, true).await?;
+            printed.printer.flush_log();
             report(&printed.lost);
         }
         Ok(stop)
     }
 
     async fn next(&mut self) -> anyhow::Result<Event> {
+        if std::mem::take(&mut self.wanted) {
+            return Ok(Event::Print);
+        }
         let deadline = self.deadline;
         Ok(tokio::select! {
             // A table that is due is printed before whatever ends counting at the same moment.
@@ -175,16 +176,20 @@ impl<'a> Counting<'a> {
 
     /// Prints in a thread that may block on a slow reader, and heeds signals meanwhile: the
     /// second wish to stop ends the process at once.
-    async fn print(&mut self, mut session: Session, stopping: bool) -> anyhow::Result<Printed> {
+    async fn print(&mut self, mut printer: Printer, stopping: bool) -> anyhow::Result<Printed> {
         let mut stopping = stopping;
         let mut job = tokio::task::spawn_blocking(move || {
-            let result = session.print();
-            (session, result)
+            let result = printer.print();
+            (printer, result)
         });
-        let (session, result) = loop {
+        let (printer, result) = loop {
             tokio::select! {
                 done = &mut job => break done.context("the printing thread panicked")?,
-                wish = self.signals.next() => stopping |= quit_if_again(wish, stopping),
+                wish = self.signals.next() => {
+                    stopping |= quit_if_again(wish, stopping);
+                    // It may have come too late for the table that is under way.
+                    self.wanted |= wish == Wish::Print;
+                }
             }
         };
         let (written, lost) = result?;
@@ -192,7 +197,7 @@ impl<'a> Counting<'a> {
             Written::Closed => Some(Stop::Closed),
             Written::Whole => stopping.then_some(Stop::Asked),
         };
-        Ok(Printed { session, lost, stop })
+        Ok(Printed { printer, lost, stop })
     }
 
     /// A command that still runs is asked to end, and waited for.

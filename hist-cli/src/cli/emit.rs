@@ -7,7 +7,7 @@ use super::options::{Options, Pair};
 use crate::load::Facts;
 use crate::parse;
 use crate::pipeline::{self, CompileError};
-use crate::plan::Template;
+use crate::plan::Wishes;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
 
@@ -48,7 +48,7 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
 }
 
 fn one(pair: &Pair, format: &EventFormat, facts: &Facts, stage: Stage) -> anyhow::Result<String> {
-    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), Template::Hist)?;
+    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), Wishes::default())?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
         Stage::Plan => compiled.plan.to_string(),
@@ -61,7 +61,7 @@ fn asm(pairs: &[Pair], formats: &[EventFormat], facts: &Facts) -> anyhow::Result
         .iter()
         .zip(formats)
         .map(|(pair, format)| {
-            pipeline::compile(&pair.trigger, format, &facts.context(), Template::Hist)
+            pipeline::compile(&pair.trigger, format, &facts.context(), Wishes::default())
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())

@@ -8,14 +8,16 @@ mod emit;
 mod logger;
 mod options;
 mod output;
+mod printer;
 mod run;
-mod session;
 mod signals;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::load::LoadError;
+use crate::session::SessionError;
 use args::Args;
 use options::Options;
 
@@ -48,7 +50,7 @@ fn report(error: &anyhow::Error, verbose: u8) {
     // A trigger's error brings its own head line and caret.
     let head = if text.starts_with("error: ") { "" } else { "error: " };
     eprintln!("{head}{text}");
-    if let Some(crate::load::LoadError::Verifier { log, .. }) = error.downcast_ref()
+    if let Some(SessionError::Load(LoadError::Verifier { log, .. })) = error.downcast_ref()
         && verbose > 0
     {
         eprintln!("the verifier's whole log:\n{log}");

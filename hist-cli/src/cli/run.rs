@@ -1,19 +1,18 @@
 //! Takes [`Options`]. Gives the exit code, after walking the pipeline from texts to tables.
 
 use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::count;
 use super::emit;
 use super::options::{Options, Pair};
 use super::output::Output;
-use super::session::Session;
-use crate::load::{self, Attached, AttachedTrigger, Facts, LoadError};
-use crate::pipeline::{self, Compiled};
-use crate::plan::Template;
+use super::printer::Printer;
+use crate::load::{self, AttachedTrigger, Facts, LoadError};
+use crate::plan::Wishes;
+use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
 
 /// Does what the options say.
@@ -27,13 +26,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     check_privilege()?;
-    let compiled = compile_all(options)?;
-    // Before anything runs in the kernel, and after the mistakes that would leave a file empty.
+    let mut session = attach(options)?;
+    // Before anything counts, and after the mistakes that would leave a file empty.
     let output = Output::open(options.output.as_deref())?;
-    let attached = attach(options, compiled)?;
+    session.release()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let session = Session::new(attached, output);
-    let code = runtime.block_on(count::count(options, session));
+    let code = runtime.block_on(count::count(options, Printer::new(session, output)));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
     code
@@ -60,51 +58,26 @@ fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
     Ok(tracefs)
 }
 
-fn compile_all(options: &Options) -> anyhow::Result<Vec<Compiled>> {
-    let tracefs = tracefs(options)?;
-    let template = if options.verbose >= 2 { Template::HistLog } else { Template::Hist };
-    let facts = Facts::read()?;
-    options.pairs.iter().map(|pair| compile(pair, &tracefs, &facts, template)).collect()
-}
-
-fn attach(options: &Options, compiled: Vec<Compiled>) -> anyhow::Result<Attached> {
-    let object = pipeline::link(&compiled)?;
-    let plans = compiled.into_iter().map(|one| one.plan).collect();
-    let attached = load::attach(&object, plans)?;
+/// Carries out what was written for each event, and counts nothing yet.
+fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
+    let wishes = Wishes { log: options.verbose >= 2 };
+    let live = Live::new(tracefs(options)?, Facts::read()?, wishes);
+    let mut session = Session::held(live, Box::new(since_boot));
+    for Pair { trigger, system, event } in &options.pairs {
+        ensure!(!trigger.is_empty(), "the trigger for {system}:{event} is empty");
+        session.write(&EventName::new(system, event), trigger.as_bytes())?;
+    }
+    ensure!(!session.triggers().is_empty(), "no trigger is left to count");
     if options.verbose > 0 {
-        attached.triggers.iter().for_each(describe);
+        session.triggers().iter().for_each(|entry| describe(session.attached(entry).trigger()));
     }
-    Ok(attached)
-}
-
-fn compile(
-    pair: &Pair,
-    tracefs: &Tracefs,
-    facts: &Facts,
-    template: Template,
-) -> anyhow::Result<Compiled> {
-    let format = tracefs.event(&pair.system, &pair.event)?;
-    let dynamic_events = dynamic_events(&tracefs.root)?;
-    if let Some(reason) = load::refuse_unattachable(&pair.system, &pair.event, &dynamic_events) {
-        let event = format!("{}:{}", pair.system, pair.event);
-        return Err(LoadError::Unattachable { event, reason }.into());
-    }
-    Ok(pipeline::compile(&pair.trigger, &format, &facts.context(), template)?)
-}
-
-/// The kernel's list of dynamic events; empty on kernels without any such feature.
-fn dynamic_events(root: &Path) -> anyhow::Result<String> {
-    let path = root.join("dynamic_events");
-    match fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        result => result.with_context(|| format!("cannot read {}", path.display())),
-    }
+    Ok(session)
 }
 
 fn describe(trigger: &AttachedTrigger) {
-    let AttachedTrigger { plan, cpus, .. } = trigger;
+    let (plan, cpus) = (&trigger.plan, trigger.cpus());
     let map = &plan.map;
-    let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * *cpus as u64;
+    let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * cpus as u64;
     eprintln!("{}: {}", plan.attach, plan.hist);
     eprintln!(
         "  {} entries of {} bytes key and {} bytes value on each of {cpus} CPUs: {} KiB",

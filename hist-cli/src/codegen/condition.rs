@@ -10,7 +10,7 @@ use super::matching::{self, Scratch};
 use super::source::{self, Arguments};
 use crate::parse::ast::CompareOp;
 use crate::plan::Plan;
-use crate::resolve::hist::{Compare, Condition, Source, TextSource, Within};
+use crate::resolve::hist::{Compare, Condition, TextSource, Within};
 
 /// Gives 1 for a hit that counts, else 0.
 pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
@@ -63,15 +63,15 @@ impl Goals {
 /// The context is wanted after a call or a scan if another comparison reads the record.
 fn save_context(emitter: &mut Emitter, condition: &Condition) -> Arguments {
     let loses = any(condition, &|test| match test {
-        Condition::Compare(compare) => source::calls(compare.source),
-        Condition::Within(within) => source::calls(within.source),
+        Condition::Compare(compare) => source::calls(&compare.source),
+        Condition::Within(within) => source::calls(&within.source),
         Condition::Text(test) => matching::loses_context(test),
         Condition::Cpumask(_) => true,
         _ => false,
     });
     let reads = any(condition, &|test| match test {
-        Condition::Compare(compare) => matches!(compare.source, Source::Record(_)),
-        Condition::Within(within) => matches!(within.source, Source::Record(_)),
+        Condition::Compare(compare) => source::reads_record(&compare.source),
+        Condition::Within(within) => source::reads_record(&within.source),
         Condition::Text(test) => test.source != TextSource::Comm,
         Condition::Cpumask(_) => true,
         _ => false,
@@ -132,7 +132,7 @@ fn each(
 fn compare(body: &mut Body, test: &Compare, goals: Goals) -> Result<(), CodegenError> {
     let Body { emitter, arguments, .. } = body;
     let note = format!("filter {test}");
-    source::load(emitter, arguments, test.source, R3, &note)?;
+    source::load(emitter, arguments, &test.source, &note)?;
     // Fall through to `yes` where that comes next, by asking the opposite.
     let (op, goal) = match (goals.next == goals.yes, inverse(jump_op(test))) {
         (true, Some(opposite)) => (opposite, goals.no),
@@ -149,7 +149,7 @@ fn compare(body: &mut Body, test: &Compare, goals: Goals) -> Result<(), CodegenE
 /// Ranges from the lowest up: below the next one's start, the answer is no.
 fn within(body: &mut Body, test: &Within, goals: Goals) -> Result<(), CodegenError> {
     let Body { emitter, arguments, .. } = body;
-    source::load(emitter, arguments, test.source, R3, &format!("filter {}", test.label))?;
+    source::load(emitter, arguments, &test.source, &format!("filter {}", test.label))?;
     for (first, last) in test.ranges.iter().copied() {
         if first == last {
             let insn = comparison(emitter, insn::Compare::Eq, first);

@@ -6,12 +6,10 @@
 use super::CodegenError;
 use super::condition::{Body, Goals, jump_unless_next};
 use super::emit::{Emitter, Label};
-use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R10, Reg, Width, helper};
+use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R10, Reg, Width, helper};
 use super::{scan, source};
 use crate::plan::scan::{COMM_SIZE, Scan};
-use crate::resolve::hist::{
-    CpumaskOp, CpumaskTest, Location, Pattern, RecordField, TextSource, TextTest,
-};
+use crate::resolve::hist::{CpumaskOp, CpumaskTest, Location, Pattern, TextSource, TextTest};
 
 /// Bytes of a string that are looked at at a time.
 pub(super) const CHUNK: u32 = 64;
@@ -174,8 +172,7 @@ pub(super) fn load_pointer(
     offset: u32,
     note: &str,
 ) -> Result<(), CodegenError> {
-    let field = RecordField { offset, size: 8, signed: false };
-    source::record(emitter, field, R3, note)
+    source::bytes(emitter, offset, 8, note)
 }
 
 /// r3 = where the data are that a location word means, r4 = their length in bytes.
@@ -184,17 +181,15 @@ pub(super) fn load_location(
     location: Location,
     note: &str,
 ) -> Result<(), CodegenError> {
-    let field = RecordField { offset: location.offset, size: 4, signed: false };
-    source::record(emitter, field, R5, note)?;
-    emitter.push(Insn::mov64_reg(R4, R5), "");
+    source::bytes(emitter, location.offset, 4, note)?;
+    emitter.push(Insn::mov64_reg(R4, R3), "");
     emitter.push(Insn::alu64_imm(Alu::Rsh, R4, 16), "the length");
-    emitter.push(Insn::alu64_imm(Alu::And, R5, 0xffff), "the offset");
+    emitter.push(Insn::alu64_imm(Alu::And, R3, 0xffff), "the offset");
     if location.relative {
         let behind = location.offset.cast_signed() + 4;
-        emitter.push(Insn::alu64_imm(Alu::Add, R5, behind), "counted from behind the word");
+        emitter.push(Insn::alu64_imm(Alu::Add, R3, behind), "counted from behind the word");
     }
-    emitter.push(Insn::mov64_reg(R3, R1), "");
-    emitter.push(Insn::alu64_reg(Alu::Add, R3, R5), "");
+    emitter.push(Insn::alu64_reg(Alu::Add, R3, R1), "");
     Ok(())
 }
 

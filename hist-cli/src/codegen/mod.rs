@@ -5,6 +5,7 @@
 //! is one, the key or value; r0 and r3 to r5 are free. A body that calls a helper keeps r1 and r2
 //! on the stack meanwhile.
 
+mod bits;
 pub mod code;
 mod condition;
 mod display;
@@ -14,6 +15,7 @@ mod key;
 mod matching;
 mod scan;
 mod source;
+mod text;
 mod value;
 
 use crate::plan::Plan;

@@ -1,9 +1,11 @@
-//! Takes a [`Source`]. Gives the instructions that bring its u64 image into a register.
+//! Takes a [`Source`]. Gives the instructions that bring its u64 image into r3.
 
 use super::CodegenError;
+use super::bits;
 use super::emit::Emitter;
-use super::insn::{Alu, Insn, R0, R1, R2, R10, Reg, Width, helper};
-use crate::resolve::hist::{RecordField, Source};
+use super::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
+use crate::parse::ast::BinaryOp;
+use crate::resolve::hist::{Clock, RecordField, Source};
 
 /// The hole's arguments, and where they are kept while helpers run: a call destroys r1 to r5.
 #[derive(Default)]
@@ -25,7 +27,7 @@ impl Arguments {
         Self { saved }
     }
 
-    /// Brings the registers back.
+    /// Brings the saved ones back.
     pub(super) fn restore(&self, emitter: &mut Emitter) {
         for &(register, slot) in &self.saved {
             emitter.push(Insn::load(Width::Dw, register, R10, slot), "back after the call");
@@ -34,42 +36,123 @@ impl Arguments {
 }
 
 /// Getting it means calling a helper.
-pub(super) const fn calls(source: Source) -> bool {
-    matches!(source, Source::Pid | Source::Cpu)
+pub(super) fn calls(source: &Source) -> bool {
+    any(source, &|source| matches!(source, Source::Pid | Source::Cpu | Source::Timestamp { .. }))
 }
 
-/// The saved arguments that a hole with these sources needs: none without calls. Sources that
-/// call come last in a body, so the context is dead by then and only the pointer is wanted.
-pub(super) fn save_pointer(
-    emitter: &mut Emitter,
-    mut sources: impl Iterator<Item = Source>,
-) -> Arguments {
-    if sources.any(calls) { Arguments::save(emitter, &[R2]) } else { Arguments::default() }
+/// Getting it means reading the record.
+pub(super) fn reads_record(source: &Source) -> bool {
+    any(source, &|source| matches!(source, Source::Record(_)))
 }
 
-/// Brings `source` into `dst` (not r0 to r2). May use r0, and all of r1 to r5 if it calls.
+fn any(source: &Source, test: &impl Fn(&Source) -> bool) -> bool {
+    test(source)
+        || match source {
+            Source::Log2(inner) | Source::Buckets(_, inner) | Source::Negate(inner) => {
+                any(inner, test)
+            }
+            Source::Binary(_, lhs, rhs) => any(lhs, test) || any(rhs, test),
+            _ => false,
+        }
+}
+
+/// Brings `source` into r3. Destroys r0, r4, r5, and r1 and r2 too unless `arguments` has them.
 pub(super) fn load(
     emitter: &mut Emitter,
     arguments: &Arguments,
-    source: Source,
-    dst: Reg,
+    source: &Source,
     note: &str,
 ) -> Result<(), CodegenError> {
     match source {
-        Source::Record(field) => record(emitter, field, dst, note)?,
+        Source::Record(field) => record(emitter, *field, note)?,
         Source::Pid => {
             emitter.push(Insn::call(helper::GET_CURRENT_PID_TGID), format!("{note}: tgid, pid"));
             arguments.restore(emitter);
-            emitter.push(Insn::mov32_reg(dst, R0), "the low half is the thread's pid");
+            emitter.push(Insn::mov32_reg(R3, R0), "the low half is the thread's pid");
         }
-        Source::Cpu => {
-            emitter.push(Insn::call(helper::GET_SMP_PROCESSOR_ID), format!("{note}: CPU"));
-            arguments.restore(emitter);
-            emitter.push(Insn::mov64_reg(dst, R0), "");
+        Source::Cpu => call(emitter, arguments, helper::GET_SMP_PROCESSOR_ID, note),
+        Source::Timestamp { clock, usecs } => {
+            call(emitter, arguments, clock_helper(*clock), note);
+            if *usecs {
+                emitter.push(Insn::alu64_imm(Alu::Div, R3, 1000), "nanoseconds to microseconds");
+            }
         }
-        Source::Constant(number) => constant(emitter, number, dst, note),
+        Source::Constant(number) => constant(emitter, *number, R3, note),
+        Source::Log2(inner) => {
+            load(emitter, arguments, inner, note)?;
+            bits::log2(emitter, used_bits(inner));
+        }
+        Source::Buckets(width, inner) => {
+            load(emitter, arguments, inner, note)?;
+            bits::buckets(emitter, *width);
+        }
+        Source::Negate(inner) => {
+            load(emitter, arguments, inner, note)?;
+            emitter.push(Insn::neg64(R3), "");
+        }
+        Source::Binary(op, lhs, rhs) => binary(emitter, arguments, (*op, lhs, rhs), note)?,
     }
     Ok(())
+}
+
+fn call(emitter: &mut Emitter, arguments: &Arguments, number: i32, note: &str) {
+    emitter.push(Insn::call(number), note);
+    arguments.restore(emitter);
+    emitter.push(Insn::mov64_reg(R3, R0), "");
+}
+
+const fn clock_helper(clock: Clock) -> i32 {
+    match clock {
+        Clock::Local | Clock::Global | Clock::Mono => helper::KTIME_GET_NS,
+        Clock::Boot => helper::KTIME_GET_BOOT_NS,
+        Clock::Tai => helper::KTIME_GET_TAI_NS,
+    }
+}
+
+/// How many low bits of a source can be set.
+const fn used_bits(source: &Source) -> u32 {
+    match source {
+        Source::Record(field) if !field.signed => field.size * 8,
+        Source::Pid | Source::Cpu => 32,
+        _ => 64,
+    }
+}
+
+/// The left operand waits on the stack while the right one is got; a constant needs no waiting.
+fn binary(
+    emitter: &mut Emitter,
+    arguments: &Arguments,
+    (op, lhs, rhs): (BinaryOp, &Source, &Source),
+    note: &str,
+) -> Result<(), CodegenError> {
+    load(emitter, arguments, lhs, note)?;
+    if let Source::Constant(number) = rhs {
+        constant(emitter, *number, R4, "");
+    } else {
+        let slot = emitter.stack_slot();
+        emitter.push(Insn::store_reg(Width::Dw, R10, slot, R3), "the left operand waits");
+        load(emitter, arguments, rhs, note)?;
+        emitter.push(Insn::mov64_reg(R4, R3), "");
+        emitter.push(Insn::load(Width::Dw, R3, R10, slot), "");
+    }
+    match op {
+        BinaryOp::Add => emitter.push(Insn::alu64_reg(Alu::Add, R3, R4), ""),
+        BinaryOp::Sub => emitter.push(Insn::alu64_reg(Alu::Sub, R3, R4), ""),
+        BinaryOp::Mul => emitter.push(Insn::alu64_reg(Alu::Mul, R3, R4), ""),
+        BinaryOp::Div => divide(emitter),
+    }
+    Ok(())
+}
+
+/// r3 /= r4; all ones for a division by zero, where eBPF's own would give 0.
+fn divide(emitter: &mut Emitter) {
+    let (zero, done) = (emitter.label(), emitter.label());
+    emitter.jump(Insn::jump_imm(Compare::Eq, R4, 0, 0), zero, "");
+    emitter.push(Insn::alu64_reg(Alu::Div, R3, R4), "");
+    emitter.jump(Insn::jump(0), done, "");
+    emitter.place(zero);
+    emitter.push(Insn::mov64_imm(R3, -1), "a division by zero gives all ones");
+    emitter.place(done);
 }
 
 /// `dst = number` in the shortest form.
@@ -80,39 +163,52 @@ pub(super) fn constant(emitter: &mut Emitter, number: u64, dst: Reg, note: &str)
     }
 }
 
-/// Loads a field of the record, sign-extended if signed. The verifier wants naturally aligned
-/// loads, so a field that is not aligned is put together from pieces.
-pub(super) fn record(
-    emitter: &mut Emitter,
-    field: RecordField,
-    dst: Reg,
-    note: &str,
-) -> Result<(), CodegenError> {
-    let piece = aligned_piece(field);
-    let width = Width::from_bytes(piece).unwrap_or(Width::B);
-    let mut offset = field.offset + field.size - piece;
-    let first = Insn::load(width, dst, R1, emitter.offset(offset)?);
-    emitter.push(first, format!("{note}: {field}"));
-    while offset > field.offset {
-        offset -= piece;
-        emitter.push(Insn::alu64_imm(Alu::Lsh, dst, 8 * piece.cast_signed()), "next piece");
-        emitter.push(Insn::load(width, R0, R1, emitter.offset(offset)?), "");
-        emitter.push(Insn::alu64_reg(Alu::Or, dst, R0), "");
-    }
+/// Loads a field of the record, sign-extended if signed.
+fn record(emitter: &mut Emitter, field: RecordField, note: &str) -> Result<(), CodegenError> {
+    bytes(emitter, field.offset, field.size, &format!("{note}: {field}"))?;
     if field.signed && field.size < 8 {
-        sign_extend(emitter, dst, field.size);
+        sign_extend(emitter, field.size);
     }
     Ok(())
 }
 
-/// The largest load that is aligned everywhere in the field, in bytes.
-const fn aligned_piece(field: RecordField) -> u32 {
-    let aligned = 1 << field.offset.trailing_zeros();
-    if aligned < field.size { aligned } else { field.size }
+/// r3 = the `size` bytes of the record at `offset`, little-endian, at most 8. Destroys r0.
+///
+/// The verifier wants naturally aligned loads, so what is not aligned is put together from the
+/// largest pieces that are, the last one first.
+pub(super) fn bytes(
+    emitter: &mut Emitter,
+    offset: u32,
+    size: u32,
+    note: &str,
+) -> Result<(), CodegenError> {
+    let mut pieces = Vec::new();
+    let mut at = offset;
+    while at < offset + size {
+        let piece = largest_piece(at, offset + size - at);
+        pieces.push((at, piece));
+        at += piece;
+    }
+    for (position, &(at, piece)) in pieces.iter().rev().enumerate() {
+        let width = Width::from_bytes(piece).unwrap_or(Width::B);
+        if position == 0 {
+            emitter.push(Insn::load(width, R3, R1, emitter.offset(at)?), note);
+        } else {
+            emitter.push(Insn::alu64_imm(Alu::Lsh, R3, 8 * piece.cast_signed()), "next piece");
+            emitter.push(Insn::load(width, R0, R1, emitter.offset(at)?), "");
+            emitter.push(Insn::alu64_reg(Alu::Or, R3, R0), "");
+        }
+    }
+    Ok(())
 }
 
-fn sign_extend(emitter: &mut Emitter, dst: Reg, size: u32) {
+/// The size of the largest aligned load at `offset` that takes no more than `left` bytes.
+fn largest_piece(offset: u32, left: u32) -> u32 {
+    [8, 4, 2].into_iter().find(|size| offset.is_multiple_of(*size) && *size <= left).unwrap_or(1)
+}
+
+fn sign_extend(emitter: &mut Emitter, size: u32) {
     let spare = 64 - 8 * size.cast_signed();
-    emitter.push(Insn::alu64_imm(Alu::Lsh, dst, spare), "extend the sign");
-    emitter.push(Insn::alu64_imm(Alu::Arsh, dst, spare), "");
+    emitter.push(Insn::alu64_imm(Alu::Lsh, R3, spare), "extend the sign");
+    emitter.push(Insn::alu64_imm(Alu::Arsh, R3, spare), "");
 }

@@ -6,69 +6,88 @@ use hist_common::holes;
 use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::Emitter;
-use super::insn::{Alu, Insn, R2, R3, R4, Width};
+use super::insn::{Alu, Insn, R1, R2, R3, R4, Width, helper};
 use super::source::{self, Arguments};
 use crate::plan::{Plan, ValueSlot};
 use crate::resolve::hist::Source;
 
+/// Bytes of a task's name.
+const COMM_SIZE: i32 = 16;
+
 /// Adds the hit to a value in place. Values are per CPU and one program never nests on a CPU, so
-/// no atomics are needed.
+/// no atomics are needed unless another program shares the table.
 pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
-    each(plan, holes::UPDATE, |emitter, arguments, slot| {
+    let mut emitter = Emitter::new(holes::UPDATE);
+    each(&mut emitter, plan, |emitter, arguments, slot| {
         let offset = emitter.offset(slot.offset)?;
         let note = format!("value {}", slot.label);
-        if let Some(step) = short(slot.source) {
-            emitter.push(Insn::load(Width::Dw, R3, R2, offset), note);
-            emitter.push(Insn::alu64_imm(Alu::Add, R3, step), "");
-        } else {
-            source::load(emitter, arguments, slot.source, R4, &note)?;
-            emitter.push(Insn::load(Width::Dw, R3, R2, offset), "");
-            emitter.push(Insn::alu64_reg(Alu::Add, R3, R4), "");
+        if plan.shared {
+            source::load(emitter, arguments, &slot.source, &note)?;
+            emitter.push(Insn::atomic_add64(R2, offset, R3), "another event may interrupt");
+            return Ok(());
         }
-        emitter.push(Insn::store_reg(Width::Dw, R2, offset, R3), "");
+        if let Some(step) = short(&slot.source) {
+            emitter.push(Insn::load(Width::Dw, R4, R2, offset), note);
+            emitter.push(Insn::alu64_imm(Alu::Add, R4, step), "");
+        } else {
+            source::load(emitter, arguments, &slot.source, &note)?;
+            emitter.push(Insn::load(Width::Dw, R4, R2, offset), "");
+            emitter.push(Insn::alu64_reg(Alu::Add, R4, R3), "");
+        }
+        emitter.push(Insn::store_reg(Width::Dw, R2, offset, R4), "");
         Ok(())
-    })
+    })?;
+    emitter.finish()
 }
 
 /// Writes a whole value as the first hit leaves it.
 pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
-    each(plan, holes::INIT, |emitter, arguments, slot| {
+    let mut emitter = Emitter::new(holes::INIT);
+    each(&mut emitter, plan, |emitter, arguments, slot| {
         let offset = emitter.offset(slot.offset)?;
         let note = format!("first value {}", slot.label);
-        if let Some(first) = short(slot.source) {
+        if let Some(first) = short(&slot.source) {
             emitter.push(Insn::store_imm(Width::Dw, R2, offset, first), note);
         } else {
-            source::load(emitter, arguments, slot.source, R3, &note)?;
+            source::load(emitter, arguments, &slot.source, &note)?;
             emitter.push(Insn::store_reg(Width::Dw, R2, offset, R3), "");
         }
         Ok(())
-    })
+    })?;
+    if let Some(offset) = plan.comm {
+        emitter.push(Insn::mov64_reg(R1, R2), "the task's name at the first hit");
+        emitter.push(Insn::alu64_imm(Alu::Add, R1, offset.cast_signed()), "");
+        emitter.push(Insn::mov64_imm(R2, COMM_SIZE), "");
+        emitter.push(Insn::call(helper::GET_CURRENT_COMM), "padded with NULs");
+    }
+    emitter.finish()
 }
 
 /// A constant that fits an instruction.
-fn short(source: Source) -> Option<i32> {
+fn short(source: &Source) -> Option<i32> {
     match source {
         Source::Constant(number) => i32::try_from(number.cast_signed()).ok(),
         _ => None,
     }
 }
 
-/// Goes over the slots, those that call a helper last.
+/// Goes over the slots, those that call a helper last: the context is dead by then, unless an
+/// expression mixes both or another such slot follows.
 fn each(
+    emitter: &mut Emitter,
     plan: &Plan,
-    symbol: &'static str,
     write: impl Fn(&mut Emitter, &Arguments, &ValueSlot) -> Result<(), CodegenError>,
-) -> Result<HoleCode, CodegenError> {
-    let mut emitter = Emitter::new(symbol);
-    let (calls, plain): (Vec<_>, Vec<_>) =
-        plan.values.iter().partition(|slot| source::calls(slot.source));
+) -> Result<(), CodegenError> {
+    let (calls, plain): (Vec<&ValueSlot>, Vec<&ValueSlot>) =
+        plan.values.iter().partition(|slot| source::calls(&slot.source));
     for slot in plain {
-        write(&mut emitter, &Arguments::default(), slot)?;
+        write(emitter, &Arguments::default(), slot)?;
     }
-    let sources = calls.iter().map(|slot| slot.source);
-    let arguments = source::save_pointer(&mut emitter, sources);
-    for slot in calls {
-        write(&mut emitter, &arguments, slot)?;
+    if calls.is_empty() {
+        return Ok(());
     }
-    emitter.finish()
+    let context = calls.iter().any(|slot| source::reads_record(&slot.source));
+    let wanted: &[_] = if context { &[R1, R2] } else { &[R2] };
+    let arguments = Arguments::save(emitter, wanted);
+    calls.into_iter().try_for_each(|slot| write(emitter, &arguments, slot))
 }

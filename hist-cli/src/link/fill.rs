@@ -1,7 +1,7 @@
 //! Takes a template and the code of its holes. Gives a [`Program`] in which the bodies stand in
 //! the calls' places.
 
-use hist_common::layout::{KEY_ROOM, MAP_HIST, MAP_LOSSES, VALUE_ROOM, VAR_PAUSED};
+use hist_common::layout::{MAP_HIST, MAP_LOSSES, VAR_PAUSED};
 
 use super::error::{BodyError, LinkError};
 use super::frame::{self, Field, STACK};
@@ -80,8 +80,11 @@ pub fn fill(
     code: &Code,
     index: usize,
 ) -> Result<Program, LinkError> {
-    ensure_room("key", map.key_size, KEY_ROOM)?;
-    ensure_room("value", map.value_size, VALUE_ROOM)?;
+    // The template's own sizes are what it has room for.
+    for def in template.maps.iter().filter(|def| def.name == MAP_HIST) {
+        ensure_room("key", map.key_size, def.key_size)?;
+        ensure_room("value", map.value_size, def.value_size)?;
+    }
     let mut bodies = bodies(template, code)?;
     let constants = gather_constants(&mut bodies, index)?;
     let starts = starts(template, &bodies);
@@ -138,8 +141,7 @@ fn refer_to_constants(program: &mut Program, bodies: &[Body<'_>], starts: &[usiz
     program.references.sort_by_key(|reference| reference.slot);
 }
 
-fn ensure_room(what: &'static str, size: u32, room: usize) -> Result<(), LinkError> {
-    let room = u32::try_from(room).unwrap_or(u32::MAX);
+fn ensure_room(what: &'static str, size: u32, room: u32) -> Result<(), LinkError> {
     if size > room { Err(LinkError::Room { what, size, room }) } else { Ok(()) }
 }
 

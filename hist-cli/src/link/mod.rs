@@ -55,6 +55,9 @@ pub fn template(template: Template) -> Result<TemplateObject, LinkError> {
 const fn prebuilt(template: Template) -> &'static [u8] {
     match template {
         Template::Hist => include_bytes!("../../../hist-ebpf/prebuilt/hist.bpf.o"),
+        Template::HistLarge => {
+            include_bytes!("../../../hist-ebpf/prebuilt/hist_large.bpf.o")
+        }
         Template::HistLog => include_bytes!("../../../hist-ebpf/prebuilt/hist_log.bpf.o"),
     }
 }

@@ -1,16 +1,22 @@
 //! Takes an [`Object`] and the plans it was linked from. Gives running programs.
 //!
-//! aya's loader does the work, in this file alone, so that another can take its place.
+//! aya makes the maps, but its loader does not take part: in 0.14 `EbpfLoader::new()` reads all
+//! of the kernel's BTF, whatever it is given. So the programs are loaded straight from what link
+//! has as plain data, and the ELF is for those who want the file, and for the test that aya's
+//! loader takes it: once that reads BTF only when needed, it can take this folder's place.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-use aya::maps::{Array, Map, MapData, MapError};
-use aya::programs::{ProgramError, ProgramFd, TracePoint};
-use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 
-use super::LoadError;
-use crate::link::{Object, ProgramNames};
+use super::maps::{OpenMaps, missing};
+use super::program::{self, ProgramType};
+use super::table::{Feeder, Table, set_flag};
+use super::{LoadError, bpf, perf};
+use crate::link::{Object, Program};
 use crate::plan::{Attach, Plan, Template};
 
 /// Programs that count. Dropping it detaches them; so does the end of this process in whatever
@@ -18,36 +24,58 @@ use crate::plan::{Attach, Plan, Template};
 pub struct Attached {
     /// One per trigger, in the order of the plans.
     pub triggers: Vec<AttachedTrigger>,
-    /// Holds the links.
-    _ebpf: Ebpf,
     /// What programs of [`Template::HistLog`] write.
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
-/// One trigger's program and maps.
+/// One trigger's program, and the table that it feeds. Dropping it detaches this one.
 pub struct AttachedTrigger {
     /// What it was made from.
     pub plan: Plan,
-    /// It counts nothing at present.
-    pub paused: bool,
-    /// How many CPUs the kernel keeps values for.
-    pub cpus: usize,
-    hist: MapData,
-    losses: MapData,
-    program: ProgramFd,
+    pub(super) table: Arc<Table>,
+    pub(super) feeder: Arc<Feeder>,
+    /// Closing it detaches the program.
+    _link: OwnedFd,
+}
+
+/// Which table a trigger feeds.
+#[derive(Clone, Default)]
+pub enum Feeds {
+    /// One of its own.
+    #[default]
+    New,
+    /// That of an earlier trigger of the same call, by index.
+    Earlier(usize),
+    /// One that others feed already, or have fed.
+    Open(Arc<Table>),
 }
 
 impl AttachedTrigger {
-    pub(crate) fn hist_fd(&self) -> BorrowedFd<'_> {
-        self.hist.fd().as_fd()
+    /// The table that it feeds, for others to feed it, too.
+    #[must_use]
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
     }
 
-    pub(crate) fn losses_fd(&self) -> BorrowedFd<'_> {
-        self.losses.fd().as_fd()
+    /// How many CPUs the kernel keeps values for.
+    #[must_use]
+    pub fn cpus(&self) -> usize {
+        self.table.cpus
     }
 
-    pub(crate) fn program_fd(&self) -> BorrowedFd<'_> {
-        self.program.as_fd()
+    /// The map of entries.
+    pub fn hist_fd(&self) -> BorrowedFd<'_> {
+        self.table.hist_fd()
+    }
+
+    /// The per-CPU array of loss counters.
+    pub fn losses_fd(&self) -> BorrowedFd<'_> {
+        self.table.losses_fd()
+    }
+
+    /// The program.
+    pub fn program_fd(&self) -> BorrowedFd<'_> {
+        self.feeder.program_fd()
     }
 }
 
@@ -61,121 +89,143 @@ impl Attached {
     }
 }
 
-/// Loads every program, then attaches every one: either all of them count or none.
+/// Loads every program, then attaches every one: either all of them count or none. Each gets a
+/// table of its own.
 ///
 /// # Errors
 /// If the kernel refuses a map, a program or an attachment.
 pub fn attach(object: &Object, plans: Vec<Plan>) -> Result<Attached, LoadError> {
-    let mut ebpf = EbpfLoader::new().load(&object.bytes).map_err(map_error)?;
+    attach_to(object, plans.into_iter().map(|plan| (plan, Feeds::New)).collect())
+}
+
+/// Does what [`attach`] does, with tables as told.
+///
+/// # Errors
+/// As [`attach`], and if keys or values have another size than those of the table.
+pub fn attach_to(object: &Object, plans: Vec<(Plan, Feeds)>) -> Result<Attached, LoadError> {
+    if object.programs.len() != plans.len() {
+        return Err(LoadError::Internal("as many plans as programs are needed".to_owned()));
+    }
+    let mut maps = OpenMaps::default();
+    let mut loaded: Vec<Loaded> = Vec::new();
+    for (program, (plan, feeds)) in object.programs.iter().zip(plans) {
+        let table = existing(&feeds, &plan, &loaded)?;
+        loaded.push(load(&mut maps, program, plan, table)?);
+    }
+    let logger = start_logger(&loaded)?;
+    let triggers = loaded.into_iter().map(attach_one).collect::<Result<_, _>>()?;
+    Ok(Attached { triggers, logger })
+}
+
+/// A program that could run.
+struct Loaded {
+    plan: Plan,
+    table: Arc<Table>,
+    feeder: Arc<Feeder>,
+}
+
+/// The table that the trigger is to join, if any.
+fn existing(
+    feeds: &Feeds,
+    plan: &Plan,
+    loaded: &[Loaded],
+) -> Result<Option<Arc<Table>>, LoadError> {
+    let table = match feeds {
+        Feeds::New => return Ok(None),
+        Feeds::Open(table) => table,
+        Feeds::Earlier(index) => match loaded.get(*index) {
+            Some(earlier) => &earlier.table,
+            None => return Err(LoadError::Internal(format!("no earlier trigger {index}"))),
+        },
+    };
+    let (wanted, found) = (plan.map, table.map);
+    if (wanted.key_size, wanted.value_size) != (found.key_size, found.value_size) {
+        return Err(LoadError::OtherTable { event: plan.event_name(), wanted, found });
+    }
+    Ok(Some(table.clone()))
+}
+
+fn load(
+    maps: &mut OpenMaps,
+    program: &Program,
+    plan: Plan,
+    table: Option<Arc<Table>>,
+) -> Result<Loaded, LoadError> {
+    let names = &program.names;
+    let in_table = |name: &str| {
+        let table = table.as_ref()?;
+        let is_hist = (name == names.hist).then(|| table.hist_fd());
+        is_hist.or_else(|| (name == names.losses).then(|| table.losses_fd()))
+    };
+    maps.open(program, |name| in_table(name).is_some())?;
+    let fd = program::load(program, program_type(&plan), &plan.event_name(), |name| {
+        in_table(name).or_else(|| maps.fd(name))
+    })?;
+    let table = match table {
+        Some(table) => table,
+        None => Arc::new(new_table(maps, program, &plan)?),
+    };
+    let feeder = Arc::new(feeder(maps, program, plan.hist.paused, fd)?);
+    table.join(&feeder);
+    Ok(Loaded { plan, table, feeder })
+}
+
+fn program_type(plan: &Plan) -> ProgramType {
+    match plan.attach {
+        Attach::Tracepoint { .. } => ProgramType::Tracepoint,
+        Attach::RawTracepoint { .. } => ProgramType::RawTracepoint,
+    }
+}
+
+fn new_table(maps: &mut OpenMaps, program: &Program, plan: &Plan) -> Result<Table, LoadError> {
     let cpus = aya::util::nr_cpus()
         .map_err(|(path, error)| LoadError::Internal(format!("{path}: {error}")))?;
-    let names = object.programs.iter().map(|program| &program.names);
-    let named: Vec<_> = names.zip(plans).collect();
-    for (names, plan) in &named {
-        load(&mut ebpf, names, plan)?;
+    let (hist, losses) = (maps.take(&program.names.hist)?, maps.take(&program.names.losses)?);
+    Ok(Table::new(plan.map, cpus, hist, losses))
+}
+
+fn feeder(
+    maps: &mut OpenMaps,
+    program: &Program,
+    paused: bool,
+    fd: OwnedFd,
+) -> Result<Feeder, LoadError> {
+    let name = &program.names.paused;
+    // Writing the flag replaces the whole section.
+    let is_flag = |size: usize| size == size_of::<u32>();
+    if !program.data.iter().any(|data| data.name == *name && is_flag(data.bytes.len())) {
+        return Err(missing(name));
     }
-    let logger = start_logger(&mut ebpf, named.iter().map(|(_, plan)| plan))?;
-    for (names, plan) in &named {
-        attach_one(&mut ebpf, names, plan)?;
+    let flag = maps.take(name)?;
+    if paused {
+        set_flag(&flag, true).map_err(|source| LoadError::Map { name: name.clone(), source })?;
     }
-    let triggers = named
-        .into_iter()
-        .map(|(names, plan)| take(&mut ebpf, names, plan, cpus))
-        .collect::<Result<_, _>>()?;
-    Ok(Attached { triggers, _ebpf: ebpf, logger })
+    Ok(Feeder::new(flag, paused, fd))
 }
 
-fn event_name(plan: &Plan) -> String {
-    format!("{}:{}", plan.hist.system, plan.hist.event)
+fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
+    let Loaded { plan, table, feeder } = loaded;
+    let link = open_link(&plan.attach, feeder.program_fd())
+        .map_err(|source| LoadError::Attach { event: plan.event_name(), source })?;
+    Ok(AttachedTrigger { plan, table, feeder, _link: link })
 }
 
-fn missing(name: &str) -> LoadError {
-    LoadError::Internal(format!("the linked object has no {name}"))
-}
-
-fn map_error(error: EbpfError) -> LoadError {
-    match error {
-        EbpfError::MapError(MapError::CreateError { name, io_error }) => {
-            if io_error.raw_os_error() == Some(libc::ENOSYS) {
-                return LoadError::NoBpf;
-            }
-            LoadError::Map { name, source: io_error }
+fn open_link(attach: &Attach, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    match attach {
+        Attach::Tracepoint { id, .. } => perf::attach(*id, program),
+        Attach::RawTracepoint { name } => {
+            bpf::open_raw_tracepoint(&CString::new(name.as_str())?, program)
         }
-        error => LoadError::Aya(error),
-    }
-}
-
-fn program<'a>(ebpf: &'a mut Ebpf, names: &ProgramNames) -> Result<&'a mut TracePoint, LoadError> {
-    let program = ebpf.program_mut(&names.program).ok_or_else(|| missing(&names.program))?;
-    program.try_into().map_err(|error: ProgramError| LoadError::Internal(error.to_string()))
-}
-
-fn load(ebpf: &mut Ebpf, names: &ProgramNames, plan: &Plan) -> Result<(), LoadError> {
-    program(ebpf, names)?.load().map_err(|error| match error {
-        ProgramError::LoadError { io_error, verifier_log } => LoadError::Verifier {
-            event: event_name(plan),
-            source: io_error,
-            log: verifier_log.to_string(),
-        },
-        error => LoadError::Aya(error.into()),
-    })?;
-    if plan.hist.paused {
-        pause(ebpf, names)?;
-    }
-    Ok(())
-}
-
-/// Sets the flag that the program tests first.
-fn pause(ebpf: &mut Ebpf, names: &ProgramNames) -> Result<(), LoadError> {
-    let map = ebpf.map_mut(&names.paused).ok_or_else(|| missing(&names.paused))?;
-    let mut flag: Array<_, u32> = map.try_into().map_err(EbpfError::from)?;
-    flag.set(0, 1, 0).map_err(EbpfError::from)?;
-    Ok(())
-}
-
-fn attach_one(ebpf: &mut Ebpf, names: &ProgramNames, plan: &Plan) -> Result<(), LoadError> {
-    let Attach::Tracepoint { system, event } = &plan.attach;
-    let failed = |source| LoadError::Attach { event: event_name(plan), source };
-    match program(ebpf, names)?.attach(system, event) {
-        Ok(_link) => Ok(()),
-        Err(ProgramError::SyscallError(error)) => Err(failed(error.io_error)),
-        Err(error) => Err(LoadError::Aya(error.into())),
-    }
-}
-
-fn take(
-    ebpf: &mut Ebpf,
-    names: &ProgramNames,
-    plan: Plan,
-    cpus: usize,
-) -> Result<AttachedTrigger, LoadError> {
-    let fd = program(ebpf, names)?.fd().and_then(|fd| Ok(fd.try_clone()?));
-    Ok(AttachedTrigger {
-        paused: plan.hist.paused,
-        cpus,
-        hist: take_map(ebpf, &names.hist)?,
-        losses: take_map(ebpf, &names.losses)?,
-        program: fd.map_err(EbpfError::from)?,
-        plan,
-    })
-}
-
-fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<MapData, LoadError> {
-    match ebpf.take_map(name) {
-        Some(Map::PerCpuHashMap(data) | Map::PerCpuArray(data)) => Ok(data),
-        _ => Err(missing(name)),
     }
 }
 
 /// One logger reads for all programs of an object: they share the ring buffer.
-fn start_logger<'a>(
-    ebpf: &mut Ebpf,
-    mut plans: impl Iterator<Item = &'a Plan>,
-) -> Result<Option<EbpfLogger<&'static dyn log::Log>>, LoadError> {
-    if !plans.any(|plan| plan.template == Template::HistLog) {
+fn start_logger(loaded: &[Loaded]) -> Result<Option<EbpfLogger<&'static dyn log::Log>>, LoadError> {
+    let Some(logs) = loaded.iter().find(|one| one.plan.template == Template::HistLog) else {
         return Ok(None);
-    }
-    EbpfLogger::init_with_logger(ebpf, log::logger())
-        .map(Some)
-        .map_err(|error| LoadError::Internal(format!("aya-log: {error}")))
+    };
+    let id = bpf::program_id(logs.feeder.program_fd())
+        .map_err(|error| LoadError::Log(error.to_string()))?;
+    let logger = EbpfLogger::init_from_id_with_logger(id, log::logger());
+    logger.map(Some).map_err(|error| LoadError::Log(error.to_string()))
 }

@@ -1,19 +1,36 @@
-//! Takes file descriptors and buffers. Gives what bpf(2) answers, for the few commands that aya
-//! 0.14 has no call for. Every one passes through [`bpf`].
+//! Takes file descriptors and buffers. Gives what bpf(2) answers, for the commands that aya 0.14
+//! has no call for, or none without its loader. Every one passes through [`bpf`].
 //!
 //! Layouts: `union bpf_attr` and `struct bpf_prog_info` in Linux include/uapi/linux/bpf.h.
 
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use crate::codegen::insn::INSN_SIZE;
+
+/// `BPF_MAP_CREATE`
+const MAP_CREATE: libc::c_long = 0;
 /// `BPF_MAP_LOOKUP_ELEM`
 const MAP_LOOKUP_ELEM: libc::c_long = 1;
+/// `BPF_MAP_UPDATE_ELEM`
+const MAP_UPDATE_ELEM: libc::c_long = 2;
+/// `BPF_MAP_DELETE_ELEM`
+const MAP_DELETE_ELEM: libc::c_long = 3;
 /// `BPF_MAP_GET_NEXT_KEY`
 const MAP_GET_NEXT_KEY: libc::c_long = 4;
+/// `BPF_PROG_LOAD`
+const PROG_LOAD: libc::c_long = 5;
 /// `BPF_OBJ_GET_INFO_BY_FD`
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+/// `BPF_RAW_TRACEPOINT_OPEN`
+const RAW_TRACEPOINT_OPEN: libc::c_long = 17;
+/// `BPF_MAP_FREEZE`, since Linux 5.2
+const MAP_FREEZE: libc::c_long = 22;
 /// `BPF_MAP_LOOKUP_BATCH`, since Linux 5.6
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
+/// `BPF_MAP_LOOKUP_AND_DELETE_BATCH`, since Linux 5.6
+const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
 
 /// The members of `union bpf_attr` for commands on one element.
 #[repr(C)]
@@ -47,6 +64,47 @@ struct InfoAttr {
     info: u64,
 }
 
+/// The members of `union bpf_attr` for `BPF_MAP_CREATE`, up to `inner_map_fd`.
+#[repr(C)]
+struct CreateAttr {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+}
+
+/// Bytes of a name, NUL included (`BPF_OBJ_NAME_LEN`).
+const NAME_SIZE: usize = 16;
+
+/// The members of `union bpf_attr` for `BPF_PROG_LOAD`, up to `expected_attach_type`.
+#[repr(C)]
+struct ProgAttr {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; NAME_SIZE],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+}
+
+/// The members of `union bpf_attr` for `BPF_RAW_TRACEPOINT_OPEN`.
+#[repr(C)]
+struct RawTracepointAttr {
+    name: u64,
+    prog_fd: u32,
+    pad: u32,
+}
+
+/// Where `id` (u32) lies in `struct bpf_prog_info`.
+const ID_OFFSET: usize = 4;
 /// Where `recursion_misses` (u64) lies in `struct bpf_prog_info`, since Linux 5.12.
 const RECURSION_MISSES_OFFSET: usize = 208;
 /// Room for `struct bpf_prog_info` up to and with `recursion_misses`.
@@ -56,12 +114,24 @@ const PROG_INFO_SIZE: usize = RECURSION_MISSES_OFFSET + 8;
 ///
 /// # Safety
 /// Every pointer in `attr` must be good for what `command` reads and writes through it.
-unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
+unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<RawFd> {
     // SAFETY: `attr` is a live, exclusive reference of the size given; its pointers are good by
     // this function's own contract.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    // The kernel's own type for it is int.
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as RawFd) }
+}
+
+/// [`bpf`] for the commands that open something.
+///
+/// # Safety
+/// As [`bpf`]; and `command` must answer with a new file descriptor.
+unsafe fn bpf_open<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
+    // SAFETY: this function's own contract.
+    let fd = unsafe { bpf(command, attr) }?;
+    // SAFETY: it is new, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn raw(fd: BorrowedFd<'_>) -> u32 {
@@ -108,6 +178,40 @@ impl RawMap<'_> {
         found(unsafe { bpf(MAP_LOOKUP_ELEM, &mut attr) })
     }
 
+    /// Sets the value of `key`, whether or not there is one.
+    ///
+    /// # Errors
+    /// What bpf(2) says.
+    pub(crate) fn update(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        assert!(key.len() >= self.key_size && value.len() >= self.value_size);
+        let (key, value) = (address(key), address(value));
+        let mut attr = ElemAttr { map_fd: raw(self.fd), pad: 0, key, value, flags: 0 };
+        // SAFETY: the kernel reads key_size and value_size bytes, which are there.
+        unsafe { bpf(MAP_UPDATE_ELEM, &mut attr) }.map(drop)
+    }
+
+    /// Removes `key`; `false` if it was not there.
+    ///
+    /// # Errors
+    /// What bpf(2) says.
+    pub(crate) fn delete(&self, key: &[u8]) -> io::Result<bool> {
+        assert!(key.len() >= self.key_size);
+        let key = address(key);
+        let mut attr = ElemAttr { map_fd: raw(self.fd), pad: 0, key, value: 0, flags: 0 };
+        // SAFETY: the kernel reads key_size bytes, which are there.
+        found(unsafe { bpf(MAP_DELETE_ELEM, &mut attr) })
+    }
+
+    /// Makes the map constant to user space; the verifier may then rely on its contents.
+    ///
+    /// # Errors
+    /// What bpf(2) says.
+    pub(crate) fn freeze(&self) -> io::Result<()> {
+        let mut attr = raw(self.fd);
+        // SAFETY: the command takes a file descriptor and no pointer.
+        unsafe { bpf(MAP_FREEZE, &mut attr) }.map(drop)
+    }
+
     /// Puts the key after `key`, or the first one, into `next`; `false` at the end.
     ///
     /// # Errors
@@ -130,6 +234,31 @@ impl RawMap<'_> {
         &self,
         position: &mut [u8],
         first: bool,
+        buffers: (&mut [u8], &mut [u8]),
+        count: usize,
+    ) -> io::Result<Batch> {
+        self.batch(MAP_LOOKUP_BATCH, position, first, buffers, count)
+    }
+
+    /// Does what [`lookup_batch`](Self::lookup_batch) does, and removes the entries.
+    ///
+    /// # Errors
+    /// As [`lookup_batch`](Self::lookup_batch).
+    pub(crate) fn take_batch(
+        &self,
+        position: &mut [u8],
+        first: bool,
+        buffers: (&mut [u8], &mut [u8]),
+        count: usize,
+    ) -> io::Result<Batch> {
+        self.batch(MAP_LOOKUP_AND_DELETE_BATCH, position, first, buffers, count)
+    }
+
+    fn batch(
+        &self,
+        command: libc::c_long,
+        position: &mut [u8],
+        first: bool,
         (keys, values): (&mut [u8], &mut [u8]),
         count: usize,
     ) -> io::Result<Batch> {
@@ -148,24 +277,115 @@ impl RawMap<'_> {
         };
         // SAFETY: the kernel reads and writes one position, and writes at most `count` keys and
         // values, for which there is room.
-        let last = !found(unsafe { bpf(MAP_LOOKUP_BATCH, &mut attr) })?;
+        let last = !found(unsafe { bpf(command, &mut attr) })?;
         Ok(Batch { count: attr.count as usize, last })
     }
 }
 
-fn found(result: io::Result<()>) -> io::Result<bool> {
+/// The kernel's own errno for an operation that a map does not have (include/linux/errno.h).
+const ENOTSUPP: i32 = 524;
+
+/// The kernel does not know batches, as before 5.6, or the map has none.
+pub(crate) fn is_without_batches(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP))
+}
+
+fn found(result: io::Result<RawFd>) -> io::Result<bool> {
     match result {
-        Ok(()) => Ok(true),
+        Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// How often the kernel skipped a program because of recursion; 0 on kernels that do not tell.
+/// Waits until no BPF program runs that began before the call.
+///
+/// The kernel waits so whenever user space changes a map of maps, for just this purpose: what
+/// user space has written before is what all programs see from now on (since Linux 4.20,
+/// `maybe_wait_bpf_programs()` in kernel/bpf/syscall.c). membarrier(2) would do, too, but not on
+/// one CPU, nor with `nohz_full`.
 ///
 /// # Errors
 /// What bpf(2) says.
-pub(crate) fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
+pub(crate) fn wait_for_programs() -> io::Result<()> {
+    /// `BPF_MAP_TYPE_ARRAY`
+    const ARRAY: u32 = 2;
+    /// `BPF_MAP_TYPE_ARRAY_OF_MAPS`
+    const ARRAY_OF_MAPS: u32 = 12;
+    let inner = create_array(ARRAY, None)?;
+    let outer = create_array(ARRAY_OF_MAPS, Some(inner.as_fd()))?;
+    let outer = RawMap { fd: outer.as_fd(), key_size: 4, value_size: 4 };
+    outer.update(&0u32.to_ne_bytes(), &raw(inner.as_fd()).to_ne_bytes())
+}
+
+/// An array of one `u32`, or of one map like `inner`.
+fn create_array(map_type: u32, inner: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    let mut attr = CreateAttr {
+        map_type,
+        key_size: 4,
+        value_size: 4,
+        max_entries: 1,
+        map_flags: 0,
+        inner_map_fd: inner.map_or(0, raw),
+    };
+    // SAFETY: no pointers; the command opens a map.
+    unsafe { bpf_open(MAP_CREATE, &mut attr) }
+}
+
+/// A program as the kernel takes it.
+pub(crate) struct ProgramText<'a> {
+    /// `enum bpf_prog_type`
+    pub(crate) program_type: u32,
+    /// At most 15 of `[A-Za-z0-9_.]`.
+    pub(crate) name: &'a str,
+    /// Resolved: maps by file descriptor.
+    pub(crate) insns: &'a [[u8; INSN_SIZE]],
+    /// The licence's name.
+    pub(crate) license: &'a CStr,
+}
+
+/// Loads a program. The verifier writes to `log`, NUL-terminated, unless it is empty.
+///
+/// # Errors
+/// `ENOSPC` if the log did not fit; `EAGAIN` if a signal came in between. Otherwise what the
+/// verifier or bpf(2) says.
+pub(crate) fn load_program(text: &ProgramText<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
+    let mut prog_name = [0; NAME_SIZE];
+    // The last byte stays NUL.
+    for (to, from) in prog_name[..NAME_SIZE - 1].iter_mut().zip(text.name.bytes()) {
+        *to = from;
+    }
+    let mut attr = ProgAttr {
+        prog_type: text.program_type,
+        insn_cnt: u32::try_from(text.insns.len()).map_err(io::Error::other)?,
+        insns: address(text.insns.as_flattened()),
+        license: text.license.as_ptr() as u64,
+        log_level: u32::from(!log.is_empty()),
+        log_size: u32::try_from(log.len()).map_err(io::Error::other)?,
+        log_buf: if log.is_empty() { 0 } else { address_mut(log) },
+        kern_version: 0,
+        prog_flags: 0,
+        prog_name,
+        prog_ifindex: 0,
+        expected_attach_type: 0,
+    };
+    // SAFETY: the kernel reads insn_cnt instructions and a NUL-terminated licence, and writes at
+    // most log_size bytes to log_buf; the command opens a program.
+    unsafe { bpf_open(PROG_LOAD, &mut attr) }
+}
+
+/// Attaches a program of type RAW_TRACEPOINT; closing what is returned detaches it.
+///
+/// # Errors
+/// `ENOENT` if the kernel has no tracepoint of that name; otherwise what bpf(2) says.
+pub(crate) fn open_raw_tracepoint(name: &CStr, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let name = name.as_ptr() as u64;
+    let mut attr = RawTracepointAttr { name, prog_fd: raw(program), pad: 0 };
+    // SAFETY: the kernel reads a NUL-terminated name; the command opens a link.
+    unsafe { bpf_open(RAW_TRACEPOINT_OPEN, &mut attr) }
+}
+
+fn program_info(program: BorrowedFd<'_>) -> io::Result<[u8; PROG_INFO_SIZE]> {
     let mut info = [0u8; PROG_INFO_SIZE];
     let mut attr = InfoAttr {
         bpf_fd: raw(program),
@@ -175,6 +395,27 @@ pub(crate) fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
     // SAFETY: the kernel writes at most info_len bytes to `info`. All of it was zero, so the
     // kernel reads no user pointers from it.
     unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    Ok(info)
+}
+
+/// The kernel's number for a program.
+///
+/// # Errors
+/// What bpf(2) says.
+pub(crate) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    let info = program_info(program)?;
+    let mut id = [0; 4];
+    id.copy_from_slice(&info[ID_OFFSET..][..4]);
+    Ok(u32::from_ne_bytes(id))
+}
+
+/// How often the kernel skipped a program because of recursion, since it was loaded; 0 on
+/// kernels that do not tell.
+///
+/// # Errors
+/// What bpf(2) says.
+pub(crate) fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
+    let info = program_info(program)?;
     let mut misses = [0; 8];
     misses.copy_from_slice(&info[RECURSION_MISSES_OFFSET..]);
     Ok(u64::from_ne_bytes(misses))

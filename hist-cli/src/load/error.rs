@@ -3,6 +3,7 @@
 use std::io;
 
 use super::telling_lines;
+use crate::plan::MapPlan;
 
 /// Why nothing is attached.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +58,26 @@ pub enum LoadError {
         /// The errno.
         source: io::Error,
     },
-    /// aya refused what we linked: a defect of ours.
+    /// The table that a trigger is to feed has entries of another size.
+    #[error(
+        "{event} cannot feed that table: its keys and values have {} and {} bytes, \
+         the table's {} and {}",
+        .wanted.key_size, .wanted.value_size, .found.key_size, .found.value_size
+    )]
+    OtherTable {
+        /// `system:event`
+        event: String,
+        /// What the trigger needs.
+        wanted: MapPlan,
+        /// What the table has.
+        found: MapPlan,
+    },
+    /// What the programs log cannot be read.
+    #[error("cannot read what the programs log: {0}; -vv needs CAP_SYS_ADMIN")]
+    Log(String),
+    /// What we linked does not fit together: a defect of ours.
     #[error("internal error: {0}")]
     Internal(String),
-    /// Anything else that aya reports.
-    #[error(transparent)]
-    Aya(#[from] aya::EbpfError),
 }
 
 fn attach_hint(source: &io::Error) -> &'static str {

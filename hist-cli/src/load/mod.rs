@@ -3,15 +3,22 @@
 
 mod attach;
 pub(crate) mod bpf;
+mod control;
 mod error;
 mod event;
 mod facts;
+mod maps;
+mod perf;
 mod privilege;
+mod program;
+mod table;
 mod verifier;
 
-pub use attach::{Attached, AttachedTrigger, attach};
+pub use attach::{Attached, AttachedTrigger, Feeds, attach, attach_to};
+pub use control::ControlError;
 pub use error::LoadError;
 pub use event::refuse_unattachable;
 pub use facts::Facts;
 pub use privilege::missing_capabilities;
+pub use table::Table;
 pub use verifier::telling_lines;

@@ -11,8 +11,11 @@ impl fmt::Display for Plan {
         let map = &self.map;
         writeln!(
             f,
-            "map      per-CPU hash, key {} bytes, value {} bytes, {} entries",
-            map.key_size, map.value_size, map.max_entries
+            "map      per-CPU hash, key {} bytes, value {} bytes, {} entries{}",
+            map.key_size,
+            map.value_size,
+            map.max_entries,
+            if self.shared { ", shared by name" } else { "" }
         )?;
         match &self.filter {
             Some(filter) => writeln!(f, "filter   {filter}")?,
@@ -24,6 +27,9 @@ impl fmt::Display for Plan {
         for slot in &self.values {
             writeln!(f, "value    {slot}")?;
         }
+        if let Some(offset) = self.comm {
+            writeln!(f, "value    +{offset} task's name, at the first hit")?;
+        }
         writeln!(f, "state    {}", if self.hist.paused { "paused" } else { "active" })
     }
 }
@@ -31,7 +37,8 @@ impl fmt::Display for Plan {
 impl fmt::Display for Attach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tracepoint { system, event } => write!(f, "tracepoint {system}:{event}"),
+            Self::Tracepoint { system, event, .. } => write!(f, "tracepoint {system}:{event}"),
+            Self::RawTracepoint { name } => write!(f, "raw tracepoint {name}"),
         }
     }
 }
@@ -40,6 +47,7 @@ impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Hist => "hist",
+            Self::HistLarge => "hist_large",
             Self::HistLog => "hist_log",
         })
     }

@@ -13,6 +13,12 @@ pub enum PlanError {
         /// Bytes there are.
         room: usize,
     },
+    /// Large keys have no logging template.
+    #[error("keys of {size} bytes together cannot be logged; leave out one -v")]
+    NoLog {
+        /// Bytes wanted.
+        size: u32,
+    },
     /// A load would lie outside of the record, or in its first 8 bytes, which the kernel hides.
     #[error(
         "`{label}` lies at bytes {start}..{end} of the event's record; \

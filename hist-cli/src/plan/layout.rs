@@ -1,37 +1,51 @@
 //! Takes a [`Hist`]. Gives where its keys and values lie in the map, in bytes.
 
+use hist_common::layout::STACK_DEPTH;
+
 use super::{KeySlot, Plan, PlanError, ValueSlot};
-use crate::resolve::hist::{Condition, Hist, Location, RecordField, Source, TextSource, TextTest};
+use crate::resolve::hist::{
+    Condition, Hist, KeyModifier, KeySource, Location, RecordField, Source, TextField, TextSource,
+    TextTest,
+};
 
 /// Bytes of a number in a key: every number is kept as its u64 image.
 const NUMBER_SIZE: u32 = 8;
 /// Bytes of a sum in a value.
 pub(super) const VALUE_SIZE: u32 = 8;
+/// Bytes of a task's name, NUL included (`TASK_COMM_LEN`).
+pub(super) const COMM_SIZE: u32 = 16;
+/// Bytes of a string whose length is not known beforehand: 255 and a NUL, as in the kernel.
+const TEXT_SIZE: u32 = 256;
+/// Bytes of a location word.
+const LOCATION_SIZE: u32 = 4;
 /// The first bytes of a record belong to the kernel: they hold a pointer when a program runs
 /// (`tp_prog_is_valid_access()` in kernel/trace/bpf_trace.c).
 const HIDDEN: u32 = 8;
-/// Bytes of the word that says where dynamic data are (`__data_loc`).
-const LOCATION_SIZE: u32 = 4;
 
 pub(super) fn key_slots(hist: &Hist) -> Vec<KeySlot> {
     let mut offset = 0;
     let mut slots = Vec::with_capacity(hist.keys.len());
     for key in &hist.keys {
-        slots.push(KeySlot {
-            offset,
-            size: NUMBER_SIZE,
-            source: key.source,
-            modifier: key.modifier,
-            label: key.to_string(),
-        });
-        offset += NUMBER_SIZE;
+        let size = slot_size(&key.source);
+        slots.push(KeySlot { offset, size, source: key.source.clone(), label: key.to_string() });
+        offset += size;
     }
     slots
 }
 
+const fn slot_size(source: &KeySource) -> u32 {
+    match source {
+        KeySource::Number(_) => NUMBER_SIZE,
+        KeySource::Text(TextField::Static { size, .. }) => size.next_multiple_of(8),
+        KeySource::Text(_) => TEXT_SIZE,
+        KeySource::Comm => COMM_SIZE,
+        KeySource::Stack => 8 * STACK_DEPTH as u32,
+    }
+}
+
 pub(super) fn value_slots(hist: &Hist) -> Vec<ValueSlot> {
     let hitcount = ("hitcount".to_owned(), Source::Constant(1));
-    let sums = hist.values.iter().map(|value| (value.to_string(), value.source));
+    let sums = hist.values.iter().map(|value| (value.to_string(), value.source.clone()));
     let sources = std::iter::once(hitcount).chain(sums);
     (0..)
         .step_by(VALUE_SIZE as usize)
@@ -40,16 +54,35 @@ pub(super) fn value_slots(hist: &Hist) -> Vec<ValueSlot> {
         .collect()
 }
 
+/// A key is shown with the task's name.
+pub(super) fn keeps_comm(hist: &Hist) -> bool {
+    hist.keys.iter().any(|key| key.modifier == KeyModifier::Execname)
+}
+
 /// Every load must lie in the part of the record that a program may read: the kernel would
 /// refuse the program only when it is attached.
 pub(super) fn check_loads(plan: &Plan) -> Result<(), PlanError> {
     let record_size = plan.hist.record_size;
-    let keys = plan.keys.iter().map(|slot| (&slot.label, slot.source));
-    let values = plan.values.iter().map(|slot| (&slot.label, slot.source));
-    for (label, source) in keys.chain(values) {
-        check_source(label, source, record_size)?;
+    for slot in &plan.keys {
+        check_key(&slot.label, &slot.source, record_size)?;
+    }
+    for slot in &plan.values {
+        check_source(&slot.label, &slot.source, record_size)?;
     }
     plan.filter.as_ref().map_or(Ok(()), |filter| check_condition(filter, record_size))
+}
+
+fn check_key(label: &str, source: &KeySource, record_size: u32) -> Result<(), PlanError> {
+    match source {
+        KeySource::Number(source) => check_source(label, source, record_size),
+        KeySource::Text(TextField::Static { offset, size }) => {
+            check_range(label, *offset, *size, record_size)
+        }
+        KeySource::Text(TextField::Dynamic { offset } | TextField::Relative { offset }) => {
+            check_range(label, *offset, LOCATION_SIZE, record_size)
+        }
+        KeySource::Comm | KeySource::Stack => Ok(()),
+    }
 }
 
 fn check_condition(condition: &Condition, record_size: u32) -> Result<(), PlanError> {
@@ -58,8 +91,8 @@ fn check_condition(condition: &Condition, record_size: u32) -> Result<(), PlanEr
             parts.iter().try_for_each(|part| check_condition(part, record_size))
         }
         Condition::Not(inner) => check_condition(inner, record_size),
-        Condition::Compare(compare) => check_source(&compare.label, compare.source, record_size),
-        Condition::Within(within) => check_source(&within.label, within.source, record_size),
+        Condition::Compare(compare) => check_source(&compare.label, &compare.source, record_size),
+        Condition::Within(within) => check_source(&within.label, &within.source, record_size),
         Condition::Text(test) => check_text(test, record_size),
         Condition::Cpumask(test) => check_location(&test.label, test.location, record_size),
         Condition::Always(_) => Ok(()),
@@ -68,22 +101,29 @@ fn check_condition(condition: &Condition, record_size: u32) -> Result<(), PlanEr
 
 fn check_text(test: &TextTest, record_size: u32) -> Result<(), PlanError> {
     match test.source {
-        TextSource::Static { offset, size } => check_bounds(&test.label, offset, size, record_size),
+        TextSource::Static { offset, size } => check_range(&test.label, offset, size, record_size),
         TextSource::Dynamic(location) => check_location(&test.label, location, record_size),
-        TextSource::Pointer { offset, .. } => check_bounds(&test.label, offset, 8, record_size),
+        TextSource::Pointer { offset, .. } => check_range(&test.label, offset, 8, record_size),
         TextSource::Comm => Ok(()),
     }
 }
 
 /// Where the word points to is known only when the event fires; programs read it with care.
 fn check_location(label: &str, location: Location, record_size: u32) -> Result<(), PlanError> {
-    check_bounds(label, location.offset, LOCATION_SIZE, record_size)
+    check_range(label, location.offset, LOCATION_SIZE, record_size)
 }
 
-fn check_source(label: &str, source: Source, record_size: u32) -> Result<(), PlanError> {
+fn check_source(label: &str, source: &Source, record_size: u32) -> Result<(), PlanError> {
     match source {
-        Source::Record(field) => check_field(label, field, record_size),
-        Source::Pid | Source::Cpu | Source::Constant(_) => Ok(()),
+        Source::Record(field) => check_field(label, *field, record_size),
+        Source::Log2(inner) | Source::Buckets(_, inner) | Source::Negate(inner) => {
+            check_source(label, inner, record_size)
+        }
+        Source::Binary(_, lhs, rhs) => {
+            check_source(label, lhs, record_size)?;
+            check_source(label, rhs, record_size)
+        }
+        Source::Pid | Source::Cpu | Source::Timestamp { .. } | Source::Constant(_) => Ok(()),
     }
 }
 
@@ -91,14 +131,13 @@ fn check_field(label: &str, field: RecordField, record_size: u32) -> Result<(), 
     if !matches!(field.size, 1 | 2 | 4 | 8) {
         return Err(PlanError::FieldSize { label: label.to_owned(), size: field.size });
     }
-    check_bounds(label, field.offset, field.size, record_size)
+    check_range(label, field.offset, field.size, record_size)
 }
 
-fn check_bounds(label: &str, offset: u32, size: u32, record_size: u32) -> Result<(), PlanError> {
+fn check_range(label: &str, offset: u32, size: u32, record_size: u32) -> Result<(), PlanError> {
     let (start, end) = (u64::from(offset), u64::from(offset) + u64::from(size));
     if offset < HIDDEN || end > u64::from(record_size) {
-        let label = label.to_owned();
-        return Err(PlanError::OutsideRecord { label, start, end, record_size });
+        return Err(PlanError::OutsideRecord { label: label.to_owned(), start, end, record_size });
     }
     Ok(())
 }

@@ -9,9 +9,9 @@ pub mod scan;
 
 pub use error::PlanError;
 
-use hist_common::layout::{KEY_ROOM, VALUE_ROOM};
+use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
-use crate::resolve::hist::{Condition, Hist, KeyModifier, Source};
+use crate::resolve::hist::{Condition, Hist, KeySource, Source};
 
 /// Everything that codegen and link need to know about one trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct Plan {
     pub template: Template,
     /// How the program is attached.
     pub attach: Attach,
+    /// Programs of other events may count in the same table, and interrupt this one: values are
+    /// added to atomically.
+    pub shared: bool,
     /// Sizes of the histogram map.
     pub map: MapPlan,
     /// What the filter hole tests; everything passes if absent.
@@ -30,6 +33,17 @@ pub struct Plan {
     pub keys: Vec<KeySlot>,
     /// What the update and init holes add, in order, without gaps; the first is the hitcount.
     pub values: Vec<ValueSlot>,
+    /// Where a new value keeps the current task's name, in bytes from its start. Only the copy of
+    /// the CPU that made the entry has it.
+    pub comm: Option<u32>,
+}
+
+impl Plan {
+    /// `system:event`
+    #[must_use]
+    pub fn event_name(&self) -> String {
+        format!("{}:{}", self.hist.system, self.hist.event)
+    }
 }
 
 /// A prebuilt program with holes.
@@ -37,6 +51,8 @@ pub struct Plan {
 pub enum Template {
     /// One event, key on the stack.
     Hist,
+    /// The same with a key that is larger than the stack allows, built in a map.
+    HistLarge,
     /// The same, and every event is logged through aya-log.
     HistLog,
 }
@@ -50,6 +66,14 @@ pub enum Attach {
         system: String,
         /// The event's name.
         event: String,
+        /// The event's number, by which the kernel knows it.
+        id: u32,
+    },
+    /// As a program of type RAW_TRACEPOINT; the context is the tracepoint's arguments, 8 bytes
+    /// each.
+    RawTracepoint {
+        /// The tracepoint's name, without system.
+        name: String,
     },
 }
 
@@ -64,7 +88,7 @@ pub struct MapPlan {
     pub max_entries: u32,
 }
 
-/// One part of the key in the map: a u64, little-endian.
+/// One part of the key in the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySlot {
     /// From the key's start, in bytes.
@@ -72,9 +96,7 @@ pub struct KeySlot {
     /// In bytes.
     pub size: u32,
     /// What is written there.
-    pub source: Source,
-    /// Only `Log2` and `Buckets` change what is written.
-    pub modifier: KeyModifier,
+    pub source: KeySource,
     /// For notes and listings.
     pub label: String,
 }
@@ -90,30 +112,53 @@ pub struct ValueSlot {
     pub label: String,
 }
 
+/// How the caller wants the program to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Log every event through aya-log.
+    pub log: bool,
+}
+
 /// Chooses template and layout for `hist`.
 ///
 /// # Errors
-/// If keys or values do not fit a template's stack, a field lies outside of what a program may
-/// read of its record, or the verifier would not follow the filter to its end.
-pub fn plan(hist: Hist, template: Template) -> Result<Plan, PlanError> {
+/// If keys or values fit no template, a field lies outside of what a program may read of its
+/// record, or the verifier would not follow the filter to its end.
+pub fn plan(hist: Hist, wishes: Wishes) -> Result<Plan, PlanError> {
     let keys = layout::key_slots(&hist);
     let values = layout::value_slots(&hist);
+    let sums = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
+    let comm = layout::keeps_comm(&hist).then_some(sums);
     let map = MapPlan {
         key_size: keys.last().map_or(0, |slot| slot.offset + slot.size),
-        value_size: layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX),
+        value_size: sums + comm.map_or(0, |_| layout::COMM_SIZE),
         max_entries: hist.size,
     };
-    check_room("keys", map.key_size, KEY_ROOM)?;
+    let template = template(map.key_size, wishes)?;
     check_room("values", map.value_size, VALUE_ROOM)?;
     let filter = hist.filter.as_ref().and_then(|filter| filter::simplify(&filter.tree));
     filter.as_ref().map_or(Ok(()), filter::check_complexity)?;
-    let plan = Plan { template, attach: attach(&hist), map, filter, keys, values, hist };
+    let (attach, shared) = (attach(&hist), hist.name.is_some());
+    let plan = Plan { template, attach, shared, map, filter, keys, values, comm, hist };
     layout::check_loads(&plan)?;
     Ok(plan)
 }
 
+fn template(key_size: u32, wishes: Wishes) -> Result<Template, PlanError> {
+    match (key_size as usize <= KEY_ROOM, wishes.log) {
+        (true, false) => Ok(Template::Hist),
+        (true, true) => Ok(Template::HistLog),
+        (false, false) => {
+            check_room("keys", key_size, LARGE_KEY_ROOM)?;
+            Ok(Template::HistLarge)
+        }
+        (false, true) => Err(PlanError::NoLog { size: key_size }),
+    }
+}
+
 fn attach(hist: &Hist) -> Attach {
-    Attach::Tracepoint { system: hist.system.clone(), event: hist.event.clone() }
+    let (system, event) = (hist.system.clone(), hist.event.clone());
+    Attach::Tracepoint { system, event, id: hist.event_id }
 }
 
 fn check_room(what: &'static str, size: u32, room: usize) -> Result<(), PlanError> {

@@ -3,8 +3,8 @@
 
 use std::fmt::{self, Write};
 
-use super::modifier;
-use crate::read::snapshot::{Row, Snapshot};
+use super::modifier::{self, Scale};
+use crate::read::snapshot::{KeyColumn, KeyShow, Row, Snapshot};
 use crate::tracefs::symbols::Symbols;
 
 /// The `hist` file's text for one trigger. Addresses that have no symbol print as numbers;
@@ -37,13 +37,31 @@ fn length(snapshot: &Snapshot) -> usize {
 
 fn write_hist(out: &mut String, snapshot: &Snapshot, symbols: &Symbols) -> fmt::Result {
     write!(out, "# event histogram\n#\n# trigger info: {}\n#\n\n", snapshot.trigger)?;
+    let scales = scales(snapshot);
     for row in &snapshot.rows {
-        entry(out, snapshot, row, symbols)?;
+        entry(out, snapshot, row, (&scales, symbols))?;
     }
     totals(out, snapshot)
 }
 
-fn entry(out: &mut String, snapshot: &Snapshot, row: &Row, symbols: &Symbols) -> fmt::Result {
+/// What the parts of each column are parts of.
+fn scales(snapshot: &Snapshot) -> Vec<Scale> {
+    let mut scales = vec![Scale::default(); snapshot.values.len()];
+    for row in &snapshot.rows {
+        for (scale, &sum) in scales.iter_mut().zip(&row.sums) {
+            scale.total = scale.total.wrapping_add(sum);
+            scale.max = scale.max.max(sum);
+        }
+    }
+    scales
+}
+
+fn entry(
+    out: &mut String,
+    snapshot: &Snapshot,
+    row: &Row,
+    (scales, symbols): (&[Scale], &Symbols),
+) -> fmt::Result {
     out.push_str("{ ");
     for (number, column) in snapshot.keys.iter().enumerate() {
         if number > 0 {
@@ -51,14 +69,17 @@ fn entry(out: &mut String, snapshot: &Snapshot, row: &Row, symbols: &Symbols) ->
         }
         modifier::key(out, column, row, symbols)?;
     }
-    out.push_str(" }");
+    // A stack ends with its own newline, and the kernel then leaves out the space.
+    let is_stack = |column: &KeyColumn| column.show == KeyShow::Stack;
+    out.push_str(if snapshot.keys.iter().any(is_stack) { "}" } else { " }" });
     if snapshot.show_hitcount {
         write!(out, " hitcount: {:>10}", row.hitcount)?;
     }
-    for (column, &sum) in snapshot.values.iter().zip(&row.sums) {
+    let shown = snapshot.values.iter().zip(&row.sums).zip(scales);
+    for ((column, &sum), &scale) in shown.filter(|((column, _), _)| !column.hidden) {
         // One space separates, another belongs to the value.
         out.push(' ');
-        modifier::value(out, column, sum)?;
+        modifier::value(out, column, sum, scale)?;
     }
     out.push('\n');
     Ok(())
@@ -77,7 +98,7 @@ fn totals(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::snapshot::{KeyColumn, KeyOrder, KeyShow, Losses, ValueColumn, ValueShow};
+    use crate::read::snapshot::{KeyOrder, Losses, ValueColumn, ValueShow};
     use proptest::prelude::*;
 
     fn key(label: &str, index: usize, show: KeyShow) -> KeyColumn {
@@ -86,12 +107,12 @@ mod tests {
     }
 
     fn value(label: &str, show: ValueShow) -> ValueColumn {
-        ValueColumn { label: label.into(), show }
+        ValueColumn { label: label.into(), show, hidden: false }
     }
 
     fn row(keys: &[u64], hitcount: u64, sums: &[u64]) -> Row {
         let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        Row { key: key.into(), hitcount, sums: sums.to_vec() }
+        Row { key: key.into(), hitcount, sums: sums.to_vec(), comm: [0; 16] }
     }
 
     fn snapshot(keys: &[KeyColumn], values: &[ValueColumn], rows: &[Row]) -> Snapshot {
@@ -160,7 +181,8 @@ Totals:
 
     fn check_entry(snapshot: &Snapshot, want: &str) {
         let mut out = String::new();
-        entry(&mut out, snapshot, &snapshot.rows[0], &no_symbols()).expect("String");
+        entry(&mut out, snapshot, &snapshot.rows[0], (&scales(snapshot), &no_symbols()))
+            .expect("String");
         assert_eq!(out, format!("{want}\n"));
     }
 

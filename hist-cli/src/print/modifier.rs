@@ -1,6 +1,7 @@
 //! Takes one key or sum and how it is shown. Gives its text, as `hist_trigger_print_key()` and
 //! `hist_trigger_print_val()` in the kernel's trace_events_hist.c write it.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use crate::read::snapshot::{KeyColumn, KeyShow, Row, ValueColumn, ValueShow};
@@ -15,7 +16,7 @@ pub(super) fn key(
 ) -> fmt::Result {
     let word = row.word(column.offset);
     out.push_str(&column.label);
-    out.push_str(": ");
+    out.push_str(if column.show == KeyShow::Stack { ":\n" } else { ": " });
     match column.show {
         KeyShow::Decimal => write!(out, "{word:>10}"),
         KeyShow::Hex => write!(out, "{word:x}"),
@@ -26,15 +27,100 @@ pub(super) fn key(
             // The kernel lets the upper bound of the last bucket wrap.
             write!(out, "~ {word}-{}", word.wrapping_add(width).wrapping_sub(1))
         }
+        KeyShow::Execname => {
+            padded(out, task_name(word, &row.comm).as_ref(), 16);
+            write!(out, "[{word:>10}]")
+        }
+        KeyShow::Syscall => {
+            padded(out, &syscall_name(word, symbols), 30);
+            write!(out, "[{word:>3}]")
+        }
+        KeyShow::Stack => stack(out, column, row, symbols),
+        KeyShow::Text => {
+            let text = String::from_utf8_lossy(row.text(column.offset, column.size));
+            padded(out, &text, 50);
+            Ok(())
+        }
     }
 }
 
+/// Appends `text` and spaces up to `width`.
+fn padded(out: &mut String, text: &str, width: usize) {
+    out.push_str(text);
+    out.extend(std::iter::repeat_n(' ', width.saturating_sub(text.len())));
+}
+
+/// What `save_comm()` in the kernel's trace_events_hist.c makes of the current task.
+fn task_name(pid: u64, comm: &[u8; 16]) -> Cow<'_, str> {
+    if pid == 0 {
+        return Cow::Borrowed("<idle>");
+    }
+    String::from_utf8_lossy(comm.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
+/// The kernel looks up the low 32 bits only.
+fn syscall_name(word: u64, symbols: &Symbols) -> String {
+    let number = u32::try_from(word & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    match symbols.syscall(number) {
+        Some(name) => format!("sys_{name}"),
+        None => "unknown_syscall".to_owned(),
+    }
+}
+
+/// One line for each frame, up to the first that is zero.
+fn stack(out: &mut String, column: &KeyColumn, row: &Row, symbols: &Symbols) -> fmt::Result {
+    let frames = (0..column.size / 8).map(|frame| row.word(column.offset + 8 * frame));
+    for address in frames.take_while(|address| *address != 0) {
+        out.push_str("         ");
+        match symbols.resolve(address) {
+            Some(symbol) => name(out, symbol, true)?,
+            None => write!(out, "{address:#x}")?,
+        }
+        out.push('\n');
+    }
+    Ok(())
+}
+
+/// What `.percent` and `.graph` relate a column's sums to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Scale {
+    /// The sum over all entries shown, wrapping.
+    pub(super) total: u64,
+    /// The largest entry shown.
+    pub(super) max: u64,
+}
+
+/// Ten-thousandths of `whole`, as `__get_percentage()` computes them; `None` is an error.
+fn part(sum: u64, whole: u64) -> Option<u64> {
+    let part = if sum < u64::MAX / 10_000 {
+        (sum * 10_000).checked_div(whole)
+    } else {
+        sum.checked_div(whole / 10_000)
+    };
+    // Nothing of nothing is none; the kernel keeps 32 bits.
+    part.or((sum == 0).then_some(0)).map(|part| part & u64::from(u32::MAX))
+}
+
+/// Cells of a bar.
+const BAR: u64 = 20;
+
+fn bar(part: Option<u64>) -> String {
+    let Some(part) = part else { return format!("{:>20}", "[ERROR]") };
+    let full = usize::try_from((part * BAR / 10_000).min(BAR)).unwrap_or_default();
+    format!("{:<20}", "#".repeat(full))
+}
+
 /// Appends one sum of an entry, the space before it included.
-pub(super) fn value(out: &mut String, column: &ValueColumn, sum: u64) -> fmt::Result {
+pub(super) fn value(out: &mut String, column: &ValueColumn, sum: u64, scale: Scale) -> fmt::Result {
     let label = &column.label;
     match column.show {
         ValueShow::Decimal => write!(out, " {label}: {sum:>10}"),
         ValueShow::Hex => write!(out, " {label}: {sum:>10x}"),
+        ValueShow::Percent => match part(sum, scale.total) {
+            Some(part) => write!(out, " {label} (%): {:>3}.{:02}", part / 100, part % 100),
+            None => write!(out, " {label} (%):[ERROR]"),
+        },
+        ValueShow::Graph => write!(out, " {label}: {}", bar(part(sum, scale.max))),
     }
 }
 
@@ -97,7 +183,7 @@ ffffffffc0000100 t ext4_close\t[ext4]
         let column = KeyColumn { label: "u64".into(), offset: 8, size: 8, show, order };
         let mut key = vec![0xee; 8];
         key.extend(word.to_le_bytes());
-        let row = Row { key: key.into(), hitcount: 1, sums: vec![] };
+        let row = Row { key: key.into(), hitcount: 1, sums: vec![], comm: *b"abcdefghijklmno\0" };
         let mut out = String::new();
         super::key(&mut out, &column, &row, &Symbols::from_kallsyms(KALLSYMS)).expect("String");
         out
@@ -153,6 +239,20 @@ ffffffffc0000100 t ext4_close\t[ext4]
             (KeyShow::Buckets(10), 10, "u64: ~ 10-19"),
             (KeyShow::Buckets(10), (-6_i64).cast_unsigned(), "u64: ~ 18446744073709551610-3"),
             (KeyShow::Buckets(1), 7, "u64: ~ 7-7"),
+            (KeyShow::Execname, 483, "u64: abcdefghijklmno [       483]"),
+            (KeyShow::Execname, 0, "u64: <idle>          [         0]"),
+            (KeyShow::Syscall, 276, "u64: sys_tee                       [276]"),
+            (
+                KeyShow::Syscall,
+                u64::MAX,
+                "u64: unknown_syscall               [18446744073709551615]",
+            ),
+            (
+                KeyShow::Text,
+                u64::from_le_bytes(*b"hello\0\0\0"),
+                "u64: hello                                             ",
+            ),
+            (KeyShow::Stack, tee + 9, "u64:\n         __x64_sys_tee+0x9/0xf0\n"),
         ] {
             assert_eq!(shown_key(show, word), want, "{show:?}");
         }
@@ -165,9 +265,20 @@ ffffffffc0000100 t ext4_close\t[ext4]
             (ValueShow::Decimal, u64::MAX, " b: 18446744073709551615"),
             (ValueShow::Hex, 0x870, " b:        870"),
             (ValueShow::Hex, u64::MAX, " b: ffffffffffffffff"),
+            // Computed by hand from the specified formulas.
+            (ValueShow::Percent, 1, " b (%):   3.03"),
+            (ValueShow::Percent, 2, " b (%):   6.06"),
+            (ValueShow::Percent, 30, " b (%):  90.90"),
+            (ValueShow::Percent, 0, " b (%):   0.00"),
+            (ValueShow::Percent, u64::MAX, " b (%):[ERROR]"),
+            (ValueShow::Graph, 1, " b:                     "),
+            (ValueShow::Graph, 2, " b: #                   "),
+            (ValueShow::Graph, 30, " b: ####################"),
+            (ValueShow::Graph, u64::MAX, " b:              [ERROR]"),
         ] {
             let mut out = String::new();
-            value(&mut out, &ValueColumn { label: "b".into(), show }, sum).expect("String");
+            let column = ValueColumn { label: "b".into(), show, hidden: false };
+            value(&mut out, &column, sum, Scale { total: 33, max: 30 }).expect("String");
             assert_eq!(out, want);
         }
     }

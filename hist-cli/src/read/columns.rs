@@ -3,7 +3,7 @@
 
 use super::snapshot::{KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueColumn, ValueShow};
 use crate::plan::Plan;
-use crate::resolve::hist::{Key, KeyModifier, Value, ValueModifier};
+use crate::resolve::hist::{Key, KeyModifier, KeySource, Order, Value, ValueModifier};
 
 /// A snapshot without rows.
 #[must_use]
@@ -13,7 +13,7 @@ pub fn empty(plan: &Plan, paused: bool) -> Snapshot {
         trigger: plan.hist.trigger_line(paused),
         keys: slots.map(|(key, slot)| key_column(key, slot.offset, slot.size)).collect(),
         values: plan.hist.values.iter().map(value_column).collect(),
-        show_hitcount: true,
+        show_hitcount: !plan.hist.nohitcount,
         sort: plan.hist.sort.clone(),
         rows: Vec::new(),
         losses: Losses::default(),
@@ -25,15 +25,31 @@ fn key_column(key: &Key, offset: u32, size: u32) -> KeyColumn {
         label: key.label.clone(),
         offset: offset as usize,
         size: size as usize,
-        show: match key.modifier {
-            KeyModifier::None => KeyShow::Decimal,
-            KeyModifier::Hex => KeyShow::Hex,
-            KeyModifier::Sym => KeyShow::Sym,
-            KeyModifier::SymOffset => KeyShow::SymOffset,
-            KeyModifier::Log2 => KeyShow::Log2,
-            KeyModifier::Buckets(width) => KeyShow::Buckets(width),
+        show: key_show(key),
+        order: match key.order {
+            Order::Signed(width) => KeyOrder::Signed(width),
+            Order::Unsigned(width) => KeyOrder::Unsigned(width),
+            Order::Text => KeyOrder::Text,
+            Order::None => KeyOrder::None,
         },
-        order: if key.signed { KeyOrder::Signed(key.width) } else { KeyOrder::Unsigned(key.width) },
+    }
+}
+
+/// The first that applies, in the kernel's order: modifiers before types.
+fn key_show(key: &Key) -> KeyShow {
+    match (key.modifier, &key.source) {
+        (KeyModifier::Hex, _) => KeyShow::Hex,
+        (KeyModifier::Sym, _) => KeyShow::Sym,
+        (KeyModifier::SymOffset, _) => KeyShow::SymOffset,
+        (KeyModifier::Execname, _) => KeyShow::Execname,
+        (KeyModifier::Syscall, _) => KeyShow::Syscall,
+        (KeyModifier::Log2, _) => KeyShow::Log2,
+        (KeyModifier::Buckets(width), _) => KeyShow::Buckets(width),
+        (KeyModifier::None | KeyModifier::Usecs, KeySource::Number(_)) => KeyShow::Decimal,
+        (KeyModifier::None | KeyModifier::Usecs, KeySource::Stack) => KeyShow::Stack,
+        (KeyModifier::None | KeyModifier::Usecs, KeySource::Text(_) | KeySource::Comm) => {
+            KeyShow::Text
+        }
     }
 }
 
@@ -41,8 +57,13 @@ fn value_column(value: &Value) -> ValueColumn {
     ValueColumn {
         label: value.label.clone(),
         show: match value.modifier {
-            ValueModifier::None => ValueShow::Decimal,
+            ValueModifier::None | ValueModifier::Usecs | ValueModifier::Execname => {
+                ValueShow::Decimal
+            }
             ValueModifier::Hex => ValueShow::Hex,
+            ValueModifier::Percent => ValueShow::Percent,
+            ValueModifier::Graph => ValueShow::Graph,
         },
+        hidden: value.hidden,
     }
 }

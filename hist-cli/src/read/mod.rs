@@ -5,13 +5,15 @@ mod entries;
 mod percpu;
 pub mod snapshot;
 pub mod sort;
+pub mod stack;
 
 use std::io;
 
 use hist_common::layout;
 
-use crate::load::AttachedTrigger;
-use crate::load::bpf::{RawMap, recursion_misses};
+use entries::ValueShape;
+
+use crate::load::{AttachedTrigger, Table};
 use snapshot::{Losses, Snapshot};
 
 pub use columns::empty;
@@ -28,35 +30,30 @@ pub enum ReadError {
 }
 
 /// Reads everything that the trigger has counted so far, unsorted. Counting goes on meanwhile.
+/// Stacks are still as the program saw them: [`stack::settle`] makes them the kernel's.
 ///
 /// # Errors
 /// If the kernel refuses to give the maps' contents.
 pub fn snapshot(trigger: &AttachedTrigger) -> Result<Snapshot, ReadError> {
-    let mut snapshot = columns::empty(&trigger.plan, trigger.paused);
-    let map = RawMap {
-        fd: trigger.hist_fd(),
-        key_size: trigger.plan.map.key_size as usize,
-        value_size: trigger.plan.map.value_size as usize * trigger.cpus,
+    let table = trigger.table();
+    let mut snapshot = columns::empty(&trigger.plan, trigger.is_paused());
+    let shape = ValueShape {
+        per_cpu: table.map.value_size as usize,
+        n_sums: trigger.plan.values.len(),
+        comm: trigger.plan.comm.map(|offset| offset as usize),
     };
-    let per_cpu = trigger.plan.map.value_size as usize;
-    snapshot.rows = entries::read(map, per_cpu).map_err(ReadError::Entries)?;
-    snapshot.losses = losses(trigger).map_err(ReadError::Losses)?;
+    snapshot.rows = entries::read(table.hist(), shape).map_err(ReadError::Entries)?;
+    snapshot.losses = losses(table).map_err(ReadError::Losses)?;
     Ok(snapshot)
 }
 
 /// The loss counters, summed over CPUs.
-fn losses(trigger: &AttachedTrigger) -> io::Result<Losses> {
-    let per_cpu = size_of::<layout::Losses>();
-    let map = RawMap {
-        fd: trigger.losses_fd(),
-        key_size: size_of::<u32>(),
-        value_size: per_cpu * trigger.cpus,
-    };
+fn losses(table: &Table) -> io::Result<Losses> {
+    let map = table.losses();
     let mut value = vec![0; map.value_size];
     if !map.lookup(&0u32.to_ne_bytes(), &mut value)? {
         return Err(io::Error::other("the array has no first element"));
     }
-    let sums = percpu::sums(&value, per_cpu);
-    let missed = recursion_misses(trigger.program_fd())?;
-    Ok(Losses { full: sums[0], busy: sums[1], missed })
+    let sums = percpu::sums(&value, size_of::<layout::Losses>());
+    Ok(Losses { full: sums[0], busy: sums[1], missed: table.misses()? })
 }

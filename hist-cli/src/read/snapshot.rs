@@ -29,9 +29,19 @@ pub struct Row {
     pub hitcount: u64,
     /// One per [`Snapshot::values`].
     pub sums: Vec<u64>,
+    /// The current task's name at the first hit, NUL-padded; empty if nothing shows it.
+    pub comm: [u8; 16],
 }
 
 impl Row {
+    /// The key's `size` bytes from `offset` on, up to the first NUL.
+    #[must_use]
+    pub fn text(&self, offset: usize, size: usize) -> &[u8] {
+        let end = self.key.len().min(offset + size);
+        let bytes = self.key.get(offset..end).unwrap_or_default();
+        bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+
     /// The number in the key's 8 bytes from `offset` on; bytes past its end count as zero.
     #[must_use]
     pub fn word(&self, offset: usize) -> u64 {
@@ -74,6 +84,14 @@ pub enum KeyShow {
     Log2,
     /// `~ %llu-%llu`, the width given
     Buckets(u64),
+    /// `%-16s[%10llu]`, the name being [`Row::comm`]
+    Execname,
+    /// `%-30s[%3llu]`
+    Syscall,
+    /// One `%pS` a line
+    Stack,
+    /// `%-50s`
+    Text,
 }
 
 /// How keys are compared when sorting by them.
@@ -83,6 +101,10 @@ pub enum KeyOrder {
     Signed(u32),
     /// The low 1, 2, 4 or 8 bytes as an unsigned number.
     Unsigned(u32),
+    /// As strings, up to the NUL.
+    Text,
+    /// All are equal.
+    None,
 }
 
 /// One sum besides the hitcount.
@@ -92,6 +114,8 @@ pub struct ValueColumn {
     pub label: String,
     /// How it is shown.
     pub show: ValueShow,
+    /// Entries leave it out; sorting knows it.
+    pub hidden: bool,
 }
 
 /// How a value is shown.
@@ -101,6 +125,10 @@ pub enum ValueShow {
     Decimal,
     /// ` N: %10llx`
     Hex,
+    /// ` N (%): %3u.%02u`, of the sum over all entries
+    Percent,
+    /// ` N: %20s`, a bar relative to the largest entry
+    Graph,
 }
 
 /// Hits that were not counted, by reason. Events, summed over CPUs.

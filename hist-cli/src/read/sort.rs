@@ -64,28 +64,45 @@ fn by_raw_key(rows: &[Row]) -> Vec<Item> {
 /// Gives each item the word that compares as its row does by `sort`.
 fn fill(items: &mut [Item], snapshot: &Snapshot, sort: Sort) {
     let flip = if sort.descending { u64::MAX } else { 0 };
+    let texts = texts(items, snapshot, sort.by);
     for item in items {
-        item.word = word(snapshot, &snapshot.rows[item.row], sort.by) ^ flip;
+        let row = &snapshot.rows[item.row];
+        item.word = flip
+            ^ match sort.by {
+                SortBy::Hitcount => row.hitcount,
+                SortBy::Value(index) => row.sums[index],
+                SortBy::Key(index) => key_word(&snapshot.keys[index], row, &texts),
+            };
     }
 }
 
-/// A number that compares, unsigned, as the row does by `by`.
-fn word(snapshot: &Snapshot, row: &Row, by: SortBy) -> u64 {
-    match by {
-        SortBy::Hitcount => row.hitcount,
-        SortBy::Value(index) => row.sums[index],
-        SortBy::Key(index) => key_word(&snapshot.keys[index], row),
+/// The different texts of a text key, in order: a text compares as its place here does.
+fn texts<'a>(items: &[Item], snapshot: &'a Snapshot, by: SortBy) -> Vec<&'a [u8]> {
+    let SortBy::Key(index) = by else { return Vec::new() };
+    let column = &snapshot.keys[index];
+    if column.order != KeyOrder::Text {
+        return Vec::new();
     }
+    let rows = items.iter().map(|item| &snapshot.rows[item.row]);
+    let mut texts: Vec<_> = rows.map(|row| row.text(column.offset, column.size)).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
 }
 
-/// The same for a key: its low bytes read with its own width and sign, which for a power of two
-/// or a bucket may be another number than the one shown.
-fn key_word(column: &KeyColumn, row: &Row) -> u64 {
+/// A number that compares, unsigned, as the row's key does. Numbers are read with their own width
+/// and sign, which for a power of two or a bucket may be another number than the one shown.
+fn key_word(column: &KeyColumn, row: &Row, texts: &[&[u8]]) -> u64 {
     let word = row.word(column.offset);
     match column.order {
         KeyOrder::Unsigned(size) => word << unused_bits(size),
         // The sign bit is at the top now: flipped, negative numbers come first.
         KeyOrder::Signed(size) => (word << unused_bits(size)) ^ (1 << 63),
+        KeyOrder::Text => {
+            let text = row.text(column.offset, column.size);
+            texts.partition_point(|other| *other < text) as u64
+        }
+        KeyOrder::None => 0,
     }
 }
 
@@ -189,7 +206,7 @@ mod tests {
 
     fn row(keys: &[i64], hitcount: u64, sums: &[u64]) -> Row {
         let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        Row { key: key.into(), hitcount, sums: sums.to_vec() }
+        Row { key: key.into(), hitcount, sums: sums.to_vec(), comm: [0; 16] }
     }
 
     fn by(by: SortBy) -> Sort {
@@ -197,7 +214,7 @@ mod tests {
     }
 
     fn snapshot(orders: &[KeyOrder], sort: &[Sort], rows: Vec<Row>) -> Snapshot {
-        let value = ValueColumn { label: "v".into(), show: ValueShow::Decimal };
+        let value = ValueColumn { label: "v".into(), show: ValueShow::Decimal, hidden: false };
         Snapshot {
             trigger: String::new(),
             keys: orders.iter().enumerate().map(|(i, &order)| column(i, order)).collect(),

@@ -4,23 +4,30 @@
 use std::fmt;
 
 use super::hist::{
-    Compare, Condition, CpumaskTest, Hist, Key, KeyModifier, RecordField, Sort, SortBy, Source,
-    TextTest, Value, ValueModifier, Within,
+    Clock, Compare, Condition, CpumaskTest, Hist, Key, KeyModifier, KeySource, RecordField, Sort,
+    SortBy, Source, TextField, TextTest, Value, ValueModifier, Within,
 };
 
 /// The kernel's canonical trigger line, without the state in brackets.
 impl fmt::Display for Hist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "hist:keys={}:vals=hitcount", Commas(&self.keys))?;
-        for value in &self.values {
-            write!(f, ",{value}")?;
+        f.write_str("hist:")?;
+        if let Some(name) = &self.name {
+            write!(f, "name={name}:")?;
         }
-        f.write_str(":sort=")?;
+        write!(f, "keys={}:vals=", Commas(&self.keys))?;
+        let hitcount = if self.nohitcount { "" } else { "hitcount" };
+        let comma = if self.nohitcount || self.values.is_empty() { "" } else { "," };
+        write!(f, "{hitcount}{comma}{}:sort=", Commas(&self.values))?;
         for (idx, sort) in self.sort.iter().enumerate() {
             f.write_str(if idx > 0 { "," } else { "" })?;
             self.write_sort(f, *sort)?;
         }
         write!(f, ":size={}", self.size)?;
+        if let Some(clock) = self.clock {
+            write!(f, ":clock={clock}")?;
+        }
+        f.write_str(if self.nohitcount { ":nohitcount" } else { "" })?;
         match &self.filter {
             Some(filter) => write!(f, " if {}", filter.text),
             None => Ok(()),
@@ -97,6 +104,40 @@ impl fmt::Display for KeyModifier {
             Self::SymOffset => f.write_str(".sym-offset"),
             Self::Log2 => f.write_str(".log2"),
             Self::Buckets(width) => write!(f, ".buckets={width}"),
+            Self::Execname => f.write_str(".execname"),
+            Self::Syscall => f.write_str(".syscall"),
+            Self::Usecs => f.write_str(".usecs"),
+        }
+    }
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Global => "global",
+            Self::Mono => "mono",
+            Self::Boot => "boot",
+            Self::Tai => "tai",
+        })
+    }
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(source) => write!(f, "{source}"),
+            Self::Text(TextField::Static { offset, size }) => {
+                write!(f, "char[{size}] at record +{offset}")
+            }
+            Self::Text(TextField::Dynamic { offset }) => {
+                write!(f, "string located at record +{offset}")
+            }
+            Self::Text(TextField::Relative { offset }) => {
+                write!(f, "string located relative to record +{offset}")
+            }
+            Self::Comm => f.write_str("current task's name"),
+            Self::Stack => f.write_str("kernel stack"),
         }
     }
 }
@@ -106,6 +147,10 @@ impl fmt::Display for ValueModifier {
         match self {
             Self::None => Ok(()),
             Self::Hex => f.write_str(".hex"),
+            Self::Percent => f.write_str(".percent"),
+            Self::Graph => f.write_str(".graph"),
+            Self::Usecs => f.write_str(".usecs"),
+            Self::Execname => f.write_str(".execname"),
         }
     }
 }
@@ -116,7 +161,13 @@ impl fmt::Display for Source {
             Self::Record(field) => write!(f, "{field}"),
             Self::Pid => f.write_str("current thread"),
             Self::Cpu => f.write_str("current CPU"),
+            Self::Timestamp { clock, usecs: false } => write!(f, "clock {clock}"),
+            Self::Timestamp { clock, usecs: true } => write!(f, "clock {clock} / 1000"),
             Self::Constant(number) => write!(f, "{number}"),
+            Self::Log2(inner) => write!(f, "log2({inner})"),
+            Self::Buckets(width, inner) => write!(f, "{inner} in buckets of {width}"),
+            Self::Negate(inner) => write!(f, "-({inner})"),
+            Self::Binary(op, lhs, rhs) => write!(f, "({lhs} {op} {rhs})"),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Takes a field's name and the event's format. Gives where the number comes from.
+//! Takes a field's name and the event's format. Gives what it stands for.
 
-use super::hist::{RecordField, Source};
-use super::not_supported;
+use super::hist::{KeySource, Order, RecordField, Source, TextField};
+use super::{Scope, not_supported};
 use crate::diag::{Kind, Span, TriggerError, nearest};
 use crate::parse::ast::Field;
 use crate::tracefs::format::{EventFormat, FieldClass, FieldFormat};
@@ -13,42 +13,60 @@ pub(super) struct Bound {
     /// What the trigger line calls it.
     pub canonical: String,
     /// Where it comes from.
-    pub source: Source,
-    /// The field's own size in bytes.
-    pub width: u32,
-    /// The field's own sign.
-    pub signed: bool,
+    pub source: KeySource,
+    /// How sorting compares it.
+    pub order: Order,
 }
 
 impl Bound {
-    fn unsigned(name: &str, canonical: &str, source: Source) -> Self {
-        let (label, canonical) = (name.to_owned(), canonical.to_owned());
-        Self { label, canonical, source, width: 8, signed: false }
+    fn built_in(label: &str, canonical: &str, source: KeySource, order: Order) -> Self {
+        Self { label: label.to_owned(), canonical: canonical.to_owned(), source, order }
+    }
+
+    fn number(label: &str, canonical: &str, source: Source) -> Self {
+        Self::built_in(label, canonical, KeySource::Number(source), Order::Unsigned(8))
     }
 }
 
-/// Looks a name up in the kernel's order: built-in names, fields, old names of built-in ones.
-pub(super) fn bind(field: &Field, event: &EventFormat) -> Result<Bound, TriggerError> {
+/// Looks a name up in the kernel's order: built-in names, fields, other names of built-in ones.
+pub(super) fn bind(field: &Field, scope: &Scope<'_>) -> Result<Bound, TriggerError> {
     let name = field.name.node.as_str();
+    if let Some(bound) = built_in(name, scope) {
+        return Ok(bound);
+    }
     let span = field.name.span;
+    if let Some(format) = scope.event.field(name) {
+        return bind_format(format, scope.event, span);
+    }
     match name {
-        "common_cpu" => return Ok(Bound::unsigned(name, name, Source::Cpu)),
+        "cpu" | "CPU" => Ok(Bound::number(name, "common_cpu", Source::Cpu)),
+        // The bare word means the stack as a key only; this one anywhere.
+        "STACKTRACE" => Ok(stack()),
+        "stacktrace" if field.is_bare("stacktrace") => Ok(stack()),
+        "comm" | "COMM" => Ok(Bound::built_in(name, "common_comm", KeySource::Comm, Order::Text)),
+        _ => Err(not_found(Kind::FieldNotFound, name, span, scope.event)),
+    }
+}
+
+fn built_in(name: &str, scope: &Scope<'_>) -> Option<Bound> {
+    Some(match name {
+        "common_timestamp" => {
+            let source = Source::Timestamp { clock: scope.clock, usecs: scope.usecs };
+            Bound::number(name, name, source)
+        }
+        "common_stacktrace" => stack(),
+        "common_cpu" => Bound::number(name, name, Source::Cpu),
+        // Unlike under its other names it is not compared at all.
+        "common_comm" => Bound::built_in(name, name, KeySource::Comm, Order::None),
         // The kernel's own column is found under this name first; as a field it is always 1.
-        "hitcount" => return Ok(Bound::unsigned(name, name, Source::Constant(1))),
-        "common_timestamp" => return Err(not_supported("timestamps", span)),
-        "common_stacktrace" => return Err(not_supported("stacks", span)),
-        "common_comm" => return Err(not_supported("task names", span)),
-        _ => {}
-    }
-    if let Some(format) = event.field(name) {
-        return bind_format(format, event, span);
-    }
-    match name {
-        "cpu" | "CPU" => Ok(Bound::unsigned(name, "common_cpu", Source::Cpu)),
-        "stacktrace" | "STACKTRACE" => Err(not_supported("stacks", span)),
-        "comm" | "COMM" => Err(not_supported("task names", span)),
-        _ => Err(not_found(Kind::FieldNotFound, name, span, event)),
-    }
+        "hitcount" => Bound::number(name, name, Source::Constant(1)),
+        _ => return None,
+    })
+}
+
+fn stack() -> Bound {
+    let name = "common_stacktrace";
+    Bound::built_in(name, name, KeySource::Stack, Order::None)
 }
 
 fn bind_format(
@@ -56,17 +74,35 @@ fn bind_format(
     event: &EventFormat,
     span: Span,
 ) -> Result<Bound, TriggerError> {
-    Ok(Bound {
-        label: format.name.clone(),
-        canonical: format.name.clone(),
-        source: source(format, event, span)?,
-        width: format.size,
-        signed: format.signed,
-    })
+    let source = match text(format) {
+        Some(text) => KeySource::Text(text),
+        None => KeySource::Number(number(format, event, span)?),
+    };
+    let order = match format.class() {
+        FieldClass::StaticString | FieldClass::DynamicString | FieldClass::RelativeString => {
+            Order::Text
+        }
+        // The kernel takes the pointer's own bytes for a string.
+        FieldClass::CharPointer => Order::Text,
+        _ if format.signed => Order::Signed(format.size),
+        _ => Order::Unsigned(format.size),
+    };
+    Ok(Bound::built_in(&format.name, &format.name, source, order))
+}
+
+/// Where a field's text lies, if it is a string within the record.
+pub(super) fn text(format: &FieldFormat) -> Option<TextField> {
+    let offset = format.offset;
+    match format.class() {
+        FieldClass::StaticString => Some(TextField::Static { offset, size: format.size }),
+        FieldClass::DynamicString => Some(TextField::Dynamic { offset }),
+        FieldClass::RelativeString => Some(TextField::Relative { offset }),
+        _ => None,
+    }
 }
 
 /// Where a field's number comes from; common fields are not readable in a program's context.
-pub(super) fn source(
+pub(super) fn number(
     format: &FieldFormat,
     event: &EventFormat,
     span: Span,
@@ -75,11 +111,10 @@ pub(super) fn source(
         return common(format, event, span);
     }
     match format.class() {
-        FieldClass::StaticString | FieldClass::DynamicString | FieldClass::RelativeString => {
-            Err(not_supported("strings", span))
-        }
         // Elsewhere the same type is a bitmask, whose location word the kernel counts.
-        FieldClass::StackArray if event.system == "synthetic" => Err(not_supported("stacks", span)),
+        FieldClass::StackArray if event.system == "synthetic" => {
+            Err(not_supported("stacks of synthetic events", span))
+        }
         FieldClass::Number
         | FieldClass::CharPointer
         | FieldClass::Location
@@ -88,6 +123,9 @@ pub(super) fn source(
             size: format.size,
             signed: format.signed,
         })),
+        FieldClass::StaticString | FieldClass::DynamicString | FieldClass::RelativeString => {
+            Err(not_supported("sums of strings' addresses", span))
+        }
         FieldClass::Other => Err(TriggerError::new(Kind::FieldSize, span).help(format!(
             "`{}` is a `{}` of {} bytes; only numbers of 1, 2, 4 or 8 bytes can be counted",
             format.name, format.type_name, format.size
@@ -107,7 +145,9 @@ fn common(format: &FieldFormat, event: &EventFormat, span: Span) -> Result<Sourc
 /// "Couldn't find field", with the nearest name and all that there are.
 pub(super) fn not_found(kind: Kind, name: &str, span: Span, event: &EventFormat) -> TriggerError {
     let own: Vec<_> = event.fields.iter().map(|field| field.name.as_str()).collect();
-    let known = own.iter().copied().chain(["common_cpu", "hitcount"]);
+    let built_in =
+        ["common_cpu", "common_comm", "common_stacktrace", "common_timestamp", "hitcount"];
+    let known = own.iter().copied().chain(built_in);
     let guess =
         nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     TriggerError::new(kind, span)

@@ -1,6 +1,6 @@
 //! Takes nothing. Gives the types of a resolved trigger.
 
-use crate::parse::ast::CompareOp;
+use crate::parse::ast::{BinaryOp, CompareOp};
 
 /// A histogram to be kept: what to count, under which keys, in which order to show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,10 @@ pub struct Hist {
     pub system: String,
     /// The event's name.
     pub event: String,
+    /// Triggers of the same name count in one table.
+    pub name: Option<String>,
+    /// The event's number, by which the kernel knows it.
+    pub event_id: u32,
     /// The length of the fixed part of the event's record, in bytes.
     pub record_size: u32,
     /// 1 to 3.
@@ -21,6 +25,10 @@ pub struct Hist {
     pub size: u32,
     /// Counting starts paused.
     pub paused: bool,
+    /// Entries do not show their hitcount.
+    pub nohitcount: bool,
+    /// The clock of `common_timestamp`; absent if nothing uses that.
+    pub clock: Option<Clock>,
     /// Which hits count; all if absent.
     pub filter: Option<Filter>,
 }
@@ -28,24 +36,35 @@ pub struct Hist {
 /// One part of the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// What entries call it: the name as typed.
+    /// What entries call it: the name as typed; empty for a constant.
     pub label: String,
     /// What the trigger line calls it, without modifier.
     pub canonical: String,
     /// Where it comes from.
-    pub source: Source,
-    /// The field's own size in bytes: sorting compares that many.
-    pub width: u32,
-    /// The field's own sign: sorting heeds it.
-    pub signed: bool,
-    /// What is done to it, before and after counting.
+    pub source: KeySource,
+    /// How sorting compares it.
+    pub order: Order,
+    /// How it is shown.
     pub modifier: KeyModifier,
+}
+
+/// How sorting by a key compares entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The low 1, 2, 4 or 8 bytes as a signed number.
+    Signed(u32),
+    /// The low 1, 2, 4 or 8 bytes as an unsigned number.
+    Unsigned(u32),
+    /// As strings, up to the NUL.
+    Text,
+    /// All are equal.
+    None,
 }
 
 /// One sum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// What entries call it.
+    /// What entries call it; empty for a constant.
     pub label: String,
     /// What the trigger line calls it, without modifier.
     pub canonical: String,
@@ -53,10 +72,47 @@ pub struct Value {
     pub source: Source,
     /// How it is shown.
     pub modifier: ValueModifier,
+    /// Entries never show it: it is an expression, only good for sorting.
+    pub hidden: bool,
+}
+
+/// Where a key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// A number: 8 bytes.
+    Number(Source),
+    /// A string of the record, without what follows its NUL.
+    Text(TextField),
+    /// The current task's name.
+    Comm,
+    /// The kernel stack of the hit.
+    Stack,
+}
+
+/// A string in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextField {
+    /// `char[size]` at that offset, in bytes.
+    Static {
+        /// From the record's start.
+        offset: u32,
+        /// Of the array.
+        size: u32,
+    },
+    /// `__data_loc char[]`: the word at that offset says where, from the record's start.
+    Dynamic {
+        /// Of the location word.
+        offset: u32,
+    },
+    /// `__rel_loc char[]`: the same, from the end of the word.
+    Relative {
+        /// Of the location word.
+        offset: u32,
+    },
 }
 
 /// Where a number comes from. The result is its u64 image: sign-extended if signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A field of the record.
     Record(RecordField),
@@ -64,8 +120,38 @@ pub enum Source {
     Pid,
     /// The CPU that the event happened on.
     Cpu,
+    /// The time of the hit.
+    Timestamp {
+        /// Of which clock.
+        clock: Clock,
+        /// Nanoseconds divided by 1000.
+        usecs: bool,
+    },
     /// A number written in the trigger.
     Constant(u64),
+    /// The least power of two that is not below: its exponent; 0 for 0.
+    Log2(Box<Source>),
+    /// The multiple of the number at or below.
+    Buckets(u64, Box<Source>),
+    /// The two's complement.
+    Negate(Box<Source>),
+    /// Arithmetic on wrapping u64; a division by 0 gives all ones.
+    Binary(BinaryOp, Box<Source>, Box<Source>),
+}
+
+/// A trace clock that programs can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// `local`: the program reads CLOCK_MONOTONIC, from which it differs by a constant.
+    Local,
+    /// `global`, the default: as `local`.
+    Global,
+    /// `mono`: CLOCK_MONOTONIC.
+    Mono,
+    /// `boot`: CLOCK_BOOTTIME.
+    Boot,
+    /// `tai`: CLOCK_TAI, since Linux 6.1.
+    Tai,
 }
 
 /// A number in the record.
@@ -94,6 +180,12 @@ pub enum KeyModifier {
     Log2,
     /// Counted by ranges of that width.
     Buckets(u64),
+    /// Shown with the name that the current task had at the entry's first hit.
+    Execname,
+    /// Shown as a system call's name.
+    Syscall,
+    /// Timestamps in microseconds; elsewhere without effect.
+    Usecs,
 }
 
 /// What a modifier does to a value.
@@ -103,6 +195,14 @@ pub enum ValueModifier {
     None,
     /// Shown in hexadecimal.
     Hex,
+    /// Shown as a part of the sum of all entries shown.
+    Percent,
+    /// Shown as a bar, relative to the largest entry shown.
+    Graph,
+    /// Timestamps in microseconds; elsewhere without effect.
+    Usecs,
+    /// Shown in decimal all the same.
+    Execname,
 }
 
 /// One sort key.

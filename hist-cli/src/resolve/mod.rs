@@ -2,20 +2,24 @@
 //! bound and typed.
 //!
 //! Errors come in the kernel's order of evaluation: values, keys, sort, filter. What the kernel
-//! would accept and we do not yet count is refused as [`Kind::NotSupported`], never misread.
+//! would accept and we do not count is refused as [`Kind::NotSupported`], never misread.
 
+mod clock;
 mod display;
+mod expr;
 mod field;
 mod filter;
 pub mod hist;
-mod matching;
+mod key;
+pub mod matching;
 mod sort;
+mod value;
 
 use crate::diag::{Kind, Span, TriggerError};
-use crate::parse::ast::{self, Control, Trigger};
+use crate::parse::ast::{Control, Trigger};
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::symbols::Symbols;
-use hist::{Hist, Key, KeyModifier, Sort, SortBy, Value, ValueModifier};
+use hist::{Hist, Key, Sort, SortBy, Value};
 
 /// The default capacity in entries (`TRACING_MAP_BITS_DEFAULT`, 11 bits).
 const DEFAULT_SIZE: u32 = 2048;
@@ -40,22 +44,49 @@ pub fn hist(
     context: &Context<'_>,
 ) -> Result<Hist, TriggerError> {
     refuse_unsupported(trigger)?;
-    let values = values(trigger, event)?;
-    let keys = keys(trigger, event)?;
+    let clock = clock::of(trigger);
+    let scope = Scope {
+        event,
+        clock: clock.clone().unwrap_or(hist::Clock::Global),
+        usecs: clock::is_usecs(trigger),
+    };
+    let counted = trigger.counted_values().into_iter();
+    let values = counted.map(|expr| value::bind(expr, &scope)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(error) = trigger.missing_value() {
+        return Err(error);
+    }
+    let keys =
+        trigger.keys.iter().map(|expr| key::bind(expr, &scope)).collect::<Result<Vec<_>, _>>()?;
+    key::check_size(trigger, &keys)?;
     let sort = sort_keys(trigger, &keys, &values)?;
     let filter = trigger.filter.as_ref();
     let filter = filter.map(|filter| filter::filter(filter, event, context)).transpose()?;
+    // Without a timestamp the kernel does not even look at the clock.
+    let clock = clock::is_used(&keys, &values).then_some(clock).transpose()?;
     Ok(Hist {
         system: event.system.clone(),
         event: event.name.clone(),
+        name: trigger.name.as_ref().map(|name| name.node.clone()),
+        event_id: event.id,
         record_size: event.record_size(),
         keys,
         values,
         sort,
         size: trigger.size.as_ref().map_or(DEFAULT_SIZE, |size| size.node),
         paused: trigger.control.as_ref().is_some_and(|control| control.node == Control::Pause),
+        nohitcount: trigger.nohitcount.is_some(),
+        clock,
         filter,
     })
+}
+
+/// What names are looked up in.
+struct Scope<'a> {
+    event: &'a EventFormat,
+    /// What `common_timestamp` reads.
+    clock: hist::Clock,
+    /// Every timestamp of the trigger is in microseconds.
+    usecs: bool,
 }
 
 /// An error for something that the kernel has and we do not yet.
@@ -75,15 +106,6 @@ fn refuse_unsupported(trigger: &Trigger) -> Result<(), TriggerError> {
     if let Some(variable) = trigger.variables.as_ref().map_err(Clone::clone)?.first() {
         return Err(not_supported("variables", variable.name.span));
     }
-    if let Some(name) = &trigger.name {
-        return Err(not_supported("named triggers", name.span));
-    }
-    if let Some(clock) = &trigger.clock {
-        return Err(not_supported("`clock=`", clock.span));
-    }
-    if let Some(span) = trigger.nohitcount {
-        return Err(not_supported("`nohitcount`", span));
-    }
     match &trigger.control {
         Some(control) if control.node != Control::Pause => {
             Err(TriggerError::new(Kind::TriggerNotFound, start)
@@ -91,99 +113,6 @@ fn refuse_unsupported(trigger: &Trigger) -> Result<(), TriggerError> {
         }
         _ => Ok(()),
     }
-}
-
-fn values(trigger: &Trigger, event: &EventFormat) -> Result<Vec<Value>, TriggerError> {
-    trigger.counted_values().into_iter().map(|expr| value(expr, event)).collect()
-}
-
-fn value(expr: &ast::Expr, event: &EventFormat) -> Result<Value, TriggerError> {
-    let name = plain_field(expr)?;
-    let bound = field::bind(name, event)?;
-    let modifier = match &name.modifier {
-        None => ValueModifier::None,
-        Some(modifier) => value_modifier(modifier, name.span)?,
-    };
-    Ok(Value { label: bound.label, canonical: bound.canonical, source: bound.source, modifier })
-}
-
-fn keys(trigger: &Trigger, event: &EventFormat) -> Result<Vec<Key>, TriggerError> {
-    trigger.keys.iter().map(|expr| key(expr, event)).collect()
-}
-
-fn key(expr: &ast::Expr, event: &EventFormat) -> Result<Key, TriggerError> {
-    let name = plain_field(expr)?;
-    let bound = field::bind(name, event)?;
-    let modifier = match &name.modifier {
-        None => KeyModifier::None,
-        Some(modifier) => key_modifier(modifier)?,
-    };
-    Ok(Key {
-        label: bound.label,
-        canonical: bound.canonical,
-        source: bound.source,
-        width: bound.width,
-        signed: bound.signed,
-        modifier,
-    })
-}
-
-/// The field that an expression consists of.
-fn plain_field(expr: &ast::Expr) -> Result<&ast::Field, TriggerError> {
-    match expr {
-        ast::Expr::Field(field) => Ok(field),
-        ast::Expr::Bad(error) => Err(error.clone()),
-        ast::Expr::Number(number) => Err(not_supported("constants here", number.span)),
-        ast::Expr::VarRef(name) => Err(not_supported("variables", name.span)),
-        ast::Expr::Negate(inner) => Err(not_supported("expressions", inner.span)),
-        ast::Expr::Binary(binary) => Err(not_supported("expressions", binary.span)),
-    }
-}
-
-fn key_modifier(modifier: &ast::Spanned<ast::Modifier>) -> Result<KeyModifier, TriggerError> {
-    match &modifier.node {
-        ast::Modifier::Hex => Ok(KeyModifier::Hex),
-        ast::Modifier::Sym => Ok(KeyModifier::Sym),
-        ast::Modifier::SymOffset => Ok(KeyModifier::SymOffset),
-        ast::Modifier::Log2 => Ok(KeyModifier::Log2),
-        ast::Modifier::Buckets(width) => Ok(KeyModifier::Buckets(*width)),
-        ast::Modifier::Execname
-        | ast::Modifier::Syscall
-        | ast::Modifier::Stacktrace
-        | ast::Modifier::Usecs => Err(not_supported("this modifier", modifier.span)),
-        ast::Modifier::Percent | ast::Modifier::Graph => {
-            Err(bad_modifier(modifier.span).help("`.percent` and `.graph` are for values"))
-        }
-        ast::Modifier::Unknown(_) => Err(bad_modifier(modifier.span).help(KEY_MODIFIERS)),
-    }
-}
-
-const KEY_MODIFIERS: &str = "a key takes .hex, .sym, .sym-offset, .log2 or .buckets=N";
-
-fn value_modifier(
-    modifier: &ast::Spanned<ast::Modifier>,
-    field: Span,
-) -> Result<ValueModifier, TriggerError> {
-    match &modifier.node {
-        ast::Modifier::Hex => Ok(ValueModifier::Hex),
-        ast::Modifier::Usecs
-        | ast::Modifier::Percent
-        | ast::Modifier::Graph
-        | ast::Modifier::Execname => Err(not_supported("this modifier", modifier.span)),
-        ast::Modifier::Sym
-        | ast::Modifier::SymOffset
-        | ast::Modifier::Syscall
-        | ast::Modifier::Stacktrace
-        | ast::Modifier::Log2
-        | ast::Modifier::Buckets(_) => {
-            Err(bad_modifier(field).help("this modifier is for keys; a value takes .hex"))
-        }
-        ast::Modifier::Unknown(_) => Err(bad_modifier(modifier.span).help("a value takes .hex")),
-    }
-}
-
-fn bad_modifier(span: Span) -> TriggerError {
-    TriggerError::new(Kind::BadFieldModifier, span)
 }
 
 fn sort_keys(trigger: &Trigger, keys: &[Key], values: &[Value]) -> Result<Vec<Sort>, TriggerError> {

@@ -4,3 +4,4 @@ pub mod error;
 pub mod format;
 pub mod mount;
 pub mod symbols;
+pub mod syscalls;

@@ -44,6 +44,13 @@ pub fn find_or_mount() -> Result<Tracefs, MountError> {
     }
 }
 
+/// The root of the tracefs that is mounted now, if there is one and the mounts can be read.
+#[must_use]
+pub fn mounted_root() -> Option<PathBuf> {
+    let mounts = fs::read(MOUNTINFO).ok()?;
+    find(&String::from_utf8_lossy(&mounts))
+}
+
 /// The root of tracefs in the text of a mountinfo file: at its usual place if it is there, else
 /// the first tracefs, else below the first debugfs, which older kernels mount it into.
 #[must_use]

@@ -13,18 +13,25 @@
 //! The list has no sizes. So where a module's code ends is taken to be the end of the page in
 //! which its last function begins, and the size of a BPF program is the distance to the next.
 
+use std::collections::HashSet;
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::error::SymbolsError;
+use super::mount::mounted_root;
+use super::syscalls;
 
 /// The kernel's symbols, read once, when first needed.
 #[derive(Debug)]
 pub struct Symbols {
     path: PathBuf,
     table: OnceLock<Result<Table, SymbolsError>>,
+    /// Where tracefs has its events; `None` if it does not matter what the kernel has.
+    events: Option<PathBuf>,
+    /// The system calls that this kernel has; `None` if it does not tell.
+    syscalls: OnceLock<Option<HashSet<String>>>,
 }
 
 /// A symbol that holds an address.
@@ -50,14 +57,33 @@ impl Symbols {
     /// The running kernel's, from /proc/kallsyms.
     #[must_use]
     pub fn new() -> Self {
-        Self { path: "/proc/kallsyms".into(), table: OnceLock::new() }
+        Self {
+            path: "/proc/kallsyms".into(),
+            table: OnceLock::new(),
+            events: mounted_root().map(|root| root.join("events/syscalls")),
+            syscalls: OnceLock::new(),
+        }
     }
 
     /// Those of a text in the format of /proc/kallsyms. It must have `_stext`, and `_end` or
     /// `_etext`: they bound the addresses that kernel symbols can name.
     #[must_use]
     pub fn from_kallsyms(text: &str) -> Self {
-        Self { path: PathBuf::new(), table: OnceLock::from(Table::parse(text.to_owned())) }
+        Self {
+            path: PathBuf::new(),
+            table: OnceLock::from(Table::parse(text.to_owned())),
+            events: None,
+            syscalls: OnceLock::new(),
+        }
+    }
+
+    /// The name, without `sys_`, of a system call that this kernel has. What a kernel leaves out
+    /// has no name, as in its own histograms.
+    #[must_use]
+    pub fn syscall(&self, number: u32) -> Option<&'static str> {
+        let name = syscalls::name(number)?;
+        let known = self.syscalls.get_or_init(|| known_syscalls(self.events.as_deref()?));
+        known.as_ref().is_none_or(|known| known.contains(name)).then_some(name)
     }
 
     /// The symbol at `address`. The first call reads the list.
@@ -87,6 +113,16 @@ impl Symbols {
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         Table::parse(text)
     }
+}
+
+/// The system calls that have an event, by name; `None` on a kernel without such events.
+fn known_syscalls(events: &Path) -> Option<HashSet<String>> {
+    let folders = fs::read_dir(events).ok()?;
+    let names = folders.filter_map(|folder| {
+        let name = folder.ok()?.file_name().into_string().ok()?;
+        name.strip_prefix("sys_enter_").map(str::to_owned)
+    });
+    Some(names.collect())
 }
 
 /// Symbols that can be found, by rising address, one for each.
@@ -488,7 +524,7 @@ ffffffffc0400080 t bpf_prog_6deef7357e7b4530_two\t[bpf]
 
     #[test]
     fn the_list_is_not_read_before_it_is_needed() {
-        let symbols = Symbols { path: "/nonexistent/kallsyms".into(), table: OnceLock::new() };
+        let symbols = Symbols { path: "/nonexistent/kallsyms".into(), ..Symbols::new() };
         assert!(symbols.problem().is_none());
         assert_eq!(symbols.resolve(1), None);
         assert!(matches!(symbols.problem(), Some(SymbolsError::Read { .. })));

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
-use hist_tests::{engine, ftrace, suite};
+use hist_tests::{bench, engine, ftrace, suite};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};
@@ -33,11 +33,23 @@ enum Command {
         /// Their paths.
         paths: Vec<PathBuf>,
     },
+    /// Measure what tracers add to an event.
+    Bench {
+        /// What the clock of this machine counts.
+        unit: Unit,
+    },
     /// Be the process whose events are counted.
     Workload {
         /// What it does.
         name: Workload,
     },
+}
+
+/// The unit of the figures.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Unit {
+    Instructions,
+    Nanoseconds,
 }
 
 #[derive(clap::Args)]
@@ -73,6 +85,7 @@ fn run() -> Result<u8> {
     match Args::try_parse()?.command {
         Command::Test(args) => test(&args),
         Command::Show { paths } => show(&paths),
+        Command::Bench { unit } => measure(unit),
         Command::Workload { name } => differential::serve(name).map(|()| 0),
     }
 }
@@ -99,6 +112,18 @@ fn show(paths: &[PathBuf]) -> Result<u8> {
     for path in paths {
         let text = std::fs::read(path).with_context(|| path.display().to_string())?;
         println!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(&text));
+    }
+    Ok(0)
+}
+
+fn measure(unit: Unit) -> Result<u8> {
+    let release = uname().release().to_string_lossy().into_owned();
+    println!("KERNEL {release}");
+    let version = release.parse()?;
+    let mut report = |line| println!("{line}");
+    match unit {
+        Unit::Instructions => bench::instructions(version, &mut report)?,
+        Unit::Nanoseconds => bench::nanoseconds(version, &mut report)?,
     }
     Ok(0)
 }

@@ -8,7 +8,7 @@ mod cpus;
 mod number;
 mod pattern;
 
-use super::field::{not_found, source};
+use super::field::{self, not_found};
 use super::hist::{
     Compare, Condition, CpumaskOp, CpumaskTest, Filter, Location, Pattern, RecordField, Source,
     TextSource, TextTest, Within,
@@ -141,7 +141,7 @@ fn number(
         None if subject.class == Class::Cpu => Ok(Some(Source::Cpu)),
         None => Ok(None),
         Some(format) if !matches!(format.size, 1 | 2 | 4 | 8) => Ok(None),
-        Some(format) => source(format, scope.event, predicate.field.span).map(Some),
+        Some(format) => field::number(format, scope.event, predicate.field.span).map(Some),
     }
 }
 
@@ -344,7 +344,7 @@ fn one_of(predicate: &Predicate, source: Source, cpus: &[u32], possible: u32) ->
     match (cpus, predicate.op.node) {
         // As a comparison with that number, which heeds all of the field's bits.
         ([cpu], op) => {
-            let cpu = number::extend(u64::from(*cpu), width(source), false);
+            let cpu = number::extend(u64::from(*cpu), width(&source), false);
             negate(within(unsigned(source, 8), vec![(cpu, cpu)]), op == CompareOp::Ne)
         }
         (_, CompareOp::Eq) => Condition::Always(false),
@@ -365,7 +365,7 @@ fn unsigned(source: Source, bytes: u32) -> Source {
 }
 
 /// In bytes.
-fn width(source: Source) -> u32 {
+fn width(source: &Source) -> u32 {
     match source {
         Source::Record(field) => field.size,
         _ => 8,

@@ -1,40 +1,36 @@
-//! Takes attached triggers and an output. Gives tables, one snapshot of all triggers at a time.
+//! Takes a session and an output. Gives tables, one snapshot of all triggers at a time.
 
-use crate::load::Attached;
 use crate::print;
-use crate::read;
 use crate::read::snapshot::Losses;
-use crate::read::sort::{Ties, sort};
-use crate::tracefs::symbols::Symbols;
+use crate::session::registry::{Entry, TableId};
+use crate::session::{Live, LiveTrigger, Session};
 
 use super::output::{Output, Written};
 
 /// All that printing needs; it can be handed to a thread that may block.
-pub(super) struct Session {
+pub(super) struct Printer {
     /// What counts.
-    pub attached: Attached,
+    pub session: Session<Live>,
     /// Where tables go.
     output: Output,
-    /// Read when first needed.
-    symbols: Symbols,
     /// A table has been printed already.
     printed: bool,
     /// It has been said that symbols cannot be read.
     warned: bool,
 }
 
-/// What one trigger lost so far.
+/// What one table lost so far.
 pub(super) struct Lost {
-    /// `system:event`
-    pub event: String,
+    /// `system:event` of each trigger that counts into it.
+    pub events: String,
     /// How many hits, by reason.
     pub losses: Losses,
 }
 
-impl Session {
-    /// A session that has printed nothing yet.
-    pub(super) fn new(attached: Attached, output: Output) -> Self {
-        Self { attached, output, symbols: Symbols::new(), printed: false, warned: false }
+impl Printer {
+    /// A printer that has printed nothing yet.
+    pub(super) const fn new(session: Session<Live>, output: Output) -> Self {
+        Self { session, output, printed: false, warned: false }
     }
 
     /// Prints every trigger's histogram as it is now, all at once. Two blank lines part it from
@@ -43,30 +39,53 @@ impl Session {
     /// # Errors
     /// If the maps cannot be read or the output cannot be written.
     pub(super) fn print(&mut self) -> anyhow::Result<(Written, Vec<Lost>)> {
-        let (mut texts, mut lost) = (Vec::new(), Vec::new());
+        let (mut texts, mut tables, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         if std::mem::replace(&mut self.printed, true) {
             texts.push(String::new());
         }
-        for trigger in &self.attached.triggers {
-            let mut snapshot = read::snapshot(trigger)?;
-            sort(&mut snapshot, Ties::default());
-            texts.push(print::hist(&snapshot, &self.symbols));
-            let hist = &trigger.plan.hist;
-            let event = format!("{}:{}", hist.system, hist.event);
-            lost.push(Lost { event, losses: snapshot.losses });
+        for entry in self.session.triggers() {
+            let snapshot = self.session.snapshot(entry)?;
+            texts.push(print::hist(&snapshot, self.session.symbols()));
+            if !tables.contains(&entry.table) {
+                tables.push(entry.table);
+                let events = events_of(self.session.triggers(), entry.table);
+                lost.push(Lost { events, losses: snapshot.losses });
+            }
         }
         self.warn_of_symbols();
         Ok((self.output.write(print::blocks(texts).as_bytes())?, lost))
     }
 
+    /// Passes on what the programs have logged since the last call.
+    pub(super) fn flush_log(&mut self) {
+        self.session.attached_mut().for_each(LiveTrigger::flush_log);
+    }
+
     /// Says once why addresses have no names.
     fn warn_of_symbols(&mut self) {
-        if let Some(problem) = self.symbols.problem()
+        if let Some(problem) = self.session.symbols().problem()
             && !std::mem::replace(&mut self.warned, true)
         {
             eprintln!("warning: {problem}");
         }
     }
+}
+
+/// The events of the triggers that count into `table`, each once.
+fn events_of(triggers: &[Entry], table: TableId) -> String {
+    let of_table = triggers.iter().filter(|entry| entry.table == table);
+    each_once(of_table.map(|entry| entry.event.to_string())).join(", ")
+}
+
+/// The names without repetitions, in the order of their first occurrence.
+pub(super) fn each_once(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for name in names {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    }
+    seen
 }
 
 impl Lost {
@@ -83,7 +102,7 @@ impl Lost {
             .filter(|(count, _)| *count > 0)
             .map(|(count, reason)| format!("{count} {reason}"))
             .collect();
-        (!said.is_empty()).then(|| format!("lost hits of {}: {}", self.event, said.join("; ")))
+        (!said.is_empty()).then(|| format!("lost hits of {}: {}", self.events, said.join("; ")))
     }
 }
 
@@ -93,7 +112,7 @@ mod tests {
 
     #[test]
     fn losses_are_told_by_reason() {
-        let mut lost = Lost { event: "a:b".to_owned(), losses: Losses::default() };
+        let mut lost = Lost { events: "a:b".to_owned(), losses: Losses::default() };
         assert_eq!(lost.report(), None);
         lost.losses.full = 3;
         lost.losses.missed = 1;

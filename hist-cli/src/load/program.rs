@@ -1,0 +1,203 @@
+//! Takes a linked program and the maps that it refers to. Gives it loaded.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::LoadError;
+use super::bpf::{self, ProgramText};
+use super::maps::missing;
+use crate::codegen::insn::{INSN_SIZE, Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
+use crate::link::{Program, Target};
+
+/// `enum bpf_prog_type` in Linux include/uapi/linux/bpf.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum ProgramType {
+    Tracepoint = 5,
+    RawTracepoint = 17,
+}
+
+/// How often a load is tried that a signal cut short.
+const TRIES: usize = 10;
+/// What the verifier's log first has room for (bytes). It grows fourfold.
+const LOG_SIZE: usize = 64 * 1024;
+/// The largest log that every kernel takes (bytes): before 5.2 the bound was `UINT_MAX >> 8`.
+const LOG_SIZE_MAX: usize = 16 * 1024 * 1024 - 1;
+
+/// Loads `program`. `map` gives the map of a name; `event` is for errors.
+///
+/// # Errors
+/// If the kernel's verifier refuses it; the error has its log.
+pub(super) fn load<'fd>(
+    program: &Program,
+    program_type: ProgramType,
+    event: &str,
+    map: impl Fn(&str) -> Option<BorrowedFd<'fd>>,
+) -> Result<OwnedFd, LoadError> {
+    let insns = resolve(program, |name| map(name).map(|fd| fd.as_raw_fd()))?;
+    let license = CStr::from_bytes_with_nul(&program.license)
+        .map_err(|error| LoadError::Internal(format!("licence: {error}")))?;
+    let text = ProgramText {
+        program_type: program_type as u32,
+        name: &program.names.program,
+        insns: &insns,
+        license,
+    };
+    load_text(&text).map_err(|source| match source.raw_os_error() {
+        Some(libc::ENOSYS) => LoadError::NoBpf,
+        _ => LoadError::Verifier { event: event.to_owned(), log: log(&text), source },
+    })
+}
+
+/// The program's bytes with maps in the places of their names.
+fn resolve(
+    program: &Program,
+    map: impl Fn(&str) -> Option<i32>,
+) -> Result<Vec<[u8; INSN_SIZE]>, LoadError> {
+    let mut insns: Vec<_> = program.lines.iter().map(|line| line.insn).collect();
+    for reference in &program.references {
+        let (name, src, offset) = match &reference.target {
+            Target::Map(name) => (name.as_str(), PSEUDO_MAP_FD, 0),
+            Target::Data { section, offset } => (section.as_str(), PSEUDO_MAP_VALUE, *offset),
+            Target::Hole(hole) => return Err(missing(hole)),
+        };
+        let Some([low, high]) = insns.get_mut(reference.slot..reference.slot + 2) else {
+            return Err(LoadError::Internal(format!("no instruction refers to {name}")));
+        };
+        *low = Insn { src, imm: map(name).ok_or_else(|| missing(name))?, ..*low };
+        high.imm = offset.cast_signed();
+    }
+    Ok(insns.into_iter().map(Insn::encode).collect())
+}
+
+/// Loads without a log, which makes it quick.
+fn load_text(text: &ProgramText<'_>) -> io::Result<OwnedFd> {
+    match with_retries(|| bpf::load_program(text, &mut [])) {
+        // Before 5.11 it may be the limit on locked memory; aya raises it for maps only.
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            let unlimited = Rlimit { current: None, maximum: None };
+            match setrlimit(Resource::Memlock, unlimited) {
+                Ok(()) => with_retries(|| bpf::load_program(text, &mut [])),
+                // The first error tells more.
+                Err(_) => Err(error),
+            }
+        }
+        result => result,
+    }
+}
+
+/// The verifier gives up when a signal is pending.
+fn with_retries<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let is_signal =
+        |error: &io::Error| matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR));
+    for _ in 1..TRIES {
+        match attempt() {
+            Err(error) if is_signal(&error) => {}
+            result => return result,
+        }
+    }
+    attempt()
+}
+
+/// What the verifier says of a program that it has refused; empty if it did not get to it.
+fn log(text: &ProgramText<'_>) -> String {
+    let mut size = LOG_SIZE;
+    loop {
+        let mut log = vec![0; size];
+        let is_cut = match with_retries(|| bpf::load_program(text, &mut log)) {
+            // It is refused whatever comes of a second try.
+            Ok(_) => false,
+            Err(error) => error.raw_os_error() == Some(libc::ENOSPC),
+        };
+        if !is_cut || size == LOG_SIZE_MAX {
+            let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+            return String::from_utf8_lossy(&log[..end]).into_owned();
+        }
+        size = (size * 4).min(LOG_SIZE_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::{ProgramLine, ProgramNames, Reference};
+
+    fn program(references: Vec<Reference>) -> Program {
+        let wide = Insn::ld_imm64(1, 0);
+        let insns = [wide[0], wide[1], wide[0], wide[1], Insn::exit()];
+        let line = |insn: Insn| ProgramLine { insn, hole: None, note: String::new() };
+        Program {
+            names: ProgramNames {
+                program: "hist0".into(),
+                hist: "HIST0".into(),
+                losses: "LOSSES0".into(),
+                paused: ".bss.0".into(),
+                paused_variable: "PAUSED0".into(),
+                logs: None,
+            },
+            section: "tracepoint".into(),
+            lines: insns.into_iter().map(line).collect(),
+            references,
+            maps: vec![],
+            data: vec![],
+            license: b"GPL\0".to_vec(),
+            stack: 0,
+        }
+    }
+
+    fn fd(name: &str) -> Option<i32> {
+        match name {
+            "HIST0" => Some(258),
+            ".bss.0" => Some(3),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn references_become_descriptors_and_offsets() {
+        let data = Target::Data { section: ".bss.0".into(), offset: 4 };
+        let references = vec![
+            Reference { slot: 0, target: Target::Map("HIST0".into()) },
+            Reference { slot: 2, target: data },
+        ];
+        let insns = resolve(&program(references), fd).unwrap();
+        let expected = [
+            [0x18, 0x11, 0, 0, 2, 1, 0, 0],
+            [0; 8],
+            [0x18, 0x21, 0, 0, 3, 0, 0, 0],
+            [0, 0, 0, 0, 4, 0, 0, 0],
+            [0x95, 0, 0, 0, 0, 0, 0, 0],
+        ];
+        assert_eq!(insns, expected);
+    }
+
+    #[test]
+    fn references_to_nothing_are_refused() {
+        for (slot, target) in [
+            (0, Target::Map("LOSSES0".into())),
+            (4, Target::Map("HIST0".into())),
+            (0, Target::Hole("hist_hole_key")),
+        ] {
+            let result = resolve(&program(vec![Reference { slot, target }]), fd);
+            assert!(matches!(result, Err(LoadError::Internal(_))), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn only_signals_are_tried_again() {
+        let attempts = |errno: i32, good_after: usize| {
+            let mut count = 0;
+            let result = with_retries(|| {
+                count += 1;
+                if count > good_after { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
+            });
+            (count, result.is_ok())
+        };
+        assert_eq!(attempts(libc::EAGAIN, 3), (4, true));
+        assert_eq!(attempts(libc::EINTR, usize::MAX), (TRIES, false));
+        assert_eq!(attempts(libc::EACCES, 3), (1, false));
+    }
+}

@@ -1,0 +1,223 @@
+//! Takes the maps of a histogram. Gives a [`Table`], which one or more triggers feed.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use aya::maps::MapData;
+use hist_common::layout::Losses;
+
+use super::bpf::{self, RawMap};
+use crate::plan::MapPlan;
+
+/// The entries of a histogram and its loss counters. It lives as long as anyone holds it, also
+/// when nothing feeds it any more.
+pub struct Table {
+    /// Its sizes. A trigger that joins must have the same, the capacity aside.
+    pub map: MapPlan,
+    /// How many CPUs the kernel keeps values for.
+    pub cpus: usize,
+    hist: MapData,
+    losses: MapData,
+    /// What feeds it. Who pauses, resumes, clears or joins holds the lock meanwhile.
+    feeders: Mutex<Vec<Weak<Feeder>>>,
+}
+
+/// A loaded program that feeds a table, and the flag that stops it.
+pub(super) struct Feeder {
+    /// The program's `.bss`: the flag, and nothing else.
+    flag: MapData,
+    /// What the flag is set to, but while the table is being cleared.
+    paused: AtomicBool,
+    program: OwnedFd,
+    /// What the kernel had counted when the table was cleared last.
+    misses_before: AtomicU64,
+}
+
+impl Table {
+    /// A table that nothing feeds yet.
+    pub(super) fn new(map: MapPlan, cpus: usize, hist: MapData, losses: MapData) -> Self {
+        Self { map, cpus, hist, losses, feeders: Mutex::default() }
+    }
+
+    /// The map of entries.
+    pub fn hist_fd(&self) -> BorrowedFd<'_> {
+        self.hist.fd().as_fd()
+    }
+
+    /// The per-CPU array holding one [`Losses`].
+    pub fn losses_fd(&self) -> BorrowedFd<'_> {
+        self.losses.fd().as_fd()
+    }
+
+    /// The map of entries; a value is that of all CPUs.
+    pub(crate) fn hist(&self) -> RawMap<'_> {
+        RawMap {
+            fd: self.hist_fd(),
+            key_size: self.map.key_size as usize,
+            value_size: self.map.value_size as usize * self.cpus,
+        }
+    }
+
+    /// The loss counters of all CPUs.
+    pub(crate) fn losses(&self) -> RawMap<'_> {
+        let value_size = size_of::<Losses>() * self.cpus;
+        RawMap { fd: self.losses_fd(), key_size: size_of::<u32>(), value_size }
+    }
+
+    /// How many events passed the programs that feed it now, because the kernel would not nest
+    /// them, since the table was cleared last.
+    pub(crate) fn misses(&self) -> io::Result<u64> {
+        living(&self.feeders()).iter().map(|feeder| feeder.misses()).sum()
+    }
+
+    /// Counts what `feeder` feeds it as its own, from now on.
+    pub(super) fn join(&self, feeder: &Arc<Feeder>) {
+        let mut feeders = self.feeders();
+        feeders.retain(|feeder| feeder.strong_count() > 0);
+        feeders.push(Arc::downgrade(feeder));
+    }
+
+    /// Pauses or resumes one feeder.
+    pub(super) fn set_paused(&self, feeder: &Feeder, paused: bool) -> io::Result<()> {
+        let _no_clearing_meanwhile = self.feeders();
+        feeder.set_flag(paused)?;
+        feeder.paused.store(paused, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Removes every entry and zeroes the loss counters.
+    ///
+    /// All programs are stopped, and those that run are waited for: one that had looked up an
+    /// entry would add to it after another key has got its place.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        let feeders = self.feeders();
+        let feeders = living(&feeders);
+        let cleared = stop(&feeders).and_then(|()| self.clear_stopped(&feeders));
+        let resumed = feeders.iter().try_for_each(|feeder| feeder.set_flag(feeder.is_paused()));
+        cleared.and(resumed)
+    }
+
+    fn clear_stopped(&self, feeders: &[Arc<Feeder>]) -> io::Result<()> {
+        bpf::wait_for_programs()?;
+        remove_all(self.hist())?;
+        let losses = self.losses();
+        losses.update(&0u32.to_ne_bytes(), &vec![0; losses.value_size])?;
+        feeders.iter().try_for_each(|feeder| feeder.forget_misses())
+    }
+
+    fn feeders(&self) -> MutexGuard<'_, Vec<Weak<Feeder>>> {
+        // The list is whole whatever panicked while it was locked.
+        self.feeders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn living(feeders: &[Weak<Feeder>]) -> Vec<Arc<Feeder>> {
+    feeders.iter().filter_map(Weak::upgrade).collect()
+}
+
+fn stop(feeders: &[Arc<Feeder>]) -> io::Result<()> {
+    feeders.iter().try_for_each(|feeder| feeder.set_flag(true))
+}
+
+/// Entries asked for at once. A batch needs room for at least one whole bucket.
+const BATCH: usize = 4096;
+
+fn remove_all(map: RawMap<'_>) -> io::Result<()> {
+    match remove_batches(map) {
+        Err(error) if bpf::is_without_batches(&error) => remove_singly(map),
+        result => result,
+    }
+}
+
+fn remove_batches(map: RawMap<'_>) -> io::Result<()> {
+    let (mut room, mut first) = (BATCH, true);
+    let mut position = vec![0; map.key_size.max(size_of::<u32>())];
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    loop {
+        keys.resize(room * map.key_size, 0);
+        values.resize(room * map.value_size, 0);
+        match map.take_batch(&mut position, first, (&mut keys, &mut values), room) {
+            Ok(batch) if batch.last => return Ok(()),
+            Ok(_) => first = false,
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => room *= 2,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Asks for each key's successor before the key goes: from one that is gone the kernel would
+/// begin anew.
+fn remove_singly(map: RawMap<'_>) -> io::Result<()> {
+    let (mut key, mut next) = (vec![0; map.key_size], vec![0; map.key_size]);
+    let mut is_left = map.next_key(None, &mut key)?;
+    while is_left {
+        is_left = map.next_key(Some(&key), &mut next)?;
+        map.delete(&key)?;
+        std::mem::swap(&mut key, &mut next);
+    }
+    Ok(())
+}
+
+impl Feeder {
+    /// A program whose flag says `paused`.
+    pub(super) fn new(flag: MapData, paused: bool, program: OwnedFd) -> Self {
+        let (paused, misses_before) = (AtomicBool::new(paused), AtomicU64::new(0));
+        Self { flag, paused, program, misses_before }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn program_fd(&self) -> BorrowedFd<'_> {
+        self.program.as_fd()
+    }
+
+    fn set_flag(&self, paused: bool) -> io::Result<()> {
+        set_flag(&self.flag, paused)
+    }
+
+    fn misses(&self) -> io::Result<u64> {
+        let misses = bpf::recursion_misses(self.program.as_fd())?;
+        Ok(misses.saturating_sub(self.misses_before.load(Ordering::Relaxed)))
+    }
+
+    fn forget_misses(&self) -> io::Result<()> {
+        let misses = bpf::recursion_misses(self.program.as_fd())?;
+        self.misses_before.store(misses, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Sets the flag that a program tests first.
+pub(super) fn set_flag(flag: &MapData, paused: bool) -> io::Result<()> {
+    let map = RawMap { fd: flag.fd().as_fd(), key_size: 4, value_size: 4 };
+    map.update(&0u32.to_ne_bytes(), &u32::from(paused).to_ne_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kernels with batches never come to it, so it is tried on its own.
+    #[test]
+    fn entries_can_be_removed_one_by_one() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: maps need root");
+            return;
+        }
+        for remove in [remove_singly, remove_batches] {
+            // BPF_MAP_TYPE_HASH
+            let hash = aya_obj::Map::new_from_params(1, 8, 8, 10_000, 0);
+            let hash = MapData::create(hash, "test", None).unwrap();
+            let map = RawMap { fd: hash.fd().as_fd(), key_size: 8, value_size: 8 };
+            for key in 0..10_000u64 {
+                map.update(&key.to_ne_bytes(), &[1; 8]).unwrap();
+            }
+            remove(map).unwrap();
+            assert!(!map.next_key(None, &mut [0; 8]).unwrap(), "nothing is left");
+        }
+    }
+}

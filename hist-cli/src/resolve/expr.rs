@@ -1,0 +1,142 @@
+//! Takes an expression of a key or value. Gives where its number comes from, its text and its
+//! type. The type is the left operand's; all arithmetic is unsigned.
+
+use super::field::{self, Bound};
+use super::hist::{KeySource, Order, Source};
+use super::{Scope, not_supported};
+use crate::diag::{Kind, Span, TriggerError};
+use crate::parse::ast::{Binary, BinaryOp, Expr, Field, Modifier};
+
+/// An expression bound to its sources.
+pub(super) struct Operand {
+    /// As the trigger line has it, modifiers included; empty for a constant.
+    pub text: String,
+    /// Where the number comes from.
+    pub source: Source,
+    /// The left operand is signed.
+    pub signed: bool,
+    /// It counts microseconds.
+    usecs: bool,
+}
+
+impl Operand {
+    /// How sorting compares it: all 8 bytes.
+    pub(super) const fn order(&self) -> Order {
+        if self.signed { Order::Signed(8) } else { Order::Unsigned(8) }
+    }
+
+    /// The text within another expression, where constants show.
+    fn inner_text(&self) -> String {
+        match self.source {
+            Source::Constant(number) if self.text.is_empty() => number.to_string(),
+            _ => self.text.clone(),
+        }
+    }
+
+    const fn constant(number: u64) -> Self {
+        Self { text: String::new(), source: Source::Constant(number), signed: false, usecs: false }
+    }
+}
+
+/// Binds a constant or an expression with operators.
+pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
+    match expr {
+        Expr::Number(number) => Ok(Operand::constant(number.node)),
+        Expr::Field(field) => atom(field, scope),
+        Expr::VarRef(name) => Err(TriggerError::new(Kind::VariableNotFound, name.span)
+            .help(format!("nothing sets `{}`", name.node))),
+        Expr::Bad(error) => Err(error.clone()),
+        Expr::Negate(inner) => {
+            let operand = bind(&inner.node, scope)?;
+            Ok(Operand {
+                text: format!("-({})", operand.inner_text()),
+                source: Source::Negate(Box::new(operand.source)),
+                ..operand
+            })
+        }
+        Expr::Binary(binary) => self::binary(binary, scope),
+    }
+}
+
+fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
+    let bound = field::bind(field, scope)?;
+    let source = operand_source(field, &bound)?;
+    let modifier = field.modifier.as_ref();
+    let text = match modifier {
+        Some(modifier) => format!("{}.{}", bound.canonical, modifier.node),
+        None => bound.canonical,
+    };
+    let is_timestamp = matches!(source, Source::Timestamp { .. });
+    let source = match modifier.map(|modifier| &modifier.node) {
+        Some(Modifier::Log2) => Source::Log2(Box::new(source)),
+        Some(Modifier::Buckets(width)) => Source::Buckets(*width, Box::new(source)),
+        Some(Modifier::Unknown(_)) => {
+            let span = modifier.map_or(field.span, |modifier| modifier.span);
+            return Err(TriggerError::new(Kind::BadFieldModifier, span));
+        }
+        _ => source,
+    };
+    let signed = matches!(bound.order, Order::Signed(_));
+    let usecs = is_timestamp && modifier.is_some_and(|modifier| modifier.node == Modifier::Usecs);
+    Ok(Operand { text, source, signed, usecs })
+}
+
+fn operand_source(field: &Field, bound: &Bound) -> Result<Source, TriggerError> {
+    match &bound.source {
+        KeySource::Number(source) => Ok(source.clone()),
+        KeySource::Text(_) | KeySource::Comm => {
+            Err(TriggerError::new(Kind::StringOperand, field.span))
+        }
+        KeySource::Stack => Err(not_supported("stacks as operands", field.span)),
+    }
+}
+
+fn binary(binary: &Binary, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
+    let lhs = bind(&binary.lhs, scope)?;
+    let rhs = bind(&binary.rhs, scope)?;
+    if lhs.usecs != rhs.usecs {
+        return Err(TriggerError::new(Kind::TimestampMismatch, Span::new(0, 0))
+            .help("a number cannot be mixed with `.usecs`"));
+    }
+    if binary.op == BinaryOp::Div && rhs.source == Source::Constant(0) {
+        return Err(TriggerError::new(Kind::DivisionByZero, span_of(&binary.rhs, binary.span)));
+    }
+    if let (Source::Constant(a), Source::Constant(b)) = (&lhs.source, &rhs.source) {
+        return Ok(Operand::constant(fold(binary.op, *a, *b)));
+    }
+    let text = format!("{}{}{}", lhs.inner_text(), binary.op, rhs.inner_text());
+    let (signed, usecs) = (lhs.signed, lhs.usecs);
+    let source = Source::Binary(binary.op, Box::new(lhs.source), Box::new(rhs.source));
+    Ok(Operand { text, source, signed, usecs })
+}
+
+/// Arithmetic as programs do it.
+const fn fold(op: BinaryOp, a: u64, b: u64) -> u64 {
+    match op {
+        BinaryOp::Add => a.wrapping_add(b),
+        BinaryOp::Sub => a.wrapping_sub(b),
+        BinaryOp::Mul => a.wrapping_mul(b),
+        BinaryOp::Div => match a.checked_div(b) {
+            Some(quotient) => quotient,
+            None => u64::MAX,
+        },
+    }
+}
+
+/// Where an expression is written; `outer` if it does not know.
+fn span_of(expr: &Expr, outer: Span) -> Span {
+    match expr {
+        Expr::Number(number) => number.span,
+        Expr::Field(field) => field.span,
+        Expr::VarRef(name) => name.span,
+        Expr::Negate(inner) => inner.span,
+        Expr::Binary(binary) => binary.span,
+        Expr::Bad(error) => {
+            if error.span == Span::new(0, 0) {
+                outer
+            } else {
+                error.span
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Takes changes that a session has decided on. Gives what a session needs of the world; a fake
+//! one can take the place of the kernel.
+
+use super::{EventName, SessionError};
+use crate::read::snapshot::Snapshot;
+use crate::resolve::Context;
+use crate::resolve::hist::Hist;
+use crate::tracefs::format::EventFormat;
+
+/// What carries out the changes of a session.
+pub trait Backend {
+    /// A trigger that counts. Dropping it detaches it, and it alone; a table stays as long as one
+    /// of its triggers does.
+    type Attached;
+
+    /// What the meaning of a trigger depends on.
+    fn context(&self) -> Context<'_>;
+
+    /// What the event looks like.
+    ///
+    /// # Errors
+    /// If there is no such event, or none that can be counted.
+    fn event(&self, event: &EventName) -> Result<EventFormat, SessionError>;
+
+    /// Begins to count, paused if `hist` says so. With `joins` it counts into the table of that
+    /// trigger, whose counts stay; the two have keys and values of the same layout.
+    ///
+    /// # Errors
+    /// If the trigger has no program, or the kernel refuses it.
+    fn attach(
+        &mut self,
+        hist: Hist,
+        joins: Option<&Self::Attached>,
+    ) -> Result<Self::Attached, SessionError>;
+
+    /// Stops this trigger's counting for the time being.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    fn pause(&mut self, trigger: &Self::Attached) -> Result<(), SessionError>;
+
+    /// Goes on counting into what is there.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    fn resume(&mut self, trigger: &Self::Attached) -> Result<(), SessionError>;
+
+    /// Empties the table of `trigger`, for all that count into it. Which of them are paused stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    fn clear(&mut self, trigger: &Self::Attached) -> Result<(), SessionError>;
+
+    /// What has been counted, in any order.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    fn snapshot(&self, trigger: &Self::Attached) -> Result<Snapshot, SessionError>;
+}

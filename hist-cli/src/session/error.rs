@@ -1,0 +1,96 @@
+//! Takes nothing. Gives what can go wrong in a session, and the errno that a write or a read of
+//! its files answers.
+
+use crate::diag::TriggerError;
+use crate::load::{ControlError, LoadError};
+use crate::pipeline::CompileError;
+use crate::read::ReadError;
+use crate::tracefs::error::EventError;
+
+/// Why a command or a read has failed. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The command is wrong. The display has the caret under the place.
+    #[error("{}", .error.render(.text))]
+    Trigger {
+        /// What, and where.
+        error: TriggerError,
+        /// What was written.
+        text: String,
+    },
+    /// Field names and filters are texts here.
+    #[error("the trigger is not valid UTF-8")]
+    NotUtf8,
+    /// The event cannot be looked up.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The list of dynamic events cannot be read.
+    #[error("cannot read {path}: {source}")]
+    DynamicEvents {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It has no program.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The program does not run.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It runs, and does not do what it is told.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The table cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl SessionError {
+    /// The error number that the system call on the file answers: the kernel's own wherever the
+    /// kernel would fail too.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Trigger { error, .. } | Self::Compile(CompileError::Trigger { error, .. }) => {
+                error.kind.errno()
+            }
+            Self::NotUtf8 | Self::Compile(CompileError::Plan(_)) => libc::EINVAL,
+            Self::Event(error) => event_errno(error),
+            Self::DynamicEvents { source, .. }
+            | Self::Control(
+                ControlError::Pause { source, .. } | ControlError::Clear { source, .. },
+            ) => source.raw_os_error().unwrap_or(libc::EIO),
+            Self::Load(error) => load_errno(error),
+            Self::Read(ReadError::Entries(source) | ReadError::Losses(source)) => {
+                source.raw_os_error().unwrap_or(libc::EIO)
+            }
+            Self::Compile(CompileError::Codegen(_) | CompileError::Link(_)) => libc::EIO,
+        }
+    }
+}
+
+fn event_errno(error: &EventError) -> i32 {
+    match error {
+        EventError::Name(_)
+        | EventError::UnknownSystem { .. }
+        | EventError::UnknownEvent { .. }
+        | EventError::NotTracefs { .. } => libc::ENOENT,
+        EventError::Denied { .. } => libc::EACCES,
+        EventError::Read { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+        EventError::Format { .. } => libc::EIO,
+    }
+}
+
+fn load_errno(error: &LoadError) -> i32 {
+    match error {
+        LoadError::Capabilities(_) => libc::EPERM,
+        LoadError::NoBpf | LoadError::Unattachable { .. } => libc::EOPNOTSUPP,
+        LoadError::OtherTable { .. } => libc::EINVAL,
+        LoadError::Verifier { source, .. }
+        | LoadError::Attach { source, .. }
+        | LoadError::PossibleCpus { source, .. }
+        | LoadError::Map { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+        LoadError::Log(_) | LoadError::Internal(_) => libc::EIO,
+    }
+}

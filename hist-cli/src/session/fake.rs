@@ -1,0 +1,169 @@
+//! Takes the changes of a session under test. Gives a list of them, and tables that count the hits
+//! that the test makes up.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+
+use super::{Backend, EventName, SessionError};
+use crate::load::LoadError;
+use crate::pipeline::CompileError;
+use crate::plan::{self, Wishes};
+use crate::read;
+use crate::read::snapshot::{Row, Snapshot};
+use crate::resolve::Context;
+use crate::resolve::hist::Hist;
+use crate::tracefs::format::{self, EventFormat};
+
+/// What a fake kernel has been told and has counted.
+#[derive(Default)]
+pub(super) struct World {
+    /// One line per change.
+    pub calls: Vec<String>,
+    /// Attaching fails while set.
+    pub refuses: bool,
+    /// Hits by table.
+    hits: BTreeMap<usize, u64>,
+    attached: Vec<State>,
+    count: usize,
+}
+
+#[derive(Clone)]
+struct State {
+    number: usize,
+    table: usize,
+    event: String,
+    paused: bool,
+}
+
+impl World {
+    /// One event happens.
+    pub(super) fn hit(&mut self, event: &str) {
+        for state in self.attached.iter().filter(|state| state.event == event && !state.paused) {
+            *self.hits.entry(state.table).or_default() += 1;
+        }
+    }
+
+    /// The changes since the last call.
+    pub(super) fn take_calls(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.calls)
+    }
+
+    fn set_paused(&mut self, number: usize, paused: bool) {
+        let state = self.attached.iter_mut().find(|state| state.number == number);
+        state.expect("it is attached").paused = paused;
+        self.calls.push(format!("{} {number}", if paused { "pause" } else { "resume" }));
+    }
+}
+
+/// The fake kernel; clones are the same one.
+#[derive(Clone, Default)]
+pub(super) struct Fake(pub Rc<RefCell<World>>);
+
+/// A trigger of it.
+pub(super) struct FakeTrigger {
+    number: usize,
+    table: usize,
+    hist: Hist,
+    world: Rc<RefCell<World>>,
+}
+
+impl Drop for FakeTrigger {
+    fn drop(&mut self) {
+        let mut world = self.world.borrow_mut();
+        world.attached.retain(|state| state.number != self.number);
+        world.calls.push(format!("detach {}", self.number));
+    }
+}
+
+/// `t:one` and `t:two` have the same fields but for the type of `c` and the name of `d`, which is
+/// `e` in the other; others do not exist.
+pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
+    let (c, d) = match event.name.as_str() {
+        "one" => ("u64 c", "d"),
+        "two" => ("size_t c", "e"),
+        _ => {
+            let (system, name) = (event.system.clone(), event.name.clone());
+            return Err(crate::tracefs::error::EventError::UnknownEvent {
+                system,
+                name,
+                nearest: Vec::new(),
+            }
+            .into());
+        }
+    };
+    let text = format!(
+        "name: {}\nID: 7\nformat:\n\
+         \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+         \tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n\
+         \tfield:u64 b;\toffset:16;\tsize:8;\tsigned:0;\n\
+         \tfield:{c};\toffset:24;\tsize:8;\tsigned:0;\n\
+         \tfield:u64 {d};\toffset:32;\tsize:8;\tsigned:0;\n\nprint fmt: \"\"\n",
+        event.name
+    );
+    Ok(format::parse(&event.system, &text).expect("a whole format"))
+}
+
+impl Backend for Fake {
+    type Attached = FakeTrigger;
+
+    fn context(&self) -> Context<'_> {
+        Context::default()
+    }
+
+    fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
+        format(event)
+    }
+
+    fn attach(
+        &mut self,
+        hist: Hist,
+        joins: Option<&FakeTrigger>,
+    ) -> Result<FakeTrigger, SessionError> {
+        let mut world = self.0.borrow_mut();
+        if world.refuses {
+            let (name, source) = ("HIST0".to_owned(), io::Error::from_raw_os_error(libc::ENOMEM));
+            return Err(LoadError::Map { name, source }.into());
+        }
+        world.count += 1;
+        let number = world.count;
+        let table = joins.map_or(number, |joined| joined.table);
+        let event = format!("{}:{}", hist.system, hist.event);
+        let state = if hist.paused { "paused" } else { "active" };
+        world.calls.push(format!("attach {number} to {event} into {table} {state}: {hist}"));
+        world.attached.push(State { number, table, event, paused: hist.paused });
+        Ok(FakeTrigger { number, table, hist, world: self.0.clone() })
+    }
+
+    fn pause(&mut self, trigger: &FakeTrigger) -> Result<(), SessionError> {
+        self.0.borrow_mut().set_paused(trigger.number, true);
+        Ok(())
+    }
+
+    fn resume(&mut self, trigger: &FakeTrigger) -> Result<(), SessionError> {
+        self.0.borrow_mut().set_paused(trigger.number, false);
+        Ok(())
+    }
+
+    fn clear(&mut self, trigger: &FakeTrigger) -> Result<(), SessionError> {
+        let mut world = self.0.borrow_mut();
+        world.calls.push(format!("clear {}", trigger.table));
+        world.hits.remove(&trigger.table);
+        Ok(())
+    }
+
+    /// All hits have the key 1.
+    fn snapshot(&self, trigger: &FakeTrigger) -> Result<Snapshot, SessionError> {
+        let plan =
+            plan::plan(trigger.hist.clone(), Wishes::default()).map_err(CompileError::from)?;
+        let mut snapshot = read::empty(&plan, false);
+        if let Some(&hitcount) = self.0.borrow().hits.get(&trigger.table) {
+            let mut key = vec![0; plan.map.key_size as usize];
+            key[0] = 1;
+            let sums = vec![0; plan.hist.values.len()];
+            snapshot.rows.push(Row { key: key.into(), hitcount, sums, comm: [0; 16] });
+        }
+        Ok(snapshot)
+    }
+}

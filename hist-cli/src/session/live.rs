@@ -1,0 +1,120 @@
+//! Takes the changes of a session. Gives programs that count in the running kernel.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{Backend, EventName, SessionError};
+use crate::codegen;
+use crate::link;
+use crate::load::{self, Attached, AttachedTrigger, Facts, Feeds, LoadError};
+use crate::pipeline::CompileError;
+use crate::plan::{self, Wishes};
+use crate::read;
+use crate::read::snapshot::Snapshot;
+use crate::resolve::Context;
+use crate::resolve::hist::Hist;
+use crate::tracefs::format::EventFormat;
+use crate::tracefs::mount::Tracefs;
+
+/// The running kernel.
+pub struct Live {
+    tracefs: Tracefs,
+    facts: Facts,
+    wishes: Wishes,
+}
+
+/// A trigger's program, and what it logs.
+pub struct LiveTrigger(Attached);
+
+impl Live {
+    /// The kernel that `facts` are about and whose events `tracefs` describes.
+    #[must_use]
+    pub const fn new(tracefs: Tracefs, facts: Facts, wishes: Wishes) -> Self {
+        Self { tracefs, facts, wishes }
+    }
+
+    /// The kernel's list of dynamic events; empty on kernels without any such feature.
+    fn dynamic_events(&self) -> Result<String, SessionError> {
+        let path = self.tracefs.root.join("dynamic_events");
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            result => result.map_err(|source| SessionError::DynamicEvents {
+                path: path.display().to_string(),
+                source,
+            }),
+        }
+    }
+}
+
+/// The time since boot without sleep, which is about what the kernel's own log has.
+#[must_use]
+pub fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+}
+
+impl LiveTrigger {
+    /// The running program and its table.
+    #[must_use]
+    pub fn trigger(&self) -> &AttachedTrigger {
+        // One is attached at a time.
+        &self.0.triggers[0]
+    }
+
+    /// Passes on what the program has logged since the last call.
+    pub fn flush_log(&mut self) {
+        self.0.flush_log();
+    }
+}
+
+impl Backend for Live {
+    type Attached = LiveTrigger;
+
+    fn context(&self) -> Context<'_> {
+        self.facts.context()
+    }
+
+    fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
+        let format = self.tracefs.event(&event.system, &event.name)?;
+        let dynamic_events = self.dynamic_events()?;
+        match load::refuse_unattachable(&event.system, &event.name, &dynamic_events) {
+            Some(reason) => {
+                Err(LoadError::Unattachable { event: event.to_string(), reason }.into())
+            }
+            None => Ok(format),
+        }
+    }
+
+    fn attach(
+        &mut self,
+        hist: Hist,
+        joins: Option<&LiveTrigger>,
+    ) -> Result<LiveTrigger, SessionError> {
+        let plan = plan::plan(hist, self.wishes).map_err(CompileError::from)?;
+        let code = codegen::generate(&plan).map_err(CompileError::from)?;
+        let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
+        let feeds =
+            joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
+        Ok(LiveTrigger(load::attach_to(&object, vec![(plan, feeds)])?))
+    }
+
+    fn pause(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
+        Ok(trigger.trigger().pause()?)
+    }
+
+    fn resume(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
+        Ok(trigger.trigger().resume()?)
+    }
+
+    fn clear(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
+        Ok(trigger.trigger().clear()?)
+    }
+
+    fn snapshot(&self, trigger: &LiveTrigger) -> Result<Snapshot, SessionError> {
+        Ok(read::snapshot(trigger.trigger())?)
+    }
+}

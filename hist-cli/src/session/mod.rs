@@ -1,0 +1,277 @@
+//! Takes what is written to the `trigger` files of events. Gives what reading them, the `hist`
+//! files and the `error_log` gives: the tracing files of the kernel, kept by this process.
+//!
+//! A command is parsed and resolved, then the [`registry`] says which [`Change`] it means, and a
+//! [`Backend`] carries that out. If that fails, nothing has changed.
+
+mod backend;
+mod error;
+mod event;
+mod live;
+mod log;
+pub mod registry;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use backend::Backend;
+pub use error::SessionError;
+pub use event::EventName;
+pub use live::{Live, LiveTrigger, since_boot};
+pub use log::ErrorLog;
+
+use crate::diag::{Kind, TriggerError};
+use crate::parse;
+use crate::parse::ast::{Control, Trigger};
+use crate::print;
+use crate::read::snapshot::Snapshot;
+use crate::read::sort::{Ties, sort};
+use crate::read::stack;
+use crate::resolve::hist::Hist;
+use crate::resolve::matching::Identity;
+use crate::resolve::{self, Context};
+use crate::tracefs::format::EventFormat;
+use crate::tracefs::symbols::Symbols;
+use registry::{Change, Entry, Registry, Request, TableId, TriggerId};
+
+/// What a `trigger` file without triggers says; the kernel lists more commands.
+const AVAILABLE_TRIGGERS: &str = "# Available triggers:\n# hist\n";
+
+/// The time since boot, as the kernel's log of errors has it.
+pub type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
+
+/// The triggers of any number of events. Dropping it detaches all of them.
+pub struct Session<B: Backend> {
+    backend: B,
+    registry: Registry,
+    attached: BTreeMap<TriggerId, B::Attached>,
+    /// Nothing counts yet: triggers are attached paused.
+    held: bool,
+    log: ErrorLog,
+    clock: Clock,
+    symbols: Symbols,
+    ties: Ties,
+}
+
+impl<B: Backend> Session<B> {
+    /// A session without triggers.
+    #[must_use]
+    pub fn new(backend: B, clock: Clock) -> Self {
+        Self {
+            backend,
+            registry: Registry::default(),
+            attached: BTreeMap::new(),
+            held: false,
+            log: ErrorLog::default(),
+            clock,
+            symbols: Symbols::new(),
+            ties: Ties::default(),
+        }
+    }
+
+    /// A session that counts nothing until it is [released](Self::release): the triggers of its
+    /// first commands then begin to count together.
+    #[must_use]
+    pub fn held(backend: B, clock: Clock) -> Self {
+        Self { held: true, ..Self::new(backend, clock) }
+    }
+
+    /// Lets everything count that was held back and is not paused.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn release(&mut self) -> Result<(), SessionError> {
+        self.held = false;
+        let counting = self.registry.entries().iter().filter(|entry| !entry.paused);
+        let counting: Vec<_> = counting.map(|entry| entry.id).collect();
+        counting.into_iter().try_for_each(|id| self.set_paused(id, false))
+    }
+
+    /// What opening the event's `trigger` file with truncation does, before anything is written:
+    /// removes all triggers of the event.
+    pub fn open_truncate(&mut self, event: &EventName) {
+        for change in self.registry.truncate(event) {
+            if let Change::Detach(id) = change {
+                self.detach(id);
+            }
+        }
+    }
+
+    /// Carries out one command, which is what a single write to the event's `trigger` file is.
+    ///
+    /// # Errors
+    /// If the command is wrong or cannot be carried out; then nothing has changed but the log of
+    /// errors.
+    pub fn write(&mut self, event: &EventName, bytes: &[u8]) -> Result<(), SessionError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let result = match std::str::from_utf8(bytes) {
+            Ok(text) => self.command(event, text),
+            Err(_) => Err(SessionError::NotUtf8),
+        };
+        if let Err(error) = &result {
+            let text = String::from_utf8_lossy(bytes);
+            self.log.record((self.clock)(), event, &text, error);
+        }
+        result
+    }
+
+    /// What reading the event's `trigger` file gives.
+    #[must_use]
+    pub fn read_trigger(&self, event: &EventName) -> String {
+        let lines: String =
+            self.registry.of(event).map(|entry| entry.trigger_line() + "\n").collect();
+        if lines.is_empty() { AVAILABLE_TRIGGERS.to_owned() } else { lines }
+    }
+
+    /// What reading the event's `hist` file gives: the tables of its triggers in the order of
+    /// their creation.
+    ///
+    /// # Errors
+    /// If a table cannot be read.
+    pub fn read_hist(&self, event: &EventName) -> Result<String, SessionError> {
+        let texts: Result<Vec<_>, _> =
+            self.registry.of(event).map(|entry| self.print(entry)).collect();
+        Ok(print::blocks(texts?))
+    }
+
+    /// What reading `error_log` gives.
+    #[must_use]
+    pub fn error_log(&self) -> String {
+        self.log.to_string()
+    }
+
+    /// What opening `error_log` with truncation does.
+    pub fn clear_error_log(&mut self) {
+        self.log.clear();
+    }
+
+    /// All triggers of all events, in the order of their creation.
+    #[must_use]
+    pub fn triggers(&self) -> &[Entry] {
+        self.registry.entries()
+    }
+
+    /// What the backend has attached for a trigger.
+    #[must_use]
+    pub fn attached(&self, entry: &Entry) -> &B::Attached {
+        &self.attached[&entry.id]
+    }
+
+    /// What the backend has attached, for all triggers.
+    pub fn attached_mut(&mut self) -> impl Iterator<Item = &mut B::Attached> {
+        self.attached.values_mut()
+    }
+
+    /// The names of addresses, as far as they have been asked for.
+    #[must_use]
+    pub fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// What a trigger has counted, in the order in which it is printed.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn snapshot(&self, entry: &Entry) -> Result<Snapshot, SessionError> {
+        let mut snapshot = self.backend.snapshot(&self.attached[&entry.id])?;
+        snapshot.trigger = entry.trigger_line();
+        stack::settle(&mut snapshot, &self.symbols, stack::DEPTH);
+        sort(&mut snapshot, self.ties);
+        Ok(snapshot)
+    }
+
+    fn command(&mut self, event: &EventName, text: &str) -> Result<(), SessionError> {
+        let at = |error| SessionError::Trigger { error, text: text.to_owned() };
+        let trigger = parse::trigger(text).map_err(at)?;
+        let format = self.backend.event(event)?;
+        let hist = resolve(&trigger, &format, &self.backend.context()).map_err(at)?;
+        let identity = Identity::new(&hist, &format);
+        let request = Request { event: event.clone(), trigger, identity };
+        match self.registry.decide(&request).map_err(at)? {
+            Change::Nothing => Ok(()),
+            Change::Attach { joins: None, paused } => self.attach(request, hist, None, paused),
+            Change::Attach { joins: Some(table), paused } => {
+                let joined = self.registry.joining(&request, table);
+                let hist = resolve(&joined, &format, &self.backend.context())
+                    .map_err(|error| at(unlike(&request, error)))?;
+                self.attach(request, hist, Some(table), paused)
+            }
+            Change::Pause(id) => self.set_paused(id, true),
+            Change::Resume(id) => self.set_paused(id, false),
+            Change::Clear(table) => self.clear(table),
+            Change::Detach(id) => {
+                self.detach(id);
+                Ok(())
+            }
+        }
+    }
+
+    fn attach(
+        &mut self,
+        request: Request,
+        hist: Hist,
+        joins: Option<TableId>,
+        paused: bool,
+    ) -> Result<(), SessionError> {
+        let line = hist.to_string();
+        let hist = Hist { paused: paused || self.held, ..hist };
+        let member = joins.and_then(|table| self.registry.members(table).next());
+        let member = member.map(|entry| &self.attached[&entry.id]);
+        let attached = self.backend.attach(hist, member)?;
+        let id = self.registry.attached(request, line, joins, paused);
+        self.attached.insert(id, attached);
+        Ok(())
+    }
+
+    fn set_paused(&mut self, id: TriggerId, paused: bool) -> Result<(), SessionError> {
+        let trigger = &self.attached[&id];
+        match paused {
+            _ if self.held => {}
+            true => self.backend.pause(trigger)?,
+            false => self.backend.resume(trigger)?,
+        }
+        self.registry.set_paused(id, paused);
+        Ok(())
+    }
+
+    fn clear(&mut self, table: TableId) -> Result<(), SessionError> {
+        match self.registry.members(table).next() {
+            Some(entry) => self.backend.clear(&self.attached[&entry.id]),
+            None => Ok(()),
+        }
+    }
+
+    fn detach(&mut self, id: TriggerId) {
+        self.attached.remove(&id);
+        self.registry.detached(id);
+    }
+
+    fn print(&self, entry: &Entry) -> Result<String, SessionError> {
+        Ok(print::hist(&self.snapshot(entry)?, &self.symbols))
+    }
+}
+
+/// Binds the names of a command, whatever it does to an existing trigger.
+fn resolve(
+    trigger: &Trigger,
+    event: &EventFormat,
+    context: &Context<'_>,
+) -> Result<Hist, TriggerError> {
+    let pause = trigger.control.clone().filter(|control| control.node == Control::Pause);
+    resolve::hist(&Trigger { remove: false, control: pause, ..trigger.clone() }, event, context)
+}
+
+/// The error of a trigger that has the shape of the named table but cannot count into it: an
+/// operand or a constant of the table's first trigger means nothing on this event.
+fn unlike(request: &Request, error: TriggerError) -> TriggerError {
+    let span = request.trigger.name.as_ref().map_or(error.span, |name| name.span);
+    let mismatch = TriggerError::new(Kind::NamedMismatch, span);
+    error.help.into_iter().fold(mismatch.help(error.kind.text()), TriggerError::help)
+}
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Takes a unit. Gives what each tracer adds to one event: the half of `cargo xtask bench` that runs
+//! where the events happen.
+//!
+//! The event is `raw_syscalls:sys_enter`, once per call of getppid(2) in a loop: the cheapest system
+//! call there is, so that hardly anything but the tracer varies. One tracer runs at a time, because a
+//! second one on the same event makes the kernel call both through a list.
+
+mod empty;
+mod tracer;
+
+use std::fmt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::getppid;
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::version::Version;
+
+pub use tracer::Tracer;
+
+/// The event's system.
+pub const SYSTEM: &str = "raw_syscalls";
+/// The event's name.
+pub const EVENT: &str = "sys_enter";
+
+/// Triggers whose cost is measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// What the table calls it.
+    pub name: &'static str,
+    /// All of them are on the event at the same time.
+    pub triggers: &'static [&'static str],
+    /// Whether the loop's calls are counted; if not, a filter must keep them all out.
+    pub counts: bool,
+}
+
+/// What is measured in instructions. The filter of the last one is for fstat(2).
+pub const CASES: [Case; 4] = [
+    PLAIN,
+    Case { name: "keys=id.log2:vals=id", triggers: &["hist:keys=id.log2:vals=id"], counts: true },
+    Case {
+        name: "keys=id,common_pid:vals=id",
+        triggers: &["hist:keys=id,common_pid:vals=id"],
+        counts: true,
+    },
+    Case {
+        name: "keys=id:vals=id if id==5",
+        triggers: &["hist:keys=id:vals=id if id==5"],
+        counts: false,
+    },
+];
+
+const PLAIN: Case =
+    Case { name: "keys=id:vals=id", triggers: &["hist:keys=id:vals=id"], counts: true };
+
+/// No trigger: what a bare program costs.
+const NOTHING: Case = Case { name: "empty program", triggers: &[], counts: false };
+
+/// What a tracer adds to one event. The unit is the one asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Who counts.
+    pub tracer: Tracer,
+    /// What it counts.
+    pub case: Case,
+    /// The median over all rounds.
+    pub added: f64,
+    /// The least of them.
+    pub least: f64,
+    /// The most of them.
+    pub most: f64,
+}
+
+/// One line, the name last for it has spaces.
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cost { tracer, case, added, least, most } = self;
+        write!(f, "COST {} {added:.1} {least:.1} {most:.1} {}", tracer.name(), case.name)
+    }
+}
+
+/// What is measured, in order.
+fn plan(cases: &[Case]) -> Vec<(Tracer, Case)> {
+    let of = |case: &Case| Tracer::COUNTING.map(|tracer| (tracer, *case));
+    let counting = cases.iter().flat_map(of).filter(|(tracer, _)| tracer.exists());
+    std::iter::once((Tracer::Empty, NOTHING)).chain(counting).collect()
+}
+
+/// How far apart two measures of the same thing in one boot may be, in instructions.
+const DRIFT: f64 = 0.5;
+
+/// Measures guest instructions, where the clock counts them (QEMU's `-icount shift=0`). Gives
+/// `report` the instructions of an untraced call and then each cost.
+///
+/// `version` is that of the running kernel. Every tracer is measured between two untraced loops,
+/// which must agree: something that an earlier tracer left behind would make its mark there.
+///
+/// # Errors
+/// When a tracer cannot be started, does not count what it should, or the untraced loop drifts.
+pub fn instructions(version: Version, report: &mut dyn FnMut(String)) -> Result<()> {
+    call(WARM_UP);
+    let base = settled();
+    report(format!("BASE {base:.1}"));
+    for (tracer, case) in plan(&CASES) {
+        let before = settled();
+        let with = traced(tracer, case, version, settled)?;
+        let after = settled();
+        ensure!(
+            (after - base).abs() < DRIFT && (before - base).abs() < DRIFT,
+            "an untraced call took {base:.1} instructions at first, {before:.1} before and \
+             {after:.1} after `{}` of {}: something stayed behind",
+            case.name,
+            tracer.name()
+        );
+        let added = with - base;
+        report(Cost { tracer, case, added, least: added, most: added }.to_string());
+    }
+    Ok(())
+}
+
+/// Runs `measure` while the tracer counts, and makes sure that it did.
+fn traced(tracer: Tracer, case: Case, version: Version, measure: fn() -> f64) -> Result<f64> {
+    let failed = || format!("`{}` of {}", case.name, tracer.name());
+    let running = tracer.start(case, version).with_context(failed)?;
+    let cost = measure();
+    for hits in running.stop().with_context(failed)? {
+        ensure!(
+            (hits >= CALLS * CHUNKS) == case.counts,
+            "{}: {hits} hits after {} calls",
+            failed(),
+            CALLS * CHUNKS
+        );
+    }
+    Ok(cost)
+}
+
+/// Calls that bring caches and the emulator's translations up to date.
+const WARM_UP: u64 = 200_000;
+/// Calls timed at once: short enough to fall between two timer interrupts, long enough to make
+/// the clock's own cost small.
+const CALLS: u64 = 500;
+/// How many times that is done.
+const CHUNKS: u64 = 200;
+
+/// The median call once the kernel has finished what attaching put off. Chunks that a timer
+/// interrupt hit are above it.
+fn settled() -> f64 {
+    thread::sleep(Duration::from_secs(1));
+    call(WARM_UP / 10);
+    quantile(&mut chunks(), 0.5)
+}
+
+/// Rounds that alternate between all tracers.
+const ROUNDS: usize = 21;
+/// Which chunk of a round counts: one that nothing else disturbed.
+const QUIET: f64 = 0.1;
+
+/// Measures nanoseconds on the machine at hand. Gives `report` the time of an untraced call and
+/// then each cost.
+///
+/// `version` is that of the running kernel. Rounds go through all tracers, with untraced calls
+/// before each; a cost is the difference between those two.
+///
+/// # Errors
+/// When a tracer cannot be started or does not count what it should.
+pub fn nanoseconds(version: Version, report: &mut dyn FnMut(String)) -> Result<()> {
+    stay_on_one_cpu()?;
+    let plan = plan(&[PLAIN]);
+    let mut bases = Vec::new();
+    let mut added = vec![Vec::new(); plan.len()];
+    for _ in 0..ROUNDS {
+        for ((tracer, case), added) in plan.iter().zip(&mut added) {
+            let base = quiet();
+            added.push(traced(*tracer, *case, version, quiet)? - base);
+            bases.push(base);
+        }
+    }
+    report(format!("BASE {:.1}", quantile(&mut bases, 0.5)));
+    for ((tracer, case), mut added) in plan.into_iter().zip(added) {
+        let mut at = |part| quantile(&mut added, part);
+        let cost = Cost { tracer, case, added: at(0.5), least: at(0.0), most: at(1.0) };
+        report(cost.to_string());
+    }
+    Ok(())
+}
+
+fn quiet() -> f64 {
+    call(WARM_UP / 10);
+    quantile(&mut chunks(), QUIET)
+}
+
+/// Caches and clocks of one CPU; the first that this process may use.
+fn stay_on_one_cpu() -> Result<()> {
+    let allowed = rustix::thread::sched_getaffinity(None)?;
+    let first = (0..CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu)).context("no CPU allowed")?;
+    let mut one = CpuSet::new();
+    one.set(first);
+    sched_setaffinity(None, &one)?;
+    Ok(())
+}
+
+/// Time per call in each chunk, in nanoseconds of this machine's clock.
+fn chunks() -> Vec<f64> {
+    let chunk = |_| {
+        let start = Instant::now();
+        call(CALLS);
+        start.elapsed().as_nanos() as f64 / CALLS as f64
+    };
+    (0..CHUNKS).map(chunk).collect()
+}
+
+/// The events.
+fn call(times: u64) {
+    for _ in 0..times {
+        std::hint::black_box(getppid());
+    }
+}
+
+/// The value below which `part` of them lie. Sorts them.
+fn quantile(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    values[(last as f64 * part).round() as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values() {
+        let mut values = [5.0, 1.0, 3.0, 2.0, 4.0];
+        assert_eq!([0.0, 0.1, 0.5, 1.0].map(|part| quantile(&mut values, part)), [1., 1., 3., 5.]);
+    }
+
+    #[test]
+    fn a_cost_is_one_line() {
+        let cost = Cost { tracer: Tracer::HistBpf, case: PLAIN, added: 1.0, least: 0.5, most: 2.0 };
+        assert_eq!(cost.to_string(), "COST hist-bpf 1.0 0.5 2.0 keys=id:vals=id");
+    }
+}

@@ -1,0 +1,445 @@
+//! Takes triggers on events that the tests cause themselves. Gives a verdict on what runs in this
+//! machine's kernel: it counts, it can be paused, resumed, cleared and shared, it goes away when
+//! dropped, and what the kernel refuses is told.
+//!
+//! Needs root and says so when it is not; as root everything must run.
+
+use std::fs;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::Path;
+use std::sync::LazyLock;
+use std::sync::mpsc::{self, TryRecvError};
+
+use anyhow::{Context, Result, bail};
+use hist_cli::codegen::code::Line;
+use hist_cli::codegen::insn::{Insn, R0, R1, Width};
+use hist_cli::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
+use hist_cli::pipeline::{self, Compiled};
+use hist_cli::plan::{Attach, Plan, Wishes};
+use hist_cli::read;
+use hist_cli::read::snapshot::{Losses, Snapshot};
+use hist_cli::resolve;
+use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use hist_common::holes;
+use rustix::process::Pid;
+
+/// How often a table is cleared under fire. Without waiting for the programs, about one in 500
+/// leaves a wrong number.
+const CLEARINGS: u32 = 100;
+
+/// tracefs, if this process may load programs.
+fn root() -> Option<&'static Tracefs> {
+    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: loading programs needs root");
+        return None;
+    }
+    Some(&TRACEFS)
+}
+
+fn this_thread() -> i32 {
+    rustix::thread::gettid().as_raw_nonzero().get()
+}
+
+/// `keys=id:vals=id` of that thread, on `raw_syscalls:sys_enter` or `sys_exit`.
+fn compile(tracefs: &Tracefs, event: &str, thread: i32) -> Result<Compiled> {
+    compile_with(tracefs, event, &format!("keys=id:vals=id if common_pid=={thread}"))
+}
+
+fn compile_with(tracefs: &Tracefs, event: &str, trigger: &str) -> Result<Compiled> {
+    let format = tracefs.event("raw_syscalls", event)?;
+    Ok(pipeline::compile(
+        &format!("hist:{trigger}"),
+        &format,
+        &resolve::Context::default(),
+        Wishes::default(),
+    )?)
+}
+
+fn attach(compiled: &[Compiled]) -> Result<Attached> {
+    Ok(load::attach(&pipeline::link(compiled)?, plans(compiled))?)
+}
+
+fn plans(compiled: &[Compiled]) -> Vec<Plan> {
+    compiled.iter().map(|one| one.plan.clone()).collect()
+}
+
+/// One trigger, attached.
+fn attach_one(compiled: Compiled) -> Result<AttachedTrigger> {
+    attach(&[compiled])?.triggers.pop().context("one trigger")
+}
+
+fn refusal(compiled: &[Compiled]) -> Result<LoadError> {
+    match load::attach(&pipeline::link(compiled)?, plans(compiled)) {
+        Ok(_) => bail!("the kernel took it"),
+        Err(error) => Ok(error),
+    }
+}
+
+fn getppid(times: u32) {
+    for _ in 0..times {
+        std::hint::black_box(rustix::process::getppid());
+    }
+}
+
+/// Hits of the syscall; 0 without entry.
+fn hits(trigger: &AttachedTrigger, syscall: i64) -> Result<u64> {
+    let snapshot = read::snapshot(trigger)?;
+    Ok(hits_in(&snapshot, syscall))
+}
+
+fn hits_in(snapshot: &Snapshot, syscall: i64) -> u64 {
+    let row = snapshot.rows.iter().find(|row| row.word(0) == syscall.cast_unsigned());
+    row.map_or(0, |row| row.hitcount)
+}
+
+#[test]
+fn a_trigger_counts_exactly() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let trigger = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
+    getppid(1000);
+    let snapshot = read::snapshot(&trigger)?;
+    let syscall = libc::SYS_getppid;
+    let row = snapshot.rows.iter().find(|row| row.word(0) == syscall.cast_unsigned());
+    let row = row.context("an entry")?;
+    assert_eq!((row.hitcount, &row.sums[..]), (1000, &[1000 * syscall.cast_unsigned()][..]));
+    assert_eq!(snapshot.losses, Losses::default());
+    Ok(())
+}
+
+#[test]
+fn pausing_stops_and_resuming_goes_on() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let trigger = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
+    getppid(10);
+    trigger.pause()?;
+    assert!(trigger.is_paused());
+    getppid(100);
+    assert_eq!(hits(&trigger, libc::SYS_getppid)?, 10);
+    assert!(read::snapshot(&trigger)?.trigger.ends_with("[paused]"));
+    trigger.resume()?;
+    assert!(!trigger.is_paused());
+    getppid(20);
+    assert_eq!(hits(&trigger, libc::SYS_getppid)?, 30);
+    Ok(())
+}
+
+#[test]
+fn a_trigger_that_starts_paused_counts_when_resumed() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let text = format!("keys=id:pause if common_pid=={}", this_thread());
+    let trigger = attach_one(compile_with(tracefs, "sys_enter", &text)?)?;
+    assert!(trigger.is_paused());
+    getppid(10);
+    assert_eq!(read::snapshot(&trigger)?.rows, []);
+    trigger.resume()?;
+    getppid(20);
+    assert_eq!(hits(&trigger, libc::SYS_getppid)?, 20);
+    Ok(())
+}
+
+#[test]
+fn clearing_empties_entries_and_losses_and_counting_goes_on() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
+    compiled.plan.map.max_entries = 1;
+    let trigger = attach_one(compiled)?;
+    // The first of all takes the only entry.
+    let _uid = rustix::process::getuid();
+    getppid(50);
+    let before = read::snapshot(&trigger)?;
+    assert!(before.rows.len() == 1 && before.losses.full >= 50, "{before:?}");
+    trigger.pause()?;
+    trigger.clear()?;
+    let after = read::snapshot(&trigger)?;
+    assert_eq!((&after.rows[..], after.losses), (&[][..], Losses::default()));
+    assert!(trigger.is_paused(), "clearing keeps the state");
+    trigger.clear()?;
+    trigger.resume()?;
+    // Nothing but the write of the flag can come before.
+    getppid(1);
+    let rows = read::snapshot(&trigger)?.rows;
+    assert_eq!(rows.len(), 1, "there is room again: {rows:?}");
+    Ok(())
+}
+
+/// Every key's sum is its hits times itself. A hit that went to an entry after another key had
+/// got its place would show.
+#[test]
+fn clearing_while_programs_run_leaves_no_wrong_number() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    // Dropped in any case, a panic included: that ends the thread.
+    let (go_on, is_over) = mpsc::channel::<()>();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            sender.send(this_thread()).expect("the test waits");
+            while is_over.try_recv() == Err(TryRecvError::Empty) {
+                getppid(1);
+                let _ids = (rustix::process::getuid(), rustix::process::getgid());
+                let _ids = (rustix::process::geteuid(), rustix::process::getegid());
+            }
+        });
+        let _go_on = go_on;
+        let trigger = attach_one(compile(tracefs, "sys_enter", receiver.recv()?)?)?;
+        (0..CLEARINGS).try_for_each(|_| clear_and_check(&trigger))
+    })
+}
+
+fn clear_and_check(trigger: &AttachedTrigger) -> Result<()> {
+    let counted_something = (0..1_000_000).any(|_| {
+        read::snapshot(trigger).is_ok_and(|snapshot| hits_in(&snapshot, libc::SYS_getppid) > 1000)
+    });
+    assert!(counted_something, "it counts again after it was cleared");
+    trigger.clear()?;
+    let snapshot = read::snapshot(trigger)?;
+    for row in &snapshot.rows {
+        assert_eq!(row.sums, [row.hitcount * row.word(0)], "{snapshot:?}");
+    }
+    assert_eq!(snapshot.losses, Losses::default());
+    Ok(())
+}
+
+#[test]
+fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let text = format!("keys=args:size=131072 if common_pid=={}", this_thread());
+    // The field is an array; its first element is a number like any other.
+    let mut format = tracefs.event("raw_syscalls", "sys_enter")?;
+    let args = format.fields.iter_mut().find(|field| field.name == "args").context("args")?;
+    args.type_name = "unsigned long".into();
+    args.size = 8;
+    let compiled = pipeline::compile(
+        &format!("hist:{text}"),
+        &format,
+        &resolve::Context::default(),
+        Wishes::default(),
+    )?;
+    let trigger = attach_one(compiled)?;
+    for number in 1..=60_000 {
+        // Whether or not there is such a process: what counts is the argument.
+        let process = Pid::from_raw(number).context("not 0")?;
+        std::hint::black_box(rustix::process::test_kill_process(process).ok());
+    }
+    trigger.pause()?;
+    assert!(read::snapshot(&trigger)?.rows.len() >= 60_000);
+    trigger.clear()?;
+    assert_eq!(read::snapshot(&trigger)?.rows, []);
+    Ok(())
+}
+
+#[test]
+fn two_events_feed_one_table() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let thread = this_thread();
+    let enter = attach_one(compile(tracefs, "sys_enter", thread)?)?;
+    let exit = compile(tracefs, "sys_exit", thread)?;
+    let object = pipeline::link(std::slice::from_ref(&exit))?;
+    getppid(5);
+    let feeds = Feeds::Open(enter.table().clone());
+    let exit = load::attach_to(&object, vec![(exit.plan, feeds)])?.triggers.remove(0);
+    getppid(10);
+    assert_eq!(hits(&enter, libc::SYS_getppid)?, 25);
+    assert_eq!(hits(&exit, libc::SYS_getppid)?, 25);
+    exit.pause()?;
+    assert!(!enter.is_paused());
+    getppid(10);
+    assert_eq!(hits(&exit, libc::SYS_getppid)?, 35);
+    enter.pause()?;
+    exit.clear()?;
+    assert_eq!(read::snapshot(&enter)?.rows, []);
+    exit.resume()?;
+    getppid(1);
+    assert_eq!((hits(&exit, libc::SYS_getppid)?, enter.is_paused()), (1, true));
+    Ok(())
+}
+
+#[test]
+fn triggers_of_one_call_feed_one_table() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let thread = this_thread();
+    let both = [compile(tracefs, "sys_enter", thread)?, compile(tracefs, "sys_exit", thread)?];
+    let feeds = [Feeds::New, Feeds::Earlier(0)];
+    let plans = plans(&both).into_iter().zip(feeds).collect();
+    let attached = load::attach_to(&pipeline::link(&both)?, plans)?;
+    getppid(10);
+    assert_eq!(hits(&attached.triggers[0], libc::SYS_getppid)?, 20);
+    Ok(())
+}
+
+#[test]
+fn a_table_of_another_shape_is_refused() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let one = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
+    let two = compile_with(tracefs, "sys_enter", "keys=id,common_pid:vals=id")?;
+    let object = pipeline::link(std::slice::from_ref(&two))?;
+    let result = load::attach_to(&object, vec![(two.plan, Feeds::Open(one.table().clone()))]);
+    let Err(error @ LoadError::OtherTable { .. }) = result else { bail!("it was taken") };
+    let said = error.to_string();
+    assert!(said.contains("have 16 and 16 bytes, the table's 8 and 16"), "{said}");
+    Ok(())
+}
+
+/// Both feed one table, so that it can still be read.
+#[test]
+fn dropping_a_trigger_detaches_it_alone() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let thread = this_thread();
+    let both = [compile(tracefs, "sys_enter", thread)?, compile(tracefs, "sys_exit", thread)?];
+    let feeds = [Feeds::New, Feeds::Earlier(0)];
+    let plans = plans(&both).into_iter().zip(feeds).collect();
+    let mut attached = load::attach_to(&pipeline::link(&both)?, plans)?;
+    getppid(10);
+    drop(attached.triggers.remove(0));
+    getppid(1);
+    assert_eq!(hits(&attached.triggers[0], libc::SYS_getppid)?, 21);
+    let table = attached.triggers[0].table().clone();
+    drop(attached);
+    getppid(100);
+    // Read through a new feeder of the old table.
+    let paused = compile_with(tracefs, "sys_enter", "keys=id:vals=id:pause")?;
+    let object = pipeline::link(std::slice::from_ref(&paused))?;
+    let reader = load::attach_to(&object, vec![(paused.plan, Feeds::Open(table))])?;
+    assert_eq!(hits(&reader.triggers[0], libc::SYS_getppid)?, 21);
+    Ok(())
+}
+
+/// The number of the syscall is the second argument of the tracepoint, and the first field of
+/// the record: at the same place of the context.
+#[test]
+fn raw_tracepoints_count_too() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
+    compiled.plan.attach = Attach::RawTracepoint { name: "sys_enter".into() };
+    let trigger = attach_one(compiled)?;
+    getppid(1000);
+    assert_eq!(hits(&trigger, libc::SYS_getppid)?, 1000);
+    trigger.pause()?;
+    getppid(10);
+    trigger.clear()?;
+    trigger.resume()?;
+    getppid(7);
+    assert_eq!(hits(&trigger, libc::SYS_getppid)?, 7);
+    Ok(())
+}
+
+#[test]
+fn what_has_no_tracepoint_is_refused() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
+    compiled.plan.attach = Attach::RawTracepoint { name: "no_such".into() };
+    let error = refusal(std::slice::from_ref(&compiled))?;
+    assert!(matches!(error, LoadError::Attach { .. }), "{error}");
+    let (system, event) = ("raw_syscalls".into(), "sys_enter".into());
+    compiled.plan.attach = Attach::Tracepoint { system, event, id: u32::MAX };
+    let error = refusal(&[compiled])?;
+    assert!(matches!(error, LoadError::Attach { .. }), "{error}");
+    Ok(())
+}
+
+/// One of two is refused: the other must not count either.
+#[test]
+fn nothing_is_attached_unless_everything_is() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let good = compile(tracefs, "sys_enter", this_thread())?;
+    let mut bad = compile(tracefs, "sys_exit", this_thread())?;
+    bad.plan.attach = Attach::RawTracepoint { name: "no_such".into() };
+    let trigger = attach_one(good.clone())?;
+    let both = [good, bad];
+    let feeds = [Feeds::Open(trigger.table().clone()), Feeds::New];
+    let plans = plans(&both).into_iter().zip(feeds).collect();
+    let result = load::attach_to(&pipeline::link(&both)?, plans);
+    assert!(matches!(result, Err(LoadError::Attach { .. })));
+    getppid(10);
+    assert_eq!(hits(&trigger, libc::SYS_getppid)?, 10);
+    Ok(())
+}
+
+#[test]
+fn a_refused_program_tells_the_verifiers_words() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let error = refusal(&[broken(tracefs, 0)?])?;
+    let said = error.to_string();
+    assert!(said.contains("verifier refused the program for raw_syscalls:sys_enter"), "{said}");
+    let LoadError::Verifier { log, .. } = error else { bail!("{said}") };
+    assert!(log.contains("invalid mem access"), "{log}");
+    Ok(())
+}
+
+/// More words than the log has room for at first.
+#[test]
+fn a_long_verifier_log_is_whole() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let LoadError::Verifier { log, .. } = refusal(&[broken(tracefs, 5000)?])? else {
+        bail!("not by the verifier")
+    };
+    assert!(log.len() > 64 * 1024, "{}", log.len());
+    assert!(log.contains("invalid mem access"), "it has its end");
+    assert!(log.lines().any(|line| line.starts_with("0: ")), "and its beginning");
+    Ok(())
+}
+
+/// A program that, after so many instructions, reads where number 1 points to.
+fn broken(tracefs: &Tracefs, instructions: usize) -> Result<Compiled> {
+    let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
+    let code = &mut compiled.code;
+    let body = code.holes.iter_mut().find(|body| body.symbol == holes::KEY).context("a body")?;
+    let line = |insn| Line { insn, note: String::new() };
+    let mut lines = vec![line(Insn::mov64_imm(R0, 1)); instructions + 1];
+    lines.push(line(Insn::load(Width::Dw, R1, R0, 0)));
+    body.lines.splice(0..0, lines);
+    Ok(compiled)
+}
+
+#[test]
+fn maps_that_are_too_large_are_told() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
+    compiled.plan.map.max_entries = 1 << 31;
+    let error = refusal(&[compiled])?;
+    let said = error.to_string();
+    assert!(matches!(&error, LoadError::Map { name, .. } if name == "HIST0"), "{said}");
+    assert!(said.ends_with("a smaller size= needs less memory"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn maps_are_preallocated() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let trigger = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
+    let hist = trigger.hist_fd();
+    assert_eq!(map_info(hist, "map_flags")?, "0x0", "BPF_F_NO_PREALLOC is 1");
+    // BPF_MAP_TYPE_PERCPU_HASH
+    assert_eq!(map_info(hist, "map_type")?, "5");
+    assert_eq!(map_info(hist, "key_size")?, "8");
+    assert_eq!(map_info(hist, "value_size")?, "16");
+    assert_eq!(map_info(hist, "max_entries")?, "2048");
+    assert_eq!(map_info(trigger.losses_fd(), "map_flags")?, "0x0");
+    Ok(())
+}
+
+/// What the kernel says of the map.
+fn map_info(map: BorrowedFd<'_>, name: &str) -> Result<String> {
+    let path = format!("/proc/self/fdinfo/{}", map.as_raw_fd());
+    let text = fs::read_to_string(Path::new(&path))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    Ok(line.with_context(|| format!("{name} in {text}"))?.trim().to_owned())
+}
+
+/// The ELF is for others; that it is right shows when another loader takes it.
+#[test]
+fn ayas_own_loader_takes_the_object() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    for wishes in [Wishes { log: false }, Wishes { log: true }] {
+        let format = tracefs.event("raw_syscalls", "sys_enter")?;
+        let compiled =
+            pipeline::compile("hist:keys=id", &format, &resolve::Context::default(), wishes)?;
+        let object = pipeline::link(&[compiled])?;
+        let mut ebpf = aya::EbpfLoader::new().load(&object.bytes)?;
+        let name = &object.programs[0].names.program;
+        let program = ebpf.program_mut(name).context("the program")?;
+        let program: &mut aya::programs::TracePoint = program.try_into()?;
+        program.load()?;
+    }
+    Ok(())
+}
