@@ -22,8 +22,8 @@ pub struct Hit<'a> {
     pub pid: u32,
     /// The CPU it happened on.
     pub cpu: u32,
-    /// The thread's name, without NUL.
-    pub comm: &'a [u8],
+    /// The thread's name, NUL-padded.
+    pub comm: [u8; 16],
     /// What every clock said (ns).
     pub now: u64,
     /// What there is at addresses.
@@ -84,7 +84,7 @@ impl<'a> Model<'a> {
         let entry = self.entries.entry(key).or_insert_with(|| Entry {
             hitcount: 0,
             sums: vec![0; hist.values.len()],
-            comm: if keeps_comm { padded(hit.comm) } else { [0; 16] },
+            comm: if keeps_comm { hit.comm } else { [0; 16] },
         });
         entry.hitcount += 1;
         for (sum, value) in entry.sums.iter_mut().zip(&hist.values) {
@@ -107,13 +107,6 @@ fn row((key, entry): (&Vec<u8>, &Entry)) -> Row {
     Row { key: key.as_slice().into(), hitcount, sums, comm }
 }
 
-/// A task's name as the kernel keeps it.
-fn padded(comm: &[u8]) -> [u8; 16] {
-    let mut padded = [0; 16];
-    padded[..comm.len()].copy_from_slice(comm);
-    padded
-}
-
 fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u8> {
     hist.keys.iter().flat_map(|key| key_part(&key.source, hit)).collect()
 }
@@ -121,14 +114,14 @@ fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u8> {
 fn key_part(source: &KeySource, hit: Hit<'_>) -> Vec<u8> {
     match source {
         KeySource::Number(source) => image(source, hit).to_le_bytes().to_vec(),
-        KeySource::Text(field) => key_text(*field, hit.record),
-        KeySource::Comm => padded(hit.comm).to_vec(),
+        KeySource::Text(field) => text(*field, hit.record),
+        KeySource::Comm => hit.comm.to_vec(),
         KeySource::Stack => panic!("the model has no stacks"),
     }
 }
 
 /// What is kept of a string: all but the last byte of its slot, up to the NUL.
-fn key_text(field: TextField, record: &[u8]) -> Vec<u8> {
+fn text(field: TextField, record: &[u8]) -> Vec<u8> {
     let word = |offset: u32| {
         let start = offset as usize;
         u16::from_le_bytes([record[start], record[start + 1]])
@@ -224,7 +217,7 @@ fn compare_holds(compare: &Compare, hit: Hit<'_>) -> bool {
 }
 
 fn text_holds(test: &TextTest, hit: Hit<'_>) -> bool {
-    let Some((text, room)) = text(test.source, hit) else { return false };
+    let Some((text, room)) = string(test.source, &hit) else { return false };
     (match &test.pattern {
         Pattern::Exact(wanted) => text == wanted,
         Pattern::Prefix(wanted) => text.starts_with(wanted),
@@ -245,7 +238,7 @@ fn text_holds(test: &TextTest, hit: Hit<'_>) -> bool {
 }
 
 /// The string up to its NUL, and all of its room; `None` if it cannot be read.
-fn text(source: TextSource, hit: Hit<'_>) -> Option<(&[u8], &[u8])> {
+fn string<'a>(source: TextSource, hit: &'a Hit<'_>) -> Option<(&'a [u8], &'a [u8])> {
     let room = match source {
         TextSource::Static { offset, size } => &hit.record[offset as usize..][..size as usize],
         TextSource::Dynamic(location) => {
@@ -263,7 +256,7 @@ fn text(source: TextSource, hit: Hit<'_>) -> Option<(&[u8], &[u8])> {
             }
             readable
         }
-        TextSource::Comm => hit.comm,
+        TextSource::Comm => &hit.comm,
     };
     let end = room.iter().position(|byte| *byte == 0).unwrap_or(room.len());
     Some((&room[..end], room))

@@ -33,12 +33,8 @@ fn smp_processor_id(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     u64::from(CPU)
 }
 
-fn ktime_get_ns(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
-    NOW
-}
-
 /// The thread's name, and what the record's pointers point to.
-const COMM: &[u8] = b"abc-ca";
+const COMM: [u8; 16] = *b"abc-ca\0\0\0\0\0\0\0\0\0\0";
 
 thread_local! {
     /// The record and other memory that helpers can read, with its addresses.
@@ -127,6 +123,10 @@ fn probe_read_user_str(to: u64, size: u64, from: u64, _: u64, _: u64) -> u64 {
     probe_read_str(to, size, from, true)
 }
 
+fn ktime_get_ns(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+    NOW
+}
+
 /// A hole's body as a program of its own: its arguments come from the metadata buffer.
 fn program(hole: &HoleCode) -> Vec<u8> {
     let head = [Insn::load(Width::Dw, R2, R1, 8), Insn::load(Width::Dw, R1, R1, 0)];
@@ -146,7 +146,6 @@ fn run(hole: &HoleCode, record: &mut [u8], data: &mut [u8]) -> u64 {
     let mut vm = rbpf::EbpfVmMbuff::new(Some(&program)).expect("rbpf takes the program");
     vm.register_helper(14, current_pid_tgid).expect("helper");
     vm.register_helper(8, smp_processor_id).expect("helper");
-    vm.register_helper(5, ktime_get_ns).expect("helper");
     vm.register_helper(16, current_comm).expect("helper");
     vm.register_helper(113, probe_read_kernel).expect("helper");
     vm.register_helper(114, probe_read_user_str).expect("helper");
@@ -156,6 +155,7 @@ fn run(hole: &HoleCode, record: &mut [u8], data: &mut [u8]) -> u64 {
     });
     let constants = hole.data.as_ptr_range();
     vm.register_allowed_memory(constants.start as u64..constants.end as u64);
+    vm.register_helper(5, ktime_get_ns).expect("helper");
     let (start, end) = (data.as_ptr() as u64, data.as_ptr() as u64 + data.len() as u64);
     vm.register_allowed_memory(start..end);
     let metadata: Vec<u8> =

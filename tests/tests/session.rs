@@ -26,7 +26,7 @@ fn live() -> Option<Live> {
         eprintln!("skipped: loading programs needs root");
         return None;
     }
-    Some(Live::new(TRACEFS.clone(), Facts::read().expect("CPUs"), Wishes::default()))
+    Some(Live::new(TRACEFS.clone(), Facts::read().expect("the list of CPUs"), Wishes::default()))
 }
 
 fn enter() -> EventName {

@@ -48,8 +48,7 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
 }
 
 fn one(pair: &Pair, format: &EventFormat, facts: &Facts, stage: Stage) -> anyhow::Result<String> {
-    let context = facts.context();
-    let compiled = pipeline::compile(&pair.trigger, format, &context, Wishes::default())?;
+    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), Wishes::default())?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
         Stage::Plan => compiled.plan.to_string(),

@@ -10,7 +10,7 @@ use super::matching::{self, Scratch};
 use super::source::{self, Arguments};
 use crate::parse::ast::CompareOp;
 use crate::plan::Plan;
-use crate::resolve::hist::{Compare, Condition, Source, TextSource, Within};
+use crate::resolve::hist::{Compare, Condition, TextSource, Within};
 
 /// Gives 1 for a hit that counts, else 0.
 pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
@@ -70,8 +70,8 @@ fn save_context(emitter: &mut Emitter, condition: &Condition) -> Arguments {
         _ => false,
     });
     let reads = any(condition, &|test| match test {
-        Condition::Compare(compare) => matches!(compare.source, Source::Record(_)),
-        Condition::Within(within) => matches!(within.source, Source::Record(_)),
+        Condition::Compare(compare) => source::reads_record(&compare.source),
+        Condition::Within(within) => source::reads_record(&within.source),
         Condition::Text(test) => test.source != TextSource::Comm,
         Condition::Cpumask(_) => true,
         _ => false,

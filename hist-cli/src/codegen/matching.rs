@@ -6,7 +6,7 @@
 use super::CodegenError;
 use super::condition::{Body, Goals, jump_unless_next};
 use super::emit::{Emitter, Label};
-use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R10, Reg, Width, helper};
+use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R10, Reg, Width, helper};
 use super::{scan, source};
 use crate::plan::scan::{COMM_SIZE, Scan};
 use crate::resolve::hist::{CpumaskOp, CpumaskTest, Location, Pattern, TextSource, TextTest};
@@ -182,16 +182,14 @@ pub(super) fn load_location(
     note: &str,
 ) -> Result<(), CodegenError> {
     source::bytes(emitter, location.offset, 4, note)?;
-    emitter.push(Insn::mov64_reg(R5, R3), "");
     emitter.push(Insn::mov64_reg(R4, R3), "");
     emitter.push(Insn::alu64_imm(Alu::Rsh, R4, 16), "the length");
-    emitter.push(Insn::alu64_imm(Alu::And, R5, 0xffff), "the offset");
+    emitter.push(Insn::alu64_imm(Alu::And, R3, 0xffff), "the offset");
     if location.relative {
         let behind = location.offset.cast_signed() + 4;
-        emitter.push(Insn::alu64_imm(Alu::Add, R5, behind), "counted from behind the word");
+        emitter.push(Insn::alu64_imm(Alu::Add, R3, behind), "counted from behind the word");
     }
-    emitter.push(Insn::mov64_reg(R3, R1), "");
-    emitter.push(Insn::alu64_reg(Alu::Add, R3, R5), "");
+    emitter.push(Insn::alu64_reg(Alu::Add, R3, R1), "");
     Ok(())
 }
 

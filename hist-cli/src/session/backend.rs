@@ -13,7 +13,7 @@ pub trait Backend {
     /// of its triggers does.
     type Attached;
 
-    /// What the meaning of triggers depends on besides events.
+    /// What the meaning of a trigger depends on.
     fn context(&self) -> Context<'_>;
 
     /// What the event looks like.

@@ -106,11 +106,11 @@ pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
 }
 
 impl Backend for Fake {
-    fn context(&self) -> Context<'_> {
-        Context { symbols: None, possible_cpus: Some(4) }
-    }
-
     type Attached = FakeTrigger;
+
+    fn context(&self) -> Context<'_> {
+        Context::default()
+    }
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
         format(event)

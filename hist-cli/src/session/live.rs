@@ -30,7 +30,7 @@ pub struct Live {
 pub struct LiveTrigger(Attached);
 
 impl Live {
-    /// The kernel whose events `tracefs` describes.
+    /// The kernel that `facts` are about and whose events `tracefs` describes.
     #[must_use]
     pub const fn new(tracefs: Tracefs, facts: Facts, wishes: Wishes) -> Self {
         Self { tracefs, facts, wishes }

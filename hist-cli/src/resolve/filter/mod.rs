@@ -8,7 +8,7 @@ mod cpus;
 mod number;
 mod pattern;
 
-use super::field::{not_found, number as source};
+use super::field::{self, not_found};
 use super::hist::{
     Compare, Condition, CpumaskOp, CpumaskTest, Filter, Location, Pattern, RecordField, Source,
     TextSource, TextTest, Within,
@@ -141,7 +141,7 @@ fn number(
         None if subject.class == Class::Cpu => Ok(Some(Source::Cpu)),
         None => Ok(None),
         Some(format) if !matches!(format.size, 1 | 2 | 4 | 8) => Ok(None),
-        Some(format) => source(format, scope.event, predicate.field.span).map(Some),
+        Some(format) => field::number(format, scope.event, predicate.field.span).map(Some),
     }
 }
 
