@@ -16,6 +16,7 @@ use hist_cli::diag::Kind;
 use hist_cli::load::{self, LoadError};
 use hist_cli::pipeline::{self, CompileError, Compiled};
 use hist_cli::plan::Wishes;
+use hist_cli::resolve;
 use hist_cli::tracefs::format::{EventFormat, FieldClass, FieldFormat};
 use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -189,7 +190,12 @@ fn sweep_event(event: &EventFormat, dynamic_events: &str) -> Tally {
     }
     let mut compiled = Vec::new();
     for trial in trials {
-        match pipeline::compile(&trial.trigger, event, Wishes::default()) {
+        match pipeline::compile(
+            &trial.trigger,
+            event,
+            &resolve::Context::default(),
+            Wishes::default(),
+        ) {
             Ok(one) => compiled.push((trial, one)),
             Err(error) => tally.refuse(&trial, &Refusal::Compile(error)),
         }

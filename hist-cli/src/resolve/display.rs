@@ -4,8 +4,8 @@
 use std::fmt;
 
 use super::hist::{
-    Clock, Compare, Condition, Hist, Key, KeyModifier, KeySource, RecordField, Sort, SortBy,
-    Source, TextField, Value, ValueModifier,
+    Clock, Compare, Condition, CpumaskTest, Hist, Key, KeyModifier, KeySource, RecordField, Sort,
+    SortBy, Source, TextField, TextTest, Value, ValueModifier, Within,
 };
 
 /// The kernel's canonical trigger line, without the state in brackets.
@@ -187,6 +187,9 @@ impl fmt::Display for Condition {
             Self::All(parts) => write_joined(f, parts, " && "),
             Self::Not(inner) => write!(f, "!{inner}"),
             Self::Compare(compare) => write!(f, "{compare}"),
+            Self::Within(Within { label, .. })
+            | Self::Text(TextTest { label, .. })
+            | Self::Cpumask(CpumaskTest { label, .. }) => f.write_str(label),
             Self::Always(value) => write!(f, "{value}"),
         }
     }

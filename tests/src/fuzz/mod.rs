@@ -10,7 +10,7 @@ use hist_cli::diag::TriggerError;
 use hist_cli::parse::{self, ast::Trigger};
 use hist_cli::pipeline::{self, CompileError};
 use hist_cli::plan::Wishes;
-use hist_cli::resolve;
+use hist_cli::resolve::{self, Context};
 use hist_cli::tracefs::format::{self, EventFormat};
 
 /// The events that triggers are resolved on: numbers, strings, pointers, arrays.
@@ -76,7 +76,7 @@ pub fn format(text: &str) {
 
 /// A trigger becomes a program, or it is refused in words; the fault is never ours.
 fn compile(text: &str, event: &EventFormat) {
-    let compiled = pipeline::compile(text, event, Wishes::default());
+    let compiled = pipeline::compile(text, event, &Context::default(), Wishes::default());
     match compiled.and_then(|one| pipeline::link(&[one])) {
         Ok(object) => assert!(!object.bytes.is_empty()),
         Err(CompileError::Trigger { error, .. }) => check_error(&error, text),
@@ -108,7 +108,10 @@ fn round_trip(trigger: &Trigger) {
     };
     assert_eq!(again.to_string(), text, "of {:?}", trigger.text);
     for event in EVENTS.iter() {
-        match (resolve::hist(trigger, event), resolve::hist(&again, event)) {
+        match (
+            resolve::hist(trigger, event, &Context::default()),
+            resolve::hist(&again, event, &Context::default()),
+        ) {
             (Ok(hist), Ok(again)) => {
                 assert_eq!((&hist.keys, &hist.values), (&again.keys, &again.values), "{text:?}");
                 assert_eq!((&hist.sort, hist.size), (&again.sort, again.size), "{text:?}");

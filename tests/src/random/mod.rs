@@ -108,7 +108,7 @@ pub fn run(batch: Batch, version: Version, report: &mut dyn FnMut(u64, Verdict))
     let (workload, names) = WORK[(batch.number % WORK.len() as u64) as usize];
     let events = events(&tracefs, names)?;
     let mut process = Process::spawn(workload)?;
-    let mut trial = Trial::new(&tracefs, version, process.pid(), report);
+    let mut trial = Trial::new(&tracefs, version, process.pid(), report)?;
     let start = batch.number * BATCH;
     for index in start..start + BATCH {
         trial.write(batch.seed, index, &events)?;
@@ -158,9 +158,9 @@ impl<'a> Trial<'a> {
         version: Version,
         pid: u32,
         report: &'a mut dyn FnMut(u64, Verdict),
-    ) -> Self {
-        let ours = Ours::new(tracefs, version);
-        Self { version, pid, ours, placed: BTreeMap::new(), touched: BTreeSet::new(), report }
+    ) -> Result<Self> {
+        let ours = Ours::new(tracefs, version)?;
+        Ok(Self { version, pid, ours, placed: BTreeMap::new(), touched: BTreeSet::new(), report })
     }
 
     /// Makes a trigger, and writes it to both sides.

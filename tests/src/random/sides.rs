@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use hist_cli::load::Facts;
 use hist_cli::plan::Wishes;
 use hist_cli::read::sort::{Ties, sort};
 use hist_cli::read::stack;
@@ -89,11 +90,11 @@ pub(crate) struct Ours {
 
 impl Ours {
     /// Without triggers, to be compared with a kernel of `version`.
-    pub(crate) fn new(tracefs: &Tracefs, version: Version) -> Ours {
-        let live = Live::new(tracefs.clone(), Wishes::default());
+    pub(crate) fn new(tracefs: &Tracefs, version: Version) -> Result<Ours> {
+        let live = Live::new(tracefs.clone(), Facts::read()?, Wishes::default());
         let ties = if version < Version(6, 12) { Ties::Linux6_1 } else { Ties::Linux6_12 };
         let depth = if version < Version(7, 0) { 16 } else { stack::DEPTH };
-        Ours { session: Session::new(live, Box::new(since_boot)), ties, depth }
+        Ok(Ours { session: Session::new(live, Box::new(since_boot)), ties, depth })
     }
 
     /// Writes a command; see [`Ours::log`] if it fails.
