@@ -65,6 +65,7 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Operand, TriggerErr
 }
 
 fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
+    field::check_modifier(field, "an operand takes .log2, .buckets=N, or .usecs")?;
     let bound = field::bind(field, scope)?;
     let source = operand_source(field, &bound)?;
     let modifier = field.modifier.as_ref();
@@ -76,10 +77,6 @@ fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
     let source = match modifier.map(|modifier| &modifier.node) {
         Some(Modifier::Log2) => Source::Log2(Box::new(source)),
         Some(Modifier::Buckets(width)) => Source::Buckets(*width, Box::new(source)),
-        Some(Modifier::Unknown(_)) => {
-            let span = modifier.map_or(field.span, |modifier| modifier.span);
-            return Err(TriggerError::new(Kind::BadFieldModifier, span));
-        }
         _ => source,
     };
     let signed = matches!(bound.order, Order::Signed(_));

@@ -30,6 +30,9 @@ use sides::{Kernel, Ours, Refused};
 /// How many triggers are there at the same time.
 pub const BATCH: u64 = 50;
 
+/// How much of a difference is shown, in lines.
+const MOST_LINES: usize = 25;
+
 /// What is done while triggers count, and the events that this causes: in the process itself, and
 /// not in interrupts, where BPF programs may be skipped.
 const WORK: [(Workload, &[&str]); 6] = [
@@ -309,7 +312,10 @@ impl<'a> Trial<'a> {
 
     fn say(&mut self, index: u64, event: &EventName, text: &str, verdict: Verdict) {
         let verdict = match verdict {
-            Verdict::Failed(what) => Verdict::Failed(format!("{event}\n{text:?}\n{what}")),
+            Verdict::Failed(what) => {
+                let what: Vec<_> = what.lines().take(MOST_LINES).collect();
+                Verdict::Failed(format!("{event}\n{text:?}\n{}", what.join("\n")))
+            }
             other => other,
         };
         (self.report)(index, verdict);
