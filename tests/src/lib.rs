@@ -5,6 +5,8 @@
 //! [`engine`], which count the same events at the same time; [`compare`], which knows the documented
 //! deviations; and [`differential`], which runs it all.
 //!
+//! [`session`] compares what writing to trigger files does, script by script, in the same way.
+//!
 //! Apart from it stands [`bench`], which measures what counting costs.
 
 pub mod bench;
@@ -14,6 +16,7 @@ pub mod differential;
 pub mod engine;
 pub mod ftrace;
 pub mod model;
+pub mod session;
 pub mod suite;
 pub mod version;
 pub mod workload;
