@@ -5,7 +5,7 @@ use crate::diag::TriggerError;
 use crate::link::{self, LinkError, Object};
 use crate::parse;
 use crate::plan::{self, Plan, PlanError, Wishes};
-use crate::resolve;
+use crate::resolve::{self, Context};
 use crate::tracefs::format::EventFormat;
 
 /// Why a trigger has no program.
@@ -43,9 +43,14 @@ pub struct Compiled {
 ///
 /// # Errors
 /// The first thing that is wrong with the trigger.
-pub fn plan(text: &str, event: &EventFormat, wishes: Wishes) -> Result<Plan, CompileError> {
+pub fn plan(
+    text: &str,
+    event: &EventFormat,
+    context: &Context<'_>,
+    wishes: Wishes,
+) -> Result<Plan, CompileError> {
     let trigger = parse::trigger(text).map_err(|error| at(error, text.trim()))?;
-    let hist = resolve::hist(&trigger, event).map_err(|error| at(error, &trigger.text))?;
+    let hist = resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))?;
     Ok(plan::plan(hist, wishes)?)
 }
 
@@ -53,8 +58,13 @@ pub fn plan(text: &str, event: &EventFormat, wishes: Wishes) -> Result<Plan, Com
 ///
 /// # Errors
 /// As [`plan`].
-pub fn compile(text: &str, event: &EventFormat, wishes: Wishes) -> Result<Compiled, CompileError> {
-    let plan = plan(text, event, wishes)?;
+pub fn compile(
+    text: &str,
+    event: &EventFormat,
+    context: &Context<'_>,
+    wishes: Wishes,
+) -> Result<Compiled, CompileError> {
+    let plan = plan(text, event, context, wishes)?;
     let code = codegen::generate(&plan)?;
     Ok(Compiled { plan, code })
 }

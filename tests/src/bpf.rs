@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use hist_cli::link::link;
-use hist_cli::load::{Attached, attach};
+use hist_cli::load::{Attached, Facts, attach};
 use hist_cli::pipeline::{Compiled, compile};
 use hist_cli::plan::Wishes;
 use hist_cli::read::sort::{Ties, sort};
@@ -18,6 +18,7 @@ use crate::version::Version;
 /// The engine under test.
 pub struct Bpf {
     tracefs: Tracefs,
+    facts: Facts,
     /// How the running kernel orders entries that compare equal.
     ties: Ties,
     /// How many frames of a stack it keeps.
@@ -35,12 +36,19 @@ impl Bpf {
     pub fn new(version: Version) -> Result<Self> {
         let ties = if version < Version(6, 12) { Ties::Linux6_1 } else { Ties::Linux6_12 };
         let depth = if version < Version(7, 0) { 16 } else { stack::DEPTH };
-        Ok(Self { tracefs: find_or_mount()?, ties, depth, attached: None, places: Vec::new() })
+        Ok(Self {
+            tracefs: find_or_mount()?,
+            facts: Facts::read()?,
+            ties,
+            depth,
+            attached: None,
+            places: Vec::new(),
+        })
     }
 
     fn compile(&self, request: &Request) -> Result<Compiled> {
         let format = self.tracefs.event(&request.system, &request.event)?;
-        Ok(compile(&request.trigger, &format, Wishes::default())?)
+        Ok(compile(&request.trigger, &format, &self.facts.context(), Wishes::default())?)
     }
 
     fn text(&self, place: usize, symbols: &Symbols) -> Result<String> {

@@ -9,7 +9,8 @@ use hist_cli::plan::Plan;
 use hist_cli::read::empty;
 use hist_cli::read::snapshot::{Row, Snapshot};
 use hist_cli::resolve::hist::{
-    Compare, Condition, Hist, KeyModifier, KeySource, RecordField, Source, TextField,
+    Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeyModifier, KeySource, Location,
+    Pattern, RecordField, Source, TextField, TextSource, TextTest,
 };
 
 /// One occurrence of an event.
@@ -25,6 +26,24 @@ pub struct Hit<'a> {
     pub comm: [u8; 16],
     /// What every clock said (ns).
     pub now: u64,
+    /// What there is at addresses.
+    pub memory: &'a dyn Memory,
+}
+
+/// Memory behind the pointers of a record.
+pub trait Memory: std::fmt::Debug {
+    /// The bytes from `address` on, as far as they can be read; empty if none can.
+    fn at(&self, address: u64, user: bool) -> &[u8];
+}
+
+/// There is none.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMemory;
+
+impl Memory for NoMemory {
+    fn at(&self, _: u64, _: bool) -> &[u8] {
+        &[]
+    }
 }
 
 /// What is known of a key.
@@ -167,6 +186,12 @@ fn holds(condition: &Condition, hit: Hit<'_>) -> bool {
         Condition::All(parts) => parts.iter().all(|part| holds(part, hit)),
         Condition::Not(inner) => !holds(inner, hit),
         Condition::Compare(compare) => compare_holds(compare, hit),
+        Condition::Within(within) => {
+            let number = image(&within.source, hit);
+            within.ranges.iter().any(|(first, last)| (*first..=*last).contains(&number))
+        }
+        Condition::Text(test) => text_holds(test, hit),
+        Condition::Cpumask(test) => cpumask_holds(test, hit),
         Condition::Always(answer) => *answer,
     }
 }
@@ -188,6 +213,84 @@ fn compare_holds(compare: &Compare, hit: Hit<'_>) -> bool {
         CompareOp::Ge => order.is_ge(),
         CompareOp::And => number & constant != 0,
         CompareOp::Glob => panic!("a glob compares strings"),
+    }
+}
+
+fn text_holds(test: &TextTest, hit: Hit<'_>) -> bool {
+    let Some((text, room)) = string(test.source, &hit) else { return false };
+    (match &test.pattern {
+        Pattern::Exact(wanted) => text == wanted,
+        Pattern::Prefix(wanted) => text.starts_with(wanted),
+        // In the variable part of a record the end is where the length says.
+        Pattern::Suffix(wanted) => {
+            let end = if matches!(test.source, TextSource::Dynamic(_)) {
+                room.len().checked_sub(1)
+            } else {
+                Some(text.len())
+            };
+            end.is_some_and(|end| room[..end].ends_with(wanted))
+        }
+        Pattern::Contains(wanted) => {
+            wanted.is_empty() || text.windows(wanted.len()).any(|part| part == wanted)
+        }
+        Pattern::Glob(parts) => glob_holds(parts, text),
+    }) != test.negated
+}
+
+/// The string up to its NUL, and all of its room; `None` if it cannot be read.
+fn string<'a>(source: TextSource, hit: &'a Hit<'_>) -> Option<(&'a [u8], &'a [u8])> {
+    let room = match source {
+        TextSource::Static { offset, size } => &hit.record[offset as usize..][..size as usize],
+        TextSource::Dynamic(location) => {
+            let word = field_image(location_field(location), hit.record) as usize;
+            let base = if location.relative { location.offset as usize + 4 } else { 0 };
+            &hit.record[base + (word & 0xffff)..][..word >> 16]
+        }
+        TextSource::Pointer { offset, user } => {
+            let field = RecordField { offset, size: 8, signed: false };
+            let memory = hit.memory.at(field_image(field, hit.record), user);
+            let readable = &memory[..memory.len().min(1023)];
+            // A string that runs into memory which is not there cannot be read at all.
+            if memory.len() < 1023 && !readable.contains(&0) {
+                return None;
+            }
+            readable
+        }
+        TextSource::Comm => &hit.comm,
+    };
+    let end = room.iter().position(|byte| *byte == 0).unwrap_or(room.len());
+    Some((&room[..end], room))
+}
+
+fn location_field(location: Location) -> RecordField {
+    RecordField { offset: location.offset, size: 4, signed: false }
+}
+
+/// By trying every length for the first star.
+fn glob_holds(parts: &[GlobPart], text: &[u8]) -> bool {
+    let Some((part, parts)) = parts.split_first() else { return text.is_empty() };
+    if *part == GlobPart::Any {
+        return (0..=text.len()).any(|skipped| glob_holds(parts, &text[skipped..]));
+    }
+    let Some((byte, text)) = text.split_first() else { return false };
+    let is_one = match part {
+        GlobPart::Any | GlobPart::One => true,
+        GlobPart::Byte(wanted) => byte == wanted,
+        GlobPart::Class { ranges, negated } => {
+            ranges.iter().any(|(low, high)| low <= byte && byte <= high) != *negated
+        }
+    };
+    is_one && glob_holds(parts, text)
+}
+
+fn cpumask_holds(test: &CpumaskTest, hit: Hit<'_>) -> bool {
+    let word = field_image(location_field(test.location), hit.record) as usize;
+    let base = if test.location.relative { test.location.offset as usize + 4 } else { 0 };
+    let mask = &hit.record[base + (word & 0xffff)..][..test.cpus.len() * 8];
+    let wanted = test.cpus.iter().flat_map(|word| word.to_le_bytes());
+    match test.op {
+        CpumaskOp::Equal => mask.iter().copied().eq(wanted),
+        CpumaskOp::Intersects => mask.iter().zip(wanted).any(|(mask, wanted)| mask & wanted != 0),
     }
 }
 

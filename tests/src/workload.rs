@@ -2,9 +2,12 @@
 //! kind, with arguments from a fixed seed.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Deserialize;
@@ -29,6 +32,10 @@ pub enum Workload {
     Sockets,
     /// Packets that the process sends to itself, and how it receives them.
     Packets,
+    /// Strings of all shapes: names of tasks, paths, messages to the kernel's log.
+    Strings,
+    /// Threads on all CPUs, whose address space changes under them.
+    Threads,
 }
 
 impl Workload {
@@ -43,6 +50,8 @@ impl Workload {
             Workload::Timers => "timers",
             Workload::Sockets => "sockets",
             Workload::Packets => "packets",
+            Workload::Strings => "strings",
+            Workload::Threads => "threads",
         }
     }
 
@@ -66,6 +75,8 @@ impl Workload {
                 Workload::Timers => timers(&mut random),
                 Workload::Sockets => sockets(),
                 Workload::Packets => packets(),
+                Workload::Strings => strings()?,
+                Workload::Threads => threads(cpu, cpus)?,
             }
         }
         Ok(())
@@ -240,8 +251,7 @@ fn touch(start: i64, pages: i64, page: i64) {
 fn tasks() -> Result<()> {
     for n in 0..20_i64 {
         fork_and_exit((n % 4) as i32);
-        let name = format!("worker-{n}\0");
-        sys(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.as_ptr().expose_provenance() as i64]);
+        set_name(&format!("worker-{n}"));
         let score = [-1000, -500, -1, 0, 1, 500, 1000][(n % 7) as usize];
         fs::write("/proc/self/oom_score_adj", score.to_string())?;
     }
@@ -370,6 +380,140 @@ fn raise_loopback(fd: i64) {
     request.name[..2].copy_from_slice(b"lo");
     let at = (&raw const request).expose_provenance() as i64;
     sys(libc::SYS_ioctl, &[fd, libc::SIOCSIFFLAGS as i64, at]);
+}
+
+/// Names of tasks. The kernel compares bytes that an earlier, longer name left behind a shorter one;
+/// so that this shows in no case, what is searched for begins at the second byte at the latest,
+/// and no name is shorter.
+const NAMES: [&str; 18] = [
+    "plain",
+    "ab",
+    "abc",
+    "abneedle",
+    "abneedlexyz",
+    "needle",
+    "fifteen-letters",
+    "here-end-at-end",
+    "a*b",
+    "a?b",
+    "[x]y",
+    "a\\b",
+    "1*",
+    "1abc",
+    "UPPER case",
+    "with space",
+    "!not",
+    "last",
+];
+
+/// Texts of all lengths, with a word to be found within the first 64 bytes, across their end,
+/// behind them, and behind what the kernel looks at.
+fn texts() -> Vec<String> {
+    let mut texts: Vec<String> = [
+        "",
+        "/",
+        "/etc/none",
+        "/etc/needle.conf",
+        "/no/such/dir/needle",
+        "/no/such/needle/dir/needle",
+        "needless",
+        "need",
+        "relative/path.so.6",
+        "1*",
+        "a[b]c\\d",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for length in [57, 58, 61, 63, 64, 65, 122, 127, 128, 129, 200, 255, 300, 900] {
+        texts.push(format!("{}needle", "x".repeat(length)));
+        texts.push(format!("{}needle{}", "x".repeat(length), "y".repeat(70)));
+        texts.push("z".repeat(length));
+    }
+    texts
+}
+
+fn strings() -> Result<()> {
+    let texts = texts();
+    for name in NAMES {
+        set_name(name);
+        sys(libc::SYS_getppid, &[]);
+        fork_and_exit(0);
+        drop(std::io::pipe()?);
+    }
+    for text in &texts {
+        open(&format!("{text}\0"));
+        log(text)?;
+        // Sleeps for a microsecond.
+        let time = [0_i64, 1000];
+        sys(libc::SYS_nanosleep, &[time.as_ptr().expose_provenance() as i64, 0]);
+    }
+    // The kernel looks at 1023 bytes.
+    for (length, end) in [(1016, "needle"), (1017, "needle"), (1018, "needle"), (1100, "needle")] {
+        open(&format!("{}{end}\0", "x".repeat(length)));
+        open(&format!("{}{end}{}\0", "x".repeat(length), "y".repeat(500)));
+    }
+    // Nothing is there.
+    for address in [0, 8, i64::MIN + 8, -8] {
+        sys(libc::SYS_openat, &[libc::AT_FDCWD.into(), address, 0]);
+    }
+    Ok(())
+}
+
+fn set_name(name: &str) {
+    let name = format!("{name}\0");
+    sys(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.as_ptr().expose_provenance() as i64]);
+}
+
+/// Opens what is not there.
+fn open(path: &str) {
+    let path = path.as_ptr().expose_provenance() as i64;
+    sys(libc::SYS_openat, &[-1, path, libc::O_RDONLY.into()]);
+}
+
+/// A debug message of user space. Each file may write few of them, so each gets its own.
+fn log(text: &str) -> Result<()> {
+    let mut file = File::options().write(true).open("/dev/kmsg").context("/dev/kmsg")?;
+    file.write_all(format!("<15>{text}").as_bytes()).context("writing to /dev/kmsg")
+}
+
+/// All other CPUs run threads of this process while its memory is protected: they must be told.
+fn threads(own: usize, cpus: usize) -> Result<()> {
+    let (stop, running) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let others: Vec<_> = (0..cpus).filter(|cpu| *cpu != own).collect();
+    thread::scope(|scope| {
+        for cpu in &others {
+            let (stop, running) = (&stop, &running);
+            scope.spawn(move || {
+                let mut set = CpuSet::new();
+                set.set(*cpu);
+                let moved = sched_setaffinity(None, &set);
+                running.fetch_add(1, Ordering::SeqCst);
+                while moved.is_ok() && !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+                moved
+            });
+        }
+        while running.load(Ordering::SeqCst) < others.len() {
+            thread::yield_now();
+        }
+        let result = (0..40).try_for_each(|_| change_mapping());
+        stop.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+/// Maps a page, writes to it, and takes it away.
+fn change_mapping() -> Result<()> {
+    const PAGE: i64 = 4096;
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let start = sys(libc::SYS_mmap, &[0, PAGE, protection.into(), flags.into(), -1]);
+    ensure!(start > 0, "mapping a page");
+    touch(start, 1, PAGE);
+    sys(libc::SYS_mprotect, &[start, PAGE, libc::PROT_READ.into()]);
+    sys(libc::SYS_munmap, &[start, PAGE]);
+    Ok(())
 }
 
 #[cfg(test)]

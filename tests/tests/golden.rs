@@ -12,12 +12,22 @@ use std::path::{Path, PathBuf};
 use hist_cli::parse;
 use hist_cli::pipeline::{self, CompileError, Compiled};
 use hist_cli::plan::Wishes;
+use hist_cli::resolve::Context;
 use hist_cli::tracefs::format::EventFormat;
 use hist_cli::tracefs::mount::{Tracefs, parse_event_name};
+use hist_cli::tracefs::symbols::Symbols;
 use similar::TextDiff;
 
 /// Every stage that has a text.
 const STAGES: [&str; 5] = ["trigger", "hist", "plan", "code", "asm"];
+
+/// The machine that triggers are compiled for: these functions, and four CPUs.
+const KALLSYMS: &str = "\
+ffffffff81000000 T _stext
+ffffffff81001000 T vfs_read
+ffffffff81001200 T vfs_write
+ffffffff81002000 T _etext
+";
 
 struct Golden {
     /// Comments and settings, up to the first section.
@@ -56,7 +66,10 @@ fn read(text: &str) -> Golden {
 /// The whole file as the stages would have it now. A new file gets every stage.
 fn render(golden: &Golden) -> String {
     let mut text = golden.head.clone();
-    let compiled = match pipeline::compile(&golden.trigger, &golden.event, Wishes::default()) {
+    let symbols = Symbols::from_kallsyms(KALLSYMS);
+    let context = Context { symbols: Some(&symbols), possible_cpus: Some(4) };
+    let wishes = Wishes::default();
+    let compiled = match pipeline::compile(&golden.trigger, &golden.event, &context, wishes) {
         Ok(compiled) => compiled,
         Err(error) => return format!("{text}--- error\n{}\n", error.to_string().trim_end()),
     };

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::mpsc::{self, TryRecvError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hist_cli::codegen::code::Line;
@@ -18,6 +19,7 @@ use hist_cli::pipeline::{self, Compiled};
 use hist_cli::plan::{Attach, Plan, Wishes};
 use hist_cli::read;
 use hist_cli::read::snapshot::{Losses, Snapshot};
+use hist_cli::resolve;
 use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 use hist_common::holes;
 use rustix::process::Pid;
@@ -47,7 +49,12 @@ fn compile(tracefs: &Tracefs, event: &str, thread: i32) -> Result<Compiled> {
 
 fn compile_with(tracefs: &Tracefs, event: &str, trigger: &str) -> Result<Compiled> {
     let format = tracefs.event("raw_syscalls", event)?;
-    Ok(pipeline::compile(&format!("hist:{trigger}"), &format, Wishes::default())?)
+    Ok(pipeline::compile(
+        &format!("hist:{trigger}"),
+        &format,
+        &resolve::Context::default(),
+        Wishes::default(),
+    )?)
 }
 
 fn attach(compiled: &[Compiled]) -> Result<Attached> {
@@ -186,7 +193,11 @@ fn clear_and_check(trigger: &AttachedTrigger) -> Result<()> {
     });
     assert!(counted_something, "it counts again after it was cleared");
     trigger.clear()?;
+    // Reading in the midst of a hit finds its hitcount without its sum.
+    trigger.pause()?;
+    std::thread::sleep(Duration::from_millis(5));
     let snapshot = read::snapshot(trigger)?;
+    trigger.resume()?;
     for row in &snapshot.rows {
         assert_eq!(row.sums, [row.hitcount * row.word(0)], "{snapshot:?}");
     }
@@ -203,7 +214,12 @@ fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
     let args = format.fields.iter_mut().find(|field| field.name == "args").context("args")?;
     args.type_name = "unsigned long".into();
     args.size = 8;
-    let compiled = pipeline::compile(&format!("hist:{text}"), &format, Wishes::default())?;
+    let compiled = pipeline::compile(
+        &format!("hist:{text}"),
+        &format,
+        &resolve::Context::default(),
+        Wishes::default(),
+    )?;
     let trigger = attach_one(compiled)?;
     for number in 1..=60_000 {
         // Whether or not there is such a process: what counts is the argument.
@@ -421,7 +437,8 @@ fn ayas_own_loader_takes_the_object() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     for wishes in [Wishes { log: false }, Wishes { log: true }] {
         let format = tracefs.event("raw_syscalls", "sys_enter")?;
-        let compiled = pipeline::compile("hist:keys=id", &format, wishes)?;
+        let compiled =
+            pipeline::compile("hist:keys=id", &format, &resolve::Context::default(), wishes)?;
         let object = pipeline::link(&[compiled])?;
         let mut ebpf = aya::EbpfLoader::new().load(&object.bytes)?;
         let name = &object.programs[0].names.program;

@@ -1,6 +1,7 @@
 //! Takes random events, triggers and records. Gives proof that the generated code, run in user
 //! space by rbpf, counts exactly what the reference model counts.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -12,10 +13,11 @@ use hist_cli::print;
 use hist_cli::read::empty;
 use hist_cli::read::snapshot::{Row, Snapshot};
 use hist_cli::read::sort::{Ties, sort};
+use hist_cli::resolve::Context;
 use hist_cli::tracefs::format::{EventFormat, FieldFormat};
 use hist_cli::tracefs::symbols::Symbols;
 use hist_common::holes;
-use hist_tests::model::{Hit, Model};
+use hist_tests::model::{Hit, Memory, Model, NoMemory};
 use proptest::prelude::*;
 
 /// What the helpers answer; rbpf's helpers are plain functions and cannot be told more.
@@ -31,6 +33,96 @@ fn smp_processor_id(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     u64::from(CPU)
 }
 
+/// The thread's name, and what the record's pointers point to.
+const COMM: [u8; 16] = *b"abc-ca\0\0\0\0\0\0\0\0\0\0";
+
+thread_local! {
+    /// The record and other memory that helpers can read, with its addresses.
+    static READABLE: RefCell<Regions> = RefCell::default();
+}
+
+/// Memory by address.
+#[derive(Clone, Debug, Default)]
+struct Regions {
+    record: (u64, Vec<u8>),
+    kernel: Vec<(u64, Vec<u8>)>,
+    user: Vec<(u64, Vec<u8>)>,
+}
+
+impl Memory for Regions {
+    fn at(&self, address: u64, user: bool) -> &[u8] {
+        let regions = if user { &self.user } else { &self.kernel };
+        let holds = |(start, bytes): &&(u64, Vec<u8>)| {
+            (*start..*start + bytes.len() as u64).contains(&address)
+        };
+        regions.iter().find(holds).map_or(&[], |(start, bytes)| {
+            &bytes[usize::try_from(address - start).expect("small")..]
+        })
+    }
+}
+
+/// `count` bytes from `address` on, as far as there are any. There is memory behind a record, too.
+fn readable(address: u64, count: usize, user: bool) -> Vec<u8> {
+    READABLE.with_borrow(|regions| {
+        let (start, record) = &regions.record;
+        let inside = address.checked_sub(*start).map(|at| usize::try_from(at).expect("64 bits"));
+        let mut bytes = match inside.filter(|at| !user && *at <= record.len()) {
+            Some(at) => [&record[at..], &[b'a'; 512]].concat(),
+            None => regions.at(address, user).to_vec(),
+        };
+        bytes.truncate(count);
+        bytes
+    })
+}
+
+/// -EFAULT
+const FAULT: u64 = (-14i64).cast_unsigned();
+
+fn write(to: u64, bytes: &[u8]) {
+    let to: *mut u8 = std::ptr::with_exposed_provenance_mut(usize::try_from(to).expect("64 bits"));
+    // SAFETY: the helpers write to where the program has them write. A program that names anything
+    // but its own stack, with less room than it says, is a defect that this test is there to find.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+}
+
+fn current_comm(to: u64, size: u64, _: u64, _: u64, _: u64) -> u64 {
+    let mut comm = COMM.to_vec();
+    comm.resize(usize::try_from(size).expect("64 bits"), 0);
+    write(to, &comm);
+    0
+}
+
+fn probe_read_kernel(to: u64, size: u64, from: u64, _: u64, _: u64) -> u64 {
+    let size = usize::try_from(size).expect("64 bits");
+    let bytes = readable(from, size, false);
+    if bytes.len() < size {
+        return FAULT;
+    }
+    write(to, &bytes);
+    0
+}
+
+/// Up to a NUL, which the result counts; a string that is too long is cut.
+fn probe_read_str(to: u64, size: u64, from: u64, user: bool) -> u64 {
+    let size = usize::try_from(size).expect("64 bits");
+    let mut bytes = readable(from, size, user);
+    match bytes.iter().position(|byte| *byte == 0) {
+        Some(end) => bytes.truncate(end + 1),
+        None if bytes.len() < size => return FAULT,
+        None => bytes[size - 1] = 0,
+    }
+    write(to, &bytes);
+    bytes.len() as u64
+}
+
+fn probe_read_kernel_str(to: u64, size: u64, from: u64, _: u64, _: u64) -> u64 {
+    probe_read_str(to, size, from, false)
+}
+
+fn probe_read_user_str(to: u64, size: u64, from: u64, _: u64, _: u64) -> u64 {
+    probe_read_str(to, size, from, true)
+}
+
 fn ktime_get_ns(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     NOW
 }
@@ -38,7 +130,12 @@ fn ktime_get_ns(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
 /// A hole's body as a program of its own: its arguments come from the metadata buffer.
 fn program(hole: &HoleCode) -> Vec<u8> {
     let head = [Insn::load(Width::Dw, R2, R1, 8), Insn::load(Width::Dw, R1, R1, 0)];
-    let body = hole.lines.iter().map(|line| line.insn);
+    let mut body: Vec<_> = hole.lines.iter().map(|line| line.insn).collect();
+    for (line, offset) in &hole.data_uses {
+        let address = hole.data.as_ptr().expose_provenance() as u64 + u64::from(*offset);
+        let dst = body[*line].dst;
+        body[*line..*line + 2].copy_from_slice(&Insn::ld_imm64(dst, address));
+    }
     head.into_iter().chain(body).chain([Insn::exit()]).flat_map(Insn::encode).collect()
 }
 
@@ -49,6 +146,15 @@ fn run(hole: &HoleCode, record: &mut [u8], data: &mut [u8]) -> u64 {
     let mut vm = rbpf::EbpfVmMbuff::new(Some(&program)).expect("rbpf takes the program");
     vm.register_helper(14, current_pid_tgid).expect("helper");
     vm.register_helper(8, smp_processor_id).expect("helper");
+    vm.register_helper(16, current_comm).expect("helper");
+    vm.register_helper(113, probe_read_kernel).expect("helper");
+    vm.register_helper(114, probe_read_user_str).expect("helper");
+    vm.register_helper(115, probe_read_kernel_str).expect("helper");
+    READABLE.with_borrow_mut(|regions| {
+        regions.record = (record.as_ptr().expose_provenance() as u64, record.to_vec());
+    });
+    let constants = hole.data.as_ptr_range();
+    vm.register_allowed_memory(constants.start as u64..constants.end as u64);
     vm.register_helper(5, ktime_get_ns).expect("helper");
     let (start, end) = (data.as_ptr() as u64, data.as_ptr() as u64 + data.len() as u64);
     vm.register_allowed_memory(start..end);
@@ -251,7 +357,8 @@ fn filter_text(spec: &TriggerSpec, event: &EventFormat) -> String {
     let mut text = String::new();
     for (position, &(idx, op, constant, or, not)) in spec.filter.iter().enumerate() {
         let name = names[idx % names.len()];
-        let signed = event.field(name).is_some_and(|field| field.signed);
+        // The CPU's number is no field; to the kernel it is an `int`.
+        let signed = event.field(name).is_none_or(|field| field.signed);
         let constant =
             if signed { constant.to_string() } else { constant.cast_unsigned().to_string() };
         let op = ["==", "!=", "<", "<=", ">", ">=", "&"][op];
@@ -276,14 +383,15 @@ fn records() -> impl Strategy<Value = Vec<Vec<u8>>> {
 fn check(specs: &[Spec], trigger: &TriggerSpec, records: &[Vec<u8>]) {
     let event = event(specs);
     let text_of_trigger = trigger_text(trigger, &event);
-    let compiled = compile(&text_of_trigger, &event, Wishes::default())
+    let compiled = compile(&text_of_trigger, &event, &Context::default(), Wishes::default())
         .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"));
     let (plan, code) = (&compiled.plan, &compiled.code);
     let mut machine = Machine { plan, code, map: HashMap::new(), full: 0 };
     let mut model = Model::new(plan);
     for record in records {
         let mut record = record[..event.record_size() as usize].to_vec();
-        model.hit(Hit { record: &record, pid: PID, cpu: CPU, comm: [0; 16], now: NOW });
+        let memory = &NoMemory;
+        model.hit(Hit { record: &record, pid: PID, cpu: CPU, comm: COMM, now: NOW, memory });
         machine.hit(&mut record);
     }
     assert_eq!(
@@ -303,5 +411,258 @@ proptest! {
         records in records(),
     ) {
         check(&specs, &trigger, &records);
+    }
+}
+
+// --- strings ------------------------------------------------------------------------------------
+
+/// Where each field of the random events with strings lies: `s`, the static string, is last.
+const N: u32 = 8;
+const D: u32 = 12;
+const R: u32 = 16;
+const M: u32 = 20;
+const P: u32 = 24;
+const S: u32 = 32;
+/// CPUs that there may be.
+const POSSIBLE: u32 = 70;
+
+/// An event with a field of each class; `s` is moved by `gap` and has `size` bytes.
+fn event_with_strings(gap: u32, size: u32) -> EventFormat {
+    let field = |name: &str, type_name: &str, offset, size| FieldFormat {
+        name: name.to_owned(),
+        type_name: type_name.to_owned(),
+        offset,
+        size,
+        signed: false,
+        common: false,
+    };
+    let mut event = event(&[]);
+    event.fields.extend([
+        field("n", "u32", N, 4),
+        field("d", "__data_loc char[]", D, 4),
+        field("r", "__rel_loc char[]", R, 4),
+        field("m", "__data_loc cpumask_t", M, 4),
+        field("p", "const char *", P, 8),
+        field("s", &format!("char[{size}]"), S + gap, size),
+    ]);
+    event
+}
+
+/// The contents of one record.
+#[derive(Clone, Debug)]
+struct Contents {
+    n: u32,
+    texts: [Vec<u8>; 4],
+    terminated: bool,
+    cpus: u128,
+    /// 0: the pointer points nowhere; 1: to the kernel; 2: to user space.
+    pointer: u8,
+}
+
+/// Few different bytes, so that patterns match.
+fn string(longest: usize) -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![
+        40 => prop::sample::select(b"aabbc".to_vec()),
+        1 => any::<u8>(),
+    ];
+    let length = prop_oneof![4 => 0..10usize, 2 => 0..40usize, 1 => 0..longest + 1];
+    length.prop_flat_map(move |length| prop::collection::vec(byte.clone(), length..=length))
+}
+
+fn contents() -> impl Strategy<Value = Contents> {
+    let cpus = prop_oneof![
+        Just(0b100u128),
+        0u128..16,
+        Just(1u128 << 69),
+        any::<u128>().prop_map(|mask| mask & ((1 << POSSIBLE) - 1)),
+    ];
+    (
+        prop_oneof![0u32..80, any::<u32>()],
+        [string(80), string(300), string(300), string(1300)],
+        prop::bool::weighted(0.9),
+        cpus,
+        0u8..3,
+    )
+        .prop_map(|(n, texts, terminated, cpus, pointer)| Contents {
+            n,
+            texts,
+            terminated,
+            cpus,
+            pointer,
+        })
+}
+
+/// Where the strings behind pointers are.
+const ADDRESS: u64 = 0xffff_8880_0000_1001;
+
+impl Contents {
+    fn record(&self, gap: u32, size: u32) -> Vec<u8> {
+        let mut record = vec![0xcc; (S + gap + size) as usize];
+        let [s, d, r, _] = &self.texts;
+        let mut fixed = |offset: u32, bytes: &[u8]| {
+            record[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        };
+        fixed(N, &self.n.to_le_bytes());
+        fixed(P, &if self.pointer == 0 { 0 } else { ADDRESS }.to_le_bytes());
+        let s = &s[..s.len().min(size as usize)];
+        fixed(S + gap, s);
+        if s.len() < size as usize {
+            fixed(S + gap + s.len() as u32, &[0]);
+        }
+        for (offset, text, base) in [(D, d, 0), (R, r, R + 4)] {
+            let mut text = text.clone();
+            text.extend(self.terminated.then_some(0));
+            add_dynamic(&mut record, offset, base, &text);
+        }
+        // Whole words: that is what there is in a record.
+        add_dynamic(&mut record, M, 0, &self.cpus.to_le_bytes());
+        record
+    }
+
+    fn memory(&self) -> Regions {
+        let mut text = self.texts[3].clone();
+        text.push(0);
+        let regions = vec![(ADDRESS, text)];
+        match self.pointer {
+            1 => Regions { kernel: regions, ..Regions::default() },
+            _ => Regions { user: regions, ..Regions::default() },
+        }
+    }
+}
+
+/// Puts `data` behind the record and says so in the word at `offset`.
+fn add_dynamic(record: &mut Vec<u8>, offset: u32, base: u32, data: &[u8]) {
+    let word = (data.len() as u32) << 16 | (record.len() as u32 - base);
+    record[offset as usize..][..4].copy_from_slice(&word.to_le_bytes());
+    record.extend_from_slice(data);
+}
+
+/// What a pattern is made of.
+fn pattern() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        6 => prop::sample::select(vec!["a", "b", "c", "aa", "ab"]).prop_map(str::to_owned),
+        3 => Just("*".to_owned()),
+        1 => prop::sample::select(vec!["?", "[ab]", "[!a]", "[a-", "\\a", "]", "!", "1"])
+            .prop_map(str::to_owned),
+    ];
+    let parts = prop_oneof![
+        6 => prop::collection::vec(part.clone(), 0..6),
+        1 => prop::collection::vec(part, 0..90),
+    ];
+    let literal = string(250)
+        .prop_map(|text| text.iter().map(|byte| char::from(b'a' + byte % 3)).collect::<String>());
+    let stars = prop::sample::select(vec![("", ""), ("*", ""), ("", "*"), ("*", "*")]);
+    prop_oneof![
+        2 => parts.prop_map(|parts| parts.concat()),
+        3 => (literal, stars).prop_map(|(text, (start, end))| format!("{start}{text}{end}")),
+    ]
+}
+
+/// A predicate, written out but for its strings, which may be those of a record.
+#[derive(Clone, Debug)]
+enum Predicate {
+    Text { field: usize, op: usize, text: String, from: Option<(usize, usize, usize)> },
+    Cpus { field: usize, op: usize, list: String },
+    Pid(bool),
+    Number(u32),
+}
+
+fn predicate() -> impl Strategy<Value = Predicate> {
+    let from = prop::option::of((any::<usize>(), 0usize..4, 0usize..5));
+    let list = prop::sample::select(vec!["2", "0-3", "1,3,69", "all", " ", "N", "0-69:2/3"]);
+    prop_oneof![
+        6 => (0usize..6, 0usize..3, pattern(), from)
+            .prop_map(|(field, op, text, from)| Predicate::Text { field, op, text, from }),
+        2 => (0usize..3, 0usize..3, list)
+            .prop_map(|(field, op, list)| Predicate::Cpus { field, op, list: list.to_owned() }),
+        1 => any::<bool>().prop_map(Predicate::Pid),
+        1 => (0u32..80).prop_map(Predicate::Number),
+    ]
+}
+
+/// A string of a record as the operand, whole or with stars, if it can be one.
+fn borrowed(from: (usize, usize, usize), records: &[Contents]) -> Option<String> {
+    let (record, which, shape) = from;
+    let text = &records[record % records.len()].texts[which];
+    let text =
+        str::from_utf8(text).ok().filter(|text| text.bytes().all(|b| b.is_ascii_lowercase()));
+    let text = text.filter(|text| (2..250).contains(&text.len()))?;
+    Some(match shape {
+        0 => text.to_owned(),
+        1 => format!("{}*", &text[..text.len() / 2]),
+        2 => format!("*{}", &text[text.len() / 2..]),
+        3 => format!("*{}*", &text[text.len() / 3..text.len() / 3 * 2]),
+        _ => format!("{}?{}", &text[..text.len() / 2], &text[text.len() / 2 + 1..]),
+    })
+}
+
+fn predicate_text(predicate: &Predicate, records: &[Contents]) -> String {
+    match predicate {
+        Predicate::Text { field, op, text, from } => {
+            let field = ["s", "d", "r", "p", "p.ustring", "comm"][*field];
+            let text =
+                from.and_then(|from| borrowed(from, records)).unwrap_or_else(|| text.clone());
+            format!("{field} {} \"{text}\"", ["==", "!=", "~"][*op])
+        }
+        Predicate::Cpus { field, op, list } => {
+            format!("{} {} CPUS{{{list}}}", ["n", "m", "cpu"][*field], ["==", "!=", "&"][*op])
+        }
+        Predicate::Pid(is_ours) => {
+            format!("common_pid {} {PID}", if *is_ours { "==" } else { "!=" })
+        }
+        Predicate::Number(number) => format!("n < {number}"),
+    }
+}
+
+fn check_strings(
+    (gap, size): (u32, u32),
+    predicates: &[(Predicate, bool, bool)],
+    records: &[Contents],
+) {
+    let event = event_with_strings(gap, size);
+    let mut text_of_trigger = "hist:keys=n if ".to_owned();
+    for (idx, (predicate, or, not)) in predicates.iter().enumerate() {
+        let joint = if *or { " || " } else { " && " };
+        text_of_trigger += if idx > 0 { joint } else { "" };
+        text_of_trigger += if *not { "!" } else { "" };
+        text_of_trigger += &predicate_text(predicate, records);
+    }
+    let context = Context { symbols: None, possible_cpus: Some(POSSIBLE) };
+    let compiled = compile(&text_of_trigger, &event, &context, Wishes::default())
+        .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"));
+    let (plan, code) = (&compiled.plan, &compiled.code);
+    let mut machine = Machine { plan, code, map: HashMap::new(), full: 0 };
+    let mut model = Model::new(plan);
+    for contents in records {
+        let mut record = contents.record(gap, size);
+        let memory = contents.memory();
+        READABLE.set(memory.clone());
+        model.hit(Hit {
+            record: &record,
+            pid: PID,
+            cpu: CPU,
+            comm: COMM,
+            now: NOW,
+            memory: &memory,
+        });
+        machine.hit(&mut record);
+    }
+    assert_eq!(
+        text(machine.snapshot()),
+        text(model.snapshot()),
+        "{text_of_trigger}\n{event:?}\n{code}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn strings_are_tested_as_the_model_tests_them(
+        place in (0u32..8, prop_oneof![1u32..40, 1u32..300]),
+        predicates in prop::collection::vec((predicate(), any::<bool>(), any::<bool>()), 1..4),
+        records in prop::collection::vec(contents(), 1..20),
+    ) {
+        check_strings(place, &predicates, &records);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
+use hist_cli::load::Facts;
 use hist_cli::plan::Wishes;
 use hist_cli::session::registry::Entry;
 use hist_cli::session::{EventName, Live, Session, SessionError, since_boot};
@@ -25,7 +26,7 @@ fn live() -> Option<Live> {
         eprintln!("skipped: loading programs needs root");
         return None;
     }
-    Some(Live::new(TRACEFS.clone(), Wishes::default()))
+    Some(Live::new(TRACEFS.clone(), Facts::read().expect("the list of CPUs"), Wishes::default()))
 }
 
 fn enter() -> EventName {

@@ -232,7 +232,8 @@ fn code(thread: u32, key: HoleCode) -> Code {
 
 fn body(symbol: &'static str, insns: &[Insn]) -> HoleCode {
     let line = |insn: &Insn| Line { insn: *insn, note: String::new() };
-    HoleCode { symbol, lines: insns.iter().map(line).collect(), stack: 0 }
+    let lines = insns.iter().map(line).collect();
+    HoleCode { symbol, lines, stack: 0, data: vec![], data_uses: vec![] }
 }
 
 /// Key: the syscall's number.

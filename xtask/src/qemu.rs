@@ -54,7 +54,7 @@ pub(crate) struct Outcome {
 }
 
 /// How many CPUs a machine has: more than one, so that sums over CPUs are put to the test.
-const CPUS: &str = "2";
+const CPUS: &str = "3";
 
 /// How much of the kernel's log an error shows, in lines.
 const TAIL: usize = 25;

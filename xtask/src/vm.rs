@@ -16,6 +16,7 @@ use clap::Subcommand;
 use crate::initramfs::Initramfs;
 use crate::kernels::{self, Kernel};
 use crate::qemu::{self, Accel, Machine, Outcome};
+use crate::random;
 use crate::setup::{self, succeed, target_dir, workspace};
 
 /// What to do in virtual machines.
@@ -29,13 +30,15 @@ pub(crate) struct Args {
 enum Action {
     /// Compare an engine with each kernel's own hist triggers, byte for byte.
     Test(TestArgs),
+    /// Compare random triggers, valid and invalid ones, with each kernel's own.
+    Random(random::Args),
     /// Print files as they are on a kernel, such as the `format` of an event.
     Show(ShowArgs),
 }
 
 /// Which kernels, and how they are run.
 #[derive(clap::Args)]
-struct MachineArgs {
+pub(crate) struct MachineArgs {
     /// Kernel version; may be repeated [default: all that are known]
     #[arg(long, value_name = "VERSION")]
     kernel: Vec<String>,
@@ -81,6 +84,7 @@ struct TestArgs {
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.action {
         Action::Test(args) => test(&args),
+        Action::Random(args) => random::run(&args),
         Action::Show(args) => show(&args),
     }
 }
@@ -117,13 +121,17 @@ fn test(args: &TestArgs) -> Result<()> {
 }
 
 /// A kernel and the machine that boots it.
-struct Bootable {
-    kernel: Kernel,
-    machine: Machine,
+pub(crate) struct Bootable {
+    pub(crate) kernel: Kernel,
+    pub(crate) machine: Machine,
 }
 
-/// One machine for each kernel; gets and builds whatever they need.
-fn machines(args: &MachineArgs, words: &[String]) -> Result<Vec<Bootable>> {
+/// One machine for each kernel, whose guest program gets `words`; gets and builds whatever they
+/// need.
+///
+/// # Errors
+/// When something is missing that cannot be got.
+pub(crate) fn machines(args: &MachineArgs, words: &[String]) -> Result<Vec<Bootable>> {
     setup::qemu()?;
     let kernels = kernels_of(args)?;
     let initramfs = guest_image(&target_dir().join("vm").join("initramfs.cpio"))?;
@@ -296,9 +304,14 @@ fn verdict(failures: &[Failure], args: &TestArgs) -> Result<()> {
     bail!("{} failed", failures.len())
 }
 
+/// The option that names a kernel.
+pub(crate) fn option_of(kernel: &str) -> &'static str {
+    if kernel.starts_with('/') { "--image" } else { "--kernel" }
+}
+
 fn replay(failure: &Failure, engine: &str) -> String {
     let kernel = &failure.kernel;
-    let option = if kernel.starts_with('/') { "--image" } else { "--kernel" };
+    let option = option_of(kernel);
     let mut line = format!("cargo xtask vm test --engine {engine} {option} {kernel}");
     if let Some(case) = &failure.case {
         line += &format!(" --case {case}");

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::args::Stage;
 use super::options::{Options, Pair};
+use crate::load::Facts;
 use crate::parse;
 use crate::pipeline::{self, CompileError};
 use crate::plan::Wishes;
@@ -22,16 +23,16 @@ pub(super) fn emit(
     if stage == Stage::Trigger {
         return options.pairs.iter().map(trigger).collect();
     }
-    let tracefs = tracefs()?;
+    let (tracefs, facts) = (tracefs()?, Facts::read()?);
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
     if stage == Stage::Asm {
-        return asm(&options.pairs, &formats);
+        return asm(&options.pairs, &formats, &facts);
     }
     let mut text = String::new();
     for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
         let separator = if idx > 0 { "\n" } else { "" };
-        write!(text, "{separator}{}", one(pair, format, stage)?)?;
+        write!(text, "{separator}{}", one(pair, format, &facts, stage)?)?;
     }
     Ok(text)
 }
@@ -46,8 +47,8 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
     }
 }
 
-fn one(pair: &Pair, format: &EventFormat, stage: Stage) -> anyhow::Result<String> {
-    let compiled = pipeline::compile(&pair.trigger, format, Wishes::default())?;
+fn one(pair: &Pair, format: &EventFormat, facts: &Facts, stage: Stage) -> anyhow::Result<String> {
+    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), Wishes::default())?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
         Stage::Plan => compiled.plan.to_string(),
@@ -55,11 +56,13 @@ fn one(pair: &Pair, format: &EventFormat, stage: Stage) -> anyhow::Result<String
     })
 }
 
-fn asm(pairs: &[Pair], formats: &[EventFormat]) -> anyhow::Result<String> {
+fn asm(pairs: &[Pair], formats: &[EventFormat], facts: &Facts) -> anyhow::Result<String> {
     let compiled = pairs
         .iter()
         .zip(formats)
-        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, Wishes::default()))
+        .map(|(pair, format)| {
+            pipeline::compile(&pair.trigger, format, &facts.context(), Wishes::default())
+        })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())
 }

@@ -10,7 +10,7 @@ use super::emit;
 use super::options::{Options, Pair};
 use super::output::Output;
 use super::printer::Printer;
-use crate::load::{self, AttachedTrigger, LoadError};
+use crate::load::{self, AttachedTrigger, Facts, LoadError};
 use crate::plan::Wishes;
 use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
@@ -61,7 +61,7 @@ fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
 /// Carries out what was written for each event, and counts nothing yet.
 fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
     let wishes = Wishes { log: options.verbose >= 2 };
-    let live = Live::new(tracefs(options)?, wishes);
+    let live = Live::new(tracefs(options)?, Facts::read()?, wishes);
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
         ensure!(!trigger.is_empty(), "the trigger for {system}:{event} is empty");

@@ -20,6 +20,10 @@ pub struct HoleCode {
     /// Bytes of stack that the body needs, a multiple of 8. In its instructions r10 offsets
     /// count down from 0 as if the template used none; link moves them below the template's.
     pub stack: u32,
+    /// Constants that the body reads, a multiple of 8 bytes.
+    pub data: Vec<u8>,
+    /// The `ld_imm64` that load addresses in `data`, ascending: index in `lines`, offset in `data`.
+    pub data_uses: Vec<(usize, u32)>,
 }
 
 /// An instruction and its explanation.

@@ -6,21 +6,31 @@ use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::{Emitter, Label};
 use super::insn::{self, Insn, R0, R1, R3, R4};
+use super::matching::{self, Scratch};
 use super::source::{self, Arguments};
 use crate::parse::ast::CompareOp;
 use crate::plan::Plan;
-use crate::resolve::hist::{Compare, Condition, Source};
+use crate::resolve::hist::{Compare, Condition, TextSource, Within};
 
 /// Gives 1 for a hit that counts, else 0.
 pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::FILTER);
-    let Some(condition) = &plan.filter else {
-        emitter.push(Insn::mov64_imm(R0, 1), "no filter: every hit counts");
-        return emitter.finish();
+    let condition = match &plan.filter {
+        None => {
+            emitter.push(Insn::mov64_imm(R0, 1), "no filter: every hit counts");
+            return emitter.finish();
+        }
+        Some(Condition::Always(answer)) => {
+            emitter.push(Insn::mov64_imm(R0, i32::from(*answer)), format!("always {answer}"));
+            return emitter.finish();
+        }
+        Some(condition) => condition,
     };
     let (pass, refuse, end) = (emitter.label(), emitter.label(), emitter.label());
     let arguments = save_context(&mut emitter, condition);
-    branch(&mut emitter, &arguments, condition, Goals { yes: pass, no: refuse, next: pass })?;
+    let mut body = Body { emitter, arguments, scratch: Scratch::default() };
+    branch(&mut body, condition, Goals { yes: pass, no: refuse, next: pass })?;
+    let mut emitter = body.emitter;
     emitter.place(pass);
     emitter.push(Insn::mov64_imm(R0, 1), "the hit counts");
     emitter.jump(Insn::jump(0), end, "");
@@ -29,82 +39,98 @@ pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
     emitter.finish()
 }
 
+/// The filter hole in the making.
+pub(super) struct Body {
+    pub(super) emitter: Emitter,
+    pub(super) arguments: Arguments,
+    pub(super) scratch: Scratch,
+}
+
 /// Where to go with the answer; `next`, one of the two, is where the code goes on by itself.
 #[derive(Clone, Copy)]
-struct Goals {
-    yes: Label,
-    no: Label,
-    next: Label,
+pub(super) struct Goals {
+    pub(super) yes: Label,
+    pub(super) no: Label,
+    pub(super) next: Label,
 }
 
-/// The context is wanted after a call if another comparison reads the record.
-fn save_context(emitter: &mut Emitter, condition: &Condition) -> Arguments {
-    let calls = any(condition, &source::calls);
-    let reads = any(condition, &source::reads_record);
-    if calls && reads { Arguments::save(emitter, &[R1]) } else { Arguments::default() }
-}
-
-fn any(condition: &Condition, test: &impl Fn(&Source) -> bool) -> bool {
-    match condition {
-        Condition::Any(parts) | Condition::All(parts) => parts.iter().any(|part| any(part, test)),
-        Condition::Not(inner) => any(inner, test),
-        Condition::Compare(compare) => test(&compare.source),
-        Condition::Always(_) => false,
+impl Goals {
+    pub(super) const fn swapped(self) -> Self {
+        Self { yes: self.no, no: self.yes, next: self.next }
     }
 }
 
-fn branch(
-    emitter: &mut Emitter,
-    arguments: &Arguments,
-    condition: &Condition,
-    goals: Goals,
-) -> Result<(), CodegenError> {
+/// The context is wanted after a call or a scan if another comparison reads the record.
+fn save_context(emitter: &mut Emitter, condition: &Condition) -> Arguments {
+    let loses = any(condition, &|test| match test {
+        Condition::Compare(compare) => source::calls(&compare.source),
+        Condition::Within(within) => source::calls(&within.source),
+        Condition::Text(test) => matching::loses_context(test),
+        Condition::Cpumask(_) => true,
+        _ => false,
+    });
+    let reads = any(condition, &|test| match test {
+        Condition::Compare(compare) => source::reads_record(&compare.source),
+        Condition::Within(within) => source::reads_record(&within.source),
+        Condition::Text(test) => test.source != TextSource::Comm,
+        Condition::Cpumask(_) => true,
+        _ => false,
+    });
+    if loses && reads { Arguments::save(emitter, &[R1]) } else { Arguments::default() }
+}
+
+/// Some test in `condition` is such a one.
+fn any(condition: &Condition, is_one: &impl Fn(&Condition) -> bool) -> bool {
     match condition {
-        Condition::Not(inner) => {
-            let swapped = Goals { yes: goals.no, no: goals.yes, next: goals.next };
-            branch(emitter, arguments, inner, swapped)
-        }
+        Condition::Any(parts) | Condition::All(parts) => parts.iter().any(|part| any(part, is_one)),
+        Condition::Not(inner) => any(inner, is_one),
+        test => is_one(test),
+    }
+}
+
+fn branch(body: &mut Body, condition: &Condition, goals: Goals) -> Result<(), CodegenError> {
+    match condition {
+        Condition::Not(inner) => branch(body, inner, goals.swapped()),
         // The first that answers `yes` decides for `||`, the first `no` for `&&`.
-        Condition::Any(parts) => {
-            each(emitter, arguments, parts, goals, |go_on| Goals { no: go_on, ..goals })
-        }
-        Condition::All(parts) => {
-            each(emitter, arguments, parts, goals, |go_on| Goals { yes: go_on, ..goals })
-        }
-        Condition::Compare(test) => compare(emitter, arguments, test, goals),
+        Condition::Any(parts) => each(body, parts, goals, |go_on| Goals { no: go_on, ..goals }),
+        Condition::All(parts) => each(body, parts, goals, |go_on| Goals { yes: go_on, ..goals }),
+        Condition::Compare(test) => compare(body, test, goals),
+        Condition::Within(test) => within(body, test, goals),
+        Condition::Text(test) => matching::text(body, test, goals),
+        Condition::Cpumask(test) => matching::cpumask(body, test, goals),
         Condition::Always(answer) => {
             let goal = if *answer { goals.yes } else { goals.no };
-            if goal != goals.next {
-                emitter.jump(Insn::jump(0), goal, format!("always {answer}"));
-            }
+            jump_unless_next(&mut body.emitter, goal, goals, "known");
             Ok(())
         }
     }
 }
 
+/// Goes to `goal`, which is one of `goals`.
+pub(super) fn jump_unless_next(emitter: &mut Emitter, goal: Label, goals: Goals, note: &str) {
+    if goal != goals.next {
+        emitter.jump(Insn::jump(0), goal, note);
+    }
+}
+
 /// All parts but the last go on with the next part when they do not decide.
 fn each(
-    emitter: &mut Emitter,
-    arguments: &Arguments,
+    body: &mut Body,
     parts: &[Condition],
     goals: Goals,
     undecided: impl Fn(Label) -> Goals,
 ) -> Result<(), CodegenError> {
     let Some((last, first)) = parts.split_last() else { return Ok(()) };
     for part in first {
-        let go_on = emitter.label();
-        branch(emitter, arguments, part, Goals { next: go_on, ..undecided(go_on) })?;
-        emitter.place(go_on);
+        let go_on = body.emitter.label();
+        branch(body, part, Goals { next: go_on, ..undecided(go_on) })?;
+        body.emitter.place(go_on);
     }
-    branch(emitter, arguments, last, goals)
+    branch(body, last, goals)
 }
 
-fn compare(
-    emitter: &mut Emitter,
-    arguments: &Arguments,
-    test: &Compare,
-    goals: Goals,
-) -> Result<(), CodegenError> {
+fn compare(body: &mut Body, test: &Compare, goals: Goals) -> Result<(), CodegenError> {
+    let Body { emitter, arguments, .. } = body;
     let note = format!("filter {test}");
     source::load(emitter, arguments, &test.source, &note)?;
     // Fall through to `yes` where that comes next, by asking the opposite.
@@ -117,6 +143,27 @@ fn compare(
     if goal == goals.yes && goals.next != goals.no {
         emitter.jump(Insn::jump(0), goals.no, "no");
     }
+    Ok(())
+}
+
+/// Ranges from the lowest up: below the next one's start, the answer is no.
+fn within(body: &mut Body, test: &Within, goals: Goals) -> Result<(), CodegenError> {
+    let Body { emitter, arguments, .. } = body;
+    source::load(emitter, arguments, &test.source, &format!("filter {}", test.label))?;
+    for (first, last) in test.ranges.iter().copied() {
+        if first == last {
+            let insn = comparison(emitter, insn::Compare::Eq, first);
+            emitter.jump(insn, goals.yes, format!("is {first}"));
+            continue;
+        }
+        if first > 0 {
+            let insn = comparison(emitter, insn::Compare::Lt, first);
+            emitter.jump(insn, goals.no, format!("below {first}"));
+        }
+        let insn = comparison(emitter, insn::Compare::Le, last);
+        emitter.jump(insn, goals.yes, format!("up to {last}"));
+    }
+    jump_unless_next(emitter, goals.no, goals, "no");
     Ok(())
 }
 

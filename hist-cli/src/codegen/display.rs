@@ -22,10 +22,18 @@ impl fmt::Display for HoleCode {
             self.lines.len(),
             self.stack
         )?;
+        if !self.data.is_empty() {
+            writeln!(f, "      {} bytes of constants", self.data.len())?;
+        }
         let mut lines = self.lines.iter().enumerate();
         while let Some((idx, line)) = lines.next() {
             let note = if line.note.is_empty() { "" } else { &format!("; {}", line.note) };
-            let text = format!("{idx:>4}: {:<32}{note}", line.insn.to_string());
+            let data = self.data_uses.iter().find(|(line, _)| *line == idx);
+            let mnemonic = match data {
+                Some((_, offset)) => format!("r{} = &data+{offset}", line.insn.dst),
+                None => line.insn.to_string(),
+            };
+            let text = format!("{idx:>4}: {mnemonic:<32}{note}");
             writeln!(f, "{}", text.trim_end())?;
             // The second half of an ld_imm64 is shown by the first.
             if line.insn.is_wide() {

@@ -2,7 +2,7 @@
 
 use super::CodegenError;
 use super::code::{HoleCode, Line};
-use super::insn::Insn;
+use super::insn::{Insn, PSEUDO_MAP_VALUE, Reg};
 
 /// A place that jumps may go to, before it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +18,21 @@ pub(super) struct Emitter {
     jumps: Vec<(usize, Label)>,
     /// Bytes of stack in use.
     stack: u32,
+    data: Vec<u8>,
+    data_uses: Vec<(usize, u32)>,
 }
 
 impl Emitter {
     pub(super) fn new(symbol: &'static str) -> Self {
-        Self { symbol, lines: Vec::new(), labels: Vec::new(), jumps: Vec::new(), stack: 0 }
+        Self {
+            symbol,
+            lines: Vec::new(),
+            labels: Vec::new(),
+            jumps: Vec::new(),
+            stack: 0,
+            data: Vec::new(),
+            data_uses: Vec::new(),
+        }
     }
 
     pub(super) fn push(&mut self, insn: Insn, note: impl Into<String>) {
@@ -57,6 +67,30 @@ impl Emitter {
         -i16::try_from(self.stack).unwrap_or(i16::MAX)
     }
 
+    /// `words` times eight more bytes of stack, next to each other; gives the lowest one's offset
+    /// from r10.
+    pub(super) fn stack_area(&mut self, words: u32) -> i16 {
+        self.stack += 8 * words;
+        -i16::try_from(self.stack).unwrap_or(i16::MAX)
+    }
+
+    /// Adds constants, a multiple of 8 bytes, unless they are there; gives their offset.
+    pub(super) fn data(&mut self, bytes: &[u8]) -> u32 {
+        let same = self.data.chunks(bytes.len().max(1)).position(|known| known == bytes);
+        let at = same.map_or(self.data.len(), |idx| idx * bytes.len());
+        if same.is_none() {
+            self.data.extend_from_slice(bytes);
+        }
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    /// `dst` = the address of the constants at `offset`.
+    pub(super) fn push_data(&mut self, dst: Reg, offset: u32, note: impl Into<String>) {
+        self.data_uses.push((self.lines.len(), offset));
+        let [low, high] = Insn::ld_imm64(dst, 0);
+        self.push_wide([Insn { src: PSEUDO_MAP_VALUE, ..low }, high], note);
+    }
+
     /// A byte offset as an instruction holds it.
     pub(super) fn offset(&self, offset: u32) -> Result<i16, CodegenError> {
         i16::try_from(offset)
@@ -71,6 +105,12 @@ impl Emitter {
             self.lines[at].insn.off = i16::try_from(distance)
                 .map_err(|_| CodegenError::JumpTooLong { hole: self.symbol, distance })?;
         }
-        Ok(HoleCode { symbol: self.symbol, lines: self.lines, stack: self.stack })
+        Ok(HoleCode {
+            symbol: self.symbol,
+            lines: self.lines,
+            stack: self.stack,
+            data: self.data,
+            data_uses: self.data_uses,
+        })
     }
 }

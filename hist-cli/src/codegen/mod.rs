@@ -12,6 +12,8 @@ mod display;
 mod emit;
 pub mod insn;
 mod key;
+mod matching;
+mod scan;
 mod source;
 mod text;
 mod value;

@@ -13,6 +13,9 @@ use crate::plan::MapPlan;
 /// The map that aya-log looks for; all programs of an object share it.
 const MAP_LOGS: &str = "AYA_LOGS";
 
+/// The section of a trigger's own constants; its number follows.
+const CONSTANTS: &str = ".rodata.c";
+
 /// Bytes of a name in the kernel, without NUL (`BPF_OBJ_NAME_LEN` in Linux
 /// include/uapi/linux/bpf.h, less one).
 const NAME_LEN: usize = 15;
@@ -82,7 +85,8 @@ pub fn fill(
         ensure_room("key", map.key_size, def.key_size)?;
         ensure_room("value", map.value_size, def.value_size)?;
     }
-    let bodies = bodies(template, code)?;
+    let mut bodies = bodies(template, code)?;
+    let constants = gather_constants(&mut bodies, index)?;
     let starts = starts(template, &bodies);
     let stack = bodies.iter().map(|body| template.stack + body.stack).max();
     let mut maps = template.maps.clone();
@@ -102,7 +106,39 @@ pub fn fill(
         stack: stack.unwrap_or(0).max(template.stack),
     };
     rename(&mut program, index)?;
+    if let Some(section) = constants {
+        refer_to_constants(&mut program, &bodies, &starts, &section.name);
+        program.data.push(section);
+    }
     Ok(program)
+}
+
+/// The bodies' constants, one behind the other, in a section of the trigger's own. A hole that is
+/// called at several places has them once for each.
+fn gather_constants(
+    bodies: &mut [Body<'_>],
+    index: usize,
+) -> Result<Option<DataSection>, LinkError> {
+    let mut bytes = Vec::new();
+    for body in bodies {
+        let start = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        body.data_uses.iter_mut().for_each(|(_, offset)| *offset += start);
+        bytes.extend_from_slice(body.data);
+    }
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(DataSection { name: numbered(CONSTANTS, index)?, bytes, symbols: Vec::new() }))
+}
+
+fn refer_to_constants(program: &mut Program, bodies: &[Body<'_>], starts: &[usize], section: &str) {
+    for body in bodies {
+        program.references.extend(body.data_uses.iter().map(|(line, offset)| Reference {
+            slot: starts[body.slot] + line,
+            target: Target::Data { section: section.to_owned(), offset: *offset },
+        }));
+    }
+    program.references.sort_by_key(|reference| reference.slot);
 }
 
 fn ensure_room(what: &'static str, size: u32, room: u32) -> Result<(), LinkError> {
@@ -110,23 +146,36 @@ fn ensure_room(what: &'static str, size: u32, room: u32) -> Result<(), LinkError
 }
 
 /// What a call is replaced by.
-struct Body {
+struct Body<'code> {
     /// The slot of the call.
     slot: usize,
     hole: &'static str,
     lines: Vec<Line>,
     stack: u32,
+    /// Which lines load the address of a constant, and where in the trigger's constants it is.
+    data_uses: Vec<(usize, u32)>,
+    data: &'code [u8],
 }
 
 /// A body for each call of a hole, by ascending slot.
-fn bodies(template: &TemplateObject, code: &Code) -> Result<Vec<Body>, LinkError> {
+fn bodies<'code>(
+    template: &TemplateObject,
+    code: &'code Code,
+) -> Result<Vec<Body<'code>>, LinkError> {
     let mut bodies = Vec::new();
     for reference in &template.references {
         let Target::Hole(hole) = reference.target else { continue };
         let body = code.holes.iter().find(|body| body.symbol == hole);
         let body = body.ok_or(LinkError::NoBody(hole))?;
         let lines = body_lines(body, template.stack)?;
-        bodies.push(Body { slot: reference.slot, hole, lines, stack: body.stack });
+        bodies.push(Body {
+            slot: reference.slot,
+            hole,
+            lines,
+            stack: body.stack,
+            data_uses: body.data_uses.clone(),
+            data: &body.data,
+        });
     }
     Ok(bodies)
 }
@@ -240,7 +289,7 @@ fn distance(slot: usize, target: usize) -> Result<i16, LinkError> {
 }
 
 /// Where each slot of the template begins in the linked program, and at the end its length.
-fn starts(template: &TemplateObject, bodies: &[Body]) -> Vec<usize> {
+fn starts(template: &TemplateObject, bodies: &[Body<'_>]) -> Vec<usize> {
     let mut starts = Vec::with_capacity(template.insns.len() + 1);
     let mut bodies = bodies.iter().peekable();
     let mut next = 0;
@@ -255,7 +304,7 @@ fn starts(template: &TemplateObject, bodies: &[Body]) -> Vec<usize> {
 /// The template's instructions with new jumps, bodies in the calls' places.
 fn lines(
     template: &TemplateObject,
-    bodies: &[Body],
+    bodies: &[Body<'_>],
     starts: &[usize],
 ) -> Result<Vec<ProgramLine>, LinkError> {
     let mut lines = Vec::new();
@@ -367,7 +416,8 @@ mod tests {
 
     fn hole(symbol: &'static str, stack: u32, insns: &[Insn]) -> HoleCode {
         let line = |insn: &Insn| Line { insn: *insn, note: format!("of {symbol}") };
-        HoleCode { symbol, lines: insns.iter().map(line).collect(), stack }
+        let lines = insns.iter().map(line).collect();
+        HoleCode { symbol, lines, stack, data: vec![], data_uses: vec![] }
     }
 
     /// Counts everything under key 5.
@@ -457,7 +507,8 @@ mod tests {
         let template = template(Template::Hist).unwrap();
         let filler = vec![Insn::mov64_imm(R0, 1); 100];
         let program = filter(0, &filler).unwrap();
-        let bodies = bodies(&template, &code_with(hole(holes::FILTER, 0, &filler))).unwrap();
+        let code = code_with(hole(holes::FILTER, 0, &filler));
+        let bodies = bodies(&template, &code).unwrap();
         let starts = starts(&template, &bodies);
         let mut jumps = 0;
         for (slot, insn) in template.insns.iter().enumerate().filter(|(_, insn)| insn.is_jump()) {

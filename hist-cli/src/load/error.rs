@@ -42,6 +42,14 @@ pub enum LoadError {
         /// The errno.
         source: io::Error,
     },
+    /// It is not known which CPUs there may be.
+    #[error("cannot tell how many CPUs there may be: {path}: {source}")]
+    PossibleCpus {
+        /// The kernel's list.
+        path: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// A map could not be made.
     #[error("cannot create the map {name}: {source}{}", map_hint(.source))]
     Map {

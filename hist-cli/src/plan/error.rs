@@ -42,4 +42,25 @@ pub enum PlanError {
         /// Bytes.
         size: u32,
     },
+    /// A pattern is longer than the automaton that matches it can be.
+    #[error("`{label}`: a pattern may have {max} parts, this one has {parts}")]
+    PatternTooLong {
+        /// The predicate.
+        label: String,
+        /// Parts there are.
+        parts: usize,
+        /// Parts there may be.
+        max: usize,
+    },
+    /// The verifier would give up.
+    #[error(
+        "the filter's patterns are too many or too long: the kernel's verifier would need about \
+         {steps} steps, and gives up after {max}; compare whole strings or beginnings (`~ \"text*\"`)"
+    )]
+    FilterTooComplex {
+        /// Steps, estimated.
+        steps: u64,
+        /// Steps that we dare.
+        max: u64,
+    },
 }

@@ -4,7 +4,8 @@ use hist_common::layout::STACK_DEPTH;
 
 use super::{KeySlot, Plan, PlanError, ValueSlot};
 use crate::resolve::hist::{
-    Condition, Hist, KeyModifier, KeySource, RecordField, Source, TextField,
+    Condition, Hist, KeyModifier, KeySource, Location, RecordField, Source, TextField, TextSource,
+    TextTest,
 };
 
 /// Bytes of a number in a key: every number is kept as its u64 image.
@@ -15,7 +16,7 @@ pub(super) const VALUE_SIZE: u32 = 8;
 pub(super) const COMM_SIZE: u32 = 16;
 /// Bytes of a string whose length is not known beforehand: 255 and a NUL, as in the kernel.
 const TEXT_SIZE: u32 = 256;
-/// Bytes of a location word.
+/// Bytes of the word that says where dynamic data are (`__data_loc`).
 const LOCATION_SIZE: u32 = 4;
 /// The first bytes of a record belong to the kernel: they hold a pointer when a program runs
 /// (`tp_prog_is_valid_access()` in kernel/trace/bpf_trace.c).
@@ -91,8 +92,25 @@ fn check_condition(condition: &Condition, record_size: u32) -> Result<(), PlanEr
         }
         Condition::Not(inner) => check_condition(inner, record_size),
         Condition::Compare(compare) => check_source(&compare.label, &compare.source, record_size),
+        Condition::Within(within) => check_source(&within.label, &within.source, record_size),
+        Condition::Text(test) => check_text(test, record_size),
+        Condition::Cpumask(test) => check_location(&test.label, test.location, record_size),
         Condition::Always(_) => Ok(()),
     }
+}
+
+fn check_text(test: &TextTest, record_size: u32) -> Result<(), PlanError> {
+    match test.source {
+        TextSource::Static { offset, size } => check_range(&test.label, offset, size, record_size),
+        TextSource::Dynamic(location) => check_location(&test.label, location, record_size),
+        TextSource::Pointer { offset, .. } => check_range(&test.label, offset, 8, record_size),
+        TextSource::Comm => Ok(()),
+    }
+}
+
+/// Where the word points to is known only when the event fires; programs read it with care.
+fn check_location(label: &str, location: Location, record_size: u32) -> Result<(), PlanError> {
+    check_range(label, location.offset, LOCATION_SIZE, record_size)
 }
 
 fn check_source(label: &str, source: &Source, record_size: u32) -> Result<(), PlanError> {

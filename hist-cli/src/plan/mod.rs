@@ -3,7 +3,9 @@
 
 mod display;
 mod error;
+mod filter;
 mod layout;
+pub mod scan;
 
 pub use error::PlanError;
 
@@ -120,8 +122,8 @@ pub struct Wishes {
 /// Chooses template and layout for `hist`.
 ///
 /// # Errors
-/// If keys or values fit no template, or a field lies outside of what a program may read of its
-/// record.
+/// If keys or values fit no template, a field lies outside of what a program may read of its
+/// record, or the verifier would not follow the filter to its end.
 pub fn plan(hist: Hist, wishes: Wishes) -> Result<Plan, PlanError> {
     let keys = layout::key_slots(&hist);
     let values = layout::value_slots(&hist);
@@ -134,7 +136,8 @@ pub fn plan(hist: Hist, wishes: Wishes) -> Result<Plan, PlanError> {
     };
     let template = template(map.key_size, wishes)?;
     check_room("values", map.value_size, VALUE_ROOM)?;
-    let filter = hist.filter.as_ref().map(|filter| filter.tree.clone());
+    let filter = hist.filter.as_ref().and_then(|filter| filter::simplify(&filter.tree));
+    filter.as_ref().map_or(Ok(()), filter::check_complexity)?;
     let (attach, shared) = (attach(&hist), hist.name.is_some());
     let plan = Plan { template, attach, shared, map, filter, keys, values, comm, hist };
     layout::check_loads(&plan)?;

@@ -4,8 +4,8 @@
 use std::fmt;
 
 use super::hist::{
-    Clock, Compare, Condition, Hist, Key, KeyModifier, KeySource, RecordField, Sort, SortBy,
-    Source, TextField, Value, ValueModifier,
+    Clock, Compare, Condition, CpumaskTest, Hist, Key, KeyModifier, KeySource, RecordField, Sort,
+    SortBy, Source, TextField, TextTest, Value, ValueModifier, Within,
 };
 
 /// The kernel's canonical trigger line, without the state in brackets.
@@ -103,7 +103,8 @@ impl fmt::Display for KeyModifier {
             Self::Sym => f.write_str(".sym"),
             Self::SymOffset => f.write_str(".sym-offset"),
             Self::Log2 => f.write_str(".log2"),
-            Self::Buckets(width) => write!(f, ".buckets={width}"),
+            // The kernel prints it as a signed number.
+            Self::Buckets(width) => write!(f, ".buckets={}", width.cast_signed()),
             Self::Execname => f.write_str(".execname"),
             Self::Syscall => f.write_str(".syscall"),
             Self::Usecs => f.write_str(".usecs"),
@@ -186,6 +187,9 @@ impl fmt::Display for Condition {
             Self::All(parts) => write_joined(f, parts, " && "),
             Self::Not(inner) => write!(f, "!{inner}"),
             Self::Compare(compare) => write!(f, "{compare}"),
+            Self::Within(Within { label, .. })
+            | Self::Text(TextTest { label, .. })
+            | Self::Cpumask(CpumaskTest { label, .. }) => f.write_str(label),
             Self::Always(value) => write!(f, "{value}"),
         }
     }

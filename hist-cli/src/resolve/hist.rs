@@ -245,6 +245,12 @@ pub enum Condition {
     Not(Box<Condition>),
     /// A number compared with a constant.
     Compare(Compare),
+    /// A number that lies in one of some ranges.
+    Within(Within),
+    /// A string compared with a pattern.
+    Text(TextTest),
+    /// A set of CPUs in the record compared with a constant one.
+    Cpumask(CpumaskTest),
     /// Known beforehand.
     Always(bool),
 }
@@ -262,4 +268,118 @@ pub struct Compare {
     pub op: CompareOp,
     /// The right side as a u64 image: truncated to the field's size, then extended by its sign.
     pub constant: u64,
+}
+
+/// `source` lies in one of `ranges`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// The predicate as written.
+    pub label: String,
+    /// The left side, compared without sign.
+    pub source: Source,
+    /// First and last number of each range, ascending and apart; never empty.
+    pub ranges: Vec<(u64, u64)>,
+}
+
+/// `source op "text"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextTest {
+    /// The predicate as written.
+    pub label: String,
+    /// Where the string is.
+    pub source: TextSource,
+    /// What it is compared with.
+    pub pattern: Pattern,
+    /// Strings that do not match are wanted. A string that cannot be read is wanted in no case,
+    /// so this is not the same as [`Condition::Not`].
+    pub negated: bool,
+}
+
+/// Where a string is. It ends at its first NUL, or where its room ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextSource {
+    /// In the record.
+    Static {
+        /// From the record's start, in bytes.
+        offset: u32,
+        /// Its room, in bytes.
+        size: u32,
+    },
+    /// In the record's variable part.
+    Dynamic(Location),
+    /// At an address that the record holds.
+    Pointer {
+        /// Where the address is, from the record's start, in bytes.
+        offset: u32,
+        /// The address is one of user space.
+        user: bool,
+    },
+    /// The name of the thread that the event happened in, in 16 bytes.
+    Comm,
+}
+
+/// A word of a record that says where data in its variable part are: their offset in the low 16
+/// bits, their length in the high ones, both in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Of the word, from the record's start, in bytes.
+    pub offset: u32,
+    /// `__rel_loc`: the data's offset counts from the end of the word instead of the record's
+    /// start.
+    pub relative: bool,
+}
+
+/// What a string is compared with. None holds a NUL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// All of it.
+    Exact(Vec<u8>),
+    /// `text*`
+    Prefix(Vec<u8>),
+    /// `*text`
+    Suffix(Vec<u8>),
+    /// `*text*`
+    Contains(Vec<u8>),
+    /// Anything else.
+    Glob(Vec<GlobPart>),
+}
+
+/// One part of a glob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GlobPart {
+    /// `*`: any bytes, or none. Never two in a row.
+    Any,
+    /// `?`: one byte.
+    One,
+    /// That byte.
+    Byte(u8),
+    /// `[a-c]`: one byte of those.
+    Class {
+        /// First and last byte of each range; a range may be empty.
+        ranges: Vec<(u8, u8)>,
+        /// `[!a-c]`: one byte that is none of those.
+        negated: bool,
+    },
+}
+
+/// `mask op CPUS{list}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CpumaskTest {
+    /// The predicate as written.
+    pub label: String,
+    /// Where the mask is.
+    pub location: Location,
+    /// What is compared.
+    pub op: CpumaskOp,
+    /// The constant mask, 64 CPUs a word, as many words as a mask in a record has.
+    pub cpus: Vec<u64>,
+}
+
+/// How two sets of CPUs are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpumaskOp {
+    /// They are the same.
+    Equal,
+    /// They have a CPU in common.
+    Intersects,
 }

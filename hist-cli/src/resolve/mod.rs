@@ -18,16 +18,31 @@ mod value;
 use crate::diag::{Kind, Span, TriggerError};
 use crate::parse::ast::{Control, Trigger};
 use crate::tracefs::format::EventFormat;
+use crate::tracefs::symbols::Symbols;
 use hist::{Hist, Key, Sort, SortBy, Value};
 
 /// The default capacity in entries (`TRACING_MAP_BITS_DEFAULT`, 11 bits).
 const DEFAULT_SIZE: u32 = 2048;
 
+/// What the meaning of a trigger depends on besides the event. What is absent is refused where it
+/// is needed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
+    /// The kernel's symbols, looked at only if a filter has `.function`.
+    pub symbols: Option<&'a Symbols>,
+    /// One more than the highest number that a CPU can have; for `CPUS{}`.
+    pub possible_cpus: Option<u32>,
+}
+
 /// Binds every name of `trigger` to what the event offers.
 ///
 /// # Errors
 /// The first thing that the kernel would refuse, or that is not supported yet.
-pub fn hist(trigger: &Trigger, event: &EventFormat) -> Result<Hist, TriggerError> {
+pub fn hist(
+    trigger: &Trigger,
+    event: &EventFormat,
+    context: &Context<'_>,
+) -> Result<Hist, TriggerError> {
     refuse_unsupported(trigger)?;
     let clock = clock::of(trigger);
     let scope = Scope {
@@ -44,7 +59,8 @@ pub fn hist(trigger: &Trigger, event: &EventFormat) -> Result<Hist, TriggerError
         trigger.keys.iter().map(|expr| key::bind(expr, &scope)).collect::<Result<Vec<_>, _>>()?;
     key::check_size(trigger, &keys)?;
     let sort = sort_keys(trigger, &keys, &values)?;
-    let filter = trigger.filter.as_ref().map(|filter| filter::filter(filter, event)).transpose()?;
+    let filter = trigger.filter.as_ref();
+    let filter = filter.map(|filter| filter::filter(filter, event, context)).transpose()?;
     // Without a timestamp the kernel does not even look at the clock.
     let clock = clock::is_used(&keys, &values).then_some(clock).transpose()?;
     Ok(Hist {

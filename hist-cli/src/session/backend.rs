@@ -3,6 +3,7 @@
 
 use super::{EventName, SessionError};
 use crate::read::snapshot::Snapshot;
+use crate::resolve::Context;
 use crate::resolve::hist::Hist;
 use crate::tracefs::format::EventFormat;
 
@@ -11,6 +12,9 @@ pub trait Backend {
     /// A trigger that counts. Dropping it detaches it, and it alone; a table stays as long as one
     /// of its triggers does.
     type Attached;
+
+    /// What the meaning of a trigger depends on.
+    fn context(&self) -> Context<'_>;
 
     /// What the event looks like.
     ///

@@ -89,6 +89,7 @@ fn load_errno(error: &LoadError) -> i32 {
         LoadError::OtherTable { .. } => libc::EINVAL,
         LoadError::Verifier { source, .. }
         | LoadError::Attach { source, .. }
+        | LoadError::PossibleCpus { source, .. }
         | LoadError::Map { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
         LoadError::Log(_) | LoadError::Internal(_) => libc::EIO,
     }

@@ -12,6 +12,7 @@ use crate::pipeline::CompileError;
 use crate::plan::{self, Wishes};
 use crate::read;
 use crate::read::snapshot::{Row, Snapshot};
+use crate::resolve::Context;
 use crate::resolve::hist::Hist;
 use crate::tracefs::format::{self, EventFormat};
 
@@ -106,6 +107,10 @@ pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
 
 impl Backend for Fake {
     type Attached = FakeTrigger;
+
+    fn context(&self) -> Context<'_> {
+        Context::default()
+    }
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
         format(event)

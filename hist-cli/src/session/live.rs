@@ -9,11 +9,12 @@ use rustix::time::{ClockId, clock_gettime};
 use super::{Backend, EventName, SessionError};
 use crate::codegen;
 use crate::link;
-use crate::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
+use crate::load::{self, Attached, AttachedTrigger, Facts, Feeds, LoadError};
 use crate::pipeline::CompileError;
 use crate::plan::{self, Wishes};
 use crate::read;
 use crate::read::snapshot::Snapshot;
+use crate::resolve::Context;
 use crate::resolve::hist::Hist;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
@@ -21,6 +22,7 @@ use crate::tracefs::mount::Tracefs;
 /// The running kernel.
 pub struct Live {
     tracefs: Tracefs,
+    facts: Facts,
     wishes: Wishes,
 }
 
@@ -28,10 +30,10 @@ pub struct Live {
 pub struct LiveTrigger(Attached);
 
 impl Live {
-    /// The kernel whose events `tracefs` describes.
+    /// The kernel that `facts` are about and whose events `tracefs` describes.
     #[must_use]
-    pub const fn new(tracefs: Tracefs, wishes: Wishes) -> Self {
-        Self { tracefs, wishes }
+    pub const fn new(tracefs: Tracefs, facts: Facts, wishes: Wishes) -> Self {
+        Self { tracefs, facts, wishes }
     }
 
     /// The kernel's list of dynamic events; empty on kernels without any such feature.
@@ -71,6 +73,10 @@ impl LiveTrigger {
 
 impl Backend for Live {
     type Attached = LiveTrigger;
+
+    fn context(&self) -> Context<'_> {
+        self.facts.context()
+    }
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
         let format = self.tracefs.event(&event.system, &event.name)?;

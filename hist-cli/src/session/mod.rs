@@ -27,9 +27,9 @@ use crate::print;
 use crate::read::snapshot::Snapshot;
 use crate::read::sort::{Ties, sort};
 use crate::read::stack;
-use crate::resolve;
 use crate::resolve::hist::Hist;
 use crate::resolve::matching::Identity;
+use crate::resolve::{self, Context};
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::symbols::Symbols;
 use registry::{Change, Entry, Registry, Request, TableId, TriggerId};
@@ -195,7 +195,7 @@ impl<B: Backend> Session<B> {
         let at = |error| SessionError::Trigger { error, text: text.to_owned() };
         let trigger = parse::trigger(text).map_err(at)?;
         let format = self.backend.event(event)?;
-        let hist = resolve(&trigger, &format).map_err(at)?;
+        let hist = resolve(&trigger, &format, &self.backend.context()).map_err(at)?;
         let identity = Identity::new(&hist, &format);
         let request = Request { event: event.clone(), trigger, identity };
         match self.registry.decide(&request).map_err(at)? {
@@ -203,8 +203,8 @@ impl<B: Backend> Session<B> {
             Change::Attach { joins: None, paused } => self.attach(request, hist, None, paused),
             Change::Attach { joins: Some(table), paused } => {
                 let joined = self.registry.joining(&request, table);
-                let hist =
-                    resolve(&joined, &format).map_err(|error| at(unlike(&request, error)))?;
+                let hist = resolve(&joined, &format, &self.backend.context())
+                    .map_err(|error| at(unlike(&request, error)))?;
                 self.attach(request, hist, Some(table), paused)
             }
             Change::Pause(id) => self.set_paused(id, true),
@@ -263,9 +263,13 @@ impl<B: Backend> Session<B> {
 }
 
 /// Binds the names of a command, whatever it does to an existing trigger.
-fn resolve(trigger: &Trigger, event: &EventFormat) -> Result<Hist, TriggerError> {
+fn resolve(
+    trigger: &Trigger,
+    event: &EventFormat,
+    context: &Context<'_>,
+) -> Result<Hist, TriggerError> {
     let pause = trigger.control.clone().filter(|control| control.node == Control::Pause);
-    resolve::hist(&Trigger { remove: false, control: pause, ..trigger.clone() }, event)
+    resolve::hist(&Trigger { remove: false, control: pause, ..trigger.clone() }, event, context)
 }
 
 /// The error of a trigger that has the shape of the named table but cannot count into it: an

@@ -92,6 +92,14 @@ impl Symbols {
         self.table.get_or_init(|| self.read()).as_ref().ok()?.resolve(address)
     }
 
+    /// The address of the symbol `name`, or of a module's `module:name`. As in the kernel
+    /// (`kallsyms_lookup_name()`), its own symbols come before those of modules, and of several
+    /// the one at the lowest address. The first call reads the list.
+    #[must_use]
+    pub fn address(&self, name: &str) -> Option<u64> {
+        self.table.get_or_init(|| self.read()).as_ref().ok()?.address(name)
+    }
+
     /// Why no address has a symbol, if one was asked for and the list is unusable.
     #[must_use]
     pub fn problem(&self) -> Option<&SymbolsError> {
@@ -176,6 +184,28 @@ impl Table {
             offset: address - entry.address,
             size: entry.end - entry.address,
         })
+    }
+}
+
+impl Table {
+    /// The entries have one name for each address; the text has all.
+    fn address(&self, name: &str) -> Option<u64> {
+        let text = &self.text;
+        let entries = lines(text).ok()?;
+        let lowest = |test: &dyn Fn(&Entry) -> bool| {
+            entries.iter().filter(|entry| test(entry)).map(|entry| entry.address).min()
+        };
+        let kernel = lowest(&|entry| entry.area == Area::Kernel && entry.name(text) == name);
+        let module = |entry: &Entry| {
+            entry.area == Area::Module
+                && match name.split_once(':') {
+                    Some((module, name)) => {
+                        entry.module(text) == module && entry.name(text) == name
+                    }
+                    None => entry.name(text) == name,
+                }
+        };
+        kernel.or_else(|| lowest(&module))
     }
 }
 

@@ -1,0 +1,290 @@
+//! Takes a [`Scan`] and a string's source. Gives the loop that runs the automaton.
+//!
+//! A loop is followed by the verifier byte by byte, and each place where its way is open costs
+//! memory there. So nothing is asked at each byte: after a NUL the states take care of
+//! themselves, and the answer is looked for once in eight bytes. r1 counts bytes, r4 holds the
+//! states if one word is enough.
+
+use super::CodegenError;
+use super::condition::Body;
+use super::emit::{Emitter, Label};
+use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R10, Reg, Width};
+use super::matching::{self, CHUNK, Exits, Read};
+use crate::plan::scan::{Scan, limit};
+use crate::resolve::hist::TextSource;
+
+/// Looks for the answer whenever that many bytes have been looked at; a power of two.
+const STRIDE: i32 = 8;
+/// Bits of a word of states.
+const WORD_BITS: usize = 64;
+/// Bytes that a row of the table has for each word of states.
+const ENTRY: i16 = 16;
+
+/// Emits the loop; gives whether the string may be missing.
+pub(super) fn scan(
+    body: &mut Body,
+    source: TextSource,
+    scan: &Scan,
+    exits: Exits,
+    note: &str,
+) -> Result<bool, CodegenError> {
+    let streamed = match source {
+        TextSource::Static { size, offset } if size <= CHUNK => {
+            matching::copy(body, offset, size, note)?;
+            None
+        }
+        TextSource::Comm => {
+            matching::load_comm(body, note);
+            None
+        }
+        _ => Some(begin_stream(body, source, note)?),
+    };
+    let automaton = Automaton::new(body, scan, exits);
+    automaton.begin(&mut body.emitter);
+    match streamed {
+        Some(stream) => all_chunks(body, &automaton, &stream),
+        None => one_chunk(body, &automaton),
+    }
+    automaton.end(&mut body.emitter);
+    Ok(streamed.is_some())
+}
+
+/// A string that is read chunk by chunk.
+#[derive(Clone, Copy)]
+struct Stream {
+    read: Read,
+    pointer: i16,
+    position: i16,
+    length: i16,
+}
+
+/// Keeps address and length.
+fn begin_stream(body: &mut Body, source: TextSource, note: &str) -> Result<Stream, CodegenError> {
+    let Body { emitter, scratch, .. } = body;
+    let mut read = Read::KernelText;
+    match source {
+        TextSource::Dynamic(location) => matching::load_location(emitter, location, note)?,
+        TextSource::Pointer { offset, user } => {
+            matching::load_pointer(emitter, offset, note)?;
+            read = if user { Read::UserText } else { read };
+        }
+        TextSource::Static { offset, .. } => {
+            emitter.push(Insn::mov64_reg(R3, R1), note);
+            emitter.push(Insn::alu64_imm(Alu::Add, R3, offset.cast_signed()), "");
+        }
+        TextSource::Comm => {}
+    }
+    if !matches!(source, TextSource::Dynamic(_)) {
+        let longest = limit(source).cast_signed();
+        emitter.push(Insn::mov64_imm(R4, longest), "the longest that counts");
+    }
+    let stream = Stream {
+        read,
+        pointer: scratch.pointer(emitter),
+        position: scratch.position(emitter),
+        length: scratch.length(emitter),
+    };
+    // Older verifiers want memory written before a helper fills a part of unknown length.
+    let buffer = scratch.buffer(emitter);
+    for word in 0..=(CHUNK / 8) as i16 {
+        emitter.push(Insn::store_imm(Width::Dw, R10, buffer + 8 * word, 0), "");
+    }
+    emitter.push(Insn::store_reg(Width::Dw, R10, stream.pointer, R3), "keep the address");
+    emitter.push(Insn::store_reg(Width::Dw, R10, stream.length, R4), "keep the length");
+    Ok(stream)
+}
+
+/// All of the string is in the buffer.
+fn one_chunk(body: &mut Body, automaton: &Automaton<'_>) {
+    let emitter = &mut body.emitter;
+    let next_byte = emitter.label();
+    emitter.push(Insn::mov64_imm(R1, 0), "the first byte");
+    emitter.place(next_byte);
+    automaton.step(emitter, R1);
+    look_at_times(emitter, automaton, next_byte);
+    let limit = automaton.scan.limit.cast_signed();
+    emitter.jump(Insn::jump_imm(Compare::Lt, R1, limit, 0), next_byte, "the next bytes");
+}
+
+/// Reads as it goes.
+fn all_chunks(body: &mut Body, automaton: &Automaton<'_>, stream: &Stream) {
+    let Body { emitter, .. } = body;
+    let (next_chunk, next_byte, short) = (emitter.label(), emitter.label(), emitter.label());
+    let ended = emitter.label();
+    let chunk = CHUNK.cast_signed();
+    emitter.push(Insn::mov64_imm(R1, 0), "the first byte");
+    emitter.place(next_chunk);
+    emitter.push(Insn::store_reg(Width::Dw, R10, stream.position, R1), "how far we are");
+    automaton.keep(emitter);
+    emitter.push(Insn::load(Width::Dw, R2, R10, stream.length), "");
+    emitter.jump(Insn::jump_reg(Compare::Ge, R1, R2, 0), ended, "all of it");
+    emitter.push(Insn::alu64_reg(Alu::Sub, R2, R1), "what is left");
+    emitter.jump(Insn::jump_imm(Compare::Le, R2, chunk, 0), short, "");
+    emitter.push(Insn::mov64_imm(R2, chunk), "a chunk of it");
+    emitter.place(short);
+    emitter.push(Insn::alu64_imm(Alu::Add, R2, 1), "and a NUL");
+    emitter.push(Insn::load(Width::Dw, R3, R10, stream.pointer), "");
+    emitter.push(Insn::alu64_reg(Alu::Add, R3, R1), "");
+    matching::address(emitter, R1, automaton.buffer, "");
+    matching::call_read(emitter, stream.read, automaton.exits.missing);
+    emitter.push(Insn::load(Width::Dw, R1, R10, stream.position), "");
+    automaton.bring_back(emitter);
+    emitter.place(next_byte);
+    emitter.push(Insn::mov64_reg(R5, R1), "");
+    emitter.push(Insn::alu64_imm(Alu::And, R5, chunk - 1), "its place in the chunk");
+    automaton.step(emitter, R5);
+    look_at_times(emitter, automaton, next_byte);
+    emitter.push(Insn::mov64_reg(R5, R1), "");
+    emitter.push(Insn::alu64_imm(Alu::And, R5, chunk - 1), "");
+    emitter.jump(Insn::jump_imm(Compare::Ne, R5, 0, 0), next_byte, "more in this chunk");
+    let limit = automaton.scan.limit.cast_signed();
+    emitter.jump(Insn::jump_imm(Compare::Lt, R1, limit, 0), next_chunk, "the next chunk");
+    automaton.keep(emitter);
+    emitter.place(ended);
+    automaton.bring_back(emitter);
+}
+
+/// Counts the byte; looks for the answer after every eighth.
+fn look_at_times(emitter: &mut Emitter, automaton: &Automaton<'_>, next_byte: Label) {
+    emitter.push(Insn::alu64_imm(Alu::Add, R1, 1), "");
+    emitter.push(Insn::mov64_reg(R5, R1), "");
+    emitter.push(Insn::alu64_imm(Alu::And, R5, STRIDE - 1), "");
+    emitter.jump(Insn::jump_imm(Compare::Ne, R5, 0, 0), next_byte, "the next byte");
+    automaton.look(emitter);
+}
+
+/// The states and what leads from one to the next.
+struct Automaton<'a> {
+    scan: &'a Scan,
+    exits: Exits,
+    buffer: i16,
+    /// Where the table is among the constants.
+    table: u32,
+    /// Where the states are; a single word is in r4 while no helper runs.
+    states: Vec<i16>,
+}
+
+impl<'a> Automaton<'a> {
+    fn new(body: &mut Body, scan: &'a Scan, exits: Exits) -> Self {
+        let Body { emitter, scratch, .. } = body;
+        Self {
+            scan,
+            exits,
+            buffer: scratch.buffer(emitter),
+            table: emitter.data(&scan.table()),
+            states: scratch.states(emitter, scan.words()),
+        }
+    }
+
+    /// The state's word, and its bit therein.
+    fn place(&self, state: usize) -> (i16, i32) {
+        // A bit's number is below 64.
+        (self.states[state / WORD_BITS], (state % WORD_BITS) as i32)
+    }
+
+    /// Nothing of the pattern is behind.
+    fn begin(&self, emitter: &mut Emitter) {
+        if let [_] = self.states[..] {
+            emitter.push(Insn::mov64_imm(R4, 1), "nothing is behind");
+            return;
+        }
+        for (idx, word) in self.states.iter().enumerate() {
+            let states = i32::from(idx == 0);
+            let note = if idx == 0 { "nothing is behind" } else { "" };
+            emitter.push(Insn::store_imm(Width::Dw, R10, *word, states), note);
+        }
+    }
+
+    /// Before a helper runs.
+    fn keep(&self, emitter: &mut Emitter) {
+        if let [word] = self.states[..] {
+            emitter.push(Insn::store_reg(Width::Dw, R10, word, R4), "keep the states");
+        }
+    }
+
+    /// After that.
+    fn bring_back(&self, emitter: &mut Emitter) {
+        if let [word] = self.states[..] {
+            emitter.push(Insn::load(Width::Dw, R4, R10, word), "the states");
+        }
+    }
+
+    /// Lets the byte at `index` of the buffer change the states. Keeps r1.
+    fn step(&self, emitter: &mut Emitter, index: Reg) {
+        matching::address(emitter, R2, self.buffer, "");
+        emitter.push(Insn::alu64_reg(Alu::Add, R2, index), "");
+        emitter.push(Insn::load(Width::B, R3, R2, 0), "a byte");
+        let row = (ENTRY as usize * self.states.len()).trailing_zeros();
+        emitter.push(Insn::alu64_imm(Alu::Lsh, R3, row.cast_signed()), "");
+        emitter.push_data(R2, self.table, "its row");
+        emitter.push(Insn::alu64_reg(Alu::Add, R2, R3), "");
+        if let [_] = self.states[..] {
+            emitter.push(Insn::load(Width::Dw, R5, R2, 0), "what goes on");
+            emitter.push(Insn::alu64_reg(Alu::And, R5, R4), "");
+            emitter.push(Insn::alu64_imm(Alu::Lsh, R5, 1), "");
+            emitter.push(Insn::load(Width::Dw, R3, R2, ENTRY / 2), "what stays");
+            emitter.push(Insn::alu64_reg(Alu::And, R4, R3), "");
+            emitter.push(Insn::alu64_reg(Alu::Or, R4, R5), "");
+        } else {
+            // Down from the last, for each needs the one below as it was.
+            (0..self.states.len()).rev().for_each(|idx| self.step_word(emitter, idx));
+        }
+    }
+
+    fn step_word(&self, emitter: &mut Emitter, idx: usize) {
+        // At most four words.
+        let entry = idx as i16 * ENTRY;
+        emitter.push(Insn::load(Width::Dw, R4, R10, self.states[idx]), "a word of states");
+        emitter.push(Insn::load(Width::Dw, R5, R2, entry), "what goes on");
+        emitter.push(Insn::alu64_reg(Alu::And, R5, R4), "");
+        emitter.push(Insn::alu64_imm(Alu::Lsh, R5, 1), "");
+        if idx > 0 {
+            emitter.push(Insn::load(Width::Dw, R0, R10, self.states[idx - 1]), "from below");
+            emitter.push(Insn::load(Width::Dw, R3, R2, entry - ENTRY), "");
+            emitter.push(Insn::alu64_reg(Alu::And, R0, R3), "");
+            emitter.push(Insn::alu64_imm(Alu::Rsh, R0, WORD_BITS as i32 - 1), "");
+            emitter.push(Insn::alu64_reg(Alu::Or, R5, R0), "");
+        }
+        emitter.push(Insn::load(Width::Dw, R3, R2, entry + ENTRY / 2), "what stays");
+        emitter.push(Insn::alu64_reg(Alu::And, R4, R3), "");
+        emitter.push(Insn::alu64_reg(Alu::Or, R4, R5), "");
+        emitter.push(Insn::store_reg(Width::Dw, R10, self.states[idx], R4), "");
+    }
+
+    /// Leaves the loop if the answer is known.
+    fn look(&self, emitter: &mut Emitter) {
+        if let [_] = self.states[..] {
+            emitter.push(Insn::mov64_reg(R5, R4), "");
+        } else {
+            emitter.push(Insn::mov64_imm(R5, 0), "");
+            for word in &self.states {
+                emitter.push(Insn::load(Width::Dw, R4, R10, *word), "");
+                emitter.push(Insn::alu64_reg(Alu::Or, R5, R4), "");
+            }
+        }
+        let none = Insn::jump_imm(Compare::Eq, R5, 0, 0);
+        emitter.jump(none, self.exits.mismatched, "no state is left");
+        self.is_reached(emitter, self.scan.accepted());
+    }
+
+    /// The string is over: all parts must be behind.
+    fn end(&self, emitter: &mut Emitter) {
+        let last = self.scan.last();
+        self.is_reached(emitter, last);
+        if self.place(last).0 != self.place(last + 1).0 {
+            self.is_reached(emitter, last + 1);
+        }
+        emitter.jump(Insn::jump(0), self.exits.mismatched, "not all of the pattern");
+    }
+
+    /// Goes to `matched` if that state or a later one of its word is reached.
+    fn is_reached(&self, emitter: &mut Emitter, state: usize) {
+        let (word, bit) = self.place(state);
+        match self.states[..] {
+            [_] => emitter.push(Insn::mov64_reg(R5, R4), "all of the pattern?"),
+            _ => emitter.push(Insn::load(Width::Dw, R5, R10, word), "all of the pattern?"),
+        }
+        emitter.push(Insn::alu64_imm(Alu::Rsh, R5, bit), "");
+        emitter.jump(Insn::jump_imm(Compare::Ne, R5, 0, 0), self.exits.matched, "yes");
+    }
+}

@@ -1,0 +1,396 @@
+//! Takes a parsed filter, the event's format and the [`Context`]. Gives a [`Filter`]: every field
+//! bound, every constant in the field's own range, every pattern and list taken apart.
+//!
+//! The order of the checks is that of `parse_pred()` in the kernel's trace_events_filter.c, so
+//! that of several mistakes the same one is told.
+
+mod cpus;
+mod number;
+mod pattern;
+
+use super::field::{self, not_found};
+use super::hist::{
+    Compare, Condition, CpumaskOp, CpumaskTest, Filter, Location, Pattern, RecordField, Source,
+    TextSource, TextTest, Within,
+};
+use super::{Context, not_supported};
+use crate::diag::{Kind, Span, TriggerError};
+use crate::parse::ast::{self, CompareOp, FilterExpr, Operand, Predicate, Spanned};
+use crate::tracefs::format::{EventFormat, FieldClass, FieldFormat};
+
+/// Binds a whole filter.
+pub(super) fn filter(
+    filter: &ast::Filter,
+    event: &EventFormat,
+    context: &Context<'_>,
+) -> Result<Filter, TriggerError> {
+    let tree = filter.tree.as_ref().map_err(Clone::clone)?;
+    let scope = Scope { event, context };
+    Ok(Filter { text: filter.text.node.clone(), tree: condition(tree, &scope)? })
+}
+
+/// What names and constants are looked up in.
+struct Scope<'a> {
+    event: &'a EventFormat,
+    context: &'a Context<'a>,
+}
+
+fn condition(tree: &FilterExpr, scope: &Scope<'_>) -> Result<Condition, TriggerError> {
+    let all = |parts: &[FilterExpr]| -> Result<Vec<_>, _> {
+        parts.iter().map(|part| condition(part, scope)).collect()
+    };
+    Ok(match tree {
+        FilterExpr::Or(parts) => Condition::Any(all(parts)?),
+        FilterExpr::And(parts) => Condition::All(all(parts)?),
+        FilterExpr::Not(inner) => Condition::Not(Box::new(condition(inner, scope)?)),
+        FilterExpr::Predicate(predicate) => self::predicate(predicate, scope)?,
+        FilterExpr::BadPredicate(bad) => {
+            subject(&bad.field, scope)?;
+            return Err(bad.error.clone());
+        }
+        FilterExpr::Bad(error) => return Err(error.clone()),
+    })
+}
+
+fn predicate(predicate: &Predicate, scope: &Scope<'_>) -> Result<Condition, TriggerError> {
+    let subject = subject(&predicate.field, scope)?;
+    let operand = &predicate.operand;
+    if predicate.function {
+        return function(predicate, &subject, scope);
+    }
+    match &operand.node {
+        Operand::Number(text) => compare(predicate, &subject, text, scope),
+        Operand::Text(text) => self::text(predicate, &subject, text),
+        Operand::Cpus(list) => in_cpus(predicate, &subject, list, scope),
+        // The parser makes symbols behind `.function` only.
+        Operand::Symbol(_) => Err(TriggerError::new(Kind::FilterInvalidValue, operand.span)),
+    }
+}
+
+// --- the left side ------------------------------------------------------------------------------
+
+/// What stands left of an operator.
+struct Subject<'a> {
+    class: Class,
+    /// In the record; absent for what no record has.
+    format: Option<&'a FieldFormat>,
+    /// The kernel reads a constant for it as a signed one.
+    signed: bool,
+}
+
+/// How the kernel's filters treat a field (`FILTER_*` in include/linux/trace_events.h).
+#[derive(Clone, Copy, PartialEq)]
+enum Class {
+    /// Whatever is no other: mostly numbers.
+    Other,
+    Text(TextSource),
+    Cpumask(Location),
+    /// The current CPU's number, an `int`.
+    Cpu,
+    /// The current stack, which equals nothing.
+    Stack,
+}
+
+impl Subject<'_> {
+    /// Bytes in the record; 0 for what no record has, as in the kernel.
+    fn size(&self) -> u32 {
+        self.format.map_or(0, |format| format.size)
+    }
+}
+
+/// The event's own fields come first.
+fn subject<'a>(field: &Spanned<String>, scope: &Scope<'a>) -> Result<Subject<'a>, TriggerError> {
+    let name = field.node.as_str();
+    if let Some(format) = scope.event.field(name) {
+        return Ok(Subject { class: class(format), format: Some(format), signed: format.signed });
+    }
+    let (class, signed) = match name {
+        "cpu" | "CPU" | "common_cpu" => (Class::Cpu, true),
+        "comm" | "COMM" => (Class::Text(TextSource::Comm), false),
+        "stacktrace" | "STACKTRACE" => (Class::Stack, false),
+        _ => return Err(not_found(Kind::FilterFieldNotFound, name, field.span, scope.event)),
+    };
+    Ok(Subject { class, format: None, signed })
+}
+
+fn class(format: &FieldFormat) -> Class {
+    let (offset, size) = (format.offset, format.size);
+    let relative = format.type_name.contains("__rel_loc");
+    match format.class() {
+        FieldClass::StaticString => Class::Text(TextSource::Static { offset, size }),
+        FieldClass::DynamicString | FieldClass::RelativeString => {
+            Class::Text(TextSource::Dynamic(Location { offset, relative }))
+        }
+        FieldClass::CharPointer => Class::Text(TextSource::Pointer { offset, user: false }),
+        FieldClass::Location if format.type_name.contains("cpumask_t") => {
+            Class::Cpumask(Location { offset, relative })
+        }
+        FieldClass::Number | FieldClass::Location | FieldClass::StackArray | FieldClass::Other => {
+            Class::Other
+        }
+    }
+}
+
+/// A number that a program can get; `None` for one that equals nothing.
+fn number(
+    predicate: &Predicate,
+    subject: &Subject<'_>,
+    scope: &Scope<'_>,
+) -> Result<Option<Source>, TriggerError> {
+    match subject.format {
+        None if subject.class == Class::Cpu => Ok(Some(Source::Cpu)),
+        None => Ok(None),
+        Some(format) if !matches!(format.size, 1 | 2 | 4 | 8) => Ok(None),
+        Some(format) => field::number(format, scope.event, predicate.field.span).map(Some),
+    }
+}
+
+/// The predicate as written.
+fn label(predicate: &Predicate) -> String {
+    let ustring = if predicate.ustring { ".ustring" } else { "" };
+    let function = if predicate.function { ".function" } else { "" };
+    let (field, op) = (&predicate.field.node, predicate.op.node);
+    let operand = match &predicate.operand.node {
+        Operand::Number(text) | Operand::Symbol(text) => text.clone(),
+        Operand::Text(text) => format!("\"{text}\""),
+        Operand::Cpus(list) => format!("CPUS{{{list}}}"),
+    };
+    format!("{field}{ustring}{function} {op} {operand}")
+}
+
+fn negate(condition: Condition, negated: bool) -> Condition {
+    if negated { Condition::Not(Box::new(condition)) } else { condition }
+}
+
+// --- numbers ------------------------------------------------------------------------------------
+
+fn compare(
+    predicate: &Predicate,
+    subject: &Subject<'_>,
+    text: &str,
+    scope: &Scope<'_>,
+) -> Result<Condition, TriggerError> {
+    let operand = &predicate.operand;
+    let (name, op) = (&predicate.field.node, predicate.op.node);
+    if let Class::Text(_) = subject.class {
+        return Err(TriggerError::new(Kind::FilterExpectString, operand.span)
+            .help(format!("`{name}` is a string: compare it with \"text\"")));
+    }
+    if op == CompareOp::Glob {
+        return Err(TriggerError::new(Kind::FilterIllegalOperation, operand.span)
+            .help("`~` compares strings; numbers take == != < <= > >= &"));
+    }
+    predicate.error.clone().map_or(Ok(()), Err)?;
+    let value =
+        if subject.signed { number::parse_signed(text) } else { number::parse_unsigned(text) };
+    let value = value.map_err(|_| {
+        let range = if subject.signed { "signed" } else { "unsigned" };
+        TriggerError::new(Kind::FilterIllegalInteger, operand.span)
+            .help(format!("a {range} 64-bit number is wanted: decimal, 0x… or 0…"))
+    })?;
+    let Some(source) = number(predicate, subject, scope)? else {
+        return Ok(Condition::Always(false));
+    };
+    let is_cpu = subject.class == Class::Cpu;
+    // filter_pred_cpu() knows no `&` with a number.
+    if is_cpu && op == CompareOp::And {
+        return Ok(Condition::Always(false));
+    }
+    let width = if is_cpu { 4 } else { subject.size() };
+    let constant = number::extend(value, width, subject.signed);
+    Ok(Condition::Compare(Compare {
+        label: name.clone(),
+        source,
+        signed: subject.signed,
+        op,
+        constant,
+    }))
+}
+
+// --- functions ----------------------------------------------------------------------------------
+
+fn function(
+    predicate: &Predicate,
+    subject: &Subject<'_>,
+    scope: &Scope<'_>,
+) -> Result<Condition, TriggerError> {
+    let operand = &predicate.operand;
+    if subject.size() != 8 {
+        return Err(TriggerError::new(Kind::FilterIllegalOperation, operand.span)
+            .help("`.function` is for addresses, which have 8 bytes"));
+    }
+    if !matches!(predicate.op.node, CompareOp::Eq | CompareOp::Ne) {
+        return Err(TriggerError::new(Kind::FilterInvalidOperator, operand.span)
+            .help("`.function` takes == and !="));
+    }
+    predicate.error.clone().map_or(Ok(()), Err)?;
+    let Some(symbols) = scope.context.symbols else {
+        return Err(not_supported("`.function`", predicate.field.span)
+            .help("it needs the list of the kernel's symbols, which is not at hand"));
+    };
+    let not_found = || TriggerError::new(Kind::FilterFunctionNotFound, operand.span);
+    let address = match &operand.node {
+        Operand::Number(text) => number::parse_unsigned(text).map_err(|_| {
+            // The kernel has read on to the end of the number by then.
+            let end = Span::new(operand.span.end, operand.span.end);
+            TriggerError::new(Kind::FilterInvalidValue, end)
+        })?,
+        Operand::Symbol(name) => symbols.address(name).ok_or_else(|| {
+            let error = not_found().help(format!("the kernel has no function `{name}`"));
+            match name.find(')') {
+                Some(_) => error.help("a function's name ends at white space, not before `)`"),
+                None => error,
+            }
+        })?,
+        _ => return Err(TriggerError::new(Kind::FilterInvalidValue, operand.span)),
+    };
+    let symbol = symbols.resolve(address).ok_or_else(|| match symbols.problem() {
+        Some(problem) => not_found().help(problem.to_string()),
+        None => not_found().help(format!("no function holds the address {address:#x}")),
+    })?;
+    let start = address - symbol.offset;
+    let Some(format) = subject.format else { return Ok(Condition::Always(false)) };
+    let field = RecordField { offset: format.offset, size: format.size, signed: false };
+    let within = Within {
+        label: label(predicate),
+        source: Source::Record(field),
+        ranges: vec![(start, start + symbol.size.max(1) - 1)],
+    };
+    Ok(negate(Condition::Within(within), predicate.op.node == CompareOp::Ne))
+}
+
+// --- strings ------------------------------------------------------------------------------------
+
+fn text(
+    predicate: &Predicate,
+    subject: &Subject<'_>,
+    text: &str,
+) -> Result<Condition, TriggerError> {
+    let Class::Text(source) = subject.class else {
+        return Err(TriggerError::new(Kind::FilterExpectNumber, predicate.operand.span)
+            .help(format!("`{}` is a number: leave out the quotes", predicate.field.node)));
+    };
+    predicate.error.clone().map_or(Ok(()), Err)?;
+    let (pattern, negated) = match predicate.op.node {
+        CompareOp::Glob => pattern::parse(text),
+        op => (Pattern::Exact(text.as_bytes().to_vec()), op == CompareOp::Ne),
+    };
+    let source = match source {
+        TextSource::Pointer { offset, .. } => {
+            TextSource::Pointer { offset, user: predicate.ustring }
+        }
+        other => other,
+    };
+    Ok(Condition::Text(TextTest { label: label(predicate), source, pattern, negated }))
+}
+
+// --- CPUs ---------------------------------------------------------------------------------------
+
+fn in_cpus(
+    predicate: &Predicate,
+    subject: &Subject<'_>,
+    list: &str,
+    scope: &Scope<'_>,
+) -> Result<Condition, TriggerError> {
+    let operand = &predicate.operand;
+    let illegal =
+        |help: &str| Err(TriggerError::new(Kind::FilterIllegalOperation, operand.span).help(help));
+    if matches!(subject.class, Class::Text(_) | Class::Stack) {
+        return illegal("`CPUS{}` is for numbers and sets of CPUs");
+    }
+    let op = predicate.op.node;
+    if !matches!(op, CompareOp::Eq | CompareOp::Ne | CompareOp::And) {
+        return illegal("`CPUS{}` takes ==, != and &");
+    }
+    predicate.error.clone().map_or(Ok(()), Err)?;
+    let Some(possible) = scope.context.possible_cpus else {
+        return Err(not_supported("`CPUS{}`", operand.span)
+            .help("it needs the number of possible CPUs, which is not at hand"));
+    };
+    let cpus = cpus::parse(list, possible).map_err(|_| {
+        TriggerError::new(Kind::FilterInvalidCpulist, operand.span).help(format!(
+            "a list such as 0-2,5 is wanted; this machine has CPUs 0-{}",
+            possible - 1
+        ))
+    })?;
+    match subject.class {
+        Class::Cpumask(location) => Ok(mask(predicate, location, &cpus, possible)),
+        _ => match number(predicate, subject, scope)? {
+            None => Ok(Condition::Always(false)),
+            Some(source) => Ok(one_of(predicate, source, &cpus, possible)),
+        },
+    }
+}
+
+fn mask(predicate: &Predicate, location: Location, cpus: &[u32], possible: u32) -> Condition {
+    let mut words = vec![0; possible.div_ceil(64) as usize];
+    for cpu in cpus {
+        words[*cpu as usize / 64] |= 1 << (cpu % 64);
+    }
+    let op = match predicate.op.node {
+        CompareOp::And => CpumaskOp::Intersects,
+        _ => CpumaskOp::Equal,
+    };
+    let test = CpumaskTest { label: label(predicate), location, op, cpus: words };
+    negate(Condition::Cpumask(test), predicate.op.node == CompareOp::Ne)
+}
+
+/// A number as a CPU's. Several CPUs are never equal to one, and what is no CPU is nothing.
+fn one_of(predicate: &Predicate, source: Source, cpus: &[u32], possible: u32) -> Condition {
+    let within = |source, ranges: Vec<(u64, u64)>| match ranges.is_empty() {
+        true => Condition::Always(false),
+        false => Condition::Within(Within { label: label(predicate), source, ranges }),
+    };
+    match (cpus, predicate.op.node) {
+        // As a comparison with that number, which heeds all of the field's bits.
+        ([cpu], op) => {
+            let cpu = number::extend(u64::from(*cpu), width(&source), false);
+            negate(within(unsigned(source, 8), vec![(cpu, cpu)]), op == CompareOp::Ne)
+        }
+        (_, CompareOp::Eq) => Condition::Always(false),
+        // The kernel puts the field into an `unsigned int`.
+        (_, CompareOp::Ne) => within(unsigned(source, 4), vec![(0, u64::from(possible) - 1)]),
+        _ => within(unsigned(source, 4), ranges(cpus)),
+    }
+}
+
+/// The low `bytes` of a field, without sign.
+fn unsigned(source: Source, bytes: u32) -> Source {
+    match source {
+        Source::Record(field) => {
+            Source::Record(RecordField { size: field.size.min(bytes), signed: false, ..field })
+        }
+        other => other,
+    }
+}
+
+/// In bytes.
+fn width(source: &Source) -> u32 {
+    match source {
+        Source::Record(field) => field.size,
+        _ => 8,
+    }
+}
+
+/// Neighbours joined.
+fn ranges(cpus: &[u32]) -> Vec<(u64, u64)> {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for cpu in cpus.iter().copied().map(u64::from) {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == cpu => *last = cpu,
+            _ => ranges.push((cpu, cpu)),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn neighbours_make_ranges() {
+        assert_eq!(ranges(&[0, 1, 2, 5, 7, 8]), [(0, 2), (5, 5), (7, 8)]);
+        assert_eq!(ranges(&[]), []);
+    }
+}
