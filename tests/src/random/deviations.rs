@@ -1,10 +1,7 @@
 //! Takes what a trigger gave in the kernel and here, where that differs. Gives the reason, if it is
 //! a documented one. The reasons are data, each with what it rests on.
 
-use std::io;
-
 use hist_cli::diag::Kind;
-use hist_cli::load::LoadError;
 use hist_cli::pipeline::CompileError;
 use hist_cli::plan::PlanError;
 use hist_cli::session::SessionError;
@@ -121,15 +118,8 @@ fn not_supported(ours: &Result<(), SessionError>) -> Option<String> {
             PlanError::NoLog { .. } => "not supported: logs with large keys".to_owned(),
             PlanError::OutsideRecord { .. } => "a field outside of what BPF may read".to_owned(),
             PlanError::FieldSize { .. } => "a field that is no number".to_owned(),
-            #[allow(unreachable_patterns, reason = "others may come")]
             other => format!("not supported: {other}"),
         }),
-        // A copy of what a system call's pointer points to stands behind what programs see.
-        SessionError::Load(LoadError::Attach { source, .. })
-            if source.kind() == io::ErrorKind::PermissionDenied =>
-        {
-            Some("a copy of user memory, which BPF programs do not see".to_owned())
-        }
         _ => None,
     }
 }
@@ -173,7 +163,7 @@ struct OtherCounts {
     explains: fn(&Counted<'_>) -> bool,
 }
 
-const OTHER_COUNTS: [OtherCounts; 3] = [
+const OTHER_COUNTS: [OtherCounts; 4] = [
     // The two take their stamps at different moments. All else must be the same.
     OtherCounts {
         name: "timestamps are taken at different moments",
@@ -185,6 +175,12 @@ const OTHER_COUNTS: [OtherCounts; 3] = [
         name: "division by a constant is exact here",
         kernels: ">=6.1",
         explains: |counted| counted.line.contains('/'),
+    },
+    // The kernel looks at the end of the array, which a shorter string does not reach.
+    OtherCounts {
+        name: "`~ \"*x\"` looks at the end of the string here",
+        kernels: ">=6.1",
+        explains: |counted| has_suffix_pattern(counted.line),
     },
     // On x86-64 the logarithm of what is beyond 2^63 is 64, 0 before 7.x.
     OtherCounts {
@@ -200,6 +196,15 @@ pub(super) fn explain_counts(counted: &Counted<'_>, version: Version) -> Option<
         version::matches(other.kernels, version).unwrap_or(false) && (other.explains)(counted)
     });
     known.map(|other| other.name)
+}
+
+/// A filter in it compares with a pattern that begins with its only `*`.
+fn has_suffix_pattern(line: &str) -> bool {
+    line.split('~').skip(1).any(|operand| {
+        let pattern = operand.trim_start().trim_start_matches(['"', '\'']).trim_start_matches('!');
+        let rest = pattern.split(['"', '\'']).next().and_then(|text| text.strip_prefix('*'));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['*', '?', '[', '\\']))
+    })
 }
 
 /// The same number of hits.
@@ -219,6 +224,20 @@ mod tests {
         assert_eq!(new_words(text, Version(6, 1)), [".percent", "common_comm", "NOHC"]);
         assert_eq!(new_words(text, Version(6, 12)), [".percent", "common_comm"]);
         assert!(new_words(text, Version(7, 3)).is_empty());
+    }
+
+    #[test]
+    fn suffix_patterns_have_one_star_in_front() {
+        for (line, expect) in [
+            ("hist:keys=a if comm ~ \"*guest\"", true),
+            ("hist:keys=a if comm~'!*guest' && b==1", true),
+            ("hist:keys=a if comm ~ \"*guest*\"", false),
+            ("hist:keys=a if comm ~ \"guest*\"", false),
+            ("hist:keys=a if comm ~ \"*\"", false),
+            ("hist:keys=a if comm ~ \"*g?est\"", false),
+        ] {
+            assert_eq!(has_suffix_pattern(line), expect, "{line}");
+        }
     }
 
     #[test]

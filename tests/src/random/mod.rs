@@ -62,7 +62,7 @@ const WORK: [(Workload, &[&str]); 6] = [
         Workload::Memory,
         &[
             "kmem:kmalloc",
-            "kmem:kfree",
+            "exceptions:page_fault_user",
             "kmem:kmem_cache_alloc",
             "kmem:mm_page_alloc",
             "syscalls:sys_enter_mmap",
