@@ -215,7 +215,7 @@ fn state(stat: &str) -> Result<char> {
     rest.and_then(|rest| rest.chars().next()).with_context(|| format!("no state in `{stat}`"))
 }
 
-/// The other side of a [`Process`]: waits to be told, works, waits for the end of its input.
+/// The other side of a [`Process`]: works each time that it is told, until the end of its input.
 ///
 /// # Errors
 /// When the workload or talking fails.
@@ -224,14 +224,13 @@ pub fn serve(workload: Workload) -> Result<()> {
     let mut line = String::new();
     output.write_all(READY.as_bytes())?;
     output.flush()?;
-    input.read_line(&mut line)?;
-    ensure!(line == GO, "told `{line}`");
-    workload.run()?;
-    output.write_all(DONE.as_bytes())?;
-    output.flush()?;
-    line.clear();
-    input.read_line(&mut line)?;
-    ensure!(line.is_empty(), "told `{line}`");
+    while input.read_line(&mut line)? > 0 {
+        ensure!(line == GO, "told `{line}`");
+        workload.run()?;
+        output.write_all(DONE.as_bytes())?;
+        output.flush()?;
+        line.clear();
+    }
     Ok(())
 }
 

@@ -175,19 +175,29 @@ fn guest_args(args: &TestArgs) -> Vec<String> {
 pub(crate) fn guest_image(path: &Path) -> Result<PathBuf> {
     let program = build_guest()?;
     let mut image = Initramfs::new();
-    for dir in ["proc", "sys", "tmp", "suite"] {
+    for dir in ["proc", "sys", "tmp", "suite", "suite/sessions"] {
         image.directory(dir);
     }
     image.file("init", &fs::read(&program).with_context(|| program.display().to_string())?);
-    for entry in fs::read_dir(workspace().join("tests/suite"))? {
-        let entry = entry?;
-        let name = format!("suite/{}", entry.file_name().display());
-        image.file(&name, &fs::read(entry.path())?);
+    for dir in ["suite", "suite/sessions"] {
+        add_files(&mut image, dir)?;
     }
     let dir = path.parent().context("the initramfs needs a directory")?;
     fs::create_dir_all(dir)?;
     fs::write(path, image.finish())?;
     Ok(path.to_owned())
+}
+
+/// Adds the files in a directory of the tests, at the same place below the root.
+fn add_files(image: &mut Initramfs, dir: &str) -> Result<()> {
+    for entry in fs::read_dir(workspace().join("tests").join(dir))? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            let name = format!("{dir}/{}", entry.file_name().display());
+            image.file(&name, &fs::read(entry.path())?);
+        }
+    }
+    Ok(())
 }
 
 /// Builds the guest program.

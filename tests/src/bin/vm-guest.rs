@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
-use hist_tests::{bench, engine, ftrace, random, suite};
+use hist_tests::{bench, engine, ftrace, random, session, suite};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};
@@ -111,9 +111,12 @@ fn test(args: &TestArgs) -> Result<u8> {
     println!("KERNEL {release}");
     let version: Version = release.parse()?;
     let mut cases = suite::load(&args.suite)?;
+    let mut scripts = session::load(&args.suite.join("sessions"))?;
     if !args.case.is_empty() {
         cases.retain(|case| args.case.contains(&case.name));
-        ensure!(cases.len() == args.case.len(), "no such case among {:?}", args.case);
+        scripts.retain(|script| args.case.contains(&script.name));
+        let found = cases.len() + scripts.len();
+        ensure!(found == args.case.len(), "no such case among {:?}", args.case);
     }
     let mut engine = engine::by_name(&args.engine, version)?;
     let mut failed = 0;
@@ -121,6 +124,13 @@ fn test(args: &TestArgs) -> Result<u8> {
         print_verdict(&case.name, &verdict);
         failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
     })?;
+    // Names of triggers are the kernel's own, so it cannot be compared with itself.
+    if args.engine == "bpf" {
+        session::run(&scripts, version, &mut |script, verdict| {
+            print_verdict(&script.name, &verdict);
+            failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
+        })?;
+    }
     Ok(failed)
 }
 

@@ -142,7 +142,7 @@ fn new_words(text: &str, version: Version) -> Vec<&'static str> {
         let before = text[..at].chars().next_back();
         let after = text[at + word.len()..].chars().next();
         let dotted = word.starts_with('.');
-        (dotted || !before.is_some_and(is_word)) && (dotted || !after.is_some_and(is_word))
+        dotted || !before.is_some_and(is_word) && !after.is_some_and(is_word)
     };
     let found = |word: &str| text.match_indices(word).any(stands_alone);
     let new = NEW_WORDS.iter().filter(|(word, since)| version < *since && found(word));
