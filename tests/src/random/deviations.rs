@@ -151,6 +151,8 @@ fn new_words(text: &str, version: Version) -> Vec<&'static str> {
 
 /// Two histograms of one trigger that differ, with the trigger's own line.
 pub(super) struct Counted<'a> {
+    /// The event's system.
+    pub(super) system: &'a str,
     pub(super) line: &'a str,
     pub(super) kernel: &'a str,
     pub(super) ours: &'a str,
@@ -163,7 +165,7 @@ struct OtherCounts {
     explains: fn(&Counted<'_>) -> bool,
 }
 
-const OTHER_COUNTS: [OtherCounts; 4] = [
+const OTHER_COUNTS: [OtherCounts; 5] = [
     // The two take their stamps at different moments. All else must be the same.
     OtherCounts {
         name: "timestamps are taken at different moments",
@@ -181,6 +183,16 @@ const OTHER_COUNTS: [OtherCounts; 4] = [
         name: "`~ \"*x\"` looks at the end of the string here",
         kernels: ">=6.1",
         explains: |counted| has_suffix_pattern(counted.line),
+    },
+    // There bpf_get_stack() is given the registers of user space, and finds no kernel stack.
+    OtherCounts {
+        name: "kernel stacks of `syscalls:*` are empty for BPF in 6.1",
+        kernels: "<6.12",
+        explains: |counted| {
+            counted.system == "syscalls"
+                && counted.line.contains("stacktrace")
+                && totals_agree(counted)
+        },
     },
     // On x86-64 the logarithm of what is beyond 2^63 is 64, 0 before 7.x.
     OtherCounts {
@@ -244,7 +256,7 @@ mod tests {
     fn only_timestamps_excuse_other_counts() {
         let text = "# event histogram\n#\n# line\n    Hits: 7\n";
         let other = text.replace('7', "8");
-        let counted = |line, ours| Counted { line, kernel: text, ours };
+        let counted = |line, ours| Counted { system: "a", line, kernel: text, ours };
         let explain = |counted: Counted<'_>| explain_counts(&counted, Version(7, 3));
         assert_eq!(explain(counted("hist:keys=a", &other)), None);
         assert_eq!(explain(counted("hist:keys=common_timestamp", &other)), None);

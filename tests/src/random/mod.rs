@@ -337,7 +337,7 @@ impl<'a> Trial<'a> {
             return Ok(());
         };
         let line = ours.lines().nth(2).context("a histogram has a header")?;
-        let counted = Counted { line, kernel, ours };
+        let counted = Counted { system: &placed.event.system, line, kernel, ours };
         let verdict = match deviations::explain_counts(&counted, self.version) {
             Some(reason) => Verdict::Explained(reason.to_owned()),
             None => Verdict::Failed(format!("{lost} lost\n{diff}")),
