@@ -3,9 +3,10 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -77,6 +78,21 @@ impl Running {
         kill_process(pid, signal).expect("it is there");
     }
 
+    /// Waits for its end, `when` it must come.
+    fn patiently(&mut self, when: &str) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("waitable") {
+                return status;
+            }
+            if Instant::now() > deadline {
+                self.child.kill().expect("it is there");
+                panic!("it did not end {when}");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn end(mut self) -> (Output, String) {
         let mut rest = String::new();
         let mut stdout = self.child.stdout.take().expect("piped");
@@ -101,6 +117,9 @@ fn usage_mistakes_exit_with_2() {
     check_fails(&["hist:keys=id", "kmalloc"], 2, &["SYSTEM:EVENT"]);
     check_fails(&["hist:keys=id", "a:b:c"], 2, &["SYSTEM:EVENT"]);
     check_fails(&["-i", "soon", "hist:keys=id", "a:b"], 2, &["not a number of seconds"]);
+    // It was taken for an unknown flag.
+    check_fails(&["-i", "-1", "hist:keys=id", "a:b"], 2, &["not a number of seconds from 0 on"]);
+    check_fails(&["-d", "1e19", "hist:keys=id", "a:b"], 2, &["100 years"]);
     check_fails(&["--emit", "nothing", "hist:keys=id", "a:b"], 2, &["trigger", "asm"]);
     check_fails(&["--tracefs", "/", "hist:keys=id", "a:b"], 2, &["--emit"]);
     check_fails(&["-q", "-v", "hist:keys=id", "a:b"], 2, &["cannot be used with"]);
@@ -293,6 +312,23 @@ fn live_sigusr1_during_a_table_prints_another() {
     assert_eq!(running.child.wait().expect("it ends").code(), Some(0));
 }
 
+/// A table was due whenever one had been printed, and went before the end.
+#[test]
+fn live_tables_slower_than_their_interval_do_not_keep_it_from_ending() {
+    if !is_root() {
+        return;
+    }
+    let arguments = ["-i0.01", "-d2", "-o", "/dev/null"];
+    let trigger = ["hist:keys=pos:size=131072", "syscalls:sys_enter_pread64"];
+    let mut running = Running::start(&[&arguments[..], &trigger].concat());
+    let zeros = File::open("/dev/zero").expect("it is there");
+    // Each position is an entry: tables soon take much longer than 10 ms.
+    for position in 0..30_000 {
+        zeros.read_at(&mut [0], position).expect("readable");
+    }
+    assert_eq!(running.patiently("with the duration over").code(), Some(0));
+}
+
 #[test]
 fn live_a_second_interrupt_quits_while_nobody_reads() {
     if !is_root() {
@@ -471,7 +507,7 @@ fn live_drops_are_counted_and_told() {
     if !is_root() {
         return;
     }
-    // Every address of the big file's reads is another key.
+    // Every process is another key.
     let script = "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done";
     let output = output(&[
         "-i0",
