@@ -318,8 +318,8 @@ impl TriggerError {
             Some(FilterCaret::None) => 0,
             None if self.kind.without_place() => 0,
             None => {
-                let offending = self.span.of(text).replace(".sym-offset", ".symXoffset");
-                self.logged_command(text).find(&offending).unwrap_or(0)
+                let scanned = text.replace(".sym-offset", ".symXoffset");
+                self.logged_command(text).find(self.span.of(&scanned)).unwrap_or(0)
             }
         }
     }
@@ -380,19 +380,18 @@ fn visible(source: &str) -> String {
 /// stand right whatever the terminal's tab stops are.
 fn carets(source: &str, span: Span) -> String {
     let mut line = String::new();
-    let mut marked = 0;
     for (at, c) in source.char_indices() {
         if at >= span.start && at >= span.end {
             break;
         }
         let mark = if at >= span.start { '^' } else { ' ' };
-        marked += usize::from(mark == '^');
         match c {
-            '\t' => line.push(if mark == '^' { '^' } else { '\t' }),
+            '\t' if mark == ' ' => line.push('\t'),
+            '\t' => line.push('^'),
             _ => line.extend(std::iter::repeat_n(mark, width(c))),
         }
     }
-    if marked == 0 {
+    if !line.ends_with('^') {
         line.push('^');
     }
     line
@@ -468,6 +467,11 @@ mod tests {
     }
 
     #[test]
+    fn a_span_without_width_has_a_caret() {
+        check_render("\u{30c}=b", Span::new(0, 2), "  \u{30c}=b\n  ^");
+    }
+
+    #[test]
     fn a_span_inside_a_character_is_no_panic() {
         check_render("世=b", Span::new(1, 2), "  世=b\n    ^");
     }
@@ -499,6 +503,7 @@ mod tests {
         check_position("hist:keys=common_cpu:sort=cpu", Kind::InvalidSortField, "cpu", 17);
         check_position("hist:keys=i:vals=i", Kind::FieldNotFound, "i", 1);
         check_position("hist:keys=a:vals=b.sym-offset", Kind::BadFieldModifier, "b.sym-offset", 0);
+        check_position("hist:keys=a.b.sym-offset", Kind::FieldNotFound, "sym-offset", 0);
         check_position("hist:keys=a if zz==1", Kind::FieldNotFound, "a", 10);
         check_position("hist:keys=a:nohitcount", Kind::NeedNohitcountValue, "nohitcount", 0);
         check_position("hist:keys=a", Kind::FieldNotFound, "", 0);

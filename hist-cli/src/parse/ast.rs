@@ -50,6 +50,8 @@ pub struct Trigger {
 pub enum Control {
     /// `pause`.
     Pause,
+    /// `pause`, and also `cont`, `continue` or `clear`: pauses an existing one, but makes none.
+    PauseExisting,
     /// `cont` or `continue`.
     Continue,
     /// `clear`.

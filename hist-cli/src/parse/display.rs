@@ -80,6 +80,7 @@ impl Display for Control {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pause => "pause",
+            Self::PauseExisting => "pause:cont",
             Self::Continue => "cont",
             Self::Clear => "clear",
         })

@@ -93,8 +93,9 @@ fn the_last_of_repeated_parameters_wins() {
 #[test]
 fn pause_comes_before_cont_before_clear() {
     let control = |text| parsed(text).control.unwrap().node;
-    assert_eq!(control("hist:clear:keys=a:cont:pause"), Control::Pause);
-    assert_eq!(control("hist:pause:keys=a:cont:clear"), Control::Pause);
+    assert_eq!(control("hist:clear:keys=a:cont:pause"), Control::PauseExisting);
+    assert_eq!(control("hist:pause:keys=a:cont:clear"), Control::PauseExisting);
+    assert_eq!(control("hist:pause:keys=a:pause"), Control::Pause);
     assert_eq!(control("hist:clear:keys=a:continue"), Control::Continue);
     assert_eq!(control("hist:cont:keys=a:clear"), Control::Continue);
     assert_eq!(control("hist:keys=a:clear"), Control::Clear);

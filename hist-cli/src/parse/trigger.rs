@@ -171,12 +171,23 @@ fn word<'a>(source: Source<'_>, param: &'a str, scan: &mut Params<'a>) -> Result
     Ok(())
 }
 
-/// Several may be given: pause comes before cont, cont before clear, wherever they stand.
+/// Several may be given: pause comes before cont, cont before clear, wherever they stand. But only
+/// pause on its own makes a trigger.
 fn set_control(scan: &mut Params<'_>, control: Spanned<Control>) {
-    let rank = |control| CONTROLS.iter().position(|&(_, other)| other == control);
-    let weaker = |old: &Spanned<Control>| rank(control.node) <= rank(old.node);
-    if scan.control.as_ref().is_none_or(weaker) {
-        scan.control = Some(control);
+    scan.control = Some(match scan.control.take() {
+        Some(earlier) => both_controls(earlier, control),
+        None => control,
+    });
+}
+
+fn both_controls(earlier: Spanned<Control>, later: Spanned<Control>) -> Spanned<Control> {
+    use Control::{Clear, Pause, PauseExisting};
+    match (earlier.node, later.node) {
+        (Pause, Pause) => later,
+        (Pause | PauseExisting, _) => Spanned { node: PauseExisting, ..earlier },
+        (_, Pause) => Spanned { node: PauseExisting, ..later },
+        (Clear, _) => later,
+        _ => earlier,
     }
 }
 

@@ -135,7 +135,7 @@ impl Registry {
             (Some(control), Some(entry)) => Ok(apply_control(control, entry)),
             (None, Some(_)) => Err(error(Kind::TriggerExists, request)
                 .help("triggers on one event must differ in keys, values, sort or filter")),
-            (Some(Control::Continue | Control::Clear), None) => {
+            (Some(Control::PauseExisting | Control::Continue | Control::Clear), None) => {
                 Err(error(Kind::TriggerNotFound, request)
                     .help("repeat the trigger as it was added, filter included"))
             }
@@ -234,9 +234,9 @@ fn control(request: &Request) -> Option<Control> {
 
 fn apply_control(control: Control, entry: &Entry) -> Change {
     match control {
-        Control::Pause if !entry.paused => Change::Pause(entry.id),
+        Control::Pause | Control::PauseExisting if !entry.paused => Change::Pause(entry.id),
         Control::Continue if entry.paused => Change::Resume(entry.id),
-        Control::Pause | Control::Continue => Change::Nothing,
+        Control::Pause | Control::PauseExisting | Control::Continue => Change::Nothing,
         Control::Clear => Change::Clear(entry.table),
     }
 }

@@ -136,7 +136,7 @@ fn clear_empties_and_keeps_the_state() {
 
 #[test]
 fn cont_and_clear_need_a_trigger() {
-    for word in ["cont", "continue", "clear"] {
+    for word in ["cont", "continue", "clear", "pause:cont", "clear:pause"] {
         let mut bench = Bench::with(&["hist:keys=b"]);
         assert_eq!(bench.write(&format!("hist:keys=a:{word}")), libc::ENOENT);
         assert_eq!(

@@ -1,6 +1,8 @@
 //! Takes what a trigger gave in the kernel and here, where that differs. Gives the reason, if it is
 //! a documented one. The reasons are data, each with what it rests on.
 
+use std::collections::BTreeMap;
+
 use hist_cli::diag::Kind;
 use hist_cli::pipeline::CompileError;
 use hist_cli::plan::PlanError;
@@ -168,7 +170,7 @@ struct OtherCounts {
     explains: fn(&Counted<'_>) -> bool,
 }
 
-const OTHER_COUNTS: [OtherCounts; 5] = [
+const OTHER_COUNTS: [OtherCounts; 6] = [
     // The two take their stamps at different moments. All else must be the same.
     OtherCounts {
         name: "timestamps are taken at different moments",
@@ -194,6 +196,16 @@ const OTHER_COUNTS: [OtherCounts; 5] = [
             counted.system == "syscalls"
                 && counted.line.contains("stacktrace")
                 && totals_agree(counted)
+        },
+    },
+    // What follows the NUL is what was in the buffer before: 7.x makes several entries of one name.
+    OtherCounts {
+        name: "bytes behind the NUL of a `char[N]` are no part of the key here",
+        kernels: ">=7.0",
+        explains: |counted| {
+            let (kernel, ours) = (hits_by_key(counted.kernel), hits_by_key(counted.ours));
+            kernel.as_ref().is_some_and(|(_, repeats)| *repeats > 0)
+                && kernel.map(|(hits, _)| hits) == ours.map(|(hits, _)| hits)
         },
     },
     // On x86-64 the logarithm of what is beyond 2^63 is 64, 0 before 7.x.
@@ -231,6 +243,19 @@ pub(super) fn folds_division(text: &str) -> bool {
     })
 }
 
+/// The hits of each key as printed, and how many entries have a key that another one has; `None` if
+/// entries show no hits.
+fn hits_by_key(hist: &str) -> Option<(BTreeMap<&str, u64>, usize)> {
+    let (mut hits, mut repeats) = (BTreeMap::new(), 0);
+    for line in hist.lines().filter(|line| line.starts_with("{ ")) {
+        let (key, values) = line.split_once(" } hitcount: ")?;
+        let number: u64 = values.split_whitespace().next()?.parse().ok()?;
+        repeats += usize::from(hits.contains_key(key));
+        *hits.entry(key).or_default() += number;
+    }
+    Some((hits, repeats))
+}
+
 /// The same number of hits.
 fn totals_agree(counted: &Counted<'_>) -> bool {
     let hits =
@@ -256,6 +281,15 @@ mod tests {
         assert!(folds_division("hist:keys=a+9/4"));
         assert!(!folds_division("hist:keys=a/4:vals=9+4"));
         assert!(!folds_division("hist:keys=a if b == 9/4"));
+    }
+
+    #[test]
+    fn entries_that_look_alike_are_put_together() {
+        let hist = "{ a: x } hitcount:          1\n{ a: y } hitcount:          2\n\
+                    { a: x } hitcount:          3  b:          9\n";
+        let (hits, repeats) = hits_by_key(hist).unwrap();
+        assert_eq!((hits["{ a: x"], hits["{ a: y"], repeats), (4, 2, 1));
+        assert_eq!(hits_by_key("{ a: x }  b:          9\n"), None);
     }
 
     #[test]

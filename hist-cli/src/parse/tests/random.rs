@@ -215,7 +215,12 @@ prop_compose! {
         size in option::of((7_u32..=17).prop_map(|bits| 1 << bits)),
         name in option::of("[a-z]([ -9;-~]{0,6}[a-z])?"),
         clock in option::of("([a-z][a-z-]*)?"),
-        control in option::of(select(vec![Control::Pause, Control::Continue, Control::Clear])),
+        control in option::of(select(vec![
+            Control::Pause,
+            Control::PauseExisting,
+            Control::Continue,
+            Control::Clear,
+        ])),
         nohitcount: bool,
         handlers in handlers(),
         filter in option::of(filter()),
