@@ -158,6 +158,9 @@ pub(super) struct Counted<'a> {
     pub(super) ours: &'a str,
 }
 
+/// Ours is exact, the kernel's is an approximation for small divisors and dividends.
+pub(super) const EXACT_DIVISION: &str = "division by a constant is exact here";
+
 /// A reason for which histograms differ.
 struct OtherCounts {
     name: &'static str,
@@ -172,9 +175,8 @@ const OTHER_COUNTS: [OtherCounts; 5] = [
         kernels: ">=6.1",
         explains: |counted| counted.line.contains("common_timestamp") && totals_agree(counted),
     },
-    // Ours is exact, the kernel's is an approximation for small divisors and dividends.
     OtherCounts {
-        name: "division by a constant is exact here",
+        name: EXACT_DIVISION,
         kernels: ">=6.1",
         explains: |counted| counted.line.contains('/'),
     },
@@ -219,6 +221,16 @@ fn has_suffix_pattern(line: &str) -> bool {
     })
 }
 
+/// A number is divided by a number in it, which both sides do at once.
+pub(super) fn folds_division(text: &str) -> bool {
+    let params = text.split(" if ").next().unwrap_or(text);
+    params.split([':', ',', '=']).any(|item| {
+        let is_number = |operand: &str| operand.starts_with(|c: char| c.is_ascii_digit());
+        let operands: Vec<_> = item.split(['+', '-', '*', '/', '(', ')']).collect();
+        item.contains('/') && operands.windows(2).any(|pair| pair.iter().all(|o| is_number(o)))
+    })
+}
+
 /// The same number of hits.
 fn totals_agree(counted: &Counted<'_>) -> bool {
     let hits =
@@ -236,6 +248,14 @@ mod tests {
         assert_eq!(new_words(text, Version(6, 1)), [".percent", "common_comm", "NOHC"]);
         assert_eq!(new_words(text, Version(6, 12)), [".percent", "common_comm"]);
         assert!(new_words(text, Version(7, 3)).is_empty());
+    }
+
+    #[test]
+    fn only_divisions_of_numbers_are_folded() {
+        assert!(folds_division("hist:vals=a.percent,8/0x5:key=b"));
+        assert!(folds_division("hist:keys=a+9/4"));
+        assert!(!folds_division("hist:keys=a/4:vals=9+4"));
+        assert!(!folds_division("hist:keys=a if b == 9/4"));
     }
 
     #[test]
