@@ -30,10 +30,11 @@ fn normal(text: &str, version: Version) -> String {
     text
 }
 
-/// 7.x prints the name of a CPU field twice in the trigger line: as `common_cpu`, then as typed.
+/// 7.x prints the name of a CPU field twice in the trigger line, in `hist` and in `trigger` files: as
+/// `common_cpu`, then as typed.
 fn cpu_once(text: &str) -> String {
     let fix = |line: &str| {
-        if !line.starts_with("# trigger info:") {
+        if !line.starts_with("# trigger info:") && !line.starts_with("hist:") {
             return line.to_owned();
         }
         ["common_cpucommon_cpu", "common_cpucpu", "common_cpuCPU"]

@@ -132,7 +132,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A process whose events are counted: this program again, as [`serve`]. Its number is known before
 /// it does anything.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
@@ -144,7 +144,7 @@ const GO: &str = "go\n";
 const DONE: &str = "done\n";
 
 impl Process {
-    fn spawn(workload: Workload) -> Result<Process> {
+    pub(crate) fn spawn(workload: Workload) -> Result<Process> {
         let mut child = Command::new("/proc/self/exe")
             .args(["workload", workload.name()])
             .stdin(Stdio::piped())
@@ -159,13 +159,14 @@ impl Process {
         Ok(process)
     }
 
-    fn pid(&self) -> u32 {
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Has it do its work, and waits until it is done and blocked: then no event of it is under
     /// way, and whatever counts can be stopped at leisure.
-    fn work(&mut self) -> Result<()> {
+    pub(crate) fn work(&mut self) -> Result<()> {
         self.to.write_all(GO.as_bytes())?;
         self.expect(DONE)?;
         self.settle()
@@ -198,7 +199,8 @@ impl Process {
         Err(anyhow!("the workload's process does not come to rest"))
     }
 
-    fn end(mut self) -> Result<()> {
+    /// Ends it.
+    pub(crate) fn end(mut self) -> Result<()> {
         drop(self.to);
         let status = self.child.wait()?;
         ensure!(status.success(), "the workload's process ended with {status}");
@@ -213,7 +215,7 @@ fn state(stat: &str) -> Result<char> {
     rest.and_then(|rest| rest.chars().next()).with_context(|| format!("no state in `{stat}`"))
 }
 
-/// The other side of a [`Process`]: waits to be told, works, waits for the end of its input.
+/// The other side of a [`Process`]: works each time that it is told, until the end of its input.
 ///
 /// # Errors
 /// When the workload or talking fails.
@@ -222,14 +224,13 @@ pub fn serve(workload: Workload) -> Result<()> {
     let mut line = String::new();
     output.write_all(READY.as_bytes())?;
     output.flush()?;
-    input.read_line(&mut line)?;
-    ensure!(line == GO, "told `{line}`");
-    workload.run()?;
-    output.write_all(DONE.as_bytes())?;
-    output.flush()?;
-    line.clear();
-    input.read_line(&mut line)?;
-    ensure!(line.is_empty(), "told `{line}`");
+    while input.read_line(&mut line)? > 0 {
+        ensure!(line == GO, "told `{line}`");
+        workload.run()?;
+        output.write_all(DONE.as_bytes())?;
+        output.flush()?;
+        line.clear();
+    }
     Ok(())
 }
 

@@ -124,7 +124,7 @@ impl Engine for Ftrace {
 }
 
 /// The histograms in a `hist` file, without the empty lines between them.
-fn blocks(text: &str) -> Vec<String> {
+pub(crate) fn blocks(text: &str) -> Vec<String> {
     let bodies = text.split(HEADER).skip(1);
     bodies.map(|body| format!("{HEADER}{}\n", body.trim_end_matches('\n'))).collect()
 }

@@ -5,7 +5,9 @@
 //! [`engine`], which count the same events at the same time; [`compare`], which knows the documented
 //! deviations; and [`differential`], which runs it all.
 //!
-//! Apart from it stands [`bench`], which measures what counting costs.
+//! [`random`] does the same with triggers that nobody has thought of, [`session`] with what writing
+//! to trigger files does, script by script. Apart stand [`fuzz`], the bodies of the fuzz targets,
+//! and [`bench`], which measures what counting costs.
 
 pub mod bench;
 pub mod bpf;
@@ -13,7 +15,10 @@ pub mod compare;
 pub mod differential;
 pub mod engine;
 pub mod ftrace;
+pub mod fuzz;
 pub mod model;
+pub mod random;
+pub mod session;
 pub mod suite;
 pub mod version;
 pub mod workload;

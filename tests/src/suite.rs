@@ -1,7 +1,7 @@
 //! Takes the files of `tests/suite/`. Gives cases.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -80,11 +80,8 @@ impl Case {
 /// # Errors
 /// When a file cannot be read or parsed, or two cases have the same name.
 pub fn load(dir: &Path) -> Result<Vec<Case>> {
-    let entries = fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))?;
-    let mut paths: Vec<_> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    paths.sort();
     let mut cases = Vec::new();
-    for path in paths {
+    for path in files(dir)? {
         let text = fs::read_to_string(&path)?;
         cases.extend(parse(&text).with_context(|| path.display().to_string())?);
     }
@@ -94,6 +91,18 @@ pub fn load(dir: &Path) -> Result<Vec<Case>> {
         ensure!(pair[0] != pair[1], "two cases are called {}", pair[0]);
     }
     Ok(cases)
+}
+
+/// The suite files in `dir`, by name. Directories beside them hold other kinds of suites.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))?;
+    let mut paths: Vec<_> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    Ok(paths)
 }
 
 fn parse(text: &str) -> Result<Vec<Case>> {

@@ -30,6 +30,8 @@ pub enum Workload {
     Timers,
     /// Sockets that change their state.
     Sockets,
+    /// Packets that the process sends to itself, and how it receives them.
+    Packets,
     /// Strings of all shapes: names of tasks, paths, messages to the kernel's log.
     Strings,
     /// Threads on all CPUs, whose address space changes under them.
@@ -47,6 +49,7 @@ impl Workload {
             Workload::Signals => "signals",
             Workload::Timers => "timers",
             Workload::Sockets => "sockets",
+            Workload::Packets => "packets",
             Workload::Strings => "strings",
             Workload::Threads => "threads",
         }
@@ -71,6 +74,7 @@ impl Workload {
                 Workload::Signals => signals(),
                 Workload::Timers => timers(&mut random),
                 Workload::Sockets => sockets(),
+                Workload::Packets => packets(),
                 Workload::Strings => strings()?,
                 Workload::Threads => threads(cpu, cpus)?,
             }
@@ -326,6 +330,56 @@ fn sockets() {
         sys(libc::SYS_listen, &[fd, 1 + i64::from(n)]);
         sys(libc::SYS_close, &[fd]);
     }
+}
+
+/// As the kernel has it in `include/uapi/linux/if.h`: 40 bytes.
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; 16],
+    flags: i16,
+    rest: [u8; 22],
+}
+
+/// Sizes of datagrams, in bytes: with 28 bytes of IP and UDP headers, the packets are shorter than,
+/// as long as, and longer than 256 and 4096 bytes.
+const DATAGRAMS: [i64; 9] = [1, 100, 227, 228, 229, 1000, 4068, 4069, 20_000];
+
+fn packets() {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK;
+    let fd = sys(libc::SYS_socket, &[libc::AF_INET.into(), kind.into()]);
+    raise_loopback(fd);
+    // sockaddr_in: family, port and 127.0.0.1; the socket is its own peer.
+    let mut address = [0_u8; 16];
+    address[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+    address[2..8].copy_from_slice(&[0x4e, 0x20, 127, 0, 0, 1]);
+    let at = address.as_ptr().expose_provenance() as i64;
+    sys(libc::SYS_bind, &[fd, at, address.len() as i64]);
+    sys(libc::SYS_connect, &[fd, at, address.len() as i64]);
+    let mut buffer = vec![0_u8; 32 << 10];
+    let buffer_at = buffer.as_mut_ptr().expose_provenance() as i64;
+    for (size, n) in DATAGRAMS.into_iter().cycle().zip(0..40) {
+        sys(libc::SYS_write, &[fd, buffer_at, size]);
+        let room = [size, 4096, 16, buffer.len() as i64][n % 4];
+        let flags = i64::from(libc::MSG_DONTWAIT);
+        match n % 3 {
+            0 => sys(libc::SYS_read, &[fd, buffer_at, room]),
+            _ => sys(libc::SYS_recvfrom, &[fd, buffer_at, room, flags]),
+        };
+        // Nothing is left to receive.
+        sys(libc::SYS_recvfrom, &[fd, buffer_at, 16, flags]);
+    }
+    sys(libc::SYS_close, &[fd]);
+    fork_and_exit(0);
+}
+
+/// Has the kernel carry packets from this machine to itself; where they are carried already, nothing
+/// changes.
+fn raise_loopback(fd: i64) {
+    let flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    let mut request = InterfaceRequest { name: [0; 16], flags, rest: [0; 22] };
+    request.name[..2].copy_from_slice(b"lo");
+    let at = (&raw const request).expose_provenance() as i64;
+    sys(libc::SYS_ioctl, &[fd, libc::SIOCSIFFLAGS as i64, at]);
 }
 
 /// Names of tasks. The kernel compares bytes that an earlier, longer name left behind a shorter one;

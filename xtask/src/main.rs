@@ -2,9 +2,11 @@
 
 mod bench;
 mod ebpf;
+mod fuzz;
 mod initramfs;
 mod kernels;
 mod qemu;
+mod random;
 mod setup;
 mod vm;
 
@@ -26,6 +28,8 @@ enum Command {
     Bench(bench::Args),
     /// Rebuild the eBPF templates that are committed, or check them.
     Ebpf(ebpf::Args),
+    /// Run the fuzz targets for a while.
+    Fuzz(fuzz::Args),
     /// Tests in virtual machines with other kernels.
     Vm(vm::Args),
 }
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Vm(args) => vm::run(args),
     };
     if let Err(error) = result {

@@ -16,6 +16,7 @@ use clap::Subcommand;
 use crate::initramfs::Initramfs;
 use crate::kernels::{self, Kernel};
 use crate::qemu::{self, Accel, Machine, Outcome};
+use crate::random;
 use crate::setup::{self, succeed, target_dir, workspace};
 
 /// What to do in virtual machines.
@@ -29,13 +30,15 @@ pub(crate) struct Args {
 enum Action {
     /// Compare an engine with each kernel's own hist triggers, byte for byte.
     Test(TestArgs),
+    /// Compare random triggers, valid and invalid ones, with each kernel's own.
+    Random(random::Args),
     /// Print files as they are on a kernel, such as the `format` of an event.
     Show(ShowArgs),
 }
 
 /// Which kernels, and how they are run.
 #[derive(clap::Args)]
-struct MachineArgs {
+pub(crate) struct MachineArgs {
     /// Kernel version; may be repeated [default: all that are known]
     #[arg(long, value_name = "VERSION")]
     kernel: Vec<String>,
@@ -81,6 +84,7 @@ struct TestArgs {
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.action {
         Action::Test(args) => test(&args),
+        Action::Random(args) => random::run(&args),
         Action::Show(args) => show(&args),
     }
 }
@@ -117,13 +121,17 @@ fn test(args: &TestArgs) -> Result<()> {
 }
 
 /// A kernel and the machine that boots it.
-struct Bootable {
-    kernel: Kernel,
-    machine: Machine,
+pub(crate) struct Bootable {
+    pub(crate) kernel: Kernel,
+    pub(crate) machine: Machine,
 }
 
-/// One machine for each kernel; gets and builds whatever they need.
-fn machines(args: &MachineArgs, words: &[String]) -> Result<Vec<Bootable>> {
+/// One machine for each kernel, whose guest program gets `words`; gets and builds whatever they
+/// need.
+///
+/// # Errors
+/// When something is missing that cannot be got.
+pub(crate) fn machines(args: &MachineArgs, words: &[String]) -> Result<Vec<Bootable>> {
     setup::qemu()?;
     let kernels = kernels_of(args)?;
     let initramfs = guest_image(&target_dir().join("vm").join("initramfs.cpio"))?;
@@ -167,19 +175,29 @@ fn guest_args(args: &TestArgs) -> Vec<String> {
 pub(crate) fn guest_image(path: &Path) -> Result<PathBuf> {
     let program = build_guest()?;
     let mut image = Initramfs::new();
-    for dir in ["proc", "sys", "tmp", "suite"] {
+    for dir in ["proc", "sys", "tmp", "suite", "suite/sessions"] {
         image.directory(dir);
     }
     image.file("init", &fs::read(&program).with_context(|| program.display().to_string())?);
-    for entry in fs::read_dir(workspace().join("tests/suite"))? {
-        let entry = entry?;
-        let name = format!("suite/{}", entry.file_name().display());
-        image.file(&name, &fs::read(entry.path())?);
+    for dir in ["suite", "suite/sessions"] {
+        add_files(&mut image, dir)?;
     }
     let dir = path.parent().context("the initramfs needs a directory")?;
     fs::create_dir_all(dir)?;
     fs::write(path, image.finish())?;
     Ok(path.to_owned())
+}
+
+/// Adds the files in a directory of the tests, at the same place below the root.
+fn add_files(image: &mut Initramfs, dir: &str) -> Result<()> {
+    for entry in fs::read_dir(workspace().join("tests").join(dir))? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            let name = format!("{dir}/{}", entry.file_name().display());
+            image.file(&name, &fs::read(entry.path())?);
+        }
+    }
+    Ok(())
 }
 
 /// Builds the guest program.
@@ -286,9 +304,14 @@ fn verdict(failures: &[Failure], args: &TestArgs) -> Result<()> {
     bail!("{} failed", failures.len())
 }
 
+/// The option that names a kernel.
+pub(crate) fn option_of(kernel: &str) -> &'static str {
+    if kernel.starts_with('/') { "--image" } else { "--kernel" }
+}
+
 fn replay(failure: &Failure, engine: &str) -> String {
     let kernel = &failure.kernel;
-    let option = if kernel.starts_with('/') { "--image" } else { "--kernel" };
+    let option = option_of(kernel);
     let mut line = format!("cargo xtask vm test --engine {engine} {option} {kernel}");
     if let Some(case) = &failure.case {
         line += &format!(" --case {case}");

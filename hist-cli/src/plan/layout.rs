@@ -16,7 +16,7 @@ pub(super) const VALUE_SIZE: u32 = 8;
 pub(super) const COMM_SIZE: u32 = 16;
 /// Bytes of a string whose length is not known beforehand: 255 and a NUL, as in the kernel.
 const TEXT_SIZE: u32 = 256;
-/// Bytes of a location word.
+/// Bytes of the word that says where dynamic data are (`__data_loc`).
 const LOCATION_SIZE: u32 = 4;
 /// The first bytes of a record belong to the kernel: they hold a pointer when a program runs
 /// (`tp_prog_is_valid_access()` in kernel/trace/bpf_trace.c).

@@ -103,7 +103,8 @@ impl fmt::Display for KeyModifier {
             Self::Sym => f.write_str(".sym"),
             Self::SymOffset => f.write_str(".sym-offset"),
             Self::Log2 => f.write_str(".log2"),
-            Self::Buckets(width) => write!(f, ".buckets={width}"),
+            // The kernel prints it as a signed number.
+            Self::Buckets(width) => write!(f, ".buckets={}", width.cast_signed()),
             Self::Execname => f.write_str(".execname"),
             Self::Syscall => f.write_str(".syscall"),
             Self::Usecs => f.write_str(".usecs"),

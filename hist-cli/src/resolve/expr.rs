@@ -27,9 +27,15 @@ impl Operand {
 
     /// The text within another expression, where constants show.
     fn inner_text(&self) -> String {
+        self.literal().map_or_else(|| self.text.clone(), |number| number.to_string())
+    }
+
+    /// The number, if it is written in the trigger. A field whose value is known, such as
+    /// `common_type`, stays a field to the kernel.
+    fn literal(&self) -> Option<u64> {
         match self.source {
-            Source::Constant(number) if self.text.is_empty() => number.to_string(),
-            _ => self.text.clone(),
+            Source::Constant(number) if self.text.is_empty() => Some(number),
+            _ => None,
         }
     }
 
@@ -59,6 +65,7 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Operand, TriggerErr
 }
 
 fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
+    field::check_modifier(field, "an operand takes .log2, .buckets=N, or .usecs")?;
     let bound = field::bind(field, scope)?;
     let source = operand_source(field, &bound)?;
     let modifier = field.modifier.as_ref();
@@ -70,10 +77,6 @@ fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
     let source = match modifier.map(|modifier| &modifier.node) {
         Some(Modifier::Log2) => Source::Log2(Box::new(source)),
         Some(Modifier::Buckets(width)) => Source::Buckets(*width, Box::new(source)),
-        Some(Modifier::Unknown(_)) => {
-            let span = modifier.map_or(field.span, |modifier| modifier.span);
-            return Err(TriggerError::new(Kind::BadFieldModifier, span));
-        }
         _ => source,
     };
     let signed = matches!(bound.order, Order::Signed(_));
@@ -101,8 +104,8 @@ fn binary(binary: &Binary, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
     if binary.op == BinaryOp::Div && rhs.source == Source::Constant(0) {
         return Err(TriggerError::new(Kind::DivisionByZero, span_of(&binary.rhs, binary.span)));
     }
-    if let (Source::Constant(a), Source::Constant(b)) = (&lhs.source, &rhs.source) {
-        return Ok(Operand::constant(fold(binary.op, *a, *b)));
+    if let (Some(a), Some(b)) = (lhs.literal(), rhs.literal()) {
+        return Ok(Operand::constant(fold(binary.op, a, b)));
     }
     let text = format!("{}{}{}", lhs.inner_text(), binary.op, rhs.inner_text());
     let (signed, usecs) = (lhs.signed, lhs.usecs);

@@ -3,7 +3,7 @@
 use super::hist::{KeySource, Order, RecordField, Source, TextField};
 use super::{Scope, not_supported};
 use crate::diag::{Kind, Span, TriggerError, nearest};
-use crate::parse::ast::Field;
+use crate::parse::ast::{Field, Modifier};
 use crate::tracefs::format::{EventFormat, FieldClass, FieldFormat};
 
 /// A name bound to its source.
@@ -48,6 +48,22 @@ pub(super) fn bind(field: &Field, scope: &Scope<'_>) -> Result<Bound, TriggerErr
     }
 }
 
+/// What the kernel refuses of a modifier before it looks at the name that it is behind; `help` says
+/// what would be accepted.
+pub(super) fn check_modifier(field: &Field, help: &str) -> Result<(), TriggerError> {
+    let Some(modifier) = &field.modifier else { return Ok(()) };
+    let bad = |help: &str| {
+        Err(TriggerError::new(Kind::BadFieldModifier, modifier.span).help(help.to_owned()))
+    };
+    match &modifier.node {
+        Modifier::Unknown(_) => bad(help),
+        Modifier::Execname if field.name.node != "common_pid" => {
+            bad("`.execname` is for common_pid alone")
+        }
+        _ => Ok(()),
+    }
+}
+
 fn built_in(name: &str, scope: &Scope<'_>) -> Option<Bound> {
     Some(match name {
         "common_timestamp" => {
@@ -74,6 +90,7 @@ fn bind_format(
     event: &EventFormat,
     span: Span,
 ) -> Result<Bound, TriggerError> {
+    check_copied(format, event, span)?;
     let source = match text(format) {
         Some(text) => KeySource::Text(text),
         None => KeySource::Number(number(format, event, span)?),
@@ -88,6 +105,27 @@ fn bind_format(
         _ => Order::Unsigned(format.size),
     };
     Ok(Bound::built_in(&format.name, &format.name, source, order))
+}
+
+/// From 7.x on, records of system calls have copies of what their arguments point to. A program
+/// sees the arguments alone: in the place of a copy it finds something else.
+pub(super) fn check_copied(
+    format: &FieldFormat,
+    event: &EventFormat,
+    span: Span,
+) -> Result<(), TriggerError> {
+    let by_location = matches!(
+        format.class(),
+        FieldClass::DynamicString
+            | FieldClass::RelativeString
+            | FieldClass::Location
+            | FieldClass::StackArray
+    );
+    if event.system == "syscalls" && by_location {
+        return Err(not_supported("copies of what a system call's arguments point to", span)
+            .help("BPF programs see only the arguments themselves"));
+    }
+    Ok(())
 }
 
 /// Where a field's text lies, if it is a string within the record.
@@ -110,6 +148,7 @@ pub(super) fn number(
     if format.common {
         return common(format, event, span);
     }
+    check_copied(format, event, span)?;
     match format.class() {
         // Elsewhere the same type is a bitmask, whose location word the kernel counts.
         FieldClass::StackArray if event.system == "synthetic" => {

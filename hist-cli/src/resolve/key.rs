@@ -29,6 +29,7 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Key, TriggerError> 
             modifier: KeyModifier::None,
         });
     };
+    check_modifier(name)?;
     let bound = field::bind(name, scope)?;
     let modifier = match &name.modifier {
         None => KeyModifier::None,
@@ -41,6 +42,18 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Key, TriggerError> 
         order: bound.order,
         modifier,
     })
+}
+
+/// What is refused before the name is looked up.
+fn check_modifier(field: &ast::Field) -> Result<(), TriggerError> {
+    field::check_modifier(field, MODIFIERS)?;
+    match &field.modifier {
+        Some(Spanned { node: Modifier::Percent | Modifier::Graph, span }) => {
+            Err(TriggerError::new(Kind::BadFieldModifier, *span)
+                .help("`.percent` and `.graph` are for values"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A constant has no name in entries, but a number in the trigger line.
@@ -85,15 +98,13 @@ fn modifier(
         Modifier::Usecs => Ok(KeyModifier::Usecs),
         Modifier::Log2 => Ok(KeyModifier::Log2),
         Modifier::Buckets(width) => Ok(KeyModifier::Buckets(*width)),
-        Modifier::Execname if field.name.node == "common_pid" => Ok(KeyModifier::Execname),
-        Modifier::Execname => Err(bad(modifier.span).help("`.execname` is for common_pid alone")),
+        Modifier::Execname => Ok(KeyModifier::Execname),
         Modifier::Stacktrace => {
             Err(bad(field.span).help("`.stacktrace` is for stack fields of synthetic events"))
         }
-        Modifier::Percent | Modifier::Graph => {
-            Err(bad(modifier.span).help("`.percent` and `.graph` are for values"))
+        Modifier::Percent | Modifier::Graph | Modifier::Unknown(_) => {
+            Err(bad(modifier.span).help(MODIFIERS))
         }
-        Modifier::Unknown(_) => Err(bad(modifier.span).help(MODIFIERS)),
     }
 }
 

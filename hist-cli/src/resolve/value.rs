@@ -5,21 +5,26 @@ use super::{Scope, expr, field, not_supported};
 use crate::diag::{Kind, Span, TriggerError};
 use crate::parse::ast::{self, Expr, Modifier, Spanned};
 
+const MODIFIERS: &str = "a value takes .hex, .percent, .graph or .usecs";
+
 /// Binds a value other than the hitcount column.
 pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Value, TriggerError> {
     let Expr::Field(name) = expr else { return bind_expression(expr, scope) };
+    field::check_modifier(name, MODIFIERS)?;
     let bound = field::bind(name, scope)?;
-    let bad = |span: Span| TriggerError::new(Kind::BadFieldModifier, span);
-    let source = match bound.source {
-        KeySource::Number(source) => source,
-        KeySource::Stack => return Err(bad(name.span).help("a stack can only be a key")),
-        KeySource::Text(_) | KeySource::Comm => {
-            return Err(not_supported("sums of strings' addresses", name.span));
-        }
-    };
     let modifier = match &name.modifier {
         None => ValueModifier::None,
         Some(modifier) => self::modifier(modifier, name)?,
+    };
+    let source = match bound.source {
+        KeySource::Number(source) => source,
+        KeySource::Stack => {
+            return Err(TriggerError::new(Kind::BadFieldModifier, name.span)
+                .help("a stack can only be a key"));
+        }
+        KeySource::Text(_) | KeySource::Comm => {
+            return Err(not_supported("sums of strings' addresses", name.span));
+        }
     };
     Ok(Value { label: bound.label, canonical: bound.canonical, source, modifier, hidden: false })
 }
@@ -45,8 +50,7 @@ fn modifier(
         Modifier::Usecs => Ok(ValueModifier::Usecs),
         Modifier::Percent => Ok(ValueModifier::Percent),
         Modifier::Graph => Ok(ValueModifier::Graph),
-        Modifier::Execname if field.name.node == "common_pid" => Ok(ValueModifier::Execname),
-        Modifier::Execname => Err(bad(modifier.span).help("`.execname` is for common_pid alone")),
+        Modifier::Execname => Ok(ValueModifier::Execname),
         Modifier::Sym
         | Modifier::SymOffset
         | Modifier::Syscall
@@ -54,8 +58,6 @@ fn modifier(
         | Modifier::Log2
         | Modifier::Buckets(_) => Err(bad(field.span)
             .help("this modifier is for keys; a value takes .hex, .percent, .graph or .usecs")),
-        Modifier::Unknown(_) => {
-            Err(bad(modifier.span).help("a value takes .hex, .percent, .graph or .usecs"))
-        }
+        Modifier::Unknown(_) => Err(bad(modifier.span).help(MODIFIERS)),
     }
 }

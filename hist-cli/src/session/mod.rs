@@ -51,6 +51,7 @@ pub struct Session<B: Backend> {
     clock: Clock,
     symbols: Symbols,
     ties: Ties,
+    stack_depth: usize,
 }
 
 impl<B: Backend> Session<B> {
@@ -66,7 +67,15 @@ impl<B: Backend> Session<B> {
             clock,
             symbols: Symbols::new(),
             ties: Ties::default(),
+            stack_depth: stack::DEPTH,
         }
+    }
+
+    /// The same session, which prints as another kernel than the reference does: with its order of
+    /// entries that compare equal, and that many frames of a stack at most.
+    #[must_use]
+    pub fn printing_as(self, ties: Ties, stack_depth: usize) -> Self {
+        Self { ties, stack_depth, ..self }
     }
 
     /// A session that counts nothing until it is [released](Self::release): the triggers of its
@@ -177,7 +186,7 @@ impl<B: Backend> Session<B> {
     pub fn snapshot(&self, entry: &Entry) -> Result<Snapshot, SessionError> {
         let mut snapshot = self.backend.snapshot(&self.attached[&entry.id])?;
         snapshot.trigger = entry.trigger_line();
-        stack::settle(&mut snapshot, &self.symbols, stack::DEPTH);
+        stack::settle(&mut snapshot, &self.symbols, self.stack_depth);
         sort(&mut snapshot, self.ties);
         Ok(snapshot)
     }

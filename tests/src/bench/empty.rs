@@ -9,7 +9,7 @@ use object::{
     Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
 };
 
-use super::{EVENT, SYSTEM};
+use super::Call;
 
 /// The program's name.
 const NAME: &str = "empty";
@@ -19,7 +19,8 @@ pub(super) fn attach() -> Result<Ebpf> {
     let mut ebpf = EbpfLoader::new().load(&elf()?)?;
     let program: &mut TracePoint = ebpf.program_mut(NAME).context("the program")?.try_into()?;
     program.load()?;
-    program.attach(SYSTEM, EVENT)?;
+    let (system, event) = Call::Getppid.event();
+    program.attach(system, event)?;
     Ok(ebpf)
 }
 

@@ -1,8 +1,9 @@
 //! Takes a unit. Gives what each tracer adds to one event: the half of `cargo xtask bench` that runs
 //! where the events happen.
 //!
-//! The event is `raw_syscalls:sys_enter`, once per call of getppid(2) in a loop: the cheapest system
-//! call there is, so that hardly anything but the tracer varies. One tracer runs at a time, because a
+//! The event is mostly `raw_syscalls:sys_enter`, once per call of getppid(2) in a loop: the cheapest
+//! system call there is, so that hardly anything but the tracer varies. Strings are counted on
+//! `task:task_rename`, once per prctl(2) with PR_SET_NAME. One tracer runs at a time, because a
 //! second one on the same event makes the kernel call both through a list.
 
 mod empty;
@@ -14,16 +15,41 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::getppid;
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_setaffinity, set_name};
 
 use crate::version::Version;
 
 pub use tracer::Tracer;
 
-/// The event's system.
-pub const SYSTEM: &str = "raw_syscalls";
-/// The event's name.
-pub const EVENT: &str = "sys_enter";
+/// A system call, and the event that it causes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// getppid(2): `raw_syscalls:sys_enter`.
+    Getppid,
+    /// prctl(2) with PR_SET_NAME: `task:task_rename`.
+    Rename,
+}
+
+impl Call {
+    /// The event's system and name.
+    #[must_use]
+    pub const fn event(self) -> (&'static str, &'static str) {
+        match self {
+            Call::Getppid => ("raw_syscalls", "sys_enter"),
+            Call::Rename => ("task", "task_rename"),
+        }
+    }
+
+    /// Makes the event happen.
+    fn make(self, times: u64) {
+        match self {
+            Call::Getppid => (0..times).for_each(|_| {
+                std::hint::black_box(getppid());
+            }),
+            Call::Rename => (0..times).for_each(|_| set_name(c"hist-bench").expect("a short name")),
+        }
+    }
+}
 
 /// Triggers whose cost is measured together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,31 +58,36 @@ pub struct Case {
     pub name: &'static str,
     /// All of them are on the event at the same time.
     pub triggers: &'static [&'static str],
+    /// What the loop calls.
+    pub call: Call,
     /// Whether the loop's calls are counted; if not, a filter must keep them all out.
     pub counts: bool,
 }
 
-/// What is measured in instructions. The filter of the last one is for fstat(2).
-pub const CASES: [Case; 4] = [
+/// What is measured in instructions. The filter of the fourth one is for fstat(2).
+pub const CASES: [Case; 8] = [
     PLAIN,
-    Case { name: "keys=id.log2:vals=id", triggers: &["hist:keys=id.log2:vals=id"], counts: true },
+    getppid_case("keys=id.log2:vals=id", &["hist:keys=id.log2:vals=id"]),
+    getppid_case("keys=id,common_pid:vals=id", &["hist:keys=id,common_pid:vals=id"]),
     Case {
-        name: "keys=id,common_pid:vals=id",
-        triggers: &["hist:keys=id,common_pid:vals=id"],
-        counts: true,
-    },
-    Case {
-        name: "keys=id:vals=id if id==5",
-        triggers: &["hist:keys=id:vals=id if id==5"],
         counts: false,
+        ..getppid_case("keys=id:vals=id if id==5", &["hist:keys=id:vals=id if id==5"])
     },
+    getppid_case("keys=common_pid.execname:vals=id", &["hist:keys=common_pid.execname:vals=id"]),
+    getppid_case("keys=stacktrace", &["hist:keys=stacktrace"]),
+    Case { call: Call::Rename, ..getppid_case("rename: keys=pid", &["hist:keys=pid"]) },
+    Case { call: Call::Rename, ..getppid_case("rename: keys=newcomm", &["hist:keys=newcomm"]) },
 ];
 
-const PLAIN: Case =
-    Case { name: "keys=id:vals=id", triggers: &["hist:keys=id:vals=id"], counts: true };
+const PLAIN: Case = getppid_case("keys=id:vals=id", &["hist:keys=id:vals=id"]);
+
+/// Triggers that count every getppid(2).
+const fn getppid_case(name: &'static str, triggers: &'static [&'static str]) -> Case {
+    Case { name, triggers, call: Call::Getppid, counts: true }
+}
 
 /// No trigger: what a bare program costs.
-const NOTHING: Case = Case { name: "empty program", triggers: &[], counts: false };
+const NOTHING: Case = Case { counts: false, ..getppid_case("empty program", &[]) };
 
 /// What a tracer adds to one event. The unit is the one asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,31 +131,38 @@ const DRIFT: f64 = 0.5;
 /// # Errors
 /// When a tracer cannot be started, does not count what it should, or the untraced loop drifts.
 pub fn instructions(version: Version, report: &mut dyn FnMut(String)) -> Result<()> {
-    call(WARM_UP);
-    let base = settled();
+    Call::Getppid.make(WARM_UP);
+    Call::Rename.make(WARM_UP);
+    let base = settled(Call::Getppid);
     report(format!("BASE {base:.1}"));
     for (tracer, case) in plan(&CASES) {
-        let before = settled();
+        let before = settled(case.call);
         let with = traced(tracer, case, version, settled)?;
-        let after = settled();
+        let after = settled(case.call);
         ensure!(
-            (after - base).abs() < DRIFT && (before - base).abs() < DRIFT,
-            "an untraced call took {base:.1} instructions at first, {before:.1} before and \
-             {after:.1} after `{}` of {}: something stayed behind",
+            (after - before).abs() < DRIFT,
+            "an untraced call took {before:.1} instructions before and {after:.1} after `{}` of \
+             {}: something stayed behind",
             case.name,
             tracer.name()
         );
-        let added = with - base;
+        let added = with - before;
         report(Cost { tracer, case, added, least: added, most: added }.to_string());
     }
+    let end = settled(Call::Getppid);
+    ensure!(
+        (end - base).abs() < DRIFT,
+        "an untraced call took {base:.1} instructions at first and {end:.1} at the end: something \
+         stayed behind"
+    );
     Ok(())
 }
 
 /// Runs `measure` while the tracer counts, and makes sure that it did.
-fn traced(tracer: Tracer, case: Case, version: Version, measure: fn() -> f64) -> Result<f64> {
+fn traced(tracer: Tracer, case: Case, version: Version, measure: fn(Call) -> f64) -> Result<f64> {
     let failed = || format!("`{}` of {}", case.name, tracer.name());
     let running = tracer.start(case, version).with_context(failed)?;
-    let cost = measure();
+    let cost = measure(case.call);
     for hits in running.stop().with_context(failed)? {
         ensure!(
             (hits >= CALLS * CHUNKS) == case.counts,
@@ -146,10 +184,10 @@ const CHUNKS: u64 = 200;
 
 /// The median call once the kernel has finished what attaching put off. Chunks that a timer
 /// interrupt hit are above it.
-fn settled() -> f64 {
+fn settled(call: Call) -> f64 {
     thread::sleep(Duration::from_secs(1));
-    call(WARM_UP / 10);
-    quantile(&mut chunks(), 0.5)
+    call.make(WARM_UP / 10);
+    quantile(&mut chunks(call), 0.5)
 }
 
 /// Rounds that alternate between all tracers.
@@ -172,7 +210,7 @@ pub fn nanoseconds(version: Version, report: &mut dyn FnMut(String)) -> Result<(
     let mut added = vec![Vec::new(); plan.len()];
     for _ in 0..ROUNDS {
         for ((tracer, case), added) in plan.iter().zip(&mut added) {
-            let base = quiet();
+            let base = quiet(case.call);
             added.push(traced(*tracer, *case, version, quiet)? - base);
             bases.push(base);
         }
@@ -186,9 +224,9 @@ pub fn nanoseconds(version: Version, report: &mut dyn FnMut(String)) -> Result<(
     Ok(())
 }
 
-fn quiet() -> f64 {
-    call(WARM_UP / 10);
-    quantile(&mut chunks(), QUIET)
+fn quiet(call: Call) -> f64 {
+    call.make(WARM_UP / 10);
+    quantile(&mut chunks(call), QUIET)
 }
 
 /// Caches and clocks of one CPU; the first that this process may use.
@@ -202,20 +240,13 @@ fn stay_on_one_cpu() -> Result<()> {
 }
 
 /// Time per call in each chunk, in nanoseconds of this machine's clock.
-fn chunks() -> Vec<f64> {
+fn chunks(call: Call) -> Vec<f64> {
     let chunk = |_| {
         let start = Instant::now();
-        call(CALLS);
+        call.make(CALLS);
         start.elapsed().as_nanos() as f64 / CALLS as f64
     };
     (0..CHUNKS).map(chunk).collect()
-}
-
-/// The events.
-fn call(times: u64) {
-    for _ in 0..times {
-        std::hint::black_box(getppid());
-    }
 }
 
 /// The value below which `part` of them lie. Sorts them.

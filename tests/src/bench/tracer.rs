@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use aya::Ebpf;
 
-use super::{Case, EVENT, SYSTEM, empty};
+use super::{Call, Case, empty};
 use crate::bpf::Bpf;
 use crate::engine::{Engine, Request};
 use crate::ftrace::{Ftrace, TRACEFS};
@@ -39,7 +39,8 @@ impl Tracer {
     /// Whether it is there: a kernel may be built without hist triggers.
     #[must_use]
     pub fn exists(self) -> bool {
-        let hist = Path::new(TRACEFS).join("events").join(SYSTEM).join(EVENT).join("hist");
+        let (system, event) = Call::Getppid.event();
+        let hist = Path::new(TRACEFS).join("events").join(system).join(event).join("hist");
         self != Tracer::Kernel || hist.exists()
     }
 
@@ -59,9 +60,10 @@ impl Tracer {
 }
 
 fn requests(case: Case) -> Vec<Request> {
+    let (system, event) = case.call.event();
     let request = |trigger: &&str| Request {
-        system: SYSTEM.to_owned(),
-        event: EVENT.to_owned(),
+        system: system.to_owned(),
+        event: event.to_owned(),
         trigger: (*trigger).to_owned(),
     };
     case.triggers.iter().map(request).collect()

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
-use hist_tests::{bench, engine, ftrace, suite};
+use hist_tests::{bench, engine, ftrace, random, session, suite};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};
@@ -28,6 +28,8 @@ struct Args {
 enum Command {
     /// Compare an engine with this kernel's own hist triggers.
     Test(TestArgs),
+    /// Compare random triggers with this kernel's own.
+    Random(RandomArgs),
     /// Print files of this machine.
     Show {
         /// Their paths.
@@ -65,6 +67,19 @@ struct TestArgs {
     suite: PathBuf,
 }
 
+#[derive(clap::Args)]
+struct RandomArgs {
+    /// What the triggers are made from.
+    #[arg(long)]
+    seed: u64,
+    /// The first batch.
+    #[arg(long)]
+    first: u64,
+    /// How many batches.
+    #[arg(long)]
+    batches: u64,
+}
+
 fn main() -> ExitCode {
     let first = getpid().is_init();
     if first && let Err(error) = prepare() {
@@ -84,6 +99,7 @@ fn main() -> ExitCode {
 fn run() -> Result<u8> {
     match Args::try_parse()?.command {
         Command::Test(args) => test(&args),
+        Command::Random(args) => random(&args),
         Command::Show { paths } => show(&paths),
         Command::Bench { unit } => measure(unit),
         Command::Workload { name } => differential::serve(name).map(|()| 0),
@@ -95,9 +111,12 @@ fn test(args: &TestArgs) -> Result<u8> {
     println!("KERNEL {release}");
     let version: Version = release.parse()?;
     let mut cases = suite::load(&args.suite)?;
+    let mut scripts = session::load(&args.suite.join("sessions"))?;
     if !args.case.is_empty() {
         cases.retain(|case| args.case.contains(&case.name));
-        ensure!(cases.len() == args.case.len(), "no such case among {:?}", args.case);
+        scripts.retain(|script| args.case.contains(&script.name));
+        let found = cases.len() + scripts.len();
+        ensure!(found == args.case.len(), "no such case among {:?}", args.case);
     }
     let mut engine = engine::by_name(&args.engine, version)?;
     let mut failed = 0;
@@ -105,7 +124,45 @@ fn test(args: &TestArgs) -> Result<u8> {
         print_verdict(&case.name, &verdict);
         failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
     })?;
+    // Names of triggers are the kernel's own, so it cannot be compared with itself.
+    if args.engine == "bpf" {
+        session::run(&scripts, version, &mut |script, verdict| {
+            print_verdict(&script.name, &verdict);
+            failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
+        })?;
+    }
     Ok(failed)
+}
+
+fn random(args: &RandomArgs) -> Result<u8> {
+    let release = uname().release().to_string_lossy().into_owned();
+    println!("KERNEL {release}");
+    let version: Version = release.parse()?;
+    let mut failed = 0;
+    for number in args.first..args.first + args.batches {
+        let batch = random::Batch { seed: args.seed, number };
+        random::run(batch, version, &mut |index, verdict| {
+            print_random(index, &verdict);
+            failed |= u8::from(matches!(verdict, random::Verdict::Failed(_)));
+        })?;
+    }
+    Ok(failed)
+}
+
+fn print_random(index: u64, verdict: &random::Verdict) {
+    use random::Verdict as Random;
+    match verdict {
+        Random::Counted => println!("COUNTED {index}"),
+        Random::Taken => println!("TAKEN {index}"),
+        Random::Refused => println!("REFUSED {index}"),
+        Random::Explained(reason) => println!("EXPLAINED {reason}"),
+        Random::Failed(text) => {
+            println!("FAIL {index}");
+            for line in text.lines() {
+                println!("  {line}");
+            }
+        }
+    }
 }
 
 fn show(paths: &[PathBuf]) -> Result<u8> {

@@ -60,7 +60,7 @@ fn predicate(predicate: &Predicate, scope: &Scope<'_>) -> Result<Condition, Trig
     }
     match &operand.node {
         Operand::Number(text) => compare(predicate, &subject, text, scope),
-        Operand::Text(text) => self::text(predicate, &subject, text),
+        Operand::Text(text) => self::text(predicate, &subject, text, scope),
         Operand::Cpus(list) => in_cpus(predicate, &subject, list, scope),
         // The parser makes symbols behind `.function` only.
         Operand::Symbol(_) => Err(TriggerError::new(Kind::FilterInvalidValue, operand.span)),
@@ -265,12 +265,16 @@ fn text(
     predicate: &Predicate,
     subject: &Subject<'_>,
     text: &str,
+    scope: &Scope<'_>,
 ) -> Result<Condition, TriggerError> {
     let Class::Text(source) = subject.class else {
         return Err(TriggerError::new(Kind::FilterExpectNumber, predicate.operand.span)
             .help(format!("`{}` is a number: leave out the quotes", predicate.field.node)));
     };
     predicate.error.clone().map_or(Ok(()), Err)?;
+    if let Some(format) = subject.format {
+        field::check_copied(format, scope.event, predicate.field.span)?;
+    }
     let (pattern, negated) = match predicate.op.node {
         CompareOp::Glob => pattern::parse(text),
         op => (Pattern::Exact(text.as_bytes().to_vec()), op == CompareOp::Ne),

@@ -1,0 +1,125 @@
+//! Takes any text. Gives nothing, and panics where something is wrong: whatever a user or a kernel
+//! hands over must give a value or an error, and what has been read must survive being written
+//! and read again.
+//!
+//! The bodies of the fuzz targets in `tests/fuzz/`; proptest calls them, too.
+
+use std::sync::LazyLock;
+
+use hist_cli::diag::TriggerError;
+use hist_cli::parse::{self, ast::Trigger};
+use hist_cli::pipeline::{self, CompileError};
+use hist_cli::plan::Wishes;
+use hist_cli::resolve::{self, Context};
+use hist_cli::tracefs::format::{self, EventFormat};
+
+/// The events that triggers are resolved on: numbers, strings, pointers, arrays.
+static EVENTS: LazyLock<[EventFormat; 3]> = LazyLock::new(|| {
+    [
+        event("sched", include_str!("../../golden/formats/events/sched/sched_switch/format")),
+        event("kmem", include_str!("../../golden/formats/events/kmem/kmalloc/format")),
+        event(
+            "raw_syscalls",
+            include_str!("../../golden/formats/events/raw_syscalls/sys_enter/format"),
+        ),
+    ]
+});
+
+fn event(system: &str, text: &str) -> EventFormat {
+    format::parse(system, text).unwrap_or_else(|error| panic!("{system}: {error}"))
+}
+
+/// A trigger, as one write to a `trigger` file has it.
+///
+/// # Panics
+/// When something is wrong with it.
+pub fn trigger(text: &str) {
+    match parse::trigger(text) {
+        Err(error) => check_error(&error, text),
+        Ok(trigger) => {
+            assert!(!trigger.listing().is_empty());
+            match trigger.first_error() {
+                Some(error) => check_error(&error, text),
+                None => round_trip(&trigger),
+            }
+        }
+    }
+    for event in EVENTS.iter() {
+        compile(text, event);
+    }
+}
+
+/// What follows ` if `.
+///
+/// # Panics
+/// When something is wrong with it.
+pub fn filter(text: &str) {
+    trigger(&format!("hist:keys=common_pid if {text}"));
+}
+
+/// An event's `format` file.
+///
+/// # Panics
+/// When something is wrong with it.
+pub fn format(text: &str) {
+    let event = match format::parse("system", text) {
+        Ok(event) => event,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    for field in &event.fields {
+        assert!(field.offset + field.size <= event.record_size());
+        compile(&format!("hist:keys={}", field.name), &event);
+        compile(&format!("hist:keys=common_pid:vals={0} if {0} == 1", field.name), &event);
+        compile(&format!("hist:keys=common_pid if {0} == \"a\"", field.name), &event);
+    }
+}
+
+/// A trigger becomes a program, or it is refused in words; the fault is never ours.
+fn compile(text: &str, event: &EventFormat) {
+    let compiled = pipeline::compile(text, event, &Context::default(), Wishes::default());
+    match compiled.and_then(|one| pipeline::link(&[one])) {
+        Ok(object) => assert!(!object.bytes.is_empty()),
+        Err(CompileError::Trigger { error, .. }) => check_error(&error, text),
+        Err(error @ (CompileError::Codegen(_) | CompileError::Link(_))) => {
+            panic!("{text:?} on {event:?}: {error}")
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// It points into the text, and can be shown.
+fn check_error(error: &TriggerError, text: &str) {
+    assert!(error.render(text).contains('^'), "{error:?} of {text:?}");
+    // Some filter errors have their caret up to two columns right of what they mean.
+    let command = error.logged_command(text);
+    assert!(error.kernel_position(text) <= command.len() + 2, "{error:?} of {text:?}");
+}
+
+/// What is written is read as the same, and means the same.
+fn round_trip(trigger: &Trigger) {
+    let text = trigger.to_string();
+    // A canonical spelling can be longer than what it stands for, and too long.
+    if text.len() >= 4096 {
+        return;
+    }
+    let again = match parse::trigger(&text) {
+        Ok(again) => again,
+        Err(error) => panic!("{:?} was written as {}", trigger.text, error.render(&text)),
+    };
+    assert_eq!(again.to_string(), text, "of {:?}", trigger.text);
+    for event in EVENTS.iter() {
+        match (
+            resolve::hist(trigger, event, &Context::default()),
+            resolve::hist(&again, event, &Context::default()),
+        ) {
+            (Ok(hist), Ok(again)) => {
+                assert_eq!((&hist.keys, &hist.values), (&again.keys, &again.values), "{text:?}");
+                assert_eq!((&hist.sort, hist.size), (&again.sort, again.size), "{text:?}");
+                let tree = |filter: Option<resolve::hist::Filter>| filter.map(|filter| filter.tree);
+                assert_eq!(tree(hist.filter), tree(again.filter), "{text:?}");
+            }
+            (Err(error), Err(again)) => assert_eq!(error.kind, again.kind, "{text:?}"),
+            (one, other) => panic!("{:?}: {one:?}, but {text:?}: {other:?}", trigger.text),
+        }
+    }
+}

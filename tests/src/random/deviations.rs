@@ -1,0 +1,234 @@
+//! Takes what a trigger gave in the kernel and here, where that differs. Gives the reason, if it is
+//! a documented one. The reasons are data, each with what it rests on.
+
+use std::io;
+
+use hist_cli::diag::Kind;
+use hist_cli::load::LoadError;
+use hist_cli::pipeline::CompileError;
+use hist_cli::plan::PlanError;
+use hist_cli::session::SessionError;
+
+use super::sides::Refused;
+use crate::version::{self, Version};
+
+/// A command whose result differs.
+pub(super) struct Written<'a> {
+    pub(super) text: &'a str,
+    pub(super) kernel: &'a Result<(), Refused>,
+    pub(super) ours: &'a Result<(), SessionError>,
+}
+
+/// A reason for which results differ on some kernels.
+struct Deviation {
+    name: &'static str,
+    /// As [`version::matches`] reads it.
+    kernels: &'static str,
+    explains: fn(&Written<'_>) -> bool,
+}
+
+/// Words of the reference that older kernels do not have, with the version that has brought them:
+/// section 8 of the specification.
+const NEW_WORDS: [(&str, Version); 15] = [
+    (".percent", Version(7, 0)),
+    (".graph", Version(7, 0)),
+    ("common_comm", Version(7, 0)),
+    ("comm", Version(7, 0)),
+    ("COMM", Version(7, 0)),
+    ("nohitcount", Version(6, 12)),
+    ("NOHC", Version(6, 12)),
+    ("hitcount", Version(6, 12)),
+    ("common_stacktrace", Version(6, 12)),
+    ("STACKTRACE", Version(7, 0)),
+    ("stacktrace", Version(6, 12)),
+    (".stacktrace", Version(7, 0)),
+    ("CPUS", Version(6, 12)),
+    (".function", Version(6, 12)),
+    ("common_cpu", Version(6, 12)),
+];
+
+const DEVIATIONS: [Deviation; 6] = [
+    Deviation {
+        name: "the filter parser of 6.1 logs nothing",
+        kernels: "<6.12",
+        explains: |written| match (written.kernel, kind(written.ours)) {
+            (Err(refused), Some(kind)) => {
+                kind.in_filter() && refused.log.is_empty() && refused.errno == kind.errno()
+            }
+            _ => false,
+        },
+    },
+    Deviation {
+        name: "an operator at the end of a filter: an error from 7.x on",
+        kernels: "<7.0",
+        explains: |written| kind(written.ours) == Some(Kind::FilterMeaningless),
+    },
+    Deviation {
+        name: "`.stacktrace` on any field: accepted before 7.x, and prints garbage",
+        kernels: "<7.0",
+        explains: |written| {
+            kind(written.ours) == Some(Kind::BadFieldModifier)
+                && written.text.contains(".stacktrace")
+        },
+    },
+    Deviation {
+        name: "keys have 384 bytes at most before 7.x",
+        kernels: "<7.0",
+        explains: |written| written.ours.is_ok() && is_silent(written.kernel, libc::EINVAL),
+    },
+    Deviation {
+        name: "keys have 504 bytes from 7.x on",
+        kernels: "<7.0",
+        explains: |written| kind(written.ours) == Some(Kind::KeyTooLarge),
+    },
+    Deviation {
+        name: "a double `hitcount` is ignored by 6.1",
+        kernels: "<6.12",
+        explains: |written| written.text.matches("hitcount").count() > 1,
+    },
+];
+
+/// The reason why a command's results differ; `None` if there is none.
+pub(super) fn explain(written: &Written<'_>, version: Version) -> Option<String> {
+    if let Some(reason) = not_supported(written.ours) {
+        return Some(reason);
+    }
+    let known = DEVIATIONS.iter().find(|deviation| {
+        version::matches(deviation.kernels, version).unwrap_or(false)
+            && (deviation.explains)(written)
+    });
+    if let Some(deviation) = known {
+        return Some(deviation.name.to_owned());
+    }
+    let refused = written.kernel.as_ref().err()?;
+    let word = new_words(written.text, version).into_iter().next()?;
+    let unknown_word = refused.log.is_empty()
+        || ["Couldn't find field", "Invalid field modifier", "Field not found"]
+            .iter()
+            .any(|message| refused.log.contains(message));
+    unknown_word.then(|| format!("`{word}` is unknown to older kernels"))
+}
+
+/// What ours refuses although it knows that the kernel would not.
+fn not_supported(ours: &Result<(), SessionError>) -> Option<String> {
+    match ours.as_ref().err()? {
+        SessionError::Trigger { error, .. } if error.kind == Kind::NotSupported => {
+            let help = error.help.first().map_or("", String::as_str);
+            Some(format!("not supported: {help}"))
+        }
+        SessionError::Compile(CompileError::Plan(error)) => Some(match error {
+            PlanError::NoRoom { what, .. } => format!("not supported: more room for {what}"),
+            PlanError::NoLog { .. } => "not supported: logs with large keys".to_owned(),
+            PlanError::OutsideRecord { .. } => "a field outside of what BPF may read".to_owned(),
+            PlanError::FieldSize { .. } => "a field that is no number".to_owned(),
+            #[allow(unreachable_patterns, reason = "others may come")]
+            other => format!("not supported: {other}"),
+        }),
+        // A copy of what a system call's pointer points to stands behind what programs see.
+        SessionError::Load(LoadError::Attach { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Some("a copy of user memory, which BPF programs do not see".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn kind(ours: &Result<(), SessionError>) -> Option<Kind> {
+    match ours {
+        Err(SessionError::Trigger { error, .. }) => Some(error.kind),
+        _ => None,
+    }
+}
+
+fn is_silent(kernel: &Result<(), Refused>, errno: i32) -> bool {
+    kernel.as_ref().is_err_and(|refused| refused.errno == errno && refused.log.is_empty())
+}
+
+/// The words in `text` that a kernel of `version` does not know.
+fn new_words(text: &str, version: Version) -> Vec<&'static str> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let stands_alone = |(at, word): (usize, &str)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + word.len()..].chars().next();
+        let dotted = word.starts_with('.');
+        dotted || !before.is_some_and(is_word) && !after.is_some_and(is_word)
+    };
+    let found = |word: &str| text.match_indices(word).any(stands_alone);
+    let new = NEW_WORDS.iter().filter(|(word, since)| version < *since && found(word));
+    new.map(|(word, _)| *word).collect()
+}
+
+/// Two histograms of one trigger that differ, with the trigger's own line.
+pub(super) struct Counted<'a> {
+    pub(super) line: &'a str,
+    pub(super) kernel: &'a str,
+    pub(super) ours: &'a str,
+}
+
+/// A reason for which histograms differ.
+struct OtherCounts {
+    name: &'static str,
+    kernels: &'static str,
+    explains: fn(&Counted<'_>) -> bool,
+}
+
+const OTHER_COUNTS: [OtherCounts; 3] = [
+    // The two take their stamps at different moments. All else must be the same.
+    OtherCounts {
+        name: "timestamps are taken at different moments",
+        kernels: ">=6.1",
+        explains: |counted| counted.line.contains("common_timestamp") && totals_agree(counted),
+    },
+    // Ours is exact, the kernel's is an approximation for small divisors and dividends.
+    OtherCounts {
+        name: "division by a constant is exact here",
+        kernels: ">=6.1",
+        explains: |counted| counted.line.contains('/'),
+    },
+    // On x86-64 the logarithm of what is beyond 2^63 is 64, 0 before 7.x.
+    OtherCounts {
+        name: "`.log2` of more than 2^63 is 0 before 7.x",
+        kernels: "<7.0",
+        explains: |counted| counted.line.contains(".log2") && counted.ours.contains("~ 2^64"),
+    },
+];
+
+/// The reason why the histograms of one trigger differ.
+pub(super) fn explain_counts(counted: &Counted<'_>, version: Version) -> Option<&'static str> {
+    let known = OTHER_COUNTS.iter().find(|other| {
+        version::matches(other.kernels, version).unwrap_or(false) && (other.explains)(counted)
+    });
+    known.map(|other| other.name)
+}
+
+/// The same number of hits.
+fn totals_agree(counted: &Counted<'_>) -> bool {
+    let hits =
+        |text: &str| text.lines().find(|line| line.starts_with("    Hits:")).map(str::to_owned);
+    hits(counted.kernel) == hits(counted.ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_new_to_older_kernels_only() {
+        let text = "hist:keys=common_comm,a.percent:NOHC if commx==1";
+        assert_eq!(new_words(text, Version(6, 1)), [".percent", "common_comm", "NOHC"]);
+        assert_eq!(new_words(text, Version(6, 12)), [".percent", "common_comm"]);
+        assert!(new_words(text, Version(7, 3)).is_empty());
+    }
+
+    #[test]
+    fn only_timestamps_excuse_other_counts() {
+        let text = "# event histogram\n#\n# line\n    Hits: 7\n";
+        let other = text.replace('7', "8");
+        let counted = |line, ours| Counted { line, kernel: text, ours };
+        let explain = |counted: Counted<'_>| explain_counts(&counted, Version(7, 3));
+        assert_eq!(explain(counted("hist:keys=a", &other)), None);
+        assert_eq!(explain(counted("hist:keys=common_timestamp", &other)), None);
+        assert!(explain(counted("hist:keys=common_timestamp", text)).is_some());
+    }
+}
