@@ -78,21 +78,6 @@ impl Running {
         kill_process(pid, signal).expect("it is there");
     }
 
-    /// Waits for its end, `when` it must come.
-    fn patiently(&mut self, when: &str) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("waitable") {
-                return status;
-            }
-            if Instant::now() > deadline {
-                self.child.kill().expect("it is there");
-                panic!("it did not end {when}");
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
     fn end(mut self) -> (Output, String) {
         let mut rest = String::new();
         let mut stdout = self.child.stdout.take().expect("piped");
@@ -101,6 +86,21 @@ impl Running {
         self.stderr.read_to_string(&mut rest).expect("readable");
         let status = self.child.wait().expect("it ends");
         (Output { status, stdout: text, stderr: rest.clone().into_bytes() }, rest)
+    }
+}
+
+/// Waits for its end, `when` it must come.
+fn patiently(child: &mut Child, when: &str) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().expect("waitable") {
+            return status;
+        }
+        if Instant::now() > deadline {
+            child.kill().expect("it is there");
+            panic!("it did not end {when}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -150,6 +150,9 @@ fn stages_are_shown_without_root_or_tracefs() {
         assert!(stdout(&output).contains(part), "{stage}:\n{}", stdout(&output));
         assert_eq!(stderr(&output), "");
     }
+    // A blank that the kernel does not know was cut off for one stage only.
+    let arguments = ["--emit=trigger", "\u{a0}hist:keys=a", "no:such"];
+    check_fails(&arguments, 1, &["Not a hist trigger\n  \u{a0}hist:keys=a\n  ^^^^^\n"]);
     // The first stage needs no event at all.
     let output = output(&["--emit=trigger", "hist:keys=a", "no:such"]);
     assert_eq!(output.status.code(), Some(0));
@@ -326,7 +329,7 @@ fn live_tables_slower_than_their_interval_do_not_keep_it_from_ending() {
     for position in 0..30_000 {
         zeros.read_at(&mut [0], position).expect("readable");
     }
-    assert_eq!(running.patiently("with the duration over").code(), Some(0));
+    assert_eq!(patiently(&mut running.child, "with the duration over").code(), Some(0));
 }
 
 #[test]
@@ -366,6 +369,20 @@ fn live_a_closed_pipe_ends_quietly() {
     running.stderr.read_to_string(&mut rest).expect("readable");
     let status = running.child.wait().expect("it ends");
     assert_eq!((status.code(), rest.as_str()), (Some(0), ""));
+}
+
+/// What was said to nobody ended the process with a panic.
+#[test]
+fn live_nobody_needs_to_read_stderr() {
+    if !is_root() {
+        return;
+    }
+    let full = File::options().write(true).open("/dev/full").expect("it is there");
+    let mut command = hist_bpf();
+    command.args(["-vi0", "-d0.1", "hist:keys=id", "raw_syscalls:sys_enter"]).stderr(full);
+    let output = command.output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(totals(stdout(&output), "Hits:").len(), 1);
 }
 
 #[test]
@@ -423,6 +440,26 @@ fn live_kill_9_leaves_nothing_attached() {
     running.signal(Signal::KILL);
     assert_eq!(running.child.wait().expect("it ends").signal(), Some(9));
     assert_eq!(programs(pid), 0);
+}
+
+/// The limit on locked memory was said to be too low.
+#[test]
+fn live_root_of_a_user_namespace_is_told_that_it_is_not_root() {
+    if !is_root() {
+        return;
+    }
+    let hist_bpf = env!("CARGO_BIN_EXE_hist-bpf");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user"]);
+    if !unshare.arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this kernel has no user namespaces");
+        return;
+    }
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", hist_bpf, "hist:keys=id", "raw_syscalls:sys_enter"]);
+    let output = unshare.output().expect("unshare is part of util-linux");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("user namespace"), "{}", stderr(&output));
 }
 
 /// How many BPF programs a process holds, by the links of its descriptors.
@@ -487,7 +524,9 @@ fn live_every_pair_is_a_write_to_a_trigger_file() {
     let nothing_left = ["hist:keys=id", event, "!hist:keys=id", event];
     check_fails(&nothing_left, 1, &["no trigger is left to count"]);
     check_fails(&["hist:keys=id:cont", event], 1, &["nonexistent hist trigger"]);
-    check_fails(&["", event], 1, &["the trigger for raw_syscalls:sys_enter is empty"]);
+    for empty in ["", " "] {
+        check_fails(&[empty, event], 1, &["the trigger for raw_syscalls:sys_enter is empty"]);
+    }
 }
 
 #[test]
@@ -559,4 +598,17 @@ fn live_every_event_is_logged_on_vv() {
     let hits = totals(stdout(&output), "Hits:")[0];
     let logged = stderr(&output).lines().filter(|line| line.contains("new")).count();
     assert!(hits >= 2 && logged as u64 >= hits, "{hits} hits, {}", stderr(&output));
+}
+
+/// Each line of the log was a system call, which was logged in its turn.
+#[test]
+fn live_the_log_of_system_calls_does_not_feed_itself() {
+    if !is_root() {
+        return;
+    }
+    let mut command = hist_bpf();
+    command.args(["-vvi0", "-d0.5", "hist:keys=id", "raw_syscalls:sys_enter"]);
+    let log = tempfile::tempfile().expect("a file");
+    let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts");
+    assert_eq!(patiently(&mut child, "with the duration over").code(), Some(0));
 }

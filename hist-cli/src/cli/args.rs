@@ -16,7 +16,7 @@ use clap::{ArgAction, Parser, ValueEnum};
     after_help = "Example: hist-bpf 'hist:key=call_site.sym:val=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                   Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
                   Ctrl-C and SIGTERM print the final one. Exit codes: 0 done, 1 error, 2 usage,\n\
-                  else that of COMMAND (126 not executable, 127 not found)."
+                  else that of COMMAND (126 not executable, 127 not found, 130 after a second Ctrl-C)."
 )]
 pub(super) struct Args {
     /// A hist trigger, and the event that it is for; any number of such pairs

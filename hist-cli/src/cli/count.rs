@@ -11,7 +11,7 @@ use tokio::time::{self, Instant, Interval, MissedTickBehavior};
 
 use super::command;
 use super::options::Options;
-use super::output::Written;
+use super::output::{Written, say};
 use super::printer::{Lost, Printer, each_once};
 use super::signals::{Signals, Wish};
 use crate::session::registry::Entry;
@@ -63,7 +63,7 @@ pub(super) async fn count(options: &Options, printer: Printer) -> anyhow::Result
     let command = match options.command.as_deref().map(command::spawn).transpose() {
         Ok(command) => command,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(&format!("error: {error}"));
             return Ok(error.exit_code());
         }
     };
@@ -87,11 +87,11 @@ fn say_attached(options: &Options, triggers: &[Entry]) {
         Some(_) => "the command's end",
         None => "Ctrl-C",
     };
-    eprintln!("attached {count} {triggers} to {}; {end} stops", events.join(", "));
+    say(&format!("attached {count} {triggers} to {}; {end} stops", events.join(", ")));
 }
 
 fn report(lost: &[Lost]) {
-    lost.iter().filter_map(Lost::report).for_each(|line| eprintln!("{line}"));
+    lost.iter().filter_map(Lost::report).for_each(|line| say(&line));
 }
 
 /// Ticks every `period` from now on; ticks that nobody had time for are left out.
@@ -237,7 +237,7 @@ impl<'a> Counting<'a> {
         let Some(mut child) = self.command.take() else { return Ok(()) };
         command::terminate(&child).context("cannot end the command")?;
         if !self.options.quiet {
-            eprintln!("waiting for the command to end; Ctrl-C leaves it alone");
+            say("waiting for the command to end; Ctrl-C leaves it alone");
         }
         loop {
             tokio::select! {
