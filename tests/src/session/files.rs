@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use hist_cli::load::Facts;
 use hist_cli::plan::Wishes;
 use hist_cli::read::sort::Ties;
 use hist_cli::read::stack;
@@ -140,7 +141,7 @@ impl Ours {
     pub(super) fn new(version: Version) -> Result<Self> {
         let ties = if version < Version(6, 12) { Ties::Linux6_1 } else { Ties::Linux6_12 };
         let depth = if version < Version(7, 0) { 16 } else { stack::DEPTH };
-        let live = Live::new(find_or_mount()?, Wishes::default());
+        let live = Live::new(find_or_mount()?, Facts::read()?, Wishes::default());
         Ok(Self(Session::new(live, Box::new(since_boot)).printing_as(ties, depth)))
     }
 }
