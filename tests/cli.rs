@@ -3,9 +3,10 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -88,6 +89,21 @@ impl Running {
     }
 }
 
+/// Waits for its end, `when` it must come.
+fn patiently(child: &mut Child, when: &str) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().expect("waitable") {
+            return status;
+        }
+        if Instant::now() > deadline {
+            child.kill().expect("it is there");
+            panic!("it did not end {when}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// The numbers behind `Hits:`, `Entries:` and `Dropped:` of every block.
 fn totals(text: &str, name: &str) -> Vec<u64> {
     let lines = text.lines().filter_map(|line| line.trim().strip_prefix(name));
@@ -101,6 +117,9 @@ fn usage_mistakes_exit_with_2() {
     check_fails(&["hist:keys=id", "kmalloc"], 2, &["SYSTEM:EVENT"]);
     check_fails(&["hist:keys=id", "a:b:c"], 2, &["SYSTEM:EVENT"]);
     check_fails(&["-i", "soon", "hist:keys=id", "a:b"], 2, &["not a number of seconds"]);
+    // It was taken for an unknown flag.
+    check_fails(&["-i", "-1", "hist:keys=id", "a:b"], 2, &["not a number of seconds from 0 on"]);
+    check_fails(&["-d", "1e19", "hist:keys=id", "a:b"], 2, &["100 years"]);
     check_fails(&["--emit", "nothing", "hist:keys=id", "a:b"], 2, &["trigger", "asm"]);
     check_fails(&["--tracefs", "/", "hist:keys=id", "a:b"], 2, &["--emit"]);
     check_fails(&["-q", "-v", "hist:keys=id", "a:b"], 2, &["cannot be used with"]);
@@ -131,6 +150,9 @@ fn stages_are_shown_without_root_or_tracefs() {
         assert!(stdout(&output).contains(part), "{stage}:\n{}", stdout(&output));
         assert_eq!(stderr(&output), "");
     }
+    // A blank that the kernel does not know was cut off for one stage only.
+    let arguments = ["--emit=trigger", "\u{a0}hist:keys=a", "no:such"];
+    check_fails(&arguments, 1, &["Not a hist trigger\n  \u{a0}hist:keys=a\n  ^^^^^\n"]);
     // The first stage needs no event at all.
     let output = output(&["--emit=trigger", "hist:keys=a", "no:such"]);
     assert_eq!(output.status.code(), Some(0));
@@ -293,6 +315,23 @@ fn live_sigusr1_during_a_table_prints_another() {
     assert_eq!(running.child.wait().expect("it ends").code(), Some(0));
 }
 
+/// A table was due whenever one had been printed, and went before the end.
+#[test]
+fn live_tables_slower_than_their_interval_do_not_keep_it_from_ending() {
+    if !is_root() {
+        return;
+    }
+    let arguments = ["-i0.01", "-d2", "-o", "/dev/null"];
+    let trigger = ["hist:keys=pos:size=131072", "syscalls:sys_enter_pread64"];
+    let mut running = Running::start(&[&arguments[..], &trigger].concat());
+    let zeros = File::open("/dev/zero").expect("it is there");
+    // Each position is an entry: tables soon take much longer than 10 ms.
+    for position in 0..30_000 {
+        zeros.read_at(&mut [0], position).expect("readable");
+    }
+    assert_eq!(patiently(&mut running.child, "with the duration over").code(), Some(0));
+}
+
 #[test]
 fn live_a_second_interrupt_quits_while_nobody_reads() {
     if !is_root() {
@@ -330,6 +369,20 @@ fn live_a_closed_pipe_ends_quietly() {
     running.stderr.read_to_string(&mut rest).expect("readable");
     let status = running.child.wait().expect("it ends");
     assert_eq!((status.code(), rest.as_str()), (Some(0), ""));
+}
+
+/// What was said to nobody ended the process with a panic.
+#[test]
+fn live_nobody_needs_to_read_stderr() {
+    if !is_root() {
+        return;
+    }
+    let full = File::options().write(true).open("/dev/full").expect("it is there");
+    let mut command = hist_bpf();
+    command.args(["-vi0", "-d0.1", "hist:keys=id", "raw_syscalls:sys_enter"]).stderr(full);
+    let output = command.output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(totals(stdout(&output), "Hits:").len(), 1);
 }
 
 #[test]
@@ -387,6 +440,26 @@ fn live_kill_9_leaves_nothing_attached() {
     running.signal(Signal::KILL);
     assert_eq!(running.child.wait().expect("it ends").signal(), Some(9));
     assert_eq!(programs(pid), 0);
+}
+
+/// The limit on locked memory was said to be too low.
+#[test]
+fn live_root_of_a_user_namespace_is_told_that_it_is_not_root() {
+    if !is_root() {
+        return;
+    }
+    let hist_bpf = env!("CARGO_BIN_EXE_hist-bpf");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user"]);
+    if !unshare.arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this kernel has no user namespaces");
+        return;
+    }
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", hist_bpf, "hist:keys=id", "raw_syscalls:sys_enter"]);
+    let output = unshare.output().expect("unshare is part of util-linux");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("user namespace"), "{}", stderr(&output));
 }
 
 /// How many BPF programs a process holds, by the links of its descriptors.
@@ -451,7 +524,9 @@ fn live_every_pair_is_a_write_to_a_trigger_file() {
     let nothing_left = ["hist:keys=id", event, "!hist:keys=id", event];
     check_fails(&nothing_left, 1, &["no trigger is left to count"]);
     check_fails(&["hist:keys=id:cont", event], 1, &["nonexistent hist trigger"]);
-    check_fails(&["", event], 1, &["the trigger for raw_syscalls:sys_enter is empty"]);
+    for empty in ["", " "] {
+        check_fails(&[empty, event], 1, &["the trigger for raw_syscalls:sys_enter is empty"]);
+    }
 }
 
 #[test]
@@ -471,7 +546,7 @@ fn live_drops_are_counted_and_told() {
     if !is_root() {
         return;
     }
-    // Every address of the big file's reads is another key.
+    // Every process is another key.
     let script = "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done";
     let output = output(&[
         "-i0",
@@ -523,4 +598,17 @@ fn live_every_event_is_logged_on_vv() {
     let hits = totals(stdout(&output), "Hits:")[0];
     let logged = stderr(&output).lines().filter(|line| line.contains("new")).count();
     assert!(hits >= 2 && logged as u64 >= hits, "{hits} hits, {}", stderr(&output));
+}
+
+/// Each line of the log was a system call, which was logged in its turn.
+#[test]
+fn live_the_log_of_system_calls_does_not_feed_itself() {
+    if !is_root() {
+        return;
+    }
+    let mut command = hist_bpf();
+    command.args(["-vvi0", "-d0.5", "hist:keys=id", "raw_syscalls:sys_enter"]);
+    let log = tempfile::tempfile().expect("a file");
+    let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts");
+    assert_eq!(patiently(&mut child, "with the duration over").code(), Some(0));
 }

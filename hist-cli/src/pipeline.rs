@@ -49,7 +49,7 @@ pub fn plan(
     context: &Context<'_>,
     wishes: Wishes,
 ) -> Result<Plan, CompileError> {
-    let trigger = parse::trigger(text).map_err(|error| at(error, text.trim()))?;
+    let trigger = parse::trigger(text).map_err(|error| at(error, text))?;
     let hist = resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))?;
     Ok(plan::plan(hist, wishes)?)
 }

@@ -69,10 +69,9 @@ const ALLOWED: [Allowed; 5] = [
     Allowed {
         name: "a copy of user memory: behind what BPF programs see of a system call",
         explains: |field, refusal| {
-            field.name.starts_with("__")
+            field.class() == FieldClass::DynamicString
                 && field.name.ends_with("_val")
-                && matches!(refusal, Refusal::Load(LoadError::Attach { source, .. })
-                    if source.raw_os_error() == Some(libc::EACCES))
+                && kind(refusal) == Some(Kind::NotSupported)
         },
     },
     // Measured: perf refuses them (EINVAL), or never runs the program.

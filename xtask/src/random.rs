@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Err(error) => Report { broken: Some(format!("{error:#}")), ..Report::default() },
         };
         print!("{}", report.text(name, seed));
-        println!("  {:.0} s", start.elapsed().as_secs_f32());
+        println!("  {:.0} s; in the machine {}", start.elapsed().as_secs_f32(), report.times);
         failed += report.failures.len() + usize::from(report.broken.is_some());
     }
     if failed > 0 {
@@ -72,6 +72,7 @@ fn from_time() -> u64 {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Report {
     release: String,
+    times: String,
     counted: usize,
     taken: usize,
     refused: usize,
@@ -89,6 +90,7 @@ impl Report {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
                 "KERNEL" => report.release = rest.to_owned(),
+                "TIMES" => report.times = rest.to_owned(),
                 "COUNTED" => report.counted += 1,
                 "TAKEN" => report.taken += 1,
                 "REFUSED" => report.refused += 1,

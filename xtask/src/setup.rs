@@ -15,8 +15,8 @@ pub(crate) const QEMU: &str = "qemu-system-x86_64";
 /// Its package in Debian and Ubuntu. 7.2 (Debian 12) and later boot every kernel of the suite.
 const QEMU_PACKAGE: &str = "qemu-system-x86";
 
-/// Where Debian's packages come from when the system's own configuration names no mirror.
-const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
+/// Names a mirror of Debian's archive where the system's own configuration has none.
+const MIRROR_VARIABLE: &str = "DEBIAN_MIRROR";
 
 /// The keys that Debian's archive is signed with, from the package of that name.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -161,8 +161,14 @@ fn source_list(mirror: &str, suite: &str, status: Status) -> String {
 /// The mirror of Debian that the system's own apt configuration names, else the usual one.
 fn mirror() -> Result<String> {
     let mut command = Command::new("apt-get");
+    if let Ok(mirror) = env::var(MIRROR_VARIABLE) {
+        return Ok(mirror);
+    }
     let output = succeed(command.args(["indextargets", "--format", "$(SITE)"]))?;
-    Ok(debian_mirror(&output).unwrap_or(DEFAULT_MIRROR).to_owned())
+    let mirror = debian_mirror(&output).map(str::to_owned);
+    mirror.with_context(|| {
+        format!("apt knows no mirror of Debian's archive; name one in {MIRROR_VARIABLE}")
+    })
 }
 
 /// By convention Debian's archive ends its address with `/debian`; others, security updates among

@@ -49,7 +49,7 @@ pub(crate) struct MachineArgs {
     #[arg(long)]
     accel: Option<Accel>,
     /// Time that one machine may take, in seconds
-    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
     timeout: u64,
 }
 

@@ -16,7 +16,7 @@ use clap::{ArgAction, Parser, ValueEnum};
     after_help = "Example: hist-bpf 'hist:key=call_site.sym:val=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                   Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
                   Ctrl-C and SIGTERM print the final one. Exit codes: 0 done, 1 error, 2 usage,\n\
-                  else that of COMMAND (126 not executable, 127 not found)."
+                  else that of COMMAND (126 not executable, 127 not found, 130 after a second Ctrl-C)."
 )]
 pub(super) struct Args {
     /// A hist trigger, and the event that it is for; any number of such pairs
@@ -29,10 +29,11 @@ pub(super) struct Args {
 
     /// Seconds between tables, fractions allowed; 0 prints only at the end
     #[arg(short, long, value_name = "SECS", default_value = "1", value_parser = seconds)]
+    #[arg(allow_negative_numbers = true)]
     pub interval: Duration,
 
     /// Stop after that many seconds
-    #[arg(short, long, value_name = "SECS", value_parser = seconds)]
+    #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
     pub duration: Option<Duration>,
 
     /// Write the tables to a file instead of stdout
@@ -71,10 +72,16 @@ pub(super) enum Stage {
     Asm,
 }
 
+/// A hundred years, in seconds: clocks overflow far above it.
+const MAX_SECONDS: f64 = 100.0 * 365.25 * 86400.0;
+
 /// A number of seconds, not negative, fractions allowed.
 fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+    if number > MAX_SECONDS {
+        return Err(format!("at most {MAX_SECONDS} seconds, which are 100 years"));
+    }
+    Duration::try_from_secs_f64(number).map_err(|_| "not a number of seconds from 0 on".to_owned())
 }
 
 #[cfg(test)]
@@ -91,7 +98,8 @@ mod tests {
     fn seconds_have_fractions_and_no_sign() {
         assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
         assert_eq!(seconds("0"), Ok(Duration::ZERO));
-        for bad in ["", "x", "-1", "nan", "inf", "1e300"] {
+        // The clock overflowed with 1e19, which is a good duration.
+        for bad in ["", "x", "-1", "nan", "inf", "1e300", "1e19"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }

@@ -1,6 +1,7 @@
 //! Takes the printer of a session that has begun to count. Gives tables at every interval and signal, and the
 //! exit code once it is told to stop.
 
+use std::mem;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::time::{self, Instant, Interval, MissedTickBehavior};
 
 use super::command;
 use super::options::Options;
-use super::output::Written;
+use super::output::{Written, say};
 use super::printer::{Lost, Printer, each_once};
 use super::signals::{Signals, Wish};
 use crate::session::registry::Entry;
@@ -47,6 +48,9 @@ struct Counting<'a> {
     command: Option<Child>,
     /// A table was asked for while another one was printed.
     wanted: bool,
+    /// The last thing done was one that intervals ask for. What ends counting then goes first, or
+    /// tables that take longer than their interval would keep it from ever ending.
+    ticked: bool,
 }
 
 /// Counts until a signal, the end of the command, the duration or a closed pipe.
@@ -59,7 +63,7 @@ pub(super) async fn count(options: &Options, printer: Printer) -> anyhow::Result
     let command = match options.command.as_deref().map(command::spawn).transpose() {
         Ok(command) => command,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(&format!("error: {error}"));
             return Ok(error.exit_code());
         }
     };
@@ -83,11 +87,11 @@ fn say_attached(options: &Options, triggers: &[Entry]) {
         Some(_) => "the command's end",
         None => "Ctrl-C",
     };
-    eprintln!("attached {count} {triggers} to {}; {end} stops", events.join(", "));
+    say(&format!("attached {count} {triggers} to {}; {end} stops", events.join(", ")));
 }
 
 fn report(lost: &[Lost]) {
-    lost.iter().filter_map(Lost::report).for_each(|line| eprintln!("{line}"));
+    lost.iter().filter_map(Lost::report).for_each(|line| say(&line));
 }
 
 /// Ticks every `period` from now on; ticks that nobody had time for are left out.
@@ -103,6 +107,36 @@ async fn tick(interval: Option<&mut Interval>) {
         Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
     }
+}
+
+/// The next thing that an interval asks for.
+async fn due(tables: Option<&mut Interval>, log: Option<&mut Interval>) -> Event {
+    tokio::select! {
+        biased;
+        () = tick(tables) => Event::Print,
+        () = tick(log) => Event::PassLogOn,
+    }
+}
+
+/// The next thing that is asked for from outside, the end first of all.
+async fn asked(
+    signals: &mut Signals,
+    deadline: Option<Instant>,
+    command: Option<&mut Child>,
+) -> anyhow::Result<Event> {
+    Ok(tokio::select! {
+        biased;
+        wish = signals.next() => match wish {
+            Wish::Print => Event::Print,
+            Wish::Stop => Event::Stop(Stop::Asked),
+        },
+        () = time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+            Event::Stop(Stop::Asked)
+        }
+        status = ended(command) => {
+            Event::Stop(Stop::Command(status.context("cannot wait for the command")?))
+        }
+    })
 }
 
 /// What came of a table.
@@ -122,6 +156,7 @@ impl<'a> Counting<'a> {
             deadline: options.duration.map(|duration| Instant::now() + duration),
             command,
             wanted: false,
+            ticked: false,
         }
     }
 
@@ -151,27 +186,24 @@ impl<'a> Counting<'a> {
         Ok(stop)
     }
 
+    /// A table that is due is printed before whatever ends counting at the same moment.
     async fn next(&mut self) -> anyhow::Result<Event> {
-        if std::mem::take(&mut self.wanted) {
+        if mem::take(&mut self.wanted) {
             return Ok(Event::Print);
         }
-        let deadline = self.deadline;
-        Ok(tokio::select! {
-            // A table that is due is printed before whatever ends counting at the same moment.
-            biased;
-            () = tick(self.tables.as_mut()) => Event::Print,
-            () = tick(self.log.as_mut()) => Event::PassLogOn,
-            wish = self.signals.next() => match wish {
-                Wish::Print => Event::Print,
-                Wish::Stop => Event::Stop(Stop::Asked),
-            },
-            () = async { time::sleep_until(deadline.unwrap_or_else(Instant::now)).await },
-                if deadline.is_some() => Event::Stop(Stop::Asked),
-            status = ended(self.command.as_mut()) => {
-                self.command = None;
-                Event::Stop(Stop::Command(status.context("cannot wait for the command")?))
-            }
-        })
+        let Self { tables, log, signals, deadline, command, ticked, .. } = self;
+        let ticks = due(tables.as_mut(), log.as_mut());
+        let asked = asked(signals, *deadline, command.as_mut());
+        let (is_tick, event) = if *ticked {
+            tokio::select! { biased; event = asked => (false, event?), event = ticks => (true, event) }
+        } else {
+            tokio::select! { biased; event = ticks => (true, event), event = asked => (false, event?) }
+        };
+        *ticked = is_tick;
+        if let Event::Stop(Stop::Command(_)) = event {
+            *command = None;
+        }
+        Ok(event)
     }
 
     /// Prints in a thread that may block on a slow reader, and heeds signals meanwhile: the
@@ -205,7 +237,7 @@ impl<'a> Counting<'a> {
         let Some(mut child) = self.command.take() else { return Ok(()) };
         command::terminate(&child).context("cannot end the command")?;
         if !self.options.quiet {
-            eprintln!("waiting for the command to end; Ctrl-C leaves it alone");
+            say("waiting for the command to end; Ctrl-C leaves it alone");
         }
         loop {
             tokio::select! {

@@ -38,8 +38,8 @@ pub(super) fn emit(
 }
 
 fn trigger(pair: &Pair) -> anyhow::Result<String> {
-    let text = pair.trigger.trim();
-    let fail = |error| CompileError::Trigger { error, source_text: text.to_owned() };
+    let text = &pair.trigger;
+    let fail = |error| CompileError::Trigger { error, source_text: text.clone() };
     let trigger = parse::trigger(text).map_err(fail)?;
     match trigger.first_error() {
         Some(error) => Err(fail(error.clone()).into()),

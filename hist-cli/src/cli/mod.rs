@@ -43,16 +43,50 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Errors below a typed one are part of its own text; anyhow's contexts are not.
 fn report(error: &anyhow::Error, verbose: u8) {
-    let text = format!("{error:#}");
-    let text = text.trim_end();
+    let text = message(error);
     // A trigger's error brings its own head line and caret.
     let head = if text.starts_with("error: ") { "" } else { "error: " };
-    eprintln!("{head}{text}");
+    output::say(&format!("{head}{text}"));
     if let Some(SessionError::Load(LoadError::Verifier { log, .. })) = error.downcast_ref()
         && verbose > 0
     {
-        eprintln!("the verifier's whole log:\n{log}");
+        output::say(&format!("the verifier's whole log:\n{log}"));
+    }
+}
+
+/// The error and its causes, but for those that are part of the text already.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(cause.trim_end()) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context as _;
+
+    use super::message;
+    use crate::load::LoadError;
+
+    /// Typed errors name their source, and it was told once more.
+    #[test]
+    fn each_cause_is_told_once() {
+        let source = || io::Error::from_raw_os_error(libc::EMFILE);
+        let error = LoadError::Map { name: "HIST0".into(), source: source() };
+        assert_eq!(
+            message(&error.into()),
+            "cannot create the map HIST0: Too many open files (os error 24)"
+        );
+        let error = Err::<(), _>(source()).context("cannot listen").expect_err("an error");
+        assert_eq!(message(&error), "cannot listen: Too many open files (os error 24)");
     }
 }

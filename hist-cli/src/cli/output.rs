@@ -1,4 +1,5 @@
-//! Takes the texts of tables. Gives them to stdout or a file, each whole and at once.
+//! Takes the texts of tables. Gives them to stdout or a file, each whole and at once; and
+//! everything else to stderr.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -49,6 +50,12 @@ impl Output {
             Err(error) => Err(anyhow::anyhow!("cannot write {name}: {error}")),
         }
     }
+}
+
+/// Writes a line to stderr. If nobody reads that or its disk is full, there is nobody to be told,
+/// and it is no reason to stop.
+pub(super) fn say(line: &str) {
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 fn write_stdout(text: &[u8]) -> io::Result<()> {

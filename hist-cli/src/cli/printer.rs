@@ -5,7 +5,8 @@ use crate::read::snapshot::Losses;
 use crate::session::registry::{Entry, TableId};
 use crate::session::{Live, LiveTrigger, Session};
 
-use super::output::{Output, Written};
+use super::logger;
+use super::output::{Output, Written, say};
 
 /// All that printing needs; it can be handed to a thread that may block.
 pub(super) struct Printer {
@@ -59,6 +60,7 @@ impl Printer {
     /// Passes on what the programs have logged since the last call.
     pub(super) fn flush_log(&mut self) {
         self.session.attached_mut().for_each(LiveTrigger::flush_log);
+        logger::pass_on();
     }
 
     /// Says once why addresses have no names.
@@ -66,7 +68,7 @@ impl Printer {
         if let Some(problem) = self.session.symbols().problem()
             && !std::mem::replace(&mut self.warned, true)
         {
-            eprintln!("warning: {problem}");
+            say(&format!("warning: {problem}"));
         }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use super::count;
 use super::emit;
 use super::options::{Options, Pair};
-use super::output::Output;
+use super::output::{Output, say};
 use super::printer::Printer;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
 use crate::plan::Wishes;
@@ -30,7 +30,10 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     // Before anything counts, and after the mistakes that would leave a file empty.
     let output = Output::open(options.output.as_deref())?;
     session.release()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot prepare to wait for signals")?;
     let code = runtime.block_on(count::count(options, Printer::new(session, output)));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
@@ -53,7 +56,7 @@ fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
     }
     let tracefs = find_or_mount()?;
     if tracefs.newly_mounted && !options.quiet {
-        eprintln!("mounted tracefs at {}", tracefs.root.display());
+        say(&format!("mounted tracefs at {}", tracefs.root.display()));
     }
     Ok(tracefs)
 }
@@ -64,7 +67,7 @@ fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
     let live = Live::new(tracefs(options)?, Facts::read()?, wishes);
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
-        ensure!(!trigger.is_empty(), "the trigger for {system}:{event} is empty");
+        ensure!(!trigger.trim().is_empty(), "the trigger for {system}:{event} is empty");
         session.write(&EventName::new(system, event), trigger.as_bytes())?;
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
@@ -78,12 +81,12 @@ fn describe(trigger: &AttachedTrigger) {
     let (plan, cpus) = (&trigger.plan, trigger.cpus());
     let map = &plan.map;
     let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * cpus as u64;
-    eprintln!("{}: {}", plan.attach, plan.hist);
-    eprintln!(
+    say(&format!("{}: {}", plan.attach, plan.hist));
+    say(&format!(
         "  {} entries of {} bytes key and {} bytes value on each of {cpus} CPUs: {} KiB",
         map.max_entries,
         map.key_size,
         map.value_size,
         u64::from(map.max_entries) * per_entry / 1024
-    );
+    ));
 }

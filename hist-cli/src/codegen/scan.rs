@@ -2,14 +2,15 @@
 //!
 //! A loop is followed by the verifier byte by byte, and each place where its way is open costs
 //! memory there. So nothing is asked at each byte: after a NUL the states take care of
-//! themselves, and the answer is looked for once in eight bytes. r1 counts bytes, r4 holds the
-//! states if one word is enough.
+//! themselves, and the answer is looked for once in eight bytes, by one jump if one word of states
+//! is enough. r1 counts bytes, r4 holds that word.
 
 use super::CodegenError;
 use super::condition::Body;
 use super::emit::{Emitter, Label};
 use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R10, Reg, Width};
 use super::matching::{self, CHUNK, Exits, Read};
+use super::source;
 use crate::plan::scan::{Scan, limit};
 use crate::resolve::hist::TextSource;
 
@@ -106,25 +107,23 @@ fn one_chunk(body: &mut Body, automaton: &Automaton<'_>) {
     emitter.jump(Insn::jump_imm(Compare::Lt, R1, limit, 0), next_byte, "the next bytes");
 }
 
-/// Reads as it goes.
+/// Reads whole chunks, then what is left of the string: were it one loop, the verifier would have
+/// to follow both cases at each turn.
 fn all_chunks(body: &mut Body, automaton: &Automaton<'_>, stream: &Stream) {
     let Body { emitter, .. } = body;
-    let (next_chunk, next_byte, short) = (emitter.label(), emitter.label(), emitter.label());
-    let ended = emitter.label();
+    let (next_chunk, next_byte, rest) = (emitter.label(), emitter.label(), emitter.label());
     let chunk = CHUNK.cast_signed();
     emitter.push(Insn::mov64_imm(R1, 0), "the first byte");
     emitter.place(next_chunk);
     emitter.push(Insn::store_reg(Width::Dw, R10, stream.position, R1), "how far we are");
     automaton.keep(emitter);
     emitter.push(Insn::load(Width::Dw, R2, R10, stream.length), "");
-    emitter.jump(Insn::jump_reg(Compare::Ge, R1, R2, 0), ended, "all of it");
-    emitter.push(Insn::alu64_reg(Alu::Sub, R2, R1), "what is left");
-    emitter.jump(Insn::jump_imm(Compare::Le, R2, chunk, 0), short, "");
-    emitter.push(Insn::mov64_imm(R2, chunk), "a chunk of it");
-    emitter.place(short);
-    emitter.push(Insn::alu64_imm(Alu::Add, R2, 1), "and a NUL");
+    emitter.push(Insn::mov64_reg(R3, R1), "");
+    emitter.push(Insn::alu64_imm(Alu::Add, R3, chunk), "");
+    emitter.jump(Insn::jump_reg(Compare::Gt, R3, R2, 0), rest, "no whole chunk is left");
     emitter.push(Insn::load(Width::Dw, R3, R10, stream.pointer), "");
     emitter.push(Insn::alu64_reg(Alu::Add, R3, R1), "");
+    emitter.push(Insn::mov64_imm(R2, chunk + 1), "a chunk and a NUL");
     matching::address(emitter, R1, automaton.buffer, "");
     matching::call_read(emitter, stream.read, automaton.exits.missing);
     emitter.push(Insn::load(Width::Dw, R1, R10, stream.position), "");
@@ -139,9 +138,30 @@ fn all_chunks(body: &mut Body, automaton: &Automaton<'_>, stream: &Stream) {
     emitter.jump(Insn::jump_imm(Compare::Ne, R5, 0, 0), next_byte, "more in this chunk");
     let limit = automaton.scan.limit.cast_signed();
     emitter.jump(Insn::jump_imm(Compare::Lt, R1, limit, 0), next_chunk, "the next chunk");
-    automaton.keep(emitter);
-    emitter.place(ended);
+    emitter.jump(Insn::jump(0), automaton.known, "no more counts");
+    emitter.place(rest);
+    last_chunk(emitter, automaton, stream);
+}
+
+/// What whole chunks leave; the states are kept on the stack.
+fn last_chunk(emitter: &mut Emitter, automaton: &Automaton<'_>, stream: &Stream) {
+    let next_byte = emitter.label();
+    let chunk = CHUNK.cast_signed();
+    emitter.push(Insn::load(Width::Dw, R2, R10, stream.length), "");
+    emitter.push(Insn::load(Width::Dw, R3, R10, stream.pointer), "");
+    emitter.push(Insn::mov64_reg(R4, R2), "");
+    emitter.push(Insn::alu64_imm(Alu::And, R4, -chunk), "behind the whole chunks");
+    emitter.push(Insn::alu64_reg(Alu::Add, R3, R4), "");
+    emitter.push(Insn::alu64_imm(Alu::And, R2, chunk - 1), "what is left");
+    emitter.push(Insn::alu64_imm(Alu::Add, R2, 1), "and a NUL");
+    matching::address(emitter, R1, automaton.buffer, "");
+    matching::call_read(emitter, stream.read, automaton.exits.missing);
     automaton.bring_back(emitter);
+    emitter.push(Insn::mov64_imm(R1, 0), "its first byte");
+    emitter.place(next_byte);
+    automaton.step(emitter, R1);
+    look_at_times(emitter, automaton, next_byte);
+    emitter.jump(Insn::jump_imm(Compare::Lt, R1, chunk, 0), next_byte, "the next bytes");
 }
 
 /// Counts the byte; looks for the answer after every eighth.
@@ -160,6 +180,8 @@ struct Automaton<'a> {
     buffer: i16,
     /// Where the table is among the constants.
     table: u32,
+    /// The answer is known: a single word of states tells which.
+    known: Label,
     /// Where the states are; a single word is in r4 while no helper runs.
     states: Vec<i16>,
 }
@@ -172,6 +194,7 @@ impl<'a> Automaton<'a> {
             exits,
             buffer: scratch.buffer(emitter),
             table: emitter.data(&scan.table()),
+            known: emitter.label(),
             states: scratch.states(emitter, scan.words()),
         }
     }
@@ -254,13 +277,19 @@ impl<'a> Automaton<'a> {
     /// Leaves the loop if the answer is known.
     fn look(&self, emitter: &mut Emitter) {
         if let [_] = self.states[..] {
+            // Both ends at once: taking 1 from no state at all gives the largest number.
+            let accepted = (1 << self.scan.accepted()) - 1;
             emitter.push(Insn::mov64_reg(R5, R4), "");
-        } else {
-            emitter.push(Insn::mov64_imm(R5, 0), "");
-            for word in &self.states {
-                emitter.push(Insn::load(Width::Dw, R4, R10, *word), "");
-                emitter.push(Insn::alu64_reg(Alu::Or, R5, R4), "");
-            }
+            emitter.push(Insn::alu64_imm(Alu::Add, R5, -1), "");
+            source::constant(emitter, accepted, R3, "");
+            let known = Insn::jump_reg(Compare::Ge, R5, R3, 0);
+            emitter.jump(known, self.known, "all of the pattern, or no state left");
+            return;
+        }
+        emitter.push(Insn::mov64_imm(R5, 0), "");
+        for word in &self.states {
+            emitter.push(Insn::load(Width::Dw, R4, R10, *word), "");
+            emitter.push(Insn::alu64_reg(Alu::Or, R5, R4), "");
         }
         let none = Insn::jump_imm(Compare::Eq, R5, 0, 0);
         emitter.jump(none, self.exits.mismatched, "no state is left");
@@ -269,6 +298,7 @@ impl<'a> Automaton<'a> {
 
     /// The string is over: all parts must be behind.
     fn end(&self, emitter: &mut Emitter) {
+        emitter.place(self.known);
         let last = self.scan.last();
         self.is_reached(emitter, last);
         if self.place(last).0 != self.place(last + 1).0 {

@@ -95,7 +95,11 @@ fn attach_hint(source: &io::Error) -> &'static str {
 fn map_hint(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::ENOMEM | libc::E2BIG) => "; a smaller size= needs less memory",
-        Some(libc::EPERM) => "; raise the limit on locked memory (ulimit -l)",
+        // The capabilities are there, as far as /proc/self/status tells.
+        Some(libc::EPERM) => {
+            "; capabilities in a container or user namespace of one's own do not count, they must \
+             be the host's; or, before Linux 5.11, the limit on locked memory is too low (ulimit -l)"
+        }
         _ => "",
     }
 }

@@ -55,12 +55,15 @@ pub enum PlanError {
     /// The verifier would give up.
     #[error(
         "the filter's patterns are too many or too long: the kernel's verifier would need about \
-         {steps} steps, and gives up after {max}; compare whole strings or beginnings (`~ \"text*\"`)"
+         {amount} {what}, and gives up after {max}; use fewer, or compare whole strings or \
+         beginnings (`~ \"text*\"`)"
     )]
     FilterTooComplex {
-        /// Steps, estimated.
-        steps: u64,
-        /// Steps that we dare.
+        /// What there are too many of.
+        what: &'static str,
+        /// How many, estimated.
+        amount: u64,
+        /// How many we dare.
         max: u64,
     },
 }

@@ -8,6 +8,10 @@ use crate::resolve::hist::{Condition, GlobPart, Pattern, TextSource, TextTest};
 /// include/linux/bpf.h); the rest of the program needs some, too.
 const STEPS_MAX: u64 = 900_000;
 
+/// It gives up as well when it has left that many ways for later (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`
+/// in Linux kernel/bpf/verifier.c is 8192).
+const BRANCHES_MAX: u64 = 8000;
+
 /// What is left to test once all that is known is: nothing if all hits count, and
 /// [`Condition::Always`] only if none does.
 pub(super) fn simplify(condition: &Condition) -> Option<Condition> {
@@ -66,36 +70,57 @@ fn is_too_long(test: &TextTest) -> bool {
 
 /// Refuses patterns that are too long, and filters that the verifier would not follow to the end.
 pub(super) fn check_complexity(condition: &Condition) -> Result<(), PlanError> {
-    let steps = steps(condition)?;
-    if steps > STEPS_MAX {
-        return Err(PlanError::FilterTooComplex { steps, max: STEPS_MAX });
-    }
-    Ok(())
+    let cost = cost(condition)?;
+    let over = |what, amount, max| match amount > max {
+        true => Err(PlanError::FilterTooComplex { what, amount, max }),
+        false => Ok(()),
+    };
+    over("steps", cost.steps, STEPS_MAX)?;
+    over("branches", cost.branches, BRANCHES_MAX)
 }
 
-fn steps(condition: &Condition) -> Result<u64, PlanError> {
+/// What the verifier must do, about.
+#[derive(Clone, Copy)]
+struct Cost {
+    /// Instructions that it looks at.
+    steps: u64,
+    /// Ways that it leaves for later.
+    branches: u64,
+}
+
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self { steps: 0, branches: 0 }, |sum, cost| Self {
+            steps: sum.steps + cost.steps,
+            branches: sum.branches + cost.branches,
+        })
+    }
+}
+
+fn cost(condition: &Condition) -> Result<Cost, PlanError> {
     match condition {
-        Condition::Any(parts) | Condition::All(parts) => parts.iter().map(steps).sum(),
-        Condition::Not(inner) => steps(inner),
-        Condition::Text(test) => Scan::of(test).map_or(Ok(LITERAL_STEPS), |scan| {
-            if scan.parts() > PARTS_MAX {
+        Condition::Any(parts) | Condition::All(parts) => parts.iter().map(cost).sum(),
+        Condition::Not(inner) => cost(inner),
+        Condition::Text(test) => match Scan::of(test) {
+            Some(scan) if scan.parts() > PARTS_MAX => {
                 let (label, parts) = (test.label.clone(), scan.parts());
-                return Err(PlanError::PatternTooLong { label, parts, max: PARTS_MAX });
+                Err(PlanError::PatternTooLong { label, parts, max: PARTS_MAX })
             }
-            Ok(SCAN_STEPS + scan.steps())
-        }),
-        Condition::Cpumask(test) => Ok(LITERAL_STEPS + 4 * test.cpus.len() as u64),
-        Condition::Compare(_) | Condition::Within(_) | Condition::Always(_) => Ok(COMPARE_STEPS),
+            // It is high because code gets long, too: jumps reach 32767 instructions.
+            Some(scan) => Ok(Cost { steps: 3000 + scan.steps(), branches: 10 + scan.branches() }),
+            None => Ok(Cost { steps: 150, branches: 40 }),
+        },
+        Condition::Cpumask(test) => {
+            let words = test.cpus.len() as u64;
+            Ok(Cost { steps: 50 + 4 * words, branches: 10 + words })
+        }
+        Condition::Within(test) => {
+            let ranges = test.ranges.len() as u64;
+            Ok(Cost { steps: 10 + 2 * ranges, branches: 2 * ranges })
+        }
+        Condition::Compare(_) | Condition::Always(_) => Ok(Cost { steps: 10, branches: 1 }),
     }
 }
-
-/// The verifier's steps for a comparison, about.
-const COMPARE_STEPS: u64 = 10;
-/// The same for one of a whole string with another.
-const LITERAL_STEPS: u64 = 100;
-/// The same for what stands around a scan's loop. It is high because code gets long, too: jumps
-/// reach 32767 instructions.
-const SCAN_STEPS: u64 = 3000;
 
 #[cfg(test)]
 mod tests {

@@ -147,8 +147,16 @@ impl Scan {
     #[must_use]
     pub fn steps(&self) -> u64 {
         let words = self.words() as u64;
-        let per_byte = if words == 1 { 18 } else { 10 + 14 * words };
+        let per_byte = if words == 1 { 21 } else { 14 + 15 * words };
         per_byte * u64::from(self.limit)
+    }
+
+    /// Ways that the verifier leaves for later, about: one or two in eight bytes, and two
+    /// whenever more of the string is read.
+    #[must_use]
+    pub fn branches(&self) -> u64 {
+        let looks = if self.words() == 1 { 1 } else { 2 };
+        u64::from(self.limit).div_ceil(8) * looks + u64::from(self.limit).div_ceil(64) * 2
     }
 }
 

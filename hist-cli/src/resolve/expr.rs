@@ -69,9 +69,10 @@ fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
     let bound = field::bind(field, scope)?;
     let source = operand_source(field, &bound)?;
     let modifier = field.modifier.as_ref();
+    // Here even the trigger line has the name as typed.
     let text = match modifier {
-        Some(modifier) => format!("{}.{}", bound.canonical, modifier.node),
-        None => bound.canonical,
+        Some(modifier) => format!("{}.{}", bound.label, modifier.node),
+        None => bound.label,
     };
     let is_timestamp = matches!(source, Source::Timestamp { .. });
     let source = match modifier.map(|modifier| &modifier.node) {

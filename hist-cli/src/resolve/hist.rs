@@ -273,7 +273,7 @@ pub struct Compare {
 /// `source` lies in one of `ranges`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Within {
-    /// The predicate as written.
+    /// The predicate, for notes and listings.
     pub label: String,
     /// The left side, compared without sign.
     pub source: Source,
@@ -284,7 +284,7 @@ pub struct Within {
 /// `source op "text"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextTest {
-    /// The predicate as written.
+    /// The predicate, for notes and listings.
     pub label: String,
     /// Where the string is.
     pub source: TextSource,
@@ -365,7 +365,7 @@ pub enum GlobPart {
 /// `mask op CPUS{list}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CpumaskTest {
-    /// The predicate as written.
+    /// The predicate, for notes and listings.
     pub label: String,
     /// Where the mask is.
     pub location: Location,

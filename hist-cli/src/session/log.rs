@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{EventName, SessionError};
 use crate::diag::{Kind, Span, TriggerError};
+use crate::parse::command;
 
 /// How many entries are kept (`TRACING_LOG_ERRS_MAX`).
 const MAX_ENTRIES: usize = 8;
@@ -43,7 +44,7 @@ impl ErrorLog {
         };
         let SessionError::Trigger { error, .. } = error else {
             let message = error.to_string().trim_end().replace('\n', " ");
-            return self.push(entry(location, message, text.trim().to_owned(), 0));
+            return self.push(entry(location, message, command::trim(text).to_owned(), 0));
         };
         for error in logged_by_kernel(error, text) {
             let filter = error.kind.in_filter();
@@ -80,7 +81,7 @@ fn logged_by_kernel(error: &TriggerError, text: &str) -> Vec<TriggerError> {
 /// called so.
 fn unknown_variable(error: &TriggerError, text: &str) -> [TriggerError; 2] {
     let Span { start, end } = error.span;
-    let dollar = start + error.span.of(text.trim()).find('$').unwrap_or(0);
+    let dollar = start + error.span.of(command::trim(text)).find('$').unwrap_or(0);
     [
         TriggerError::new(Kind::VariableNotFound, Span::new(dollar + 1, end)),
         TriggerError::new(Kind::FieldNotFound, Span::new(dollar, end)),

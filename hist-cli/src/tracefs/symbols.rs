@@ -382,6 +382,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn names_have_addresses() {
+        let symbols = Symbols::from_kallsyms(
+            "1000 T _stext\n1100 t twin\n1200 T one\n1200 T alias\n1300 t twin\n2000 T _etext\n\
+             9000 t other\t[module]\n9100 t one\t[module]\n",
+        );
+        assert_eq!(symbols.address("one"), Some(0x1200));
+        assert_eq!(symbols.address("alias"), Some(0x1200));
+        assert_eq!(symbols.address("twin"), Some(0x1100));
+        assert_eq!(symbols.address("other"), Some(0x9000));
+        assert_eq!(symbols.address("module:one"), Some(0x9100));
+        assert_eq!(symbols.address("other:one"), None);
+        assert_eq!(symbols.address(""), None);
+    }
+
     /// No data listed, as without CONFIG_KALLSYMS_ALL.
     const TEXT_ONLY: &str = "\
 0000000000000000 A fixed_percpu_data

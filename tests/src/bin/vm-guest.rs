@@ -142,13 +142,15 @@ fn random(args: &RandomArgs) -> Result<u8> {
     println!("KERNEL {release}");
     let version: Version = release.parse()?;
     let mut failed = 0;
+    let mut times = random::Times::default();
     for number in args.first..args.first + args.batches {
         let batch = random::Batch { seed: args.seed, number };
-        random::run(batch, version, &mut |index, verdict| {
+        random::run(batch, version, &mut times, &mut |index, verdict| {
             print_random(index, &verdict);
             failed |= u8::from(matches!(verdict, random::Verdict::Failed(_)));
         })?;
     }
+    println!("TIMES {times:.1?}");
     Ok(failed)
 }
 

@@ -1,10 +1,7 @@
 //! Takes what a trigger gave in the kernel and here, where that differs. Gives the reason, if it is
 //! a documented one. The reasons are data, each with what it rests on.
 
-use std::io;
-
 use hist_cli::diag::Kind;
-use hist_cli::load::LoadError;
 use hist_cli::pipeline::CompileError;
 use hist_cli::plan::PlanError;
 use hist_cli::session::SessionError;
@@ -121,15 +118,8 @@ fn not_supported(ours: &Result<(), SessionError>) -> Option<String> {
             PlanError::NoLog { .. } => "not supported: logs with large keys".to_owned(),
             PlanError::OutsideRecord { .. } => "a field outside of what BPF may read".to_owned(),
             PlanError::FieldSize { .. } => "a field that is no number".to_owned(),
-            #[allow(unreachable_patterns, reason = "others may come")]
             other => format!("not supported: {other}"),
         }),
-        // A copy of what a system call's pointer points to stands behind what programs see.
-        SessionError::Load(LoadError::Attach { source, .. })
-            if source.kind() == io::ErrorKind::PermissionDenied =>
-        {
-            Some("a copy of user memory, which BPF programs do not see".to_owned())
-        }
         _ => None,
     }
 }
@@ -161,10 +151,15 @@ fn new_words(text: &str, version: Version) -> Vec<&'static str> {
 
 /// Two histograms of one trigger that differ, with the trigger's own line.
 pub(super) struct Counted<'a> {
+    /// The event's system.
+    pub(super) system: &'a str,
     pub(super) line: &'a str,
     pub(super) kernel: &'a str,
     pub(super) ours: &'a str,
 }
+
+/// Ours is exact, the kernel's is an approximation for small divisors and dividends.
+pub(super) const EXACT_DIVISION: &str = "division by a constant is exact here";
 
 /// A reason for which histograms differ.
 struct OtherCounts {
@@ -173,18 +168,33 @@ struct OtherCounts {
     explains: fn(&Counted<'_>) -> bool,
 }
 
-const OTHER_COUNTS: [OtherCounts; 3] = [
+const OTHER_COUNTS: [OtherCounts; 5] = [
     // The two take their stamps at different moments. All else must be the same.
     OtherCounts {
         name: "timestamps are taken at different moments",
         kernels: ">=6.1",
         explains: |counted| counted.line.contains("common_timestamp") && totals_agree(counted),
     },
-    // Ours is exact, the kernel's is an approximation for small divisors and dividends.
     OtherCounts {
-        name: "division by a constant is exact here",
+        name: EXACT_DIVISION,
         kernels: ">=6.1",
         explains: |counted| counted.line.contains('/'),
+    },
+    // The kernel looks at the end of the array, which a shorter string does not reach.
+    OtherCounts {
+        name: "`~ \"*x\"` looks at the end of the string here",
+        kernels: ">=6.1",
+        explains: |counted| has_suffix_pattern(counted.line),
+    },
+    // There bpf_get_stack() is given the registers of user space, and finds no kernel stack.
+    OtherCounts {
+        name: "kernel stacks of `syscalls:*` are empty for BPF in 6.1",
+        kernels: "<6.12",
+        explains: |counted| {
+            counted.system == "syscalls"
+                && counted.line.contains("stacktrace")
+                && totals_agree(counted)
+        },
     },
     // On x86-64 the logarithm of what is beyond 2^63 is 64, 0 before 7.x.
     OtherCounts {
@@ -200,6 +210,25 @@ pub(super) fn explain_counts(counted: &Counted<'_>, version: Version) -> Option<
         version::matches(other.kernels, version).unwrap_or(false) && (other.explains)(counted)
     });
     known.map(|other| other.name)
+}
+
+/// A filter in it compares with a pattern that begins with its only `*`.
+fn has_suffix_pattern(line: &str) -> bool {
+    line.split('~').skip(1).any(|operand| {
+        let pattern = operand.trim_start().trim_start_matches(['"', '\'']).trim_start_matches('!');
+        let rest = pattern.split(['"', '\'']).next().and_then(|text| text.strip_prefix('*'));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['*', '?', '[', '\\']))
+    })
+}
+
+/// A number is divided by a number in it, which both sides do at once.
+pub(super) fn folds_division(text: &str) -> bool {
+    let params = text.split(" if ").next().unwrap_or(text);
+    params.split([':', ',', '=']).any(|item| {
+        let is_number = |operand: &str| operand.starts_with(|c: char| c.is_ascii_digit());
+        let operands: Vec<_> = item.split(['+', '-', '*', '/', '(', ')']).collect();
+        item.contains('/') && operands.windows(2).any(|pair| pair.iter().all(|o| is_number(o)))
+    })
 }
 
 /// The same number of hits.
@@ -222,10 +251,32 @@ mod tests {
     }
 
     #[test]
+    fn only_divisions_of_numbers_are_folded() {
+        assert!(folds_division("hist:vals=a.percent,8/0x5:key=b"));
+        assert!(folds_division("hist:keys=a+9/4"));
+        assert!(!folds_division("hist:keys=a/4:vals=9+4"));
+        assert!(!folds_division("hist:keys=a if b == 9/4"));
+    }
+
+    #[test]
+    fn suffix_patterns_have_one_star_in_front() {
+        for (line, expect) in [
+            ("hist:keys=a if comm ~ \"*guest\"", true),
+            ("hist:keys=a if comm~'!*guest' && b==1", true),
+            ("hist:keys=a if comm ~ \"*guest*\"", false),
+            ("hist:keys=a if comm ~ \"guest*\"", false),
+            ("hist:keys=a if comm ~ \"*\"", false),
+            ("hist:keys=a if comm ~ \"*g?est\"", false),
+        ] {
+            assert_eq!(has_suffix_pattern(line), expect, "{line}");
+        }
+    }
+
+    #[test]
     fn only_timestamps_excuse_other_counts() {
         let text = "# event histogram\n#\n# line\n    Hits: 7\n";
         let other = text.replace('7', "8");
-        let counted = |line, ours| Counted { line, kernel: text, ours };
+        let counted = |line, ours| Counted { system: "a", line, kernel: text, ours };
         let explain = |counted: Counted<'_>| explain_counts(&counted, Version(7, 3));
         assert_eq!(explain(counted("hist:keys=a", &other)), None);
         assert_eq!(explain(counted("hist:keys=common_timestamp", &other)), None);

@@ -60,7 +60,7 @@ fn predicate(predicate: &Predicate, scope: &Scope<'_>) -> Result<Condition, Trig
     }
     match &operand.node {
         Operand::Number(text) => compare(predicate, &subject, text, scope),
-        Operand::Text(text) => self::text(predicate, &subject, text),
+        Operand::Text(text) => self::text(predicate, &subject, text, scope),
         Operand::Cpus(list) => in_cpus(predicate, &subject, list, scope),
         // The parser makes symbols behind `.function` only.
         Operand::Symbol(_) => Err(TriggerError::new(Kind::FilterInvalidValue, operand.span)),
@@ -145,11 +145,11 @@ fn number(
     }
 }
 
-/// The predicate as written.
-fn label(predicate: &Predicate) -> String {
+/// The predicate as written, but for the operator: `!=` may have become a `!` before it.
+fn label(predicate: &Predicate, op: CompareOp) -> String {
     let ustring = if predicate.ustring { ".ustring" } else { "" };
     let function = if predicate.function { ".function" } else { "" };
-    let (field, op) = (&predicate.field.node, predicate.op.node);
+    let field = &predicate.field.node;
     let operand = match &predicate.operand.node {
         Operand::Number(text) | Operand::Symbol(text) => text.clone(),
         Operand::Text(text) => format!("\"{text}\""),
@@ -252,7 +252,7 @@ fn function(
     let Some(format) = subject.format else { return Ok(Condition::Always(false)) };
     let field = RecordField { offset: format.offset, size: format.size, signed: false };
     let within = Within {
-        label: label(predicate),
+        label: label(predicate, CompareOp::Eq),
         source: Source::Record(field),
         ranges: vec![(start, start + symbol.size.max(1) - 1)],
     };
@@ -265,12 +265,16 @@ fn text(
     predicate: &Predicate,
     subject: &Subject<'_>,
     text: &str,
+    scope: &Scope<'_>,
 ) -> Result<Condition, TriggerError> {
     let Class::Text(source) = subject.class else {
         return Err(TriggerError::new(Kind::FilterExpectNumber, predicate.operand.span)
             .help(format!("`{}` is a number: leave out the quotes", predicate.field.node)));
     };
     predicate.error.clone().map_or(Ok(()), Err)?;
+    if let Some(format) = subject.format {
+        field::check_copied(format, scope.event, predicate.field.span)?;
+    }
     let (pattern, negated) = match predicate.op.node {
         CompareOp::Glob => pattern::parse(text),
         op => (Pattern::Exact(text.as_bytes().to_vec()), op == CompareOp::Ne),
@@ -281,7 +285,12 @@ fn text(
         }
         other => other,
     };
-    Ok(Condition::Text(TextTest { label: label(predicate), source, pattern, negated }))
+    Ok(Condition::Text(TextTest {
+        label: label(predicate, predicate.op.node),
+        source,
+        pattern,
+        negated,
+    }))
 }
 
 // --- CPUs ---------------------------------------------------------------------------------------
@@ -327,30 +336,35 @@ fn mask(predicate: &Predicate, location: Location, cpus: &[u32], possible: u32) 
     for cpu in cpus {
         words[*cpu as usize / 64] |= 1 << (cpu % 64);
     }
-    let op = match predicate.op.node {
-        CompareOp::And => CpumaskOp::Intersects,
-        _ => CpumaskOp::Equal,
+    let (op, written) = match predicate.op.node {
+        CompareOp::And => (CpumaskOp::Intersects, CompareOp::And),
+        _ => (CpumaskOp::Equal, CompareOp::Eq),
     };
-    let test = CpumaskTest { label: label(predicate), location, op, cpus: words };
+    let test = CpumaskTest { label: label(predicate, written), location, op, cpus: words };
     negate(Condition::Cpumask(test), predicate.op.node == CompareOp::Ne)
 }
 
 /// A number as a CPU's. Several CPUs are never equal to one, and what is no CPU is nothing.
 fn one_of(predicate: &Predicate, source: Source, cpus: &[u32], possible: u32) -> Condition {
-    let within = |source, ranges: Vec<(u64, u64)>| match ranges.is_empty() {
+    let within = |source, ranges: Vec<(u64, u64)>, op| match ranges.is_empty() {
         true => Condition::Always(false),
-        false => Condition::Within(Within { label: label(predicate), source, ranges }),
+        false => Condition::Within(Within { label: label(predicate, op), source, ranges }),
     };
     match (cpus, predicate.op.node) {
         // As a comparison with that number, which heeds all of the field's bits.
         ([cpu], op) => {
             let cpu = number::extend(u64::from(*cpu), width(&source), false);
-            negate(within(unsigned(source, 8), vec![(cpu, cpu)]), op == CompareOp::Ne)
+            negate(
+                within(unsigned(source, 8), vec![(cpu, cpu)], CompareOp::Eq),
+                op == CompareOp::Ne,
+            )
         }
         (_, CompareOp::Eq) => Condition::Always(false),
         // The kernel puts the field into an `unsigned int`.
-        (_, CompareOp::Ne) => within(unsigned(source, 4), vec![(0, u64::from(possible) - 1)]),
-        _ => within(unsigned(source, 4), ranges(cpus)),
+        (_, CompareOp::Ne) => {
+            within(unsigned(source, 4), vec![(0, u64::from(possible) - 1)], CompareOp::Ne)
+        }
+        _ => within(unsigned(source, 4), ranges(cpus), CompareOp::And),
     }
 }
 
@@ -385,12 +399,4 @@ fn ranges(cpus: &[u32]) -> Vec<(u64, u64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::ranges;
-
-    #[test]
-    fn neighbours_make_ranges() {
-        assert_eq!(ranges(&[0, 1, 2, 5, 7, 8]), [(0, 2), (5, 5), (7, 8)]);
-        assert_eq!(ranges(&[]), []);
-    }
-}
+mod tests;
