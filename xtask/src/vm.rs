@@ -69,6 +69,9 @@ struct TestArgs {
     /// Only this case; may be repeated
     #[arg(long, value_name = "NAME")]
     case: Vec<String>,
+    /// Only the scripts of operations on trigger files
+    #[arg(long)]
+    scripts: bool,
     /// What is compared: `kernel` compares the kernel with itself, which tests the suite
     #[arg(long, default_value = "bpf")]
     engine: String,
@@ -165,6 +168,7 @@ fn kernels_of(args: &MachineArgs) -> Result<Vec<Kernel>> {
 fn guest_args(args: &TestArgs) -> Vec<String> {
     let mut guest = vec!["test".into(), format!("--engine={}", args.engine)];
     guest.extend(args.case.iter().map(|name| format!("--case={name}")));
+    guest.extend(args.scripts.then(|| "--scripts".to_owned()));
     guest
 }
 

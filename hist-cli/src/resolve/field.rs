@@ -40,9 +40,7 @@ pub(super) fn bind(field: &Field, scope: &Scope<'_>) -> Result<Bound, TriggerErr
     }
     match name {
         "cpu" | "CPU" => Ok(Bound::number(name, "common_cpu", Source::Cpu)),
-        // The bare word means the stack as a key only; this one anywhere.
-        "STACKTRACE" => Ok(stack()),
-        "stacktrace" if field.is_bare("stacktrace") => Ok(stack()),
+        "stacktrace" | "STACKTRACE" => Ok(stack()),
         "comm" | "COMM" => Ok(Bound::built_in(name, "common_comm", KeySource::Comm, Order::Text)),
         _ => Err(not_found(Kind::FieldNotFound, name, span, scope.event)),
     }

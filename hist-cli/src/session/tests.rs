@@ -539,6 +539,14 @@ fn bare_errnos_leave_no_entry() {
 }
 
 #[test]
+fn a_stack_with_a_modifier_is_no_unknown_field() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.write("hist:keys=stacktrace.hex"), libc::EOPNOTSUPP);
+    assert_eq!(bench.write("hist:keys=a:vals=stacktrace"), libc::EINVAL);
+    assert_eq!(bench.messages()[1], "Invalid field modifier");
+}
+
+#[test]
 fn what_only_we_refuse_is_logged_with_the_reason() {
     let mut bench = Bench::new();
     assert_eq!(bench.write("hist:keys=a:x=b"), libc::EOPNOTSUPP);

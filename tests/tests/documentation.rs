@@ -1,0 +1,290 @@
+//! Takes the triggers that the kernel's own documentation of histograms shows (histogram.rst,
+//! section 2.1 and its examples). Gives a verdict on each in this machine's kernel: it attaches,
+//! counts, and prints a table that adds up. The suites that run in virtual machines have them all,
+//! too, and compare them with the kernel's own.
+//!
+//! Needs root and says so when it is not; as root everything must run.
+
+use std::fs;
+use std::io::{IsTerminal as _, Read as _};
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use anyhow::{Context, Result, ensure};
+use hist_cli::load::Facts;
+use hist_cli::plan::Wishes;
+use hist_cli::session::{EventName, Live, Session, SessionError, since_boot};
+use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+
+const KMALLOC: &str = "kmem:kmalloc";
+const READ: &str = "syscalls:sys_enter_read";
+const RECVFROM: &str = "syscalls:sys_enter_recvfrom";
+const ENTER: &str = "raw_syscalls:sys_enter";
+const FORK: &str = "sched:sched_process_fork";
+const RECEIVE: &str = "net:netif_receive_skb";
+const RX: &str = "net:netif_rx";
+
+/// Triggers that stand alone, each with its event.
+const SINGLE: [(&str, &str); 14] = [
+    (RX, "hist:keys=skbaddr.hex:vals=len"),
+    (KMALLOC, "hist:key=call_site:val=bytes_req"),
+    (KMALLOC, "hist:key=call_site.hex:val=bytes_req"),
+    (KMALLOC, "hist:key=call_site.sym:val=bytes_req"),
+    (KMALLOC, "hist:key=call_site.sym:val=bytes_req:sort=bytes_req.descending"),
+    (KMALLOC, "hist:key=call_site.sym-offset:val=bytes_req:sort=bytes_req.descending"),
+    (KMALLOC, "hist:keys=call_site.sym:values=bytes_req,bytes_alloc:sort=bytes_alloc.descending"),
+    (KMALLOC, "hist:keys=stacktrace:values=bytes_req,bytes_alloc:sort=bytes_alloc"),
+    (READ, "hist:key=common_pid.execname:val=count:sort=count.descending"),
+    (ENTER, "hist:key=id.syscall:val=hitcount"),
+    (ENTER, "hist:key=id.syscall,common_pid.execname:val=hitcount:sort=id,hitcount"),
+    (ENTER, "hist:key=id.syscall,common_pid.execname:val=hitcount:sort=id,hitcount if id == 16"),
+    (RECVFROM, "hist:key=common_pid.execname,size:val=hitcount:sort=common_pid,size"),
+    (FORK, "hist:key=child_comm:val=hitcount:size=256"),
+];
+
+/// Triggers on one event at the same time. The first three need packets that do not come by
+/// themselves, or none that there could be.
+const SEVERAL: [&str; 4] = [
+    "hist:keys=skbaddr.hex:vals=len if len < 0",
+    "hist:keys=skbaddr.hex:vals=len if len > 4096",
+    "hist:keys=skbaddr.hex:vals=len if len == 256",
+    "hist:keys=skbaddr.hex:vals=len",
+];
+
+/// Triggers that share a table, each on two events.
+const NAMED: [(&str, [&str; 2]); 2] = [
+    ("hist:name=foo:keys=skbaddr.hex:vals=len", [RECEIVE, RX]),
+    ("hist:name=bar:key=stacktrace:val=hitcount", [FORK, RX]),
+];
+
+/// What is written one after the other to the same file.
+const PAUSED: [&str; 3] = [
+    "hist:key=child_comm:val=hitcount:size=256",
+    "hist:key=child_comm:val=hitcount:size=256:pause",
+    "hist:key=child_comm:val=hitcount:size=256:cont",
+];
+const CLEARED: [&str; 2] =
+    ["hist:key=stacktrace:vals=len:pause", "hist:key=stacktrace:vals=len:clear"];
+
+/// Refused here, or by every kernel.
+const FLAGS: &str = "hist:keys=len:vals=common_preempt_count";
+const WRONG: &str = "hist:key=call_site:val=bytes_req.buckets=32";
+
+fn session() -> Option<Session<Live>> {
+    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: loading programs needs root");
+        return None;
+    }
+    let facts = Facts::read().expect("the list of CPUs");
+    let live = Live::new(TRACEFS.clone(), facts, Wishes::default());
+    Some(Session::new(live, Box::new(since_boot)))
+}
+
+/// This kernel has it. If not, the trigger runs in virtual machines only.
+fn exists(event: &str) -> bool {
+    let path = format!("/sys/kernel/tracing/events/{}/format", event.replace(':', "/"));
+    let exists = Path::new(&path).exists();
+    if !exists {
+        eprintln!("this kernel has no {event}");
+    }
+    exists
+}
+
+fn write(session: &mut Session<Live>, event: &str, text: &str) -> Result<()> {
+    let event: EventName = event.parse()?;
+    session.write(&event, format!("{text}\n").as_bytes()).with_context(|| text.to_owned())
+}
+
+/// Causes each of the events: memory, reads, packets and an ioctl of this thread, and a process.
+fn work() -> Result<()> {
+    let mut text = String::new();
+    for _ in 0..10 {
+        drop(std::io::pipe()?);
+        fs::File::open("/proc/self/status")?.read_to_string(&mut text)?;
+        fs::File::open("/dev/null")?.is_terminal();
+    }
+    let (sender, receiver) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    // With the 28 bytes of both headers, packets of 256 bytes and of more than 4096.
+    for size in [1, 100, 228, 1000, 5000] {
+        sender.send_to(&vec![0; size], receiver.local_addr()?)?;
+        receiver.recv_from(&mut [0; 8192])?;
+    }
+    let status = Command::new("true").status().context("starting `true`")?;
+    ensure!(status.success(), "`true` ended with {status}");
+    Ok(())
+}
+
+/// The tables in a `hist` file, one after the other.
+fn tables(session: &Session<Live>, event: &str) -> Result<Vec<Table>> {
+    let text = session.read_hist(&event.parse()?)?;
+    let bodies: Vec<_> = text.split("# event histogram\n").skip(1).collect();
+    bodies.into_iter().map(|body| Table::parse(body).with_context(|| body.to_owned())).collect()
+}
+
+/// What a histogram says.
+#[derive(Debug)]
+struct Table {
+    /// The trigger line with its state.
+    line: String,
+    entries: u64,
+    hits: u64,
+}
+
+impl Table {
+    /// Reads a table behind its first line; fails unless it has the kernel's form and adds up.
+    fn parse(text: &str) -> Result<Table> {
+        let rest = text.strip_prefix("#\n# trigger info: ").context("no trigger line")?;
+        let (line, rest) = rest.split_once("\n#\n\n").context("no end of the header")?;
+        let (entries, totals) = rest.split_once("\nTotals:\n").context("no totals")?;
+        let hitcounts = entries.lines().filter_map(|line| line.split_once("} hitcount: "));
+        let hitcounts = hitcounts.map(|(_, rest)| rest.split_whitespace().next().unwrap_or(""));
+        let hitcounts: Vec<u64> = hitcounts.map(str::parse).collect::<Result<_, _>>()?;
+        let entry_starts = entries.lines().filter(|line| line.starts_with("{ ")).count();
+        let mut totals = totals.lines();
+        let mut total = |name: &str| -> Result<u64> {
+            let label = format!("    {name}: ");
+            let number = totals.next().and_then(|line| line.strip_prefix(label.as_str()));
+            Ok(number.with_context(|| format!("no {name}"))?.parse()?)
+        };
+        let (hits, count, dropped) = (total("Hits")?, total("Entries")?, total("Dropped")?);
+        ensure!(count == hitcounts.len() as u64, "{} entries", hitcounts.len());
+        ensure!(entry_starts == hitcounts.len(), "{entry_starts} entries begin");
+        ensure!(hits == hitcounts.iter().sum::<u64>(), "the hits do not add up");
+        ensure!(dropped == 0, "{dropped} dropped");
+        Ok(Table { line: line.to_owned(), entries: count, hits })
+    }
+}
+
+#[test]
+fn single_triggers_count() -> Result<()> {
+    for (event, text) in SINGLE {
+        let Some(mut session) = session() else { return Ok(()) };
+        if exists(event) {
+            write(&mut session, event, text)?;
+            work()?;
+            let tables = tables(&session, event).with_context(|| text.to_owned())?;
+            assert!(tables.len() == 1 && tables[0].hits > 0, "{text}: {tables:?}");
+            assert!(tables[0].line.ends_with(" [active]"), "{tables:?}");
+            write(&mut session, event, &format!("!{text}"))?;
+            assert_eq!(session.read_hist(&event.parse()?)?, "", "{text}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn several_triggers_on_one_event_count() -> Result<()> {
+    let Some(mut session) = session() else { return Ok(()) };
+    if !exists(RECEIVE) {
+        return Ok(());
+    }
+    for text in SEVERAL {
+        write(&mut session, RECEIVE, text)?;
+    }
+    work()?;
+    let hits: Vec<_> = tables(&session, RECEIVE)?.iter().map(|table| table.hits).collect();
+    let [none, long, exact, all] = hits[..] else { panic!("{hits:?}") };
+    assert_eq!(none, 0);
+    assert!(long >= 1 && exact >= 1 && all >= 5 && all >= long + exact, "{hits:?}");
+    let refused = session.write(&RECEIVE.parse()?, FLAGS.as_bytes());
+    assert_eq!(refused.map_err(|error| error.errno()), Err(libc::EOPNOTSUPP));
+    assert!(session.error_log().contains("common_preempt_count"), "{}", session.error_log());
+    Ok(())
+}
+
+#[test]
+fn named_triggers_share_a_table() -> Result<()> {
+    for (text, events) in NAMED {
+        let Some(mut session) = session() else { return Ok(()) };
+        if !events.into_iter().all(exists) {
+            continue;
+        }
+        for event in events {
+            write(&mut session, event, text)?;
+        }
+        work()?;
+        // Nothing may happen between two looks at the same table.
+        for event in events {
+            write(&mut session, event, &text.replacen(":key", ":pause:key", 1))?;
+        }
+        let [first, second] = events.map(|event| tables(&session, event));
+        let (first, second) = (first?, second?);
+        assert_eq!((first.len(), second.len()), (1, 1));
+        assert!(first[0].hits >= 5, "{text}: {first:?}");
+        assert_eq!((first[0].hits, first[0].entries), (second[0].hits, second[0].entries));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_trigger_is_paused_and_continued() -> Result<()> {
+    let Some(mut session) = session() else { return Ok(()) };
+    if !exists(FORK) {
+        return Ok(());
+    }
+    let mut seen = Vec::new();
+    for text in PAUSED {
+        write(&mut session, FORK, text)?;
+        let before = tables(&session, FORK)?.remove(0);
+        work()?;
+        let after = tables(&session, FORK)?.remove(0);
+        let state = after.line.rsplit(' ').next().unwrap_or_default().to_owned();
+        seen.push((state, after.hits > before.hits));
+    }
+    let active = ("[active]".to_owned(), true);
+    assert_eq!(seen, [active.clone(), ("[paused]".to_owned(), false), active]);
+    Ok(())
+}
+
+#[test]
+fn a_paused_trigger_is_cleared() -> Result<()> {
+    let Some(mut session) = session() else { return Ok(()) };
+    if !exists(RECEIVE) {
+        return Ok(());
+    }
+    let [pause, clear] = CLEARED;
+    write(&mut session, RECEIVE, pause)?;
+    work()?;
+    assert_eq!(tables(&session, RECEIVE)?[0].hits, 0);
+    write(&mut session, RECEIVE, &pause.replace(":pause", ":cont"))?;
+    work()?;
+    write(&mut session, RECEIVE, pause)?;
+    assert!(tables(&session, RECEIVE)?[0].hits >= 5);
+    write(&mut session, RECEIVE, clear)?;
+    let table = tables(&session, RECEIVE)?.remove(0);
+    assert!(table.hits == 0 && table.line.ends_with(" [paused]"), "{table:?}");
+    Ok(())
+}
+
+#[test]
+fn what_no_kernel_takes_is_refused() -> Result<()> {
+    let Some(mut session) = session() else { return Ok(()) };
+    if exists(KMALLOC) {
+        let error = session.write(&KMALLOC.parse()?, WRONG.as_bytes()).expect_err("it is wrong");
+        assert!(matches!(error, SessionError::Trigger { .. }), "{error:?}");
+        assert!(session.error_log().contains("Invalid field modifier"));
+    }
+    Ok(())
+}
+
+/// Whatever this kernel lacks, virtual machines have.
+#[test]
+fn the_suites_have_them_all() -> Result<()> {
+    let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("suite");
+    let mut text = String::new();
+    for name in
+        ["documentation-memory.toml", "documentation-packets.toml", "sessions/documentation.toml"]
+    {
+        text += &fs::read_to_string(suite.join(name)).with_context(|| name.to_owned())?;
+    }
+    let single = SINGLE.iter().map(|(_, trigger)| *trigger);
+    let named = NAMED.iter().map(|(trigger, _)| *trigger);
+    let lists = SEVERAL.into_iter().chain(PAUSED).chain(CLEARED);
+    for trigger in single.chain(named).chain(lists).chain([FLAGS, WRONG]) {
+        assert!(text.contains(trigger), "no suite has {trigger}");
+    }
+    Ok(())
+}
