@@ -1,10 +1,15 @@
-//! Takes the command line. Gives [`Args`]: what was written, flag by flag.
+//! Takes the command line. Gives [`CommandLine`]: what was written, flag by flag.
+//!
+//! If the first word is the name of a subcommand, that is meant. Everything else counts: a trigger
+//! begins with `hist:` or `!hist:`, so no pair can be taken for a subcommand.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+use super::merge::MergeArgs;
 
 /// Count trace events with ftrace's hist triggers, compiled to eBPF.
 #[derive(Debug, Parser)]
@@ -12,12 +17,34 @@ use clap::{ArgAction, Parser, ValueEnum};
     name = "hist-bpf",
     version,
     override_usage = "hist-bpf [OPTIONS] <TRIGGER> <SYSTEM:EVENT> [<TRIGGER> <SYSTEM:EVENT>]... \
-                      [-- COMMAND [ARG]...]",
+                      [-- COMMAND [ARG]...]\n       hist-bpf <SUBCOMMAND> [OPTIONS] ...",
+    subcommand_help_heading = "Subcommands",
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
     after_help = "Example: hist-bpf 'hist:key=call_site.sym:val=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                   Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
                   Ctrl-C and SIGTERM print the final one. Exit codes: 0 done, 1 error, 2 usage,\n\
                   else that of COMMAND (126 not executable, 127 not found, 130 after a second Ctrl-C)."
 )]
+pub(super) struct CommandLine {
+    /// None: count.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+
+    #[command(flatten)]
+    pub args: Args,
+}
+
+/// Everything that can be done besides counting. Each has its own module, with its own flags.
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    /// Add up snapshots of several machines or times
+    Merge(MergeArgs),
+}
+
+/// The words of the command that counts.
+#[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A hist trigger, and the event that it is for; any number of such pairs
     #[arg(value_name = "TRIGGER SYSTEM:EVENT", required = true, hide = true)]
@@ -91,7 +118,23 @@ mod tests {
 
     #[test]
     fn clap_finds_no_contradictions() {
-        Args::command().debug_assert();
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_first_word_alone_names_a_subcommand() {
+        let parse = |words: &[&str]| CommandLine::try_parse_from([&["hist-bpf"], words].concat());
+        let line = parse(&["merge", "a.json"]).expect("a subcommand");
+        assert!(matches!(line.task, Some(Task::Merge(_))));
+        for words in [
+            &["hist:keys=a", "merge"][..],
+            &["-q", "hist:keys=a", "merge"],
+            &["hist:keys=a", "a:b", "--", "merge"],
+            &["!hist:keys=a", "a:b", "merge", "merge"],
+        ] {
+            let line = parse(words).expect("pairs");
+            assert!(line.task.is_none(), "{words:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
-use super::args::{Args, Stage};
+use super::args::{Args, CommandLine, Stage};
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -65,10 +65,22 @@ impl TryFrom<Args> for Options {
 fn pairs(words: &[String]) -> Result<Vec<Pair>, Error> {
     let (pairs, rest) = words.as_chunks::<2>();
     if let [word] = rest {
-        let message = format!("no event for the trigger `{word}`: name it as SYSTEM:EVENT");
+        let message = unpaired(word);
         return Err(usage(ErrorKind::WrongNumberOfValues, &message));
     }
     pairs.iter().map(|[trigger, event]| pair(trigger, event)).collect()
+}
+
+/// What is wrong with a word that has no second one.
+fn unpaired(word: &str) -> String {
+    if CommandLine::command().find_subcommand(word).is_some() {
+        return format!("the subcommand `{word}` must come first, before all options");
+    }
+    // What else is wrong with a trigger is told by its parser.
+    if word.strip_prefix('!').unwrap_or(word).starts_with("hist") {
+        return format!("no event for the trigger `{word}`: name it as SYSTEM:EVENT");
+    }
+    format!("`{word}` is neither a subcommand nor a trigger, which begins with `hist:`")
 }
 
 fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
@@ -78,5 +90,5 @@ fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
 }
 
 fn usage(kind: ErrorKind, message: &str) -> Error {
-    Args::command().error(kind, message)
+    CommandLine::command().error(kind, message)
 }
