@@ -4,12 +4,14 @@
 //! begins with `hist:` or `!hist:`, so no pair can be taken for a subcommand.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use super::merge::MergeArgs;
+use crate::export::Format;
 
 /// Count trace events with ftrace's hist triggers, compiled to eBPF.
 #[derive(Debug, Parser)]
@@ -54,10 +56,9 @@ pub(super) struct Args {
     #[arg(value_name = "COMMAND", last = true, hide = true)]
     pub command: Vec<OsString>,
 
-    /// Seconds between tables, fractions allowed; 0 prints only at the end
-    #[arg(short, long, value_name = "SECS", default_value = "1", value_parser = seconds)]
-    #[arg(allow_negative_numbers = true)]
-    pub interval: Duration,
+    /// Seconds between tables, fractions allowed; 0 prints only at the end [default: 1]
+    #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    pub interval: Option<Duration>,
 
     /// Stop after that many seconds
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
@@ -66,6 +67,30 @@ pub(super) struct Args {
     /// Write the tables to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// How tables are written
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "ftrace")]
+    pub format: FormatName,
+
+    /// Show only the N largest entries, by the first sort key; totals stay those of all
+    #[arg(long, value_name = "N")]
+    pub top: Option<NonZeroUsize>,
+
+    /// Show what has been counted since the table before; entries without a change are left out
+    #[arg(long)]
+    pub delta: bool,
+
+    /// Put a line with the time (UTC) before each table
+    #[arg(long)]
+    pub timestamp: bool,
+
+    /// Clear the screen before each table, on a terminal
+    #[arg(long, conflicts_with = "output")]
+    pub clear_screen: bool,
+
+    /// Value that folded stacks and plots measure instead of the hitcount
+    #[arg(long, value_name = "VALUE")]
+    pub weight: Option<String>,
 
     /// Say nothing on stderr but errors and lost events
     #[arg(short, long, conflicts_with = "verbose")]
@@ -77,11 +102,42 @@ pub(super) struct Args {
 
     /// Print what a stage of the compiler makes of the triggers, and attach nothing
     #[arg(long, value_name = "STAGE")]
+    #[arg(conflicts_with_all = ["format", "top", "delta", "timestamp", "clear_screen", "weight"])]
     pub emit: Option<Stage>,
 
     /// Read the events' formats below this directory instead of the mounted tracefs
     #[arg(long, value_name = "DIR", requires = "emit")]
     pub tracefs: Option<PathBuf>,
+}
+
+/// [`Format`] as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatName {
+    /// What the kernel's hist file would have
+    Ftrace,
+    /// One document a table and trigger, each on a line
+    Json,
+    /// One object an entry, each on a line, and one for the totals
+    Ndjson,
+    /// One record an entry
+    Csv,
+    /// Stacks for flame graphs, at the end
+    Folded,
+    /// Bars and percentiles of a key in buckets
+    Plot,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Ftrace => Self::Ftrace,
+            FormatName::Json => Self::Json,
+            FormatName::Ndjson => Self::Ndjson,
+            FormatName::Csv => Self::Csv,
+            FormatName::Folded => Self::Folded,
+            FormatName::Plot => Self::Plot,
+        }
+    }
 }
 
 /// A stage of the compiler that can be looked at.

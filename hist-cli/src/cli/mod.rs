@@ -12,6 +12,7 @@ mod output;
 mod printer;
 mod run;
 mod signals;
+mod view;
 
 use std::process::ExitCode;
 

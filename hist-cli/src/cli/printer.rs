@@ -1,12 +1,12 @@
 //! Takes a session and an output. Gives tables, one snapshot of all triggers at a time.
 
-use crate::print;
 use crate::read::snapshot::Losses;
 use crate::session::registry::{Entry, TableId};
 use crate::session::{Live, LiveTrigger, Session};
 
 use super::logger;
 use super::output::{Output, Written, say};
+use super::view::View;
 
 /// All that printing needs; it can be handed to a thread that may block.
 pub(super) struct Printer {
@@ -14,8 +14,8 @@ pub(super) struct Printer {
     pub session: Session<Live>,
     /// Where tables go.
     output: Output,
-    /// A table has been printed already.
-    printed: bool,
+    /// How they look.
+    view: View,
     /// It has been said that symbols cannot be read.
     warned: bool,
 }
@@ -30,31 +30,28 @@ pub(super) struct Lost {
 
 impl Printer {
     /// A printer that has printed nothing yet.
-    pub(super) const fn new(session: Session<Live>, output: Output) -> Self {
-        Self { session, output, printed: false, warned: false }
+    pub(super) const fn new(session: Session<Live>, view: View, output: Output) -> Self {
+        Self { session, output, view, warned: false }
     }
 
-    /// Prints every trigger's histogram as it is now, all at once. Two blank lines part it from
-    /// what was printed before, as they part the blocks of one event in the kernel's text.
+    /// Prints every trigger's histogram as it is now, all at once.
     ///
     /// # Errors
     /// If the maps cannot be read or the output cannot be written.
     pub(super) fn print(&mut self) -> anyhow::Result<(Written, Vec<Lost>)> {
-        let (mut texts, mut tables, mut lost) = (Vec::new(), Vec::new(), Vec::new());
-        if std::mem::replace(&mut self.printed, true) {
-            texts.push(String::new());
-        }
+        let (mut snapshots, mut tables, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for entry in self.session.triggers() {
             let snapshot = self.session.snapshot(entry)?;
-            texts.push(print::hist(&snapshot, self.session.symbols()));
             if !tables.contains(&entry.table) {
                 tables.push(entry.table);
                 let events = events_of(self.session.triggers(), entry.table);
                 lost.push(Lost { events, losses: snapshot.losses });
             }
+            snapshots.push((entry, snapshot));
         }
+        let bytes = self.view.table(&self.session, snapshots)?;
         self.warn_of_symbols();
-        Ok((self.output.write(print::blocks(texts).as_bytes())?, lost))
+        Ok((self.output.write(&bytes)?, lost))
     }
 
     /// Passes on what the programs have logged since the last call.

@@ -10,6 +10,7 @@ use super::emit;
 use super::options::{Options, Pair};
 use super::output::{Output, say};
 use super::printer::Printer;
+use super::view::View;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
 use crate::plan::Wishes;
 use crate::session::{EventName, Live, Session, since_boot};
@@ -27,14 +28,17 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     check_privilege()?;
     let mut session = attach(options)?;
+    let mut view = View::new(options.look.clone())?;
+    view.check(&session)?;
     // Before anything counts, and after the mistakes that would leave a file empty.
     let output = Output::open(options.output.as_deref())?;
     session.release()?;
+    view.begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot prepare to wait for signals")?;
-    let code = runtime.block_on(count::count(options, Printer::new(session, output)));
+    let code = runtime.block_on(count::count(options, Printer::new(session, view, output)));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
     code

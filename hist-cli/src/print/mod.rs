@@ -7,3 +7,4 @@ mod modifier;
 
 pub(crate) use hist::{Entry, entry, head, scales, totals};
 pub use hist::{blocks, hist, hist_of};
+pub(crate) use modifier::number;

@@ -11,7 +11,7 @@ pub(super) fn key(out: &mut String, label: &str, show: KeyShow, cell: &Cell<'_>)
     out.push_str(label);
     out.push_str(if matches!(cell, Cell::Stack(_)) { ":\n" } else { ": " });
     match cell {
-        Cell::Number(number) => self::number(out, show, *number),
+        Cell::Number(number) => write_number(out, show, *number),
         Cell::Named(named) => self::named(out, show, named),
         Cell::Text(text) => {
             padded(out, &String::from_utf8_lossy(text), 50);
@@ -24,7 +24,14 @@ pub(super) fn key(out: &mut String, label: &str, show: KeyShow, cell: &Cell<'_>)
     }
 }
 
-fn number(out: &mut String, show: KeyShow, number: u64) -> fmt::Result {
+/// A key that is a number, without what fills its column up.
+pub(crate) fn number(show: KeyShow, number: u64) -> String {
+    let mut out = String::new();
+    write_number(&mut out, show, number).expect("writing to a String cannot fail");
+    out.trim().to_owned()
+}
+
+fn write_number(out: &mut String, show: KeyShow, number: u64) -> fmt::Result {
     match show {
         KeyShow::Hex => write!(out, "{number:x}"),
         KeyShow::Log2 => write!(out, "~ 2^{number:<2}"),

@@ -43,7 +43,10 @@ fn was_cleared(old: &HashMap<&[u8], &Row>, losses: Losses, now: &Snapshot) -> bo
         fell |= row.hitcount < before;
     }
     let Losses { full, busy, missed } = now.losses;
-    fell || n_known < old.len() || full < losses.full || busy < losses.busy || missed < losses.missed
+    fell || n_known < old.len()
+        || full < losses.full
+        || busy < losses.busy
+        || missed < losses.missed
 }
 
 fn more(before: Losses, now: Losses) -> Losses {

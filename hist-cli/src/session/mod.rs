@@ -187,8 +187,13 @@ impl<B: Backend> Session<B> {
         let mut snapshot = self.backend.snapshot(&self.attached[&entry.id])?;
         snapshot.trigger = entry.trigger_line();
         stack::settle(&mut snapshot, &self.symbols, self.stack_depth);
-        sort(&mut snapshot, self.ties);
+        self.sort(&mut snapshot);
         Ok(snapshot)
+    }
+
+    /// Puts rows into the order in which they are printed, after their counts have changed.
+    pub fn sort(&self, snapshot: &mut Snapshot) {
+        sort(snapshot, self.ties);
     }
 
     fn command(&mut self, event: &EventName, text: &str) -> Result<(), SessionError> {
