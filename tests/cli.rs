@@ -527,6 +527,32 @@ fn live_output_goes_to_the_file() {
     assert_eq!(totals(&text, "Dropped:"), [0]);
 }
 
+/// A task may call itself anything; the bytes were replaced by what stands for unknown characters.
+#[test]
+fn live_strings_of_any_bytes_are_printed_as_they_are() {
+    if !is_live() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("table");
+    let event = "sched:sched_process_fork";
+    let trigger =
+        ["hist:keys=common_comm,common_pid.execname", event, "hist:keys=parent_comm", event];
+    let script = r"printf '\377\376' >/proc/$$/comm; /bin/true; /bin/true";
+    let head = ["-qi0", "-o", path.to_str().expect("UTF-8")];
+    let output = output(&[&head[..], &trigger, &["--", "sh", "-c", script]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = fs::read(&path).expect("it is there");
+    let name = |width: usize| [&b"\xff\xfe"[..], &vec![b' '; width - 2]].concat();
+    let (key, task) = (name(50), name(16));
+    for entry in [
+        [b"{ common_comm: ", &key[..], b", common_pid: ", &task, b"["].concat(),
+        [b"{ parent_comm: ", &key[..], b" } hitcount: "].concat(),
+    ] {
+        assert!(text.windows(entry.len()).any(|part| part == entry), "{}", text.escape_ascii());
+    }
+}
+
 #[test]
 fn live_commands_that_cannot_start_have_the_shells_codes() {
     if !is_live() {

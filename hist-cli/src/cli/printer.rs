@@ -85,7 +85,7 @@ impl Printer {
     fn print(&mut self) -> anyhow::Result<(Written, Vec<Lost>)> {
         let (mut texts, mut tables, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         if std::mem::replace(&mut self.printed, true) {
-            texts.push(String::new());
+            texts.push(Vec::new());
         }
         for entry in self.session.triggers() {
             let snapshot = self.session.snapshot(entry)?;
@@ -96,7 +96,7 @@ impl Printer {
             }
         }
         self.warn_of_symbols();
-        Ok((self.output.write(print::blocks(texts).as_bytes())?, lost))
+        Ok((self.output.write(&print::blocks(texts))?, lost))
     }
 
     fn lost(&self, table: TableId, losses: Losses) -> Lost {

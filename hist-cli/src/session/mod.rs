@@ -135,11 +135,11 @@ impl<B: Backend> Session<B> {
     }
 
     /// What reading the event's `hist` file gives: the tables of its triggers in the order of
-    /// their creation.
+    /// their creation. Names of tasks and other strings may hold any byte.
     ///
     /// # Errors
     /// If a table cannot be read.
-    pub fn read_hist(&self, event: &EventName) -> Result<String, SessionError> {
+    pub fn read_hist(&self, event: &EventName) -> Result<Vec<u8>, SessionError> {
         let texts: Result<Vec<_>, _> =
             self.registry.of(event).map(|entry| self.print(entry)).collect();
         Ok(print::blocks(texts?))
@@ -257,7 +257,7 @@ impl<B: Backend> Session<B> {
         self.registry.detached(id);
     }
 
-    fn print(&self, entry: &Entry) -> Result<String, SessionError> {
+    fn print(&self, entry: &Entry) -> Result<Vec<u8>, SessionError> {
         Ok(print::hist(&self.snapshot(entry)?, &self.symbols))
     }
 }

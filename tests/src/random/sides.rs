@@ -128,7 +128,7 @@ impl Ours {
         stack::settle(&mut snapshot, self.session.symbols(), self.depth);
         sort(&mut snapshot, self.ties);
         let lost = snapshot.losses.busy + snapshot.losses.missed;
-        Ok((print::hist(&snapshot, self.session.symbols()), lost))
+        Ok((String::from_utf8(print::hist(&snapshot, self.session.symbols()))?, lost))
     }
 
     /// Removes all triggers of the event.
