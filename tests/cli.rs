@@ -553,6 +553,33 @@ fn live_strings_of_any_bytes_are_printed_as_they_are() {
     }
 }
 
+/// Without symbols the functions of tracing stayed on top of each stack, and nothing was said.
+#[test]
+fn live_hidden_symbols_are_told_and_what_that_means_for_stacks() {
+    if !is_live() {
+        return;
+    }
+    let run = |program: &str, arguments: &[&str]| {
+        let trigger = ["hist:keys=common_stacktrace", "sched:sched_process_fork"];
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-syslog", "--inh-caps=-syslog", program]).args(arguments);
+        if program != "cat" {
+            command.args(["-qi0"]).args(trigger).args(["--", "sh", "-c", "/bin/true; /bin/true"]);
+        }
+        command.output().expect("setpriv is part of util-linux")
+    };
+    if !stdout(&run("cat", &["/proc/kallsyms"])).starts_with("0000000000000000") {
+        eprintln!("skipped: this kernel shows its addresses to everybody");
+        return;
+    }
+    let output = run(env!("CARGO_BIN_EXE_hist-bpf"), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert_eq!(said.matches("warning: ").count(), 1, "{said}");
+    assert!(said.contains("CAP_SYSLOG") && said.contains("stacks begin with"), "{said}");
+    assert!(stdout(&output).contains("common_stacktrace:\n         0xffff"), "{}", stdout(&output));
+}
+
 #[test]
 fn live_commands_that_cannot_start_have_the_shells_codes() {
     if !is_live() {

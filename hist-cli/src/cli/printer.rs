@@ -2,6 +2,7 @@
 
 use crate::print;
 use crate::read::snapshot::Losses;
+use crate::resolve::hist::KeySource;
 use crate::session::registry::{Entry, TableId};
 use crate::session::{Live, LiveTrigger, Session};
 
@@ -89,7 +90,7 @@ impl Printer {
         }
         for entry in self.session.triggers() {
             let snapshot = self.session.snapshot(entry)?;
-            texts.push(print::hist(&snapshot, self.session.symbols()));
+            texts.push(print::hist(&snapshot, &self.session.symbols()));
             if !tables.contains(&entry.table) {
                 tables.push(entry.table);
                 lost.push(self.lost(entry.table, snapshot.losses));
@@ -116,12 +117,26 @@ impl Printer {
         logger::pass_on();
     }
 
+    fn has_stacks(&self) -> bool {
+        let mut plans = self
+            .session
+            .triggers()
+            .iter()
+            .map(|entry| &self.session.attached(entry).trigger().plan);
+        plans.any(|plan| plan.hist.keys.iter().any(|key| key.source == KeySource::Stack))
+    }
+
     /// Says once why addresses have no names.
     fn warn_of_symbols(&mut self) {
         if let Some(problem) = self.session.symbols().problem()
             && !std::mem::replace(&mut self.warned, true)
         {
-            say(&format!("warning: {problem}"));
+            let stacks = if self.has_stacks() {
+                "; stacks begin with the functions of tracing itself, which cannot be told apart"
+            } else {
+                ""
+            };
+            say(&format!("warning: {problem}{stacks}"));
         }
     }
 }

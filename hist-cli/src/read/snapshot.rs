@@ -20,6 +20,19 @@ pub struct Snapshot {
     pub losses: Losses,
 }
 
+impl Snapshot {
+    /// Every address that is shown by its symbol; zeros may be among them.
+    pub fn addresses(&self) -> impl Iterator<Item = u64> {
+        let columns = self.keys.iter().filter(|column| {
+            matches!(column.show, KeyShow::Sym | KeyShow::SymOffset | KeyShow::Stack)
+        });
+        columns.flat_map(|column| {
+            let offsets = (column.offset..column.offset + column.size).step_by(8);
+            self.rows.iter().flat_map(move |row| offsets.clone().map(|offset| row.word(offset)))
+        })
+    }
+}
+
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
