@@ -196,8 +196,12 @@ fn mistakes_in_triggers_have_a_caret_under_the_place() {
     check("hist:keys=ptr:sort=x", "kmem:kmalloc", &["Sort field must be a key or a val"]);
     check("hist:keys=ptr if ptr >", "kmem:kmalloc", &["Invalid value (did you forget quotes)?"]);
     check("hist:keys=ptr if (ptr > 1", "kmem:kmalloc", &["Too many '('"]);
-    check("hist:keys=ptr:x=node", "kmem:kmalloc", &["Not supported yet"]);
-    check("hist:keys=ptr:onmax($x).save(ptr)", "kmem:kmalloc", &["Not supported yet"]);
+    let across = "histograms across events (variables, handlers, synthetic events)";
+    check("hist:keys=ptr:x=node", "kmem:kmalloc", &["`x=` defines a variable", across]);
+    check("hist:keys=ptr:onmax($x).save(ptr)", "kmem:kmalloc", &["this is a handler", across]);
+    check("hist:keys=ptr:vlas=node", "kmem:kmalloc", &["did you mean `vals=`?", "^^^^\n"]);
+    check("hist:keys=ptr:sizee=128", "kmem:kmalloc", &["did you mean `size=`?"]);
+    check("hist:kyes=ptr", "kmem:kmalloc", &["did you mean `keys=`?"]);
     check("hist:keys=args", "raw_syscalls:sys_enter", &["48 bytes"]);
     check("hist:keys=common_flags", "kmem:kmalloc", &["Not supported yet", "first 8 bytes"]);
     check("hist:keys=ptr", "kmem:kmaloc", &["no event `kmem:kmaloc`", "kmem:kmalloc"]);
