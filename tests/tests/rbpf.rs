@@ -211,7 +211,8 @@ fn row(key: &[u8], value: &[u8]) -> Row {
 
 fn text(mut snapshot: Snapshot) -> String {
     sort(&mut snapshot, Ties::default());
-    print::hist(&snapshot, &Symbols::from_kallsyms("1000 T _stext\n2000 T _etext\n"))
+    let text = print::hist(&snapshot, &Symbols::from_kallsyms("1000 T _stext\n2000 T _etext\n"));
+    text.escape_ascii().to_string().replace("\\n", "\n")
 }
 
 /// One field of a random event: its size, sign, and unused bytes before it.

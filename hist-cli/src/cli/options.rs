@@ -10,6 +10,7 @@ use clap::{CommandFactory as _, Error};
 
 use super::args::{Args, CommandLine, Stage};
 use crate::export::Format;
+use crate::plan::Wishes;
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -27,6 +28,8 @@ pub(super) struct Options {
     pub output: Option<PathBuf>,
     /// How tables are shown.
     pub look: Look,
+    /// Lost events change the exit code.
+    pub fail_on_loss: bool,
     /// No chatter on stderr.
     pub quiet: bool,
     /// 1: more words on stderr; 2: every event.
@@ -35,6 +38,13 @@ pub(super) struct Options {
     pub emit: Option<Stage>,
     /// Where formats are read from, if not tracefs.
     pub tracefs: Option<PathBuf>,
+}
+
+impl Options {
+    /// What is wanted of the programs.
+    pub(super) const fn wishes(&self) -> Wishes {
+        Wishes { log: self.verbose >= 2 }
+    }
 }
 
 /// How tables are shown.
@@ -79,6 +89,7 @@ impl TryFrom<Args> for Options {
             look,
             duration: args.duration,
             output: args.output,
+            fail_on_loss: args.fail_on_loss,
             quiet: args.quiet,
             verbose: args.verbose,
             emit: args.emit,

@@ -66,7 +66,7 @@ impl View {
         triggers.iter().try_for_each(|entry| {
             let snapshot = session.snapshot(entry)?;
             let meta = self.meta(entry, self.since, self.since);
-            Ok(self.exporter.check(&Document::new(&snapshot, 0..0, session.symbols(), meta))?)
+            Ok(self.exporter.check(&Document::new(&snapshot, 0..0, &session.symbols(), meta))?)
         })
     }
 
@@ -139,9 +139,9 @@ impl View {
             None => 0..snapshot.rows.len(),
         };
         if self.look.format == Format::Ftrace {
-            return Ok(print::hist_of(snapshot, rows, session.symbols()).into());
+            return Ok(print::hist_of(snapshot, rows, &session.symbols()));
         }
-        let document = Document::new(snapshot, rows, session.symbols(), meta);
+        let document = Document::new(snapshot, rows, &session.symbols(), meta);
         Ok(self.exporter.write(&document)?)
     }
 

@@ -4,17 +4,17 @@
 use std::fmt;
 
 use super::document::Document;
-use crate::print;
+use crate::print::{self, Bytes};
 use crate::read::snapshot::ValueColumn;
 
 /// The text.
-pub(super) fn ftrace(document: &Document) -> String {
-    let mut out = String::new();
-    write(&mut out, document).expect("writing to a String cannot fail");
-    out
+pub(super) fn ftrace(document: &Document) -> Vec<u8> {
+    let mut out = Bytes::default();
+    write(&mut out, document).expect("writing to memory cannot fail");
+    out.into_vec()
 }
 
-fn write(out: &mut String, document: &Document) -> fmt::Result {
+fn write(out: &mut Bytes, document: &Document) -> fmt::Result {
     let columns: Vec<_> = document
         .values
         .iter()

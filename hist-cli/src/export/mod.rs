@@ -93,7 +93,7 @@ impl Exporter {
     pub fn write(&mut self, document: &Document) -> Result<Vec<u8>, ExportError> {
         let follows = std::mem::replace(&mut self.headed, true);
         Ok(match self.format {
-            Format::Ftrace => ftrace::ftrace(document).into_bytes(),
+            Format::Ftrace => ftrace::ftrace(document),
             Format::Json => json::json(document),
             Format::Ndjson => ndjson::ndjson(document),
             Format::Csv => csv::csv(document, !follows),

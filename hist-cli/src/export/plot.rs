@@ -11,7 +11,7 @@ use crate::print;
 use crate::print::cell::Cell;
 use crate::read::snapshot::KeyShow;
 
-/// A gap of more buckets than this is one line.
+/// A gap of more buckets of equal width than this is one line.
 const LONGEST_GAP: i128 = 16;
 /// What bars have at least, in columns.
 const SHORTEST_BAR: usize = 10;
@@ -116,19 +116,21 @@ impl Bucket {
         }
     }
 
-    /// How many buckets lie between this one and a higher one, and the first of them.
-    fn gap(self, key: &Key, next: Self) -> (i128, Self) {
+    /// The one above this.
+    fn next(self, key: &Key) -> Self {
         match key.show {
             KeyShow::Buckets(width) => {
-                let width = i128::from(width);
-                let first = Self { low: self.high + 1, high: self.high + width };
-                ((next.low - self.high - 1) / width, first)
+                Self { low: self.high + 1, high: self.high + i128::from(width) }
             }
-            _ => {
-                let exponent = |bucket: Self| u64::from(bucket.high.ilog2());
-                let (here, there) = (exponent(self), exponent(next));
-                (i128::from(there) - i128::from(here) - 1, Self::power_of_two(here + 1))
-            }
+            _ => Self { low: self.high + 1, high: 2 * self.high },
+        }
+    }
+
+    /// How many lie between this one and a higher one.
+    fn gap(self, key: &Key, higher: Self) -> i128 {
+        match key.show {
+            KeyShow::Buckets(width) => (higher.low - self.high - 1) / i128::from(width),
+            _ => i128::from(higher.high.ilog2()) - i128::from(self.high.ilog2()) - 1,
         }
     }
 }
@@ -180,27 +182,26 @@ fn lines(plot: &Plot<'_>) -> Vec<Line> {
     let mut before: Option<Bucket> = None;
     for (&bucket, &count) in plot.bars {
         if let Some(before) = before {
-            fill(&mut lines, before.gap(plot.key, bucket));
+            lines.extend(empty(plot.key, before, bucket));
         }
         lines.push(Line::Bar(bucket, count));
         before = Some(bucket);
     }
-    // A key may hold a bucket's sum of zero only as the result of a difference.
     lines
 }
 
-/// Appends `n` empty buckets of the same width, or twice as wide each.
-fn fill(lines: &mut Vec<Line>, (n, first): (i128, Bucket)) {
-    if n > LONGEST_GAP {
-        lines.push(Line::Gap(n));
-        return;
+/// The lines between two buckets.
+fn empty(key: &Key, before: Bucket, after: Bucket) -> Vec<Line> {
+    let gap = before.gap(key, after);
+    if gap > LONGEST_GAP && key.show != KeyShow::Log2 {
+        return vec![Line::Gap(gap)];
     }
-    let mut bucket = first;
-    for _ in 0..n {
-        lines.push(Line::Bar(bucket, 0));
-        bucket =
-            Bucket { low: bucket.high + 1, high: bucket.high + (bucket.high - bucket.low + 1) };
-    }
+    let mut bucket = before;
+    let buckets = (0..gap).map(|_| {
+        bucket = bucket.next(key);
+        Line::Bar(bucket, 0)
+    });
+    buckets.collect()
 }
 
 fn label(line: &Line) -> String {

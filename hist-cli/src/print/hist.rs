@@ -4,35 +4,37 @@
 use std::fmt::{self, Write};
 use std::ops::Range;
 
+use super::bytes::Bytes;
 use super::cell::{Cell, cell};
 use super::modifier::{self, Scale};
 use crate::read::snapshot::{KeyShow, Row, Snapshot, ValueColumn};
 use crate::tracefs::symbols::Symbols;
 
-/// The `hist` file's text for one trigger. Addresses that have no symbol print as numbers;
+/// The `hist` file's text for one trigger; strings of the kernel stand in it byte for byte, so it
+/// may be no UTF-8. Addresses that have no symbol print as numbers;
 /// [`Symbols::problem`] then says why, if all of them do.
 #[must_use]
-pub fn hist(snapshot: &Snapshot, symbols: &Symbols) -> String {
+pub fn hist(snapshot: &Snapshot, symbols: &Symbols) -> Vec<u8> {
     hist_of(snapshot, 0..snapshot.rows.len(), symbols)
 }
 
 /// The same with some of the entries only. Totals and parts of the whole stay those of all.
 #[must_use]
-pub fn hist_of(snapshot: &Snapshot, rows: Range<usize>, symbols: &Symbols) -> String {
-    let mut out = String::with_capacity(length(snapshot, rows.len()));
-    write_hist(&mut out, snapshot, rows, symbols).expect("writing to a String cannot fail");
-    out
+pub fn hist_of(snapshot: &Snapshot, rows: Range<usize>, symbols: &Symbols) -> Vec<u8> {
+    let mut out = Bytes::with_capacity(length(snapshot, rows.len()));
+    write_hist(&mut out, snapshot, rows, symbols).expect("writing to memory cannot fail");
+    out.into_vec()
 }
 
 /// The file's text when several triggers are set on one event: two blank lines between them.
 #[must_use]
-pub fn blocks<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
-    let mut out = String::new();
+pub fn blocks<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Vec<u8> {
+    let mut out = Vec::new();
     for (number, text) in texts.into_iter().enumerate() {
         if number > 0 {
-            out.push_str("\n\n");
+            out.extend(b"\n\n");
         }
-        out.push_str(text.as_ref());
+        out.extend(text.as_ref());
     }
     out
 }
@@ -44,7 +46,7 @@ fn length(snapshot: &Snapshot, n_rows: usize) -> usize {
 }
 
 fn write_hist(
-    out: &mut String,
+    out: &mut Bytes,
     snapshot: &Snapshot,
     rows: Range<usize>,
     symbols: &Symbols,
@@ -59,7 +61,7 @@ fn write_hist(
 }
 
 /// The lines before the entries.
-pub(crate) fn head(out: &mut String, trigger: &str) -> fmt::Result {
+pub(crate) fn head(out: &mut Bytes, trigger: &str) -> fmt::Result {
     write!(out, "# event histogram\n#\n# trigger info: {trigger}\n#\n\n")
 }
 
@@ -76,7 +78,7 @@ pub(crate) fn scales<'a>(n_values: usize, rows: impl Iterator<Item = &'a [u64]>)
 }
 
 fn row_entry(
-    out: &mut String,
+    out: &mut Bytes,
     snapshot: &Snapshot,
     row: &Row,
     (scales, symbols): (&[Scale], &Symbols),
@@ -107,7 +109,7 @@ pub(crate) struct Entry<'a, K> {
 }
 
 /// Appends an entry's line; with a stack, lines.
-pub(crate) fn entry<'a, 'b, C, K>(out: &mut String, entry: Entry<'a, K>) -> fmt::Result
+pub(crate) fn entry<'a, 'b, C, K>(out: &mut Bytes, entry: Entry<'a, K>) -> fmt::Result
 where
     C: std::borrow::Borrow<Cell<'b>>,
     K: Iterator<Item = (&'a str, KeyShow, C)>,
@@ -137,7 +139,7 @@ where
 }
 
 /// The lines behind the entries: hits, entries and what the full table dropped.
-pub(crate) fn totals(out: &mut String, (hits, entries, dropped): (u64, u64, u64)) -> fmt::Result {
+pub(crate) fn totals(out: &mut Bytes, (hits, entries, dropped): (u64, u64, u64)) -> fmt::Result {
     write!(out, "\nTotals:\n    Hits: {hits}\n    Entries: {entries}\n    Dropped: {dropped}\n")
 }
 
@@ -177,6 +179,10 @@ mod tests {
         Symbols::from_kallsyms("1000 T _stext\n2000 T _etext\n")
     }
 
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
     #[test]
     fn a_whole_file() {
         let keys = [key("s32", 0, KeyShow::Decimal)];
@@ -197,7 +203,7 @@ Totals:
     Entries: 2
     Dropped: 13
 ";
-        assert_eq!(hist(&snapshot, &no_symbols()), want);
+        assert_eq!(text(hist(&snapshot, &no_symbols())), want);
     }
 
     #[test]
@@ -215,22 +221,22 @@ Totals:
     Entries: 0
     Dropped: 0
 ";
-        assert_eq!(hist(&snapshot, &no_symbols()), want);
+        assert_eq!(text(hist(&snapshot, &no_symbols())), want);
     }
 
     #[test]
     fn two_blank_lines_stand_between_triggers() {
-        assert_eq!(blocks(["a\n", "b\n", "c\n"]), "a\n\n\nb\n\n\nc\n");
-        assert_eq!(blocks(["a\n"]), "a\n");
-        assert_eq!(blocks::<&str>([]), "");
+        assert_eq!(blocks(["a\n", "b\n", "c\n"]), b"a\n\n\nb\n\n\nc\n");
+        assert_eq!(blocks(["a\n"]), b"a\n");
+        assert_eq!(blocks::<&str>([]), b"");
     }
 
     fn check_entry(snapshot: &Snapshot, want: &str) {
-        let mut out = String::new();
+        let mut out = Bytes::default();
         let rows = snapshot.rows.iter();
         let scales = scales(snapshot.values.len(), rows.map(|row| &row.sums[..]));
-        row_entry(&mut out, snapshot, &snapshot.rows[0], (&scales, &no_symbols())).expect("String");
-        assert_eq!(out, format!("{want}\n"));
+        row_entry(&mut out, snapshot, &snapshot.rows[0], (&scales, &no_symbols())).expect("memory");
+        assert_eq!(text(out.into_vec()), format!("{want}\n"));
     }
 
     #[test]
@@ -281,7 +287,7 @@ Totals:
             let keys = [key("k", 0, KeyShow::Decimal)];
             let values = [value("v", ValueShow::Decimal)];
             let rows: Vec<_> = rows.iter().map(|&(k, hits, sum)| row(&[k], hits, &[sum])).collect();
-            let text = hist(&snapshot(&keys, &values, &rows), &no_symbols());
+            let text = text(hist(&snapshot(&keys, &values, &rows), &no_symbols()));
             let entries: Vec<Vec<u64>> = text
                 .lines()
                 .filter(|line| line.starts_with("{ "))

@@ -3,18 +3,19 @@
 
 use std::fmt::{self, Write};
 
+use super::bytes::Bytes;
 use super::cell::{Cell, Named};
 use crate::read::snapshot::{KeyShow, ValueColumn, ValueShow};
 
 /// Appends one key of an entry.
-pub(super) fn key(out: &mut String, label: &str, show: KeyShow, cell: &Cell<'_>) -> fmt::Result {
+pub(super) fn key(out: &mut Bytes, label: &str, show: KeyShow, cell: &Cell<'_>) -> fmt::Result {
     out.push_str(label);
     out.push_str(if matches!(cell, Cell::Stack(_)) { ":\n" } else { ": " });
     match cell {
         Cell::Number(number) => write_number(out, show, *number),
         Cell::Named(named) => self::named(out, show, named),
         Cell::Text(text) => {
-            padded(out, &String::from_utf8_lossy(text), 50);
+            padded(out, text, 50);
             Ok(())
         }
         Cell::Stack(frames) => {
@@ -31,7 +32,7 @@ pub(crate) fn number(show: KeyShow, number: u64) -> String {
     out.trim().to_owned()
 }
 
-fn write_number(out: &mut String, show: KeyShow, number: u64) -> fmt::Result {
+fn write_number(out: &mut impl Write, show: KeyShow, number: u64) -> fmt::Result {
     match show {
         KeyShow::Hex => write!(out, "{number:x}"),
         KeyShow::Log2 => write!(out, "~ 2^{number:<2}"),
@@ -44,38 +45,37 @@ fn write_number(out: &mut String, show: KeyShow, number: u64) -> fmt::Result {
 }
 
 /// A number that is left out takes its brackets with it.
-fn named(out: &mut String, show: KeyShow, named: &Named<'_>) -> fmt::Result {
-    let (name, number) = (String::from_utf8_lossy(&named.name), named.number);
+fn named(out: &mut Bytes, show: KeyShow, named: &Named<'_>) -> fmt::Result {
+    let (name, number) = (&*named.name, named.number);
     match (show, number) {
-        (KeyShow::Execname | KeyShow::Syscall, None) => out.push_str(&name),
         (KeyShow::Execname, Some(pid)) => {
-            padded(out, &name, 16);
+            padded(out, name, 16);
             write!(out, "[{pid:>10}]")?;
         }
         (KeyShow::Syscall, Some(number)) => {
-            padded(out, &name, 30);
+            padded(out, name, 30);
             write!(out, "[{number:>3}]")?;
         }
         (_, number) => {
             if let Some(address) = number {
                 write!(out, "[{address:x}] ")?;
             }
-            padded(out, &name, if show == KeyShow::SymOffset { 55 } else { 45 });
+            padded(out, name, if show == KeyShow::SymOffset { 55 } else { 45 });
         }
     }
     Ok(())
 }
 
-fn stack_line(out: &mut String, frame: &Named<'_>) {
+fn stack_line(out: &mut Bytes, frame: &Named<'_>) {
     out.push_str("         ");
-    out.push_str(&String::from_utf8_lossy(&frame.name));
+    out.push_bytes(&frame.name);
     out.push('\n');
 }
 
-/// Appends `text` and spaces up to `width`.
-fn padded(out: &mut String, text: &str, width: usize) {
-    out.push_str(text);
-    out.extend(std::iter::repeat_n(' ', width.saturating_sub(text.len())));
+/// Appends `text` and spaces up to `width`, in bytes.
+fn padded(out: &mut Bytes, text: &[u8], width: usize) {
+    out.push_bytes(text);
+    (text.len()..width).for_each(|_| out.push(' '));
 }
 
 /// What `.percent` and `.graph` relate a column's sums to.
@@ -108,7 +108,7 @@ fn bar(part: Option<u64>) -> String {
 }
 
 /// Appends one sum of an entry, the space before it included.
-pub(super) fn value(out: &mut String, column: &ValueColumn, sum: u64, scale: Scale) -> fmt::Result {
+pub(super) fn value(out: &mut Bytes, column: &ValueColumn, sum: u64, scale: Scale) -> fmt::Result {
     let label = &column.label;
     match column.show {
         ValueShow::Decimal => write!(out, " {label}: {sum:>10}"),
@@ -138,16 +138,32 @@ ffffffffc0000100 t ext4_close\t[ext4]
 ";
 
     fn shown_key(show: KeyShow, word: u64) -> String {
+        let bytes = shown_bytes(show, word, *b"abcdefghijklmno\0");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    fn shown_bytes(show: KeyShow, word: u64, comm: [u8; 16]) -> Vec<u8> {
         let order = KeyOrder::Unsigned(8);
         let column = KeyColumn { label: "u64".into(), offset: 8, size: 8, show, order };
         let mut key = vec![0xee; 8];
         key.extend(word.to_le_bytes());
-        let row = Row { key: key.into(), hitcount: 1, sums: vec![], comm: *b"abcdefghijklmno\0" };
-        let mut out = String::new();
+        let row = Row { key: key.into(), hitcount: 1, sums: vec![], comm };
+        let mut out = Bytes::default();
         let symbols = Symbols::from_kallsyms(KALLSYMS);
         let cell = cell(&column, &row, &symbols);
-        super::key(&mut out, &column.label, show, &cell).expect("String");
-        out
+        super::key(&mut out, &column.label, show, &cell).expect("memory");
+        out.into_vec()
+    }
+
+    /// They were replaced by what stands for unknown characters, and padded as those.
+    #[test]
+    fn strings_of_any_bytes_stay_as_they_are() {
+        let name = *b"\xff\xfe\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let shown = shown_bytes(KeyShow::Execname, 483, name);
+        assert_eq!(shown, b"u64: \xff\xfe              [       483]");
+        let shown =
+            shown_bytes(KeyShow::Text, u64::from_le_bytes(*b"\xff\xfe\x80\0\0\0\0\0"), name);
+        assert_eq!(shown, [&b"u64: \xff\xfe\x80"[..], &[b' '; 47]].concat());
     }
 
     #[test]
@@ -237,10 +253,10 @@ ffffffffc0000100 t ext4_close\t[ext4]
             (ValueShow::Graph, 30, " b: ####################"),
             (ValueShow::Graph, u64::MAX, " b:              [ERROR]"),
         ] {
-            let mut out = String::new();
+            let mut out = Bytes::default();
             let column = ValueColumn { label: "b".into(), show, hidden: false };
-            value(&mut out, &column, sum, Scale { total: 33, max: 30 }).expect("String");
-            assert_eq!(out, want);
+            value(&mut out, &column, sum, Scale { total: 33, max: 30 }).expect("memory");
+            assert_eq!(out.into_vec(), want.as_bytes());
         }
     }
 }
