@@ -74,7 +74,7 @@ pub(super) struct Args {
     pub format: FormatName,
 
     /// Show only the N largest entries, by the first sort key; totals stay those of all
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub top: Option<NonZeroUsize>,
 
     /// Show what has been counted since the table before; entries without a change are left out
