@@ -213,6 +213,26 @@ fn mistakes_in_triggers_have_a_caret_under_the_place() {
 }
 
 #[test]
+fn broken_formats_are_errors_with_file_and_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let event = folder.path().join("events/sys/event");
+    fs::create_dir_all(&event).expect("a folder");
+    let head = "name: event\nID: 1\nformat:\n";
+    let field = |text: &str| format!("{head}\tfield:{text};\n\nprint fmt: \"\"\n");
+    for (text, part) in [
+        (String::new(), "there is no `name:` line"),
+        (format!("{head}\tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n"), "it was cut off"),
+        (field("int a;\toffset:8;\tsize:4"), "line 4: the field has no `signed:`"),
+        (field("int a;\toffset:99999999;\tsize:4;\tsigned:1"), "records have at most"),
+    ] {
+        fs::write(event.join("format"), text).expect("a file");
+        let root = folder.path().to_str().expect("UTF-8");
+        let arguments = ["--emit=plan", "--tracefs", root, "hist:keys=a", "sys:event"];
+        check_fails(&arguments, 1, &["events/sys/event/format: ", part]);
+    }
+}
+
+#[test]
 fn without_root_the_missing_capabilities_are_named() {
     if !is_root() {
         check_fails(&["hist:keys=id", "raw_syscalls:sys_enter"], 1, &["CAP_BPF", "CAP_PERFMON"]);

@@ -175,7 +175,6 @@ impl<B: Backend> Session<B> {
     }
 
     /// The names of addresses, as far as they have been asked for.
-    #[must_use]
     pub fn symbols(&self) -> RwLockReadGuard<'_, Symbols> {
         // They are replaced as a whole, so a panic elsewhere leaves them whole.
         self.symbols.read().unwrap_or_else(PoisonError::into_inner)
