@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
 use super::args::{Args, Stage};
+use crate::plan::Wishes;
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -23,6 +24,8 @@ pub(super) struct Options {
     pub duration: Option<Duration>,
     /// None: stdout.
     pub output: Option<PathBuf>,
+    /// Lost events change the exit code.
+    pub fail_on_loss: bool,
     /// No chatter on stderr.
     pub quiet: bool,
     /// 1: more words on stderr; 2: every event.
@@ -31,6 +34,13 @@ pub(super) struct Options {
     pub emit: Option<Stage>,
     /// Where formats are read from, if not tracefs.
     pub tracefs: Option<PathBuf>,
+}
+
+impl Options {
+    /// What is wanted of the programs.
+    pub(super) const fn wishes(&self) -> Wishes {
+        Wishes { log: self.verbose >= 2 }
+    }
 }
 
 /// A trigger for an event.
@@ -54,6 +64,7 @@ impl TryFrom<Args> for Options {
             interval: (!args.interval.is_zero()).then_some(args.interval),
             duration: args.duration,
             output: args.output,
+            fail_on_loss: args.fail_on_loss,
             quiet: args.quiet,
             verbose: args.verbose,
             emit: args.emit,
