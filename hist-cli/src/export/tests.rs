@@ -284,7 +284,7 @@ fn a_document_without_all_rows_is_not_added_up() {
     let (meta, symbols) = machine(0);
     let cut = Document::new(&snapshot, 1..2, &symbols, meta);
     assert_eq!((cut.hits, cut.entries, cut.rows.len()), (7, 2, 1));
-    assert_eq!(merge(&[cut.clone()]), Err(MergeError::Cut { rows: 1, entries: 2 }));
+    assert_eq!(merge(std::slice::from_ref(&cut)), Err(MergeError::Cut { rows: 1, entries: 2 }));
     assert_eq!(read(&json(&cut)).expect("our own"), [cut]);
 }
 
