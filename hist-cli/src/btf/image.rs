@@ -174,6 +174,12 @@ impl Image {
         Ok(Some(Tracepoint { id, parameters: named.into_iter().skip(1).collect() }))
     }
 
+    pub(super) fn compound(&self, name: &str) -> Result<Option<TypeId>, BtfError> {
+        let [Some(name)] = self.find_strings(&[name.to_owned()])? else { return Ok(None) };
+        let [id] = self.find_types([(kind::STRUCT, name)])?;
+        Ok(id)
+    }
+
     /// The parameters of a function's prototype.
     fn parameters(&self, prototype: TypeId) -> Result<Vec<Parameter>, BtfError> {
         let (header, place) = self.header_at(prototype)?;
@@ -181,7 +187,8 @@ impl Image {
             return Err(BtfError::Broken("a tracepoint's type is no function"));
         }
         let one = |idx| {
-            let bytes = self.bytes.read_array::<{ PARAM as usize }>(place + HEADER + PARAM * idx)?;
+            let bytes =
+                self.bytes.read_array::<{ PARAM as usize }>(place + HEADER + PARAM * idx)?;
             let [name, type_id] = words(bytes);
             Ok(Parameter { name: self.string(name)?, type_id })
         };
@@ -196,11 +203,9 @@ impl Image {
             }
             let (header, place) = self.header_at(id)?;
             id = match header.kind() {
-                kind::TYPEDEF
-                | kind::VOLATILE
-                | kind::CONST
-                | kind::RESTRICT
-                | kind::TYPE_TAG => header.size_or_type,
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
+                    header.size_or_type
+                }
                 _ => return self.resolved(id, header, place),
             };
         }
@@ -323,7 +328,8 @@ impl Image {
         let mut length = 0;
         // Most are short.
         for room in [48, NAME_SIZE] {
-            length = self.bytes.read(self.strings.start + u64::from(offset), &mut buffer[..room])?;
+            length =
+                self.bytes.read(self.strings.start + u64::from(offset), &mut buffer[..room])?;
             if let Some(end) = buffer[..length].iter().position(|byte| *byte == 0) {
                 return Ok(String::from_utf8_lossy(&buffer[..end]).into_owned());
             }

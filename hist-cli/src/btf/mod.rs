@@ -58,6 +58,14 @@ impl Btf {
         self.image()?.tracepoint(name)
     }
 
+    /// The struct of that name; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`tracepoint`](Self::tracepoint).
+    pub fn compound(&self, name: &str) -> Result<Option<TypeId>, BtfError> {
+        self.image()?.compound(name)
+    }
+
     /// The type of that number, without `const`, `volatile`, typedefs and the like.
     ///
     /// # Errors

@@ -135,10 +135,7 @@ fn a_type_that_refers_to_itself_is_an_error() {
 fn a_kernel_without_btf_says_so() {
     let btf = Btf::at("/no/such/btf");
     let error = btf.tracepoint("hit").expect_err("there is none");
-    assert_eq!(
-        error.to_string(),
-        "this kernel has no BTF (/no/such/btf; CONFIG_DEBUG_INFO_BTF)"
-    );
+    assert_eq!(error.to_string(), "this kernel has no BTF (/no/such/btf; CONFIG_DEBUG_INFO_BTF)");
 }
 
 /// The machine's own, where it has one.

@@ -27,12 +27,12 @@ pub(super) fn emit(
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
     if stage == Stage::Asm {
-        return asm(&options.pairs, &formats, &facts);
+        return asm(options, &formats, &facts);
     }
     let mut text = String::new();
     for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
         let separator = if idx > 0 { "\n" } else { "" };
-        write!(text, "{separator}{}", one(pair, format, &facts, stage)?)?;
+        write!(text, "{separator}{}", one(options, pair, format, &facts, stage)?)?;
     }
     Ok(text)
 }
@@ -47,8 +47,15 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
     }
 }
 
-fn one(pair: &Pair, format: &EventFormat, facts: &Facts, stage: Stage) -> anyhow::Result<String> {
-    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), Wishes::default())?;
+fn one(
+    options: &Options,
+    pair: &Pair,
+    format: &EventFormat,
+    facts: &Facts,
+    stage: Stage,
+) -> anyhow::Result<String> {
+    let wishes = Wishes { log: false, ..options.wishes() };
+    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), wishes)?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
         Stage::Plan => compiled.plan.to_string(),
@@ -56,13 +63,13 @@ fn one(pair: &Pair, format: &EventFormat, facts: &Facts, stage: Stage) -> anyhow
     })
 }
 
-fn asm(pairs: &[Pair], formats: &[EventFormat], facts: &Facts) -> anyhow::Result<String> {
-    let compiled = pairs
+fn asm(options: &Options, formats: &[EventFormat], facts: &Facts) -> anyhow::Result<String> {
+    let wishes = Wishes { log: false, ..options.wishes() };
+    let compiled = options
+        .pairs
         .iter()
         .zip(formats)
-        .map(|(pair, format)| {
-            pipeline::compile(&pair.trigger, format, &facts.context(), Wishes::default())
-        })
+        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, &facts.context(), wishes))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())
 }

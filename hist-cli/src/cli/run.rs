@@ -11,7 +11,6 @@ use super::options::{Options, Pair};
 use super::output::{Output, say};
 use super::printer::Printer;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
-use crate::plan::Wishes;
 use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
 
@@ -63,8 +62,7 @@ fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
 
 /// Carries out what was written for each event, and counts nothing yet.
 fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
-    let wishes = Wishes { log: options.verbose >= 2 };
-    let live = Live::new(tracefs(options)?, Facts::read()?, wishes);
+    let live = Live::new(tracefs(options)?, Facts::read()?, options.wishes());
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
         ensure!(!trigger.trim().is_empty(), "the trigger for {system}:{event} is empty");
@@ -82,6 +80,7 @@ fn describe(trigger: &AttachedTrigger) {
     let map = &plan.map;
     let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * cpus as u64;
     say(&format!("{}: {}", plan.attach, plan.hist));
+    plan.why.iter().for_each(|line| say(&format!("  {line}")));
     say(&format!(
         "  {} entries of {} bytes key and {} bytes value on each of {cpus} CPUs: {} KiB",
         map.max_entries,

@@ -224,7 +224,10 @@ impl Scope<'_> {
                     _ => return Err(BindError::NoElement(index)),
                 };
                 let bit_offset = member.bit_offset + 8 * size * index;
-                Ok(Place::Memory { pointer, member: Member { bit_offset, bits: None, type_id: element } })
+                Ok(Place::Memory {
+                    pointer,
+                    member: Member { bit_offset, bits: None, type_id: element },
+                })
             }
             _ => Err(BindError::NoElement(index)),
         }
@@ -270,7 +273,13 @@ fn binary(op: Operator, lhs: Number, rhs: Number) -> Number {
     let (left, right) = (promoted(&lhs), promoted(&rhs));
     let scalar = match op {
         Operator::Left | Operator::Right => left,
-        _ if left.size != right.size => if left.size > right.size { left } else { right },
+        _ if left.size != right.size => {
+            if left.size > right.size {
+                left
+            } else {
+                right
+            }
+        }
         _ => Scalar { size: left.size, signed: left.signed && right.signed },
     };
     Number::Binary(op, Box::new(lhs), Box::new(rhs), scalar)

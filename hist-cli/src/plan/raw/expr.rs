@@ -122,7 +122,8 @@ fn unary(text: &str) -> Parsed<'_, Expr> {
 
 fn scalar(text: &str) -> Parsed<'_, Scalar> {
     let signed = alt((value(true, char('s')), value(false, char('u'))));
-    let bits = alt((value(1, tag("8")), value(2, tag("16")), value(4, tag("32")), value(8, tag("64"))));
+    let bits =
+        alt((value(1, tag("8")), value(2, tag("16")), value(4, tag("32")), value(8, tag("64"))));
     map(pair(signed, bits), |(signed, size)| Scalar { size, signed }).parse(text)
 }
 
@@ -142,8 +143,7 @@ fn path(text: &str) -> Parsed<'_, Path> {
 }
 
 fn name(text: &str) -> Parsed<'_, String> {
-    let (rest, word) =
-        take_while1(|c: char| c.is_ascii_alphanumeric() || c == '_').parse(text)?;
+    let (rest, word) = take_while1(|c: char| c.is_ascii_alphanumeric() || c == '_').parse(text)?;
     let _not_a_number = not(peek(digit1::<&str, _>)).parse(text)?;
     let (rest, _) = opt(multispace0).parse(rest).map(|(after, _)| {
         // Blanks belong to what follows only before an operator; steps stand close.
@@ -185,7 +185,10 @@ mod tests {
     fn expressions_have_the_tree_that_c_gives_them() {
         for (text, want) in [
             ("skb", "skb"),
-            ("rq->q->disk->major << 20 | rq->q->disk->first_minor", "(Or (Left rq->q->disk->major 20) rq->q->disk->first_minor)"),
+            (
+                "rq->q->disk->major << 20 | rq->q->disk->first_minor",
+                "(Or (Left rq->q->disk->major 20) rq->q->disk->first_minor)",
+            ),
             ("a - b - 1", "(Sub (Sub a b) 1)"),
             ("a-b->c", "(Sub a b->c)"),
             ("(s32)regs->orig_ax", "(s32 regs->orig_ax)"),

@@ -17,7 +17,7 @@ use self::bind::{BindError, Scope};
 use self::copy::{BtfId, FieldCopy, SystemCall};
 use self::rows::Row;
 use self::uses::Uses;
-use super::{Attach, Plan, PlanError};
+use super::{Attach, Plan, PlanError, filter};
 use crate::btf::{Btf, BtfError, Tracepoint, Type};
 use crate::resolve::hist::{Hist, KeySource};
 use crate::tracefs::format::FieldFormat;
@@ -40,8 +40,6 @@ pub enum AttachWish {
 pub struct NotRaw {
     /// What stands against it, a sentence each.
     reasons: Vec<String>,
-    /// The kernel's types are not there to be asked.
-    no_types: bool,
 }
 
 impl fmt::Display for NotRaw {
@@ -52,13 +50,13 @@ impl fmt::Display for NotRaw {
 
 impl NotRaw {
     fn because(reason: impl Into<String>) -> Self {
-        Self { reasons: vec![reason.into()], no_types: false }
+        Self { reasons: vec![reason.into()] }
     }
 }
 
 impl From<BtfError> for NotRaw {
     fn from(error: BtfError) -> Self {
-        Self { reasons: vec![error.to_string()], no_types: true }
+        Self::because(error.to_string())
     }
 }
 
@@ -95,9 +93,9 @@ pub(super) fn choose(
         plan.why = vec![ALL_CALLS.to_owned()];
         return Ok(());
     }
-    match raw(plan, btf) {
+    match raw_plan(plan, btf) {
         Ok(raw) => {
-            apply(plan, raw);
+            *plan = raw;
             Ok(())
         }
         Err(error) if wish == AttachWish::Raw => Err(refusal(plan, &error)),
@@ -112,20 +110,31 @@ fn refusal(plan: &Plan, error: &NotRaw) -> PlanError {
     PlanError::NotRaw { event: plan.event_name(), reasons: error.to_string() }
 }
 
+/// The plan for the raw tracepoint.
+fn raw_plan(plan: &Plan, btf: &Btf) -> Result<Plan, NotRaw> {
+    let raw = raw(plan, btf)?;
+    let mut plan = plan.clone();
+    apply(&mut plan, raw);
+    // The length of a string is in the record, and patterns cost more without it.
+    let checked = plan.filter.as_ref().map_or(Ok(()), filter::check_complexity);
+    checked.map_err(|error| NotRaw::because(error.to_string()))?;
+    Ok(plan)
+}
+
 fn apply(plan: &mut Plan, raw: Raw) {
     plan.attach = raw.attach;
     plan.why = raw.copies.iter().map(ToString::to_string).collect();
     if raw.copies.is_empty() {
         plan.why.push("no field of the record is used".to_owned());
     }
-    plan.copies = raw.copies;
     plan.system_call = raw.system_call;
     for slot in &mut plan.keys {
         if let KeySource::Text(text) = &mut slot.source {
             *text = uses::copied_key(*text);
         }
     }
-    plan.filter.iter_mut().for_each(uses::copied_texts);
+    plan.filter.iter_mut().for_each(|filter| uses::copied_texts(filter, &raw.copies));
+    plan.copies = raw.copies;
 }
 
 fn is_system_call(hist: &Hist) -> bool {
@@ -144,8 +153,7 @@ fn raw(plan: &Plan, btf: &Btf) -> Result<Raw, NotRaw> {
         false => rows::rows(&hist.system, &hist.event).iter().map(OwnedRow::from).collect(),
     };
     let copies = copies(plan, &scope, &rows)?;
-    let system_call =
-        is_system_call(hist).then(|| system_call(hist, &scope)).transpose()?;
+    let system_call = is_system_call(hist).then(|| system_call(hist, &scope)).transpose()?;
     let follows = copies.iter().any(|copy| copy.value.follows_pointers())
         || system_call.as_ref().is_some_and(|call| call.id.follows_pointers());
     let btf_id = follows.then_some(BtfId(tracepoint.id));
@@ -178,11 +186,18 @@ impl From<&Row> for OwnedRow {
 
 fn copies(plan: &Plan, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Vec<FieldCopy>, NotRaw> {
     let uses = Uses::of(&plan.keys, &plan.values, plan.filter.as_ref());
-    let mut reasons: Vec<_> =
-        uses.cpumask.map(|label| format!("{label}: sets of CPUs need the record")).into_iter().collect();
+    let mut reasons: Vec<_> = uses
+        .cpumask
+        .map(|label| format!("{label}: sets of CPUs need the record"))
+        .into_iter()
+        .collect();
     let mut copies = Vec::new();
     for offset in uses.offsets {
-        let field = plan.hist.fields.iter().find(|field| field.offset == offset && !field.common);
+        let field = plan
+            .hist
+            .fields
+            .iter()
+            .find(|field| field.offset == offset && field.size > 0 && !field.common);
         let Some(field) = field else {
             reasons.push(format!("no field is known at byte {offset} of the record"));
             continue;
@@ -194,7 +209,7 @@ fn copies(plan: &Plan, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Vec<Field
     }
     match reasons.is_empty() {
         true => Ok(copies),
-        false => Err(NotRaw { reasons, no_types: false }),
+        false => Err(NotRaw { reasons }),
     }
 }
 
@@ -249,8 +264,9 @@ fn system_call_rows(hist: &Hist) -> Result<Vec<OwnedRow>, NotRaw> {
 fn system_call_number(hist: &Hist) -> Result<u32, NotRaw> {
     let (_, name) = hist.event.split_once("sys_").unwrap_or_default();
     let name = name.strip_prefix("enter_").or_else(|| name.strip_prefix("exit_")).unwrap_or(name);
-    syscalls::number(name)
-        .ok_or_else(|| NotRaw::because(format!("the number of the system call `{name}` is not known")))
+    syscalls::number(name).ok_or_else(|| {
+        NotRaw::because(format!("the number of the system call `{name}` is not known"))
+    })
 }
 
 fn system_call(hist: &Hist, scope: &Scope<'_>) -> Result<SystemCall, NotRaw> {
@@ -259,8 +275,9 @@ fn system_call(hist: &Hist, scope: &Scope<'_>) -> Result<SystemCall, NotRaw> {
     let unbound = |error: BindError| NotRaw::because(format!("the system call's number: {error}"));
     let expr = expr::parse(text).ok_or_else(|| NotRaw::because("no expression"))?;
     let id = scope.number(&expr).map_err(unbound)?;
-    let status = compat_status(scope.btf)?
-        .ok_or_else(|| NotRaw::because("what tells 32-bit system calls is not where it should be"))?;
+    let status = compat_status(scope.btf)?.ok_or_else(|| {
+        NotRaw::because("what tells 32-bit system calls is not where it should be")
+    })?;
     Ok(SystemCall { id, number, status })
 }
 

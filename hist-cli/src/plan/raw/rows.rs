@@ -67,10 +67,7 @@ mod tests {
             let head = line.split_once(':').filter(|_| !line.starts_with([' ', '#']));
             heads.extend(head.map(|_| line));
             let is_row = line.starts_with("    ") && row(line).is_some();
-            assert!(
-                line.is_empty() || line.starts_with('#') || is_row || head.is_some(),
-                "{line}"
-            );
+            assert!(line.is_empty() || line.starts_with('#') || is_row || head.is_some(), "{line}");
         }
         assert!(heads.is_sorted(), "events are in order");
         assert!(heads.windows(2).all(|pair| pair[0] != pair[1]), "no event is there twice");

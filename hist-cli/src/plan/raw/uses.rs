@@ -1,8 +1,9 @@
 //! Takes what a plan's holes read. Gives the fields of the record among it, and what reads them
 //! once there is no record.
 
+use super::copy::{Copied, FieldCopy, Text};
+use crate::plan::scan::{COMM_SIZE, limit};
 use crate::plan::{KeySlot, ValueSlot};
-use crate::plan::scan::limit;
 use crate::resolve::hist::{Condition, KeySource, Source, TextField, TextSource};
 
 /// Parts of a record that are read: offsets in bytes from its start, each once, in order of use.
@@ -15,11 +16,7 @@ pub(super) struct Uses {
 }
 
 impl Uses {
-    pub(super) fn of(
-        keys: &[KeySlot],
-        values: &[ValueSlot],
-        filter: Option<&Condition>,
-    ) -> Self {
+    pub(super) fn of(keys: &[KeySlot], values: &[ValueSlot], filter: Option<&Condition>) -> Self {
         let mut uses = Self::default();
         keys.iter().for_each(|slot| uses.key(&slot.source));
         values.iter().for_each(|slot| uses.source(&slot.source));
@@ -95,20 +92,26 @@ pub(super) const fn copied_key(text: TextField) -> TextField {
 }
 
 /// So are a filter's strings.
-pub(super) fn copied_texts(condition: &mut Condition) {
+pub(super) fn copied_texts(condition: &mut Condition, copies: &[FieldCopy]) {
     match condition {
-        Condition::Any(parts) | Condition::All(parts) => parts.iter_mut().for_each(copied_texts),
-        Condition::Not(inner) => copied_texts(inner),
-        Condition::Text(test) => match test.source {
-            TextSource::Static { offset, .. } => {
-                test.source = TextSource::Copied { offset, limit: limit(test.source) };
-            }
-            TextSource::Dynamic(location) => {
-                let (offset, limit) = (location.offset, limit(test.source));
-                test.source = TextSource::Copied { offset, limit };
-            }
-            _ => {}
-        },
+        Condition::Any(parts) | Condition::All(parts) => {
+            parts.iter_mut().for_each(|part| copied_texts(part, copies));
+        }
+        Condition::Not(inner) => copied_texts(inner, copies),
+        Condition::Text(test) => {
+            let offset = match test.source {
+                TextSource::Static { offset, .. } => offset,
+                TextSource::Dynamic(location) => location.offset,
+                _ => return,
+            };
+            let copy = copies.iter().find(|copy| copy.offset == offset);
+            let limit = match copy.map(|copy| &copy.value) {
+                Some(Copied::Text(Text::Inside { size, .. })) => *size,
+                Some(Copied::Text(Text::Comm)) => COMM_SIZE,
+                _ => limit(test.source),
+            };
+            test.source = TextSource::Copied { offset, limit };
+        }
         _ => {}
     }
 }
