@@ -135,6 +135,7 @@ fn text(field: TextField, record: &[u8]) -> Vec<u8> {
         TextField::Relative { offset } => {
             (usize::from(word(offset)) + offset as usize + 4, 256, 255)
         }
+        TextField::Copied { .. } => unreachable!("the model has records"),
     };
     let rest = &record[start..];
     let kept = rest.iter().take(most as usize).take_while(|byte| **byte != 0);
@@ -257,6 +258,7 @@ fn string<'a>(source: TextSource, hit: &'a Hit<'_>) -> Option<(&'a [u8], &'a [u8
             readable
         }
         TextSource::Comm => &hit.comm,
+        TextSource::Copied { .. } => unreachable!("the model has records"),
     };
     let end = room.iter().position(|byte| *byte == 0).unwrap_or(room.len());
     Some((&room[..end], room))
