@@ -105,6 +105,10 @@ pub(super) struct Args {
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 
+    /// How programs are attached
+    #[arg(long, value_name = "WAY", default_value = "auto")]
+    pub attach: Way,
+
     /// Print what a stage of the compiler makes of the triggers, and attach nothing
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["command", "duration", "fail_on_loss"])]
     #[arg(conflicts_with_all = ["format", "top", "delta", "timestamp", "clear_screen", "weight"])]
@@ -143,6 +147,17 @@ impl From<FormatName> for Format {
             FormatName::Plot => Self::Plot,
         }
     }
+}
+
+/// A way to attach a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Way {
+    /// The cheapest that is known to be right; -v tells which
+    Auto,
+    /// To the raw tracepoint, or not at all
+    Raw,
+    /// To the classic tracepoint
+    Tracepoint,
 }
 
 /// A stage of the compiler that can be looked at.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
-use super::args::{Args, CommandLine, Stage};
+use super::args::{Args, CommandLine, Stage, Way};
 use crate::export::Format;
-use crate::plan::Wishes;
+use crate::plan::{AttachWish, Wishes};
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -34,17 +34,12 @@ pub(super) struct Options {
     pub quiet: bool,
     /// 1: more words on stderr; 2: every event.
     pub verbose: u8,
+    /// How programs are attached.
+    pub attach: AttachWish,
     /// Print this stage only.
     pub emit: Option<Stage>,
     /// Where formats are read from, if not tracefs.
     pub tracefs: Option<PathBuf>,
-}
-
-impl Options {
-    /// What is wanted of the programs.
-    pub(super) const fn wishes(&self) -> Wishes {
-        Wishes { log: self.verbose >= 2 }
-    }
 }
 
 /// How tables are shown.
@@ -75,6 +70,13 @@ pub(super) struct Pair {
     pub event: String,
 }
 
+impl Options {
+    /// What is asked of the programs.
+    pub(super) const fn wishes(&self) -> Wishes {
+        Wishes { log: self.verbose >= 2, attach: self.attach }
+    }
+}
+
 impl TryFrom<Args> for Options {
     type Error = Error;
 
@@ -92,6 +94,11 @@ impl TryFrom<Args> for Options {
             fail_on_loss: args.fail_on_loss,
             quiet: args.quiet,
             verbose: args.verbose,
+            attach: match args.attach {
+                Way::Auto => AttachWish::Auto,
+                Way::Raw => AttachWish::Raw,
+                Way::Tracepoint => AttachWish::Tracepoint,
+            },
             emit: args.emit,
             tracefs: args.tracefs,
         })
