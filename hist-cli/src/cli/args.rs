@@ -8,8 +8,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ColorChoice, Parser, Subcommand, ValueEnum};
 
+use super::completions::{CompleteArgs, CompletionsArgs};
+use super::explain::ExplainArgs;
+use super::list::ListArgs;
 use super::merge::MergeArgs;
 use crate::export::Format;
 
@@ -18,6 +21,7 @@ use crate::export::Format;
 #[command(
     name = "hist-bpf",
     version,
+    max_term_width = 100,
     override_usage = "hist-bpf [OPTIONS] <TRIGGER> <SYSTEM:EVENT> [<TRIGGER> <SYSTEM:EVENT>]... \
                       [-- COMMAND [ARG]...]\n       hist-bpf <SUBCOMMAND> [OPTIONS] ...",
     subcommand_help_heading = "Subcommands",
@@ -37,13 +41,27 @@ pub(super) struct CommandLine {
 
     #[command(flatten)]
     pub args: Args,
+
+    /// When messages have colours; NO_COLOR turns auto off
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", global = true)]
+    #[arg(hide_short_help = true, hide_possible_values = true)]
+    pub color: ColorChoice,
 }
 
 /// Everything that can be done besides counting. Each has its own module, with its own flags.
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
+    /// List the events of this kernel, and what their fields are good for
+    List(ListArgs),
+    /// Say in plain words what a trigger would count, and what that costs
+    Explain(ExplainArgs),
     /// Add up snapshots of several machines or times
     Merge(MergeArgs),
+    /// Print the script that completes words in a shell
+    Completions(CompletionsArgs),
+    /// What the scripts ask.
+    #[command(name = "__complete", hide = true)]
+    Complete(CompleteArgs),
 }
 
 /// The words of the command that counts.

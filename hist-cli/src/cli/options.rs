@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
 use super::args::{Args, CommandLine, Stage, Way};
+use super::color;
 use crate::export::Format;
 use crate::plan::{AttachWish, Wishes};
 use crate::tracefs::mount::parse_event_name;
@@ -179,12 +180,14 @@ fn unpaired(word: &str) -> String {
     format!("`{word}` is neither a subcommand nor a trigger, which begins with `hist:`")
 }
 
-fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
+/// The words for one trigger, checked.
+pub(super) fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
     let (system, event) = parse_event_name(name)
         .map_err(|error| usage(ErrorKind::ValueValidation, &error.to_string()))?;
     Ok(Pair { trigger: trigger.to_owned(), system: system.to_owned(), event: event.to_owned() })
 }
 
-fn usage(kind: ErrorKind, message: &str) -> Error {
-    CommandLine::command().error(kind, message)
+/// A mistake in the command line.
+pub(super) fn usage(kind: ErrorKind, message: &str) -> Error {
+    CommandLine::command().color(color::get()).error(kind, message)
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
@@ -25,7 +26,8 @@ use crate::tracefs::mount::{Tracefs, find_or_mount};
 /// Whatever keeps it from counting or printing.
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if let Some(stage) = options.emit {
-        let text = emit::emit(options, stage, || tracefs(options))?;
+        let text =
+            emit::emit(options, stage, || tracefs(options.tracefs.as_deref(), options.quiet))?;
         Output::open(options.output.as_deref())?.write(text.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -80,12 +82,13 @@ fn check_privilege(status: &str) -> anyhow::Result<()> {
     }
 }
 
-fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
-    if let Some(root) = &options.tracefs {
+/// The one at `root`, else the mounted one, else one mounted now, of which is told unless `quiet`.
+pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracefs> {
+    if let Some(root) = root {
         return Ok(Tracefs::at(root));
     }
     let tracefs = find_or_mount()?;
-    if tracefs.newly_mounted && !options.quiet {
+    if tracefs.newly_mounted && !quiet {
         say(&format!("mounted tracefs at {}", tracefs.root.display()));
     }
     Ok(tracefs)
@@ -93,7 +96,11 @@ fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
 
 /// Carries out what was written for each event, and counts nothing yet.
 fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
-    let live = Live::new(tracefs(options)?, Facts::read()?, options.wishes());
+    let live = Live::new(
+        tracefs(options.tracefs.as_deref(), options.quiet)?,
+        Facts::read()?,
+        options.wishes(),
+    );
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
         ensure!(!trigger.trim().is_empty(), "the trigger for {system}:{event} is empty");

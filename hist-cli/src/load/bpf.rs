@@ -327,6 +327,19 @@ pub(crate) fn wait_for_programs() -> io::Result<()> {
     outer.update(&0u32.to_ne_bytes(), &raw(inner.as_fd()).to_ne_bytes())
 }
 
+/// Reads a map by one call for many entries, to see whether the kernel can.
+///
+/// # Errors
+/// What bpf(2) says.
+pub(crate) fn try_batch() -> io::Result<()> {
+    /// `BPF_MAP_TYPE_ARRAY`
+    const ARRAY: u32 = 2;
+    let array = create_array(ARRAY, None)?;
+    let array = RawMap { fd: array.as_fd(), key_size: 4, value_size: 4 };
+    let (mut position, mut key, mut value) = ([0; 4], [0; 4], [0; 8]);
+    array.lookup_batch(&mut position, true, (&mut key, &mut value), 1).map(drop)
+}
+
 /// An array of one `u32`, or of one map like `inner`.
 fn create_array(map_type: u32, inner: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
     let mut attr = CreateAttr {

@@ -79,6 +79,11 @@ pub enum Template {
     HistLog,
 }
 
+impl Template {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hist, Self::HistLarge, Self::HistLog];
+}
+
 /// How a program gets its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attach {

@@ -85,6 +85,11 @@ pub fn hist(
     })
 }
 
+/// The pattern that a text behind `~` means, and whether a leading `!` negates it.
+pub(crate) fn glob(text: &str) -> (hist::Pattern, bool) {
+    filter::pattern::parse(text)
+}
+
 /// What names are looked up in.
 struct Scope<'a> {
     event: &'a EventFormat,

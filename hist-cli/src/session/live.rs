@@ -1,7 +1,5 @@
 //! Takes the changes of a session. Gives programs that count in the running kernel.
 
-use std::fs;
-use std::io;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -34,18 +32,6 @@ impl Live {
     #[must_use]
     pub const fn new(tracefs: Tracefs, facts: Facts, wishes: Wishes) -> Self {
         Self { tracefs, facts, wishes }
-    }
-
-    /// The kernel's list of dynamic events; empty on kernels without any such feature.
-    fn dynamic_events(&self) -> Result<String, SessionError> {
-        let path = self.tracefs.root.join("dynamic_events");
-        match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            result => result.map_err(|source| SessionError::DynamicEvents {
-                path: path.display().to_string(),
-                source,
-            }),
-        }
     }
 }
 
@@ -88,7 +74,7 @@ impl Backend for Live {
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
         let format = self.tracefs.event(&event.system, &event.name)?;
-        let dynamic_events = self.dynamic_events()?;
+        let dynamic_events = self.tracefs.dynamic_events()?;
         match load::refuse_unattachable(&event.system, &event.name, &dynamic_events) {
             Some(reason) => {
                 Err(LoadError::Unattachable { event: event.to_string(), reason }.into())

@@ -172,6 +172,38 @@ impl Tracefs {
         }
     }
 
+    /// System and name of every event, sorted. Reads folders, but no event's format.
+    ///
+    /// # Errors
+    /// If this is no tracefs, or it may not be read.
+    pub fn event_names(&self) -> Result<Vec<(String, String)>, EventError> {
+        let mut names = Vec::new();
+        for system in self.folders(self.events())? {
+            let events = self.folders(self.events().join(&system))?;
+            names.extend(events.into_iter().map(|event| (system.clone(), event)));
+        }
+        Ok(names)
+    }
+
+    fn folders(&self, path: PathBuf) -> Result<BTreeSet<String>, EventError> {
+        folders(&path).map_err(|error| match is_absent(&error) {
+            true => EventError::NotTracefs { root: self.root.clone() },
+            false => self.unreadable(path, error),
+        })
+    }
+
+    /// The kernel's list of dynamic events; empty on kernels without any such feature.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn dynamic_events(&self) -> Result<String, EventError> {
+        let path = self.root.join("dynamic_events");
+        match fs::read_to_string(&path) {
+            Err(error) if is_absent(&error) => Ok(String::new()),
+            result => result.map_err(|error| self.unreadable(path, error)),
+        }
+    }
+
     fn events(&self) -> PathBuf {
         self.root.join("events")
     }

@@ -6,7 +6,7 @@
 
 mod cpus;
 mod number;
-mod pattern;
+pub(super) mod pattern;
 
 use super::field::{self, not_found};
 use super::hist::{
