@@ -28,11 +28,14 @@ use crate::export::Format;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
-    after_help = "Example: hist-bpf 'hist:key=call_site.sym:val=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
-                  Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
-                  Ctrl-C, SIGTERM and SIGHUP print the final one. Exit codes: 0 done, 1 error,\n\
-                  2 usage, 3 lost events with --fail-on-loss, 130 after a second Ctrl-C. With COMMAND:\n\
-                  its own, unless that is 0 and events were lost; 126 not executable, 127 not found."
+    after_help = "Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req' kmem:kmalloc\n\
+                  Exit codes: 0 done, 1 error, 2 usage, 3 lost events with --fail-on-loss. See --help.",
+    after_long_help = "Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
+                       Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
+                       Ctrl-C, SIGTERM and SIGHUP print the final one.\n\n\
+                       Exit codes: 0 done, 1 error, 2 usage, 3 lost events with --fail-on-loss, 130 after\n\
+                       a second Ctrl-C. With COMMAND: its own, unless that is 0 and events were lost;\n\
+                       126 not executable, 127 not found."
 )]
 pub(super) struct CommandLine {
     /// None: count.
@@ -75,43 +78,58 @@ pub(super) struct Args {
     #[arg(value_name = "COMMAND", last = true, hide = true)]
     pub command: Vec<OsString>,
 
-    /// Seconds between tables, fractions allowed; 0 prints only at the end [default: 1]
+    /// Seconds between tables; 0 prints only at the end [default: 1]
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(help_heading = "When")]
     pub interval: Option<Duration>,
 
     /// Stop after that many seconds
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(help_heading = "When")]
     pub duration: Option<Duration>,
 
     /// Write the tables to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
+    #[arg(help_heading = "Tables")]
     pub output: Option<PathBuf>,
 
-    /// How tables are written
+    /// How: ftrace, json, ndjson, csv, folded or plot
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "ftrace")]
+    #[arg(help_heading = "Tables", hide_possible_values = true)]
     pub format: FormatName,
 
-    /// Show only the N largest entries, by the first sort key; totals stay those of all
+    /// Show only the N largest entries
+    ///
+    /// By the first sort key; totals stay those of all.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(help_heading = "Tables")]
     pub top: Option<NonZeroUsize>,
 
-    /// Show what has been counted since the table before; entries without a change are left out
+    /// Show what is new since the table before
+    ///
+    /// Entries without a change are left out.
     #[arg(long)]
+    #[arg(help_heading = "Tables")]
     pub delta: bool,
 
     /// Put a line with the time (UTC) before each table
     #[arg(long)]
+    #[arg(help_heading = "Tables", hide_short_help = true)]
     pub timestamp: bool,
 
     /// Clear the screen before each table, on a terminal
     #[arg(long, conflicts_with = "output")]
+    #[arg(help_heading = "Tables", hide_short_help = true)]
     pub clear_screen: bool,
 
-    /// Value that folded stacks and plots measure instead of the hitcount
+    /// Measure that value, not the hitcount (folded, plot)
     #[arg(long, value_name = "VALUE")]
+    #[arg(help_heading = "Tables", hide_short_help = true)]
     pub weight: Option<String>,
 
-    /// Exit with 3 if any event was lost; with COMMAND, if that itself exits with 0
+    /// Exit with 3 if any event was lost
+    ///
+    /// With COMMAND, if that itself exits with 0.
     #[arg(long)]
     pub fail_on_loss: bool,
 
@@ -125,15 +143,18 @@ pub(super) struct Args {
 
     /// How programs are attached
     #[arg(long, value_name = "WAY", default_value = "auto")]
+    #[arg(help_heading = "Inside", hide_short_help = true)]
     pub attach: Way,
 
     /// Print what a stage of the compiler makes of the triggers, and attach nothing
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["command", "duration", "fail_on_loss"])]
     #[arg(conflicts_with_all = ["format", "top", "delta", "timestamp", "clear_screen", "weight"])]
+    #[arg(help_heading = "Inside", hide_short_help = true)]
     pub emit: Option<Stage>,
 
     /// Read the events' formats below this directory instead of the mounted tracefs
     #[arg(long, value_name = "DIR", requires = "emit")]
+    #[arg(help_heading = "Inside", hide_short_help = true)]
     pub tracefs: Option<PathBuf>,
 }
 

@@ -8,11 +8,10 @@ use anyhow::bail;
 
 use super::output::Output;
 use super::run;
+use crate::btf::Btf;
 use crate::discover::list::{Listed, list, meant};
-use crate::discover::suits::{self, BUILT_IN, Role};
+use crate::discover::suits::{self, BUILT_IN, Raw, Role};
 use crate::discover::{Glob, examples};
-use crate::load::Facts;
-use crate::resolve::Context;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
 
@@ -65,14 +64,14 @@ fn no_match(tracefs: &Tracefs, glob: Option<&str>) -> anyhow::Result<String> {
 }
 
 fn verbose(tracefs: &Tracefs, events: &[Listed]) -> anyhow::Result<String> {
-    let facts = Facts::read()?;
+    let btf = Btf::at(Btf::VMLINUX);
     let mut text = String::new();
     let mut common = None;
     for event in events {
         writeln!(text, "{event}")?;
         if event.refusal.is_none() {
             let format = tracefs.event(&event.system, &event.event)?;
-            text += &fields(&format, &facts.context(), |field| !field.starts_with("common_"));
+            text += &fields(&format, &btf, |field| !field.starts_with("common_"));
             text += &examples_of(event);
             common.get_or_insert(format);
         }
@@ -80,7 +79,7 @@ fn verbose(tracefs: &Tracefs, events: &[Listed]) -> anyhow::Result<String> {
     }
     if let Some(format) = common {
         text += "every event\n";
-        text += &fields(&format, &facts.context(), |field| field.starts_with("common_"));
+        text += &fields(&format, &btf, |field| field.starts_with("common_"));
     } else {
         text.pop();
     }
@@ -88,37 +87,32 @@ fn verbose(tracefs: &Tracefs, events: &[Listed]) -> anyhow::Result<String> {
 }
 
 /// The wanted ones of the event's names, one a line, in columns.
-fn fields(format: &EventFormat, context: &Context<'_>, is_wanted: impl Fn(&str) -> bool) -> String {
+fn fields(format: &EventFormat, btf: &Btf, is_wanted: impl Fn(&str) -> bool) -> String {
     let own = format
         .fields
         .iter()
         .map(|field| (field.name.as_str(), field.type_name.as_str(), field.size.to_string()));
     let built_in = BUILT_IN.iter().map(|name| (*name, "", String::new()));
     let rows = own.chain(built_in).filter(|(name, ..)| is_wanted(name) && *name != "hitcount");
-    let rows: Vec<_> =
-        rows.map(|(name, kind, size)| row(format, context, [name, kind, &size])).collect();
-    columns(&rows)
+    let raw = Raw::of(format, btf);
+    let row = |(name, kind, size): (&str, &str, String)| row(format, &raw, [name, kind, &size]);
+    columns(&rows.map(row).collect::<Vec<_>>())
 }
 
 /// Cells of one name; the last may be of any width.
-fn row(format: &EventFormat, context: &Context<'_>, [name, kind, size]: [&str; 3]) -> [String; 6] {
-    let (key, value) = match suits::modifiers(format, name, Role::Key) {
-        Err(reason) => (format!("not countable: {reason}"), String::new()),
+fn row(format: &EventFormat, raw: &Raw<'_>, [name, kind, size]: [&str; 3]) -> [String; 6] {
+    let cells = match suits::modifiers(format, name, Role::Key) {
+        Err(reason) => [String::new(), format!("not countable: {reason}"), String::new()],
         Ok(key) => {
-            let value = suits::modifiers(format, name, Role::Value);
-            let shown = |modifiers: &[&str]| suits::shown(modifiers);
-            (
-                format!("key {}", shown(&key)),
-                value.map_or_else(|_| String::new(), |value| format!("value {}", shown(&value))),
-            )
+            let attach = if raw.gives(format, name) { "raw" } else { "classic" };
+            let value =
+                suits::modifiers(format, name, Role::Value).map(|value| suits::shown(&value));
+            let value = value.map_or_else(|_| String::new(), |value| format!("value {value}"));
+            [attach.to_owned(), format!("key {}", suits::shown(&key)), value]
         }
     };
-    let attach = match suits::raw(format, name, context) {
-        _ if key.starts_with("not") => "",
-        Ok(()) => "raw",
-        Err(_) => "classic",
-    };
-    [name.to_owned(), kind.to_owned(), size.to_owned(), attach.to_owned(), key, value]
+    let [attach, key, value] = cells;
+    [name.to_owned(), kind.to_owned(), size.to_owned(), attach, key, value]
 }
 
 fn columns<const N: usize>(rows: &[[String; N]]) -> String {

@@ -28,9 +28,7 @@ pub fn explain(plan: &Plan, program: &Program, cpus: u64) -> String {
     let values = hist.values.iter().map(|value| words::value(value, hist));
     heads("adds up", hitcount.into_iter().chain(values), &mut line);
     line("order", &format!("by {}", words::order(&hist.sort, hist)));
-    for rest in table(plan, cpus) {
-        line("table", &rest);
-    }
+    heads("table", table(plan, cpus).into_iter(), &mut line);
     heads("state", states(plan).into_iter(), &mut line);
     line("attach", &plan.attach.to_string());
     heads("", plan.why.iter().cloned(), &mut line);
@@ -108,6 +106,7 @@ struct Cost {
 impl Cost {
     fn of(plan: &Plan, program: &Program) -> Self {
         let insns = || program.lines.iter().map(|line| line.insn);
+        let holes = || program.lines.iter().filter(|line| line.hole.is_some());
         let reads_text = |number| {
             matches!(
                 number,
@@ -121,7 +120,7 @@ impl Cost {
             classic: matches!(plan.attach, Attach::Tracepoint { .. }),
             stack: plan.keys.iter().any(|key| key.source == KeySource::Stack),
             text: calls().any(|insn| reads_text(insn.imm)),
-            loops: insns().any(|insn| insn.is_jump() && insn.off < 0),
+            loops: holes().any(|line| line.insn.is_jump() && line.insn.off < 0),
             helpers: calls().count(),
             insns: program.lines.len(),
         }

@@ -1,8 +1,11 @@
 //! Takes an event's format. Gives what each field is good for, found by trying: a modifier suits
 //! where a trigger with it resolves.
 
-use crate::pipeline::{self, CompileError};
-use crate::plan::Wishes;
+use crate::btf::{Btf, Tracepoint};
+use crate::plan::{
+    self,
+    raw::rows::{self, Row},
+};
 use crate::resolve::{self, Context};
 use crate::tracefs::format::EventFormat;
 use crate::{diag::TriggerError, parse};
@@ -59,17 +62,32 @@ fn reason(error: &TriggerError) -> String {
     error.help.last().map_or_else(|| error.kind.text().to_owned(), Clone::clone)
 }
 
-/// Whether `name` as a key can be counted from the raw tracepoint, the cheaper one.
-///
-/// # Errors
-/// Why not, in words.
-pub fn raw(event: &EventFormat, name: &str, context: &Context<'_>) -> Result<(), String> {
-    let text = format!("hist:keys={name}");
-    match pipeline::plan(&text, event, context, Wishes::default()) {
-        Ok(plan) if !plan.has_record() => Ok(()),
-        Ok(plan) => Err(plan.why.join("; ")),
-        Err(CompileError::Trigger { error, .. }) => Err(reason(&error)),
-        Err(error) => Err(error.to_string()),
+/// What is known of an event's raw tracepoint, from which counting costs less.
+pub struct Raw<'a> {
+    btf: &'a Btf,
+    tracepoint: Option<Tracepoint>,
+    rows: Vec<Row>,
+}
+
+impl<'a> Raw<'a> {
+    /// Looks the tracepoint up among the kernel's types, which takes some milliseconds. System calls
+    /// have none of their own. Without types nothing is known to be right.
+    #[must_use]
+    pub fn of(event: &EventFormat, btf: &'a Btf) -> Self {
+        let has_own = !matches!(event.system.as_str(), "syscalls" | "ftrace");
+        let tracepoint = || btf.tracepoint(&event.name).ok().flatten();
+        let tracepoint = has_own.then(tracepoint).flatten();
+        Self { btf, tracepoint, rows: rows::rows(&event.system, &event.name) }
+    }
+
+    /// Whether `name`, a field of `event` or what every event has, can be counted from it.
+    #[must_use]
+    pub fn gives(&self, event: &EventFormat, name: &str) -> bool {
+        let Some(tracepoint) = &self.tracepoint else { return false };
+        let own = event.fields.iter().find(|field| field.name == name && !field.common);
+        let Some(field) = own else { return true };
+        let mut rows = self.rows.iter().filter(|row| row.field == name);
+        rows.any(|row| plan::raw::check(self.btf, tracepoint, row.expression, field).is_ok())
     }
 }
 
