@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+#[path = "cli/discover.rs"]
+mod discover;
 #[path = "cli/formats.rs"]
 mod formats;
 
