@@ -8,6 +8,7 @@ use crate::load::Facts;
 use crate::parse;
 use crate::pipeline::{self, CompileError};
 use crate::plan::Wishes;
+use crate::resolve::Context;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
 
@@ -55,7 +56,7 @@ fn one(
     stage: Stage,
 ) -> anyhow::Result<String> {
     let wishes = Wishes { log: false, ..options.wishes() };
-    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), wishes)?;
+    let compiled = pipeline::compile(&pair.trigger, format, &context(options, facts), wishes)?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
         Stage::Plan => compiled.plan.to_string(),
@@ -63,13 +64,20 @@ fn one(
     })
 }
 
+/// Formats from elsewhere are another kernel's, so this one's types say nothing of them.
+fn context<'a>(options: &Options, facts: &'a Facts) -> Context<'a> {
+    let context = facts.context();
+    Context { btf: context.btf.filter(|_| options.tracefs.is_none()), ..context }
+}
+
 fn asm(options: &Options, formats: &[EventFormat], facts: &Facts) -> anyhow::Result<String> {
     let wishes = Wishes { log: false, ..options.wishes() };
+    let context = context(options, facts);
     let compiled = options
         .pairs
         .iter()
         .zip(formats)
-        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, &facts.context(), wishes))
+        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, &context, wishes))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())
 }
