@@ -281,7 +281,7 @@ fn a_table_of_another_shape_is_refused() -> Result<()> {
     let result = load::attach_to(&object, vec![(two.plan, Feeds::Open(one.table().clone()))]);
     let Err(error @ LoadError::OtherTable { .. }) = result else { bail!("it was taken") };
     let said = error.to_string();
-    assert!(said.contains("have 16 and 16 bytes, the table's 8 and 16"), "{said}");
+    assert!(said.contains("have 16 and 16 bytes in a per-CPU hash, the table's 8 and 16"), "{said}");
     Ok(())
 }
 
@@ -435,7 +435,7 @@ fn map_info(map: BorrowedFd<'_>, name: &str) -> Result<String> {
 #[test]
 fn ayas_own_loader_takes_the_object() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
-    for wishes in [Wishes { log: false }, Wishes { log: true }] {
+    for wishes in [Wishes::default(), Wishes { log: true, ..Wishes::default() }] {
         let format = tracefs.event("raw_syscalls", "sys_enter")?;
         let compiled =
             pipeline::compile("hist:keys=id", &format, &resolve::Context::default(), wishes)?;

@@ -26,13 +26,15 @@ pub(super) fn emit(
     let (tracefs, facts) = (tracefs()?, Facts::read()?);
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
+    // What is logged is another program, which only the real run needs.
+    let wishes = Wishes { log: false, ..options.wishes() };
     if stage == Stage::Asm {
-        return asm(&options.pairs, &formats, &facts);
+        return asm(&options.pairs, &formats, &facts, wishes);
     }
     let mut text = String::new();
     for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
         let separator = if idx > 0 { "\n" } else { "" };
-        write!(text, "{separator}{}", one(pair, format, &facts, stage)?)?;
+        write!(text, "{separator}{}", one(pair, format, (&facts, wishes), stage)?)?;
     }
     Ok(text)
 }
@@ -47,8 +49,13 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
     }
 }
 
-fn one(pair: &Pair, format: &EventFormat, facts: &Facts, stage: Stage) -> anyhow::Result<String> {
-    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), Wishes::default())?;
+fn one(
+    pair: &Pair,
+    format: &EventFormat,
+    (facts, wishes): (&Facts, Wishes),
+    stage: Stage,
+) -> anyhow::Result<String> {
+    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), wishes)?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
         Stage::Plan => compiled.plan.to_string(),
@@ -56,12 +63,17 @@ fn one(pair: &Pair, format: &EventFormat, facts: &Facts, stage: Stage) -> anyhow
     })
 }
 
-fn asm(pairs: &[Pair], formats: &[EventFormat], facts: &Facts) -> anyhow::Result<String> {
+fn asm(
+    pairs: &[Pair],
+    formats: &[EventFormat],
+    facts: &Facts,
+    wishes: Wishes,
+) -> anyhow::Result<String> {
     let compiled = pairs
         .iter()
         .zip(formats)
         .map(|(pair, format)| {
-            pipeline::compile(&pair.trigger, format, &facts.context(), Wishes::default())
+            pipeline::compile(&pair.trigger, format, &facts.context(), wishes)
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
 use super::args::{Args, Stage};
+use crate::plan::Wishes;
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -27,6 +28,8 @@ pub(super) struct Options {
     pub quiet: bool,
     /// 1: more words on stderr; 2: every event.
     pub verbose: u8,
+    /// The most that one histogram may take, in bytes.
+    pub memory: Option<u64>,
     /// Print this stage only.
     pub emit: Option<Stage>,
     /// Where formats are read from, if not tracefs.
@@ -44,6 +47,13 @@ pub(super) struct Pair {
     pub event: String,
 }
 
+impl Options {
+    /// How programs are to be.
+    pub(super) fn wishes(&self) -> Wishes {
+        Wishes { log: self.verbose >= 2, memory: self.memory, ..Wishes::default() }
+    }
+}
+
 impl TryFrom<Args> for Options {
     type Error = Error;
 
@@ -56,6 +66,7 @@ impl TryFrom<Args> for Options {
             output: args.output,
             quiet: args.quiet,
             verbose: args.verbose,
+            memory: args.memory,
             emit: args.emit,
             tracefs: args.tracefs,
         })

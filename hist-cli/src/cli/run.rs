@@ -11,7 +11,7 @@ use super::options::{Options, Pair};
 use super::output::{Output, say};
 use super::printer::Printer;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
-use crate::plan::Wishes;
+use crate::plan::size_text;
 use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
 
@@ -63,8 +63,7 @@ fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
 
 /// Carries out what was written for each event, and counts nothing yet.
 fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
-    let wishes = Wishes { log: options.verbose >= 2 };
-    let live = Live::new(tracefs(options)?, Facts::read()?, wishes);
+    let live = Live::new(tracefs(options)?, Facts::read()?, options.wishes());
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
         ensure!(!trigger.trim().is_empty(), "the trigger for {system}:{event} is empty");
@@ -78,15 +77,8 @@ fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
 }
 
 fn describe(trigger: &AttachedTrigger) {
-    let (plan, cpus) = (&trigger.plan, trigger.cpus());
-    let map = &plan.map;
-    let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * cpus as u64;
+    let plan = &trigger.plan;
     say(&format!("{}: {}", plan.attach, plan.hist));
-    say(&format!(
-        "  {} entries of {} bytes key and {} bytes value on each of {cpus} CPUs: {} KiB",
-        map.max_entries,
-        map.key_size,
-        map.value_size,
-        u64::from(map.max_entries) * per_entry / 1024
-    ));
+    let (memory, cpus) = (size_text(plan.map.bytes(plan.cpus)), plan.cpus);
+    say(&format!("  {}: {memory} for {cpus} CPUs", plan.map));
 }

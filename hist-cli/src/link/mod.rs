@@ -69,6 +69,9 @@ const fn prebuilt(template: Template) -> &'static [u8] {
         Template::HistLarge => {
             include_bytes!("../../../hist-ebpf/prebuilt/hist_large.bpf.o")
         }
+        Template::HistArray => {
+            include_bytes!("../../../hist-ebpf/prebuilt/hist_array.bpf.o")
+        }
         Template::HistLog => include_bytes!("../../../hist-ebpf/prebuilt/hist_log.bpf.o"),
     }
 }

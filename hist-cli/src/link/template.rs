@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn the_template_has_all_holes_and_preallocated_maps() {
         let object = template(Template::Hist).unwrap();
-        for hole in holes::ALL {
+        for hole in holes::ALL.into_iter().filter(|hole| *hole != holes::INDEX) {
             let target = Target::Hole(hole);
             assert!(object.references.iter().any(|reference| reference.target == target), "{hole}");
         }

@@ -42,7 +42,11 @@ pub fn snapshot(trigger: &AttachedTrigger) -> Result<Snapshot, ReadError> {
         n_sums: trigger.plan.values.len(),
         comm: trigger.plan.comm.map(|offset| offset as usize),
     };
-    snapshot.rows = entries::read(table.hist(), shape).map_err(ReadError::Entries)?;
+    let rows = match &trigger.plan.index {
+        Some(index) => entries::read_numbered(table.hist(), shape, index),
+        None => entries::read(table.hist(), shape),
+    };
+    snapshot.rows = rows.map_err(ReadError::Entries)?;
     snapshot.losses = losses(table).map_err(ReadError::Losses)?;
     Ok(snapshot)
 }
@@ -54,6 +58,7 @@ fn losses(table: &Table) -> io::Result<Losses> {
     if !map.lookup(&0u32.to_ne_bytes(), &mut value)? {
         return Err(io::Error::other("the array has no first element"));
     }
-    let sums = percpu::sums(&value, size_of::<layout::Losses>());
+    let mut sums = Vec::new();
+    percpu::sums(&value, size_of::<layout::Losses>(), &mut sums);
     Ok(Losses { full: sums[0], busy: sums[1], missed: table.misses()? })
 }

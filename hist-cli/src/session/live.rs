@@ -94,7 +94,8 @@ impl Backend for Live {
         hist: Hist,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let plan = plan::plan(hist, self.wishes).map_err(CompileError::from)?;
+        let cpus = self.wishes.cpus.or(self.facts.context().possible_cpus);
+        let plan = plan::plan(hist, Wishes { cpus, ..self.wishes }).map_err(CompileError::from)?;
         let code = codegen::generate(&plan).map_err(CompileError::from)?;
         let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
         let feeds =
