@@ -281,7 +281,10 @@ fn a_table_of_another_shape_is_refused() -> Result<()> {
     let result = load::attach_to(&object, vec![(two.plan, Feeds::Open(one.table().clone()))]);
     let Err(error @ LoadError::OtherTable { .. }) = result else { bail!("it was taken") };
     let said = error.to_string();
-    assert!(said.contains("have 16 and 16 bytes in a per-CPU hash, the table's 8 and 16"), "{said}");
+    assert!(
+        said.contains("have 16 and 16 bytes in a per-CPU hash, the table's 8 and 16"),
+        "{said}"
+    );
     Ok(())
 }
 

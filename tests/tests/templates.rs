@@ -203,6 +203,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         filter: None,
         keys: vec![],
         values: vec![],
+        sums: vec![],
     }
 }
 

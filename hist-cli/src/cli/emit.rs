@@ -72,9 +72,7 @@ fn asm(
     let compiled = pairs
         .iter()
         .zip(formats)
-        .map(|(pair, format)| {
-            pipeline::compile(&pair.trigger, format, &facts.context(), wishes)
-        })
+        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, &facts.context(), wishes))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())
 }

@@ -327,7 +327,10 @@ pub mod helper {
             KTIME_GET_NS | KTIME_GET_BOOT_NS | KTIME_GET_TAI_NS | GET_SMP_PROCESSOR_ID
             | GET_CURRENT_PID_TGID | GET_CURRENT_TASK => 0,
             MAP_LOOKUP_ELEM | MAP_DELETE_ELEM | GET_CURRENT_COMM => 2,
-            GET_STACKID | PROBE_READ_USER | PROBE_READ_KERNEL | PROBE_READ_USER_STR
+            GET_STACKID
+            | PROBE_READ_USER
+            | PROBE_READ_KERNEL
+            | PROBE_READ_USER_STR
             | PROBE_READ_KERNEL_STR => 3,
             MAP_UPDATE_ELEM | GET_STACK => 4,
             _ => 5,

@@ -155,7 +155,8 @@ mod tests {
                 hole(holes::INIT, Insn::store_imm(Width::Dw, R2, 0, 1), ""),
             ],
         };
-        let map = MapPlan { kind: MapKind::PerCpuHash, key_size: 8, value_size: 16, max_entries: 2048 };
+        let map =
+            MapPlan { kind: MapKind::PerCpuHash, key_size: 8, value_size: 16, max_entries: 2048 };
         fill(&template(Template::Hist).unwrap(), &map, &code, 0).unwrap().to_string()
     }
 

@@ -60,7 +60,8 @@ impl Op {
 
     fn lines(self) -> Vec<ProgramLine> {
         let Self { insn, high, address, hole, note, .. } = self;
-        let add = address.map(|offset| Insn::alu64_imm(crate::codegen::insn::Alu::Add, insn.dst, offset));
+        let add =
+            address.map(|offset| Insn::alu64_imm(crate::codegen::insn::Alu::Add, insn.dst, offset));
         let line = |insn, note| ProgramLine { insn, hole, note };
         let second = high.or(add).map(|insn| line(insn, String::new()));
         std::iter::once(line(insn, note)).chain(second).collect()
@@ -73,13 +74,14 @@ impl Op {
 /// If r10 is used in another way than [`frame::uses`] understands, or a jump leaves the program.
 pub(super) fn lift(lines: &[ProgramLine], references: &[Reference]) -> Result<Vec<Op>, LinkError> {
     let insns: Vec<_> = lines.iter().map(|line| line.insn).collect();
-    let uses = frame::uses(&insns)
-        .map_err(|slot| LinkError::FramePointer { place: "program", slot })?;
+    let uses =
+        frame::uses(&insns).map_err(|slot| LinkError::FramePointer { place: "program", slot })?;
     let mut additions = uses.iter().filter(|found| found.field == Field::Imm).peekable();
     let mut addresses = vec![None; lines.len()];
     let mut gone = vec![false; lines.len()];
     for (slot, insn) in insns.iter().enumerate() {
-        if insn.is_mov64_reg() && insn.src == R10
+        if insn.is_mov64_reg()
+            && insn.src == R10
             && let Some(addition) = additions.next_if(|addition| addition.slot > slot)
         {
             addresses[slot] = Some(addition.offset);
@@ -147,7 +149,8 @@ pub(super) fn lower(ops: Vec<Op>) -> Result<(Vec<ProgramLine>, Vec<Reference>), 
     for (mut op, &slot) in ops.into_iter().zip(&starts) {
         if let Some(target) = op.target {
             let distance = starts[target] as i64 - slot as i64 - 1;
-            op.insn.off = i16::try_from(distance).map_err(|_| LinkError::JumpTooFar { distance })?;
+            op.insn.off =
+                i16::try_from(distance).map_err(|_| LinkError::JumpTooFar { distance })?;
         }
         if let Some(target) = op.reference.take() {
             references.push(Reference { slot, target });

@@ -231,9 +231,9 @@ fn spare_the_context(ops: &mut [Op]) -> bool {
         }
         let Some(end) = last_use(ops, index, R1, (&wanted, &targets)) else { continue };
         let span = index..=end;
-        let taken = span.clone().fold(0, |taken, at| {
-            taken | ops[at].reads() | ops[at].writes() | wanted[at]
-        });
+        let taken = span
+            .clone()
+            .fold(0, |taken, at| taken | ops[at].reads() | ops[at].writes() | wanted[at]);
         let Some(free) = registers(!taken).find(|reg| *reg <= R5) else { continue };
         for at in span {
             rename(&mut ops[at].insn, R1, free, at == index);
@@ -268,7 +268,8 @@ fn last_use(
 /// `from` becomes `to`; in the first of a run only where it is written.
 fn rename(insn: &mut Insn, from: Reg, to: Reg, is_first: bool) {
     let has_source = insn.has_source();
-    if insn.dst == from && (is_first || insn.reads() & 1 << from != 0 || insn.writes() == Some(from))
+    if insn.dst == from
+        && (is_first || insn.reads() & 1 << from != 0 || insn.writes() == Some(from))
     {
         insn.dst = to;
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Attach, KeySlot, MapKind, MapPlan, Plan, Template, ValueSlot, size_text};
+use super::{Attach, KeySlot, MapKind, MapPlan, Plan, Sum, Template, ValueSlot, size_text};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,6 +25,11 @@ impl fmt::Display for Plan {
         }
         for slot in &self.values {
             writeln!(f, "value    {slot}")?;
+        }
+        for (value, sum) in self.hist.values.iter().zip(&self.sums) {
+            if let Sum::Key(key) = sum {
+                writeln!(f, "value    {value} = hitcount * key +{}", self.keys[*key].offset)?;
+            }
         }
         if let Some(offset) = self.comm {
             writeln!(f, "value    +{offset} task's name, at the first hit")?;

@@ -46,11 +46,7 @@ impl MapPlan {
 ///
 /// # Errors
 /// If that takes more, too, and the caller has named the limit.
-pub(super) fn hash(
-    per_cpu: MapPlan,
-    memory: Option<u64>,
-    cpus: u32,
-) -> Result<MapPlan, PlanError> {
+pub(super) fn hash(per_cpu: MapPlan, memory: Option<u64>, cpus: u32) -> Result<MapPlan, PlanError> {
     let budget = memory.unwrap_or(BUDGET);
     let shared = MapPlan { kind: MapKind::Hash, ..per_cpu };
     if per_cpu.bytes(cpus) <= budget {
@@ -70,8 +66,7 @@ pub(super) fn hash(
 
 /// The sizes that a trigger can ask for (`parse_map_size()` in Linux
 /// kernel/trace/trace_events_hist.c).
-const SIZES: [u32; 11] =
-    [128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072];
+const SIZES: [u32; 11] = [128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072];
 
 /// Bytes as people write them, rounded to three digits: `1.50 MiB`.
 #[must_use]

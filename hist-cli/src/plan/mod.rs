@@ -41,6 +41,8 @@ pub struct Plan {
     pub keys: Vec<KeySlot>,
     /// What the update and init holes add, in order, without gaps; the first is the hitcount.
     pub values: Vec<ValueSlot>,
+    /// Where each of the histogram's values comes from when it is read, in their order.
+    pub sums: Vec<Sum>,
     /// Where a new value keeps the current task's name, in bytes from its start. Only the copy of
     /// the CPU that made the entry has it.
     pub comm: Option<u32>,
@@ -52,6 +54,30 @@ impl Plan {
     pub fn event_name(&self) -> String {
         format!("{}:{}", self.hist.system, self.hist.event)
     }
+
+    /// The values of an entry, besides its hitcount: `words` is its value, the hitcount first.
+    #[must_use]
+    pub fn sums_of(&self, key: &[u8], words: &[u64]) -> Vec<u64> {
+        let word = |offset: usize| {
+            key.get(offset..)
+                .and_then(|rest| rest.first_chunk())
+                .map_or(0, |b| u64::from_le_bytes(*b))
+        };
+        let sums = self.sums.iter().map(|sum| match sum {
+            Sum::Slot(slot) => words[*slot],
+            Sum::Key(slot) => words[0].wrapping_mul(word(self.keys[*slot].offset as usize)),
+        });
+        sums.collect()
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sum {
+    /// That one of [`Plan::values`].
+    Slot(usize),
+    /// It is the number in that one of [`Plan::keys`], so all hits of an entry have the same.
+    Key(usize),
 }
 
 /// A prebuilt program with holes.
@@ -154,13 +180,13 @@ pub struct Wishes {
 /// of its record, or the verifier would not follow the filter to its end.
 pub fn plan(hist: Hist, wishes: Wishes) -> Result<Plan, PlanError> {
     let keys = layout::key_slots(&hist);
-    let values = layout::value_slots(&hist);
-    let sums = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
-    let comm = layout::keeps_comm(&hist).then_some(sums);
+    let (values, sums) = layout::value_slots(&hist);
+    let words = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
+    let comm = layout::keeps_comm(&hist).then_some(words);
     let hash = MapPlan {
         kind: MapKind::PerCpuHash,
         key_size: keys.last().map_or(0, |slot| slot.offset + slot.size),
-        value_size: sums + comm.map_or(0, |_| layout::COMM_SIZE),
+        value_size: words + comm.map_or(0, |_| layout::COMM_SIZE),
         max_entries: hist.size,
     };
     check_room("values", hash.value_size, VALUE_ROOM)?;
@@ -174,7 +200,7 @@ pub fn plan(hist: Hist, wishes: Wishes) -> Result<Plan, PlanError> {
     filter.as_ref().map_or(Ok(()), filter::check_complexity)?;
     let (attach, shared) = (attach(&hist), hist.name.is_some() || map.kind == MapKind::Hash);
     let plan =
-        Plan { template, attach, shared, map, cpus, index, filter, keys, values, comm, hist };
+        Plan { template, attach, shared, map, cpus, index, filter, keys, values, sums, comm, hist };
     layout::check_loads(&plan)?;
     Ok(plan)
 }

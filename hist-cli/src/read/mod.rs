@@ -11,8 +11,6 @@ use std::io;
 
 use hist_common::layout;
 
-use entries::ValueShape;
-
 use crate::load::{AttachedTrigger, Table};
 use snapshot::{Losses, Snapshot};
 
@@ -37,16 +35,7 @@ pub enum ReadError {
 pub fn snapshot(trigger: &AttachedTrigger) -> Result<Snapshot, ReadError> {
     let table = trigger.table();
     let mut snapshot = columns::empty(&trigger.plan, trigger.is_paused());
-    let shape = ValueShape {
-        per_cpu: table.map.value_size as usize,
-        n_sums: trigger.plan.values.len(),
-        comm: trigger.plan.comm.map(|offset| offset as usize),
-    };
-    let rows = match &trigger.plan.index {
-        Some(index) => entries::read_numbered(table.hist(), shape, index),
-        None => entries::read(table.hist(), shape),
-    };
-    snapshot.rows = rows.map_err(ReadError::Entries)?;
+    snapshot.rows = entries::read(table.hist(), &trigger.plan).map_err(ReadError::Entries)?;
     snapshot.losses = losses(table).map_err(ReadError::Losses)?;
     Ok(snapshot)
 }
