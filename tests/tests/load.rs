@@ -21,7 +21,7 @@ use hist_cli::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Compiled};
 use hist_cli::plan::{Attach, MapKind, Plan, Template, Wishes};
 use hist_cli::read;
-use hist_cli::read::snapshot::{Losses, Snapshot};
+use hist_cli::read::snapshot::{KeyBytes, Losses, Snapshot, Sums};
 use hist_cli::resolve;
 use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 use hist_common::holes;
@@ -202,7 +202,7 @@ fn clear_and_check(trigger: &AttachedTrigger) -> Result<()> {
     let snapshot = read::snapshot(trigger)?;
     trigger.resume()?;
     for row in &snapshot.rows {
-        assert_eq!(row.sums, [row.hitcount * row.word(0) * 3], "{snapshot:?}");
+        assert_eq!(row.sums[..], [row.hitcount * row.word(0) * 3], "{snapshot:?}");
     }
     assert_eq!(snapshot.losses, Losses::default());
     Ok(())
@@ -501,7 +501,7 @@ fn every_kind_of_map_counts_the_same() -> Result<()> {
 }
 
 /// Key, hits and sums of getppid(2), getuid(2) and getgid(2), by key: powers 7.
-fn rows_of_threads(trigger: &AttachedTrigger) -> Result<Vec<(Box<[u8]>, u64, Vec<u64>)>> {
+fn rows_of_threads(trigger: &AttachedTrigger) -> Result<Vec<(KeyBytes, u64, Sums)>> {
     let rows = read::snapshot(trigger)?.rows.into_iter().filter(|row| row.word(0) == 7);
     let mut rows: Vec<_> = rows.map(|row| (row.key, row.hitcount, row.sums)).collect();
     rows.sort();

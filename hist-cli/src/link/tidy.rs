@@ -277,3 +277,142 @@ fn rename(insn: &mut Insn, from: Reg, to: Reg, is_first: bool) {
         insn.src = to;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codegen::insn::{Alu, Compare, R2, R3, R6, Width, helper};
+    use crate::link::fill::{ProgramLine, ProgramNames};
+
+    const PLACE: &str = "hole";
+
+    fn program(insns: &[Insn], hole: &[Insn], rest: &[Insn]) -> Program {
+        let line = |hole| move |insn: &Insn| ProgramLine { insn: *insn, hole, note: String::new() };
+        let template = |insns: &[Insn]| insns.iter().map(line(None)).collect::<Vec<_>>();
+        let body = hole.iter().map(line(Some(PLACE))).collect();
+        let names = ProgramNames {
+            program: "p".into(),
+            hist: "H".into(),
+            losses: "L".into(),
+            paused: ".bss".into(),
+            paused_variable: "P".into(),
+            logs: None,
+        };
+        Program {
+            names,
+            section: "tracepoint".into(),
+            lines: [template(insns), body, template(rest)].concat(),
+            references: vec![],
+            maps: vec![],
+            data: vec![],
+            license: vec![],
+            stack: 0,
+        }
+    }
+
+    fn tidied(insns: &[Insn], hole: &[Insn], rest: &[Insn]) -> (Vec<Insn>, u32) {
+        let mut program = program(insns, hole, rest);
+        tidy(&mut program, |hole| (hole == PLACE).then_some((32, 8))).unwrap();
+        (program.lines.iter().map(|line| line.insn).collect(), program.stack)
+    }
+
+    #[test]
+    fn a_filter_that_lets_everything_pass_is_no_test() {
+        let (insns, _) = tidied(
+            &[Insn::mov64_imm(R0, 1), Insn::jump_imm(Compare::Eq, R0, 0, 1)],
+            &[Insn::call(helper::KTIME_GET_NS)],
+            &[Insn::mov64_imm(R0, 0), Insn::exit()],
+        );
+        let call = Insn::call(helper::KTIME_GET_NS);
+        assert_eq!(insns, [call, Insn::mov64_imm(R0, 0), Insn::exit()]);
+    }
+
+    #[test]
+    fn an_answer_is_a_jump_to_what_it_means() {
+        // r0 = r3 == 5; if !r0 { return 0 } return 7
+        let (insns, _) = tidied(
+            &[Insn::load(Width::Dw, R3, R1, 8)],
+            &[
+                Insn::jump_imm(Compare::Ne, R3, 5, 2),
+                Insn::mov64_imm(R0, 1),
+                Insn::jump(1),
+                Insn::mov64_imm(R0, 0),
+            ],
+            &[
+                Insn::jump_imm(Compare::Eq, R0, 0, 2),
+                Insn::mov64_imm(R0, 7),
+                Insn::exit(),
+                Insn::mov64_imm(R0, 0),
+                Insn::exit(),
+            ],
+        );
+        let expected = [
+            Insn::load(Width::Dw, R3, R1, 8),
+            Insn::jump_imm(Compare::Ne, R3, 5, 2),
+            Insn::mov64_imm(R0, 7),
+            Insn::exit(),
+            Insn::mov64_imm(R0, 0),
+            Insn::exit(),
+        ];
+        assert_eq!(insns, expected);
+    }
+
+    #[test]
+    fn room_that_is_not_used_is_cut_out_of_the_stack() {
+        let (insns, stack) = tidied(
+            &[Insn::mov64_reg(R2, R10), Insn::alu64_imm(Alu::Add, R2, -40)],
+            &[Insn::store_reg(Width::Dw, R2, 0, R1)],
+            &[
+                Insn::store_imm(Width::Dw, R10, -8, 0),
+                Insn::store_imm(Width::Dw, R10, -48, 0),
+                Insn::mov64_imm(R0, 0),
+                Insn::exit(),
+            ],
+        );
+        let expected = [
+            Insn::store_reg(Width::Dw, R10, -16, R1),
+            Insn::store_imm(Width::Dw, R10, -8, 0),
+            Insn::store_imm(Width::Dw, R10, -24, 0),
+            Insn::mov64_imm(R0, 0),
+            Insn::exit(),
+        ];
+        assert_eq!((&insns[..], stack), (&expected[..], 24));
+    }
+
+    #[test]
+    fn a_register_that_a_call_loses_is_not_relied_on() {
+        let insns = [
+            Insn::mov64_reg(R6, R1),
+            Insn::call(helper::KTIME_GET_NS),
+            Insn::load(Width::Dw, R0, R6, 8),
+            Insn::exit(),
+        ];
+        assert_eq!(tidied(&insns, &[], &[]).0, insns);
+    }
+
+    #[test]
+    fn copies_on_one_of_two_ways_only_stay() {
+        let insns = [
+            Insn::load(Width::Dw, R2, R1, 8),
+            Insn::jump_imm(Compare::Eq, R2, 0, 1),
+            Insn::mov64_reg(R2, R1),
+            Insn::mov64_reg(R0, R2),
+            Insn::exit(),
+        ];
+        assert_eq!(tidied(&insns, &[], &[]).0, insns);
+    }
+
+    #[test]
+    fn loops_keep_what_changes_in_them() {
+        // for (r2 = 3; r2 != 0; r2--) r0 += r2
+        let insns = [
+            Insn::mov64_imm(R0, 0),
+            Insn::mov64_imm(R2, 3),
+            Insn::alu64_reg(Alu::Add, R0, R2),
+            Insn::alu64_imm(Alu::Add, R2, -1),
+            Insn::jump_imm(Compare::Ne, R2, 0, -3),
+            Insn::exit(),
+        ];
+        assert_eq!(tidied(&insns, &[], &[]).0, insns);
+    }
+}

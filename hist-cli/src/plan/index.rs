@@ -2,6 +2,7 @@
 //! entry, and the key of each number: such a histogram is an array.
 
 use crate::parse::ast::BinaryOp;
+use crate::read::snapshot::KeyBytes;
 use crate::resolve::hist::{Hist, KeyModifier, KeySource, RecordField, Source};
 
 /// The most entries that an array is made for. It is read as a whole, whatever has been hit.
@@ -67,7 +68,7 @@ impl Index {
 
     /// The key of entry `number`, as it would stand in a hash.
     #[must_use]
-    pub fn key(&self, number: u32) -> Box<[u8]> {
+    pub fn key(&self, number: u32) -> KeyBytes {
         let mut rest = u64::from(number);
         let mut images: Vec<u64> = Vec::with_capacity(self.digits.len());
         for digit in self.digits.iter().rev() {
@@ -125,4 +126,93 @@ fn bits(source: &Source) -> Option<u32> {
 
 fn binary(op: BinaryOp, lhs: Source, rhs: Source) -> Source {
     Source::Binary(op, Box::new(lhs), Box::new(rhs))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::pipeline::plan;
+    use crate::plan::{MapKind, Wishes};
+    use crate::resolve::Context;
+    use crate::tracefs::format::{EventFormat, FieldFormat};
+
+    fn event() -> EventFormat {
+        let field = |name: &str, offset, size, signed| FieldFormat {
+            name: name.to_owned(),
+            type_name: format!("{}{}", if signed { 's' } else { 'u' }, size * 8),
+            offset,
+            size,
+            signed,
+            common: false,
+        };
+        let fields = vec![
+            field("byte", 8, 1, false),
+            field("char", 9, 1, true),
+            field("half", 10, 2, false),
+            field("int", 12, 4, true),
+            field("long", 16, 8, false),
+        ];
+        EventFormat { system: "a".to_owned(), name: "b".to_owned(), id: 1, fields }
+    }
+
+    /// How many entries the array for these keys has; `None` if it is none.
+    fn entries(trigger: &str) -> Option<u32> {
+        let context = Context { possible_cpus: Some(4), ..Context::default() };
+        let plan = plan(trigger, &event(), &context, Wishes::default()).unwrap();
+        (plan.map.kind == MapKind::PerCpuArray).then_some(plan.map.max_entries)
+    }
+
+    #[test]
+    fn few_keys_make_an_array() {
+        for (keys, count) in [
+            ("long.log2", 65),
+            ("int.log2", 65),
+            ("half.log2", 17),
+            ("byte.log2", 9),
+            ("byte", 256),
+            ("char", 256),
+            ("common_cpu", 4),
+            ("byte.buckets=100", 3),
+            ("half.buckets=64", 1024),
+            ("long.log2,common_cpu", 260),
+        ] {
+            assert_eq!(entries(&format!("hist:keys={keys}")), Some(count), "{keys}");
+        }
+    }
+
+    #[test]
+    fn other_keys_make_a_hash() {
+        for rest in [
+            "long",
+            "int.buckets=64",
+            "half",
+            "long.buckets=64",
+            "half.buckets=2",
+            "byte,byte",
+            "long+int",
+            "stacktrace",
+            "byte.log2,long",
+            // Fewer entries than keys: some must be dropped.
+            "byte:size=128",
+        ] {
+            assert_eq!(entries(&format!("hist:keys={rest}")), None, "{rest}");
+        }
+        // Another event's `byte` may be something else.
+        assert_eq!(entries("hist:name=n:keys=byte.log2"), None);
+    }
+
+    #[test]
+    fn numbers_are_keys_again() {
+        let context = Context { possible_cpus: Some(4), ..Context::default() };
+        let trigger = "hist:keys=char,byte.buckets=100";
+        let plan = plan(trigger, &event(), &context, Wishes::default()).unwrap();
+        let index = plan.index.unwrap();
+        let words = |number| {
+            let key = index.key(number);
+            [&key[..8], &key[8..]].map(|word| i64::from_le_bytes(word.try_into().unwrap()))
+        };
+        assert_eq!(words(0), [0, 0]);
+        assert_eq!(words(2), [0, 200]);
+        assert_eq!(words(127 * 3), [127, 0]);
+        assert_eq!(words(255 * 3 + 1), [-1, 100]);
+    }
 }

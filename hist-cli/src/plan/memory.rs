@@ -86,3 +86,47 @@ pub fn size_text(bytes: u64) -> String {
     }
     format!("{scaled:.0} TiB")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAP: MapPlan =
+        MapPlan { kind: MapKind::PerCpuHash, key_size: 8, value_size: 16, max_entries: 131_072 };
+
+    #[test]
+    fn what_is_too_much_for_each_cpu_is_shared() {
+        assert_eq!(hash(MAP, None, 4), Ok(MAP));
+        let shared = MapPlan { kind: MapKind::Hash, ..MAP };
+        assert_eq!(hash(MAP, None, 256), Ok(shared));
+        assert_eq!(hash(MAP, Some(1 << 40), 256), Ok(MAP));
+        assert_eq!(hash(MAP, Some(shared.bytes(4)), 4), Ok(shared));
+    }
+
+    #[test]
+    fn only_a_limit_that_was_named_is_an_error() {
+        let large = MapPlan { key_size: 1024, ..MAP };
+        assert_eq!(hash(large, None, 4).map(|map| map.kind), Ok(MapKind::Hash));
+        let error = hash(large, Some(BUDGET), 4).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "131072 entries take 138 MiB even with one value for all CPUs, and --memory allows \
+             64.0 MiB; size=32768 fits, or use --memory 141317K"
+        );
+        let error = hash(MAP, Some(100), 4).unwrap_err().to_string();
+        assert!(error.ends_with("allows 100 B; no size fits: use --memory 11265K"), "{error}");
+    }
+
+    #[test]
+    fn sizes_have_three_digits() {
+        for (bytes, text) in [
+            (7, "7 B"),
+            (2600, "2.54 KiB"),
+            (100 << 10, "100 KiB"),
+            (64 << 20, "64.0 MiB"),
+            (3 << 30, "3.00 GiB"),
+        ] {
+            assert_eq!(size_text(bytes), text);
+        }
+    }
+}

@@ -15,6 +15,7 @@ pub use memory::{BUDGET, size_text};
 
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
+use crate::read::snapshot::Sums;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
 
 /// Everything that codegen and link need to know about one trigger.
@@ -57,7 +58,7 @@ impl Plan {
 
     /// The values of an entry, besides its hitcount: `words` is its value, the hitcount first.
     #[must_use]
-    pub fn sums_of(&self, key: &[u8], words: &[u64]) -> Vec<u64> {
+    pub fn sums_of(&self, key: &[u8], words: &[u64]) -> Sums {
         let word = |offset: usize| {
             key.get(offset..)
                 .and_then(|rest| rest.first_chunk())

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::percpu;
-use super::snapshot::Row;
+use super::snapshot::{KeyBytes, Row};
 use crate::load::bpf::RawMap;
 use crate::load::walk::{Fate, Way, walk};
 use crate::plan::Plan;
@@ -34,7 +34,7 @@ fn number(key: &[u8]) -> u32 {
     key.first_chunk().map_or(0, |number| u32::from_ne_bytes(*number))
 }
 
-fn row(key: Box<[u8]>, words: &[u64], value: &[u8], plan: &Plan) -> Row {
+fn row(key: KeyBytes, words: &[u64], value: &[u8], plan: &Plan) -> Row {
     let sums = plan.sums_of(&key, words);
     Row { key, hitcount: words[0], sums, comm: comm(value, plan) }
 }
