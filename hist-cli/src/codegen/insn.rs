@@ -320,6 +320,12 @@ pub mod helper {
     /// `() -> ns`, CLOCK_TAI
     pub const KTIME_GET_TAI_NS: i32 = 208;
 
+    /// The helper writes to no memory that it is given.
+    #[must_use]
+    pub const fn leaves_memory(number: i32) -> bool {
+        arguments(number) == 0 || matches!(number, MAP_LOOKUP_ELEM | MAP_UPDATE_ELEM)
+    }
+
     /// How many arguments the helper takes; five if it is not known.
     #[must_use]
     pub const fn arguments(number: i32) -> u32 {
@@ -667,6 +673,18 @@ impl Insn {
             Compare::Slt => number < constant,
             Compare::Sle => number <= constant,
         })
+    }
+
+    /// It loads 64 bits.
+    #[must_use]
+    pub const fn is_load64(self) -> bool {
+        self.opcode == class::LDX | mode::MEM | Width::Dw as u8
+    }
+
+    /// It stores the 64 bits of `src`.
+    #[must_use]
+    pub const fn is_store64_reg(self) -> bool {
+        self.opcode == class::STX | mode::MEM | Width::Dw as u8
     }
 
     /// It jumps whatever the registers hold.

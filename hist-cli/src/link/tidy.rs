@@ -8,7 +8,7 @@
 
 use super::error::LinkError;
 use super::fill::Program;
-use super::flow::{self, Fact, State, registers};
+use super::flow::{self, Fact, State, Wanted};
 use super::frame;
 use super::ops::{self, Op};
 use crate::codegen::insn::{Insn, R0, R1, R5, R10, Reg};
@@ -114,6 +114,12 @@ fn replace_operands(op: &mut Op, state: &State) {
     if let (true, Fact::Address(offset)) = (insn.is_add64_imm(), state.of(insn.dst)) {
         return op.become_address(offset + insn.imm);
     }
+    match state.loaded(op) {
+        Fact::Address(offset) => return op.become_address(offset),
+        Fact::Copy(reg) => return op.become_insn(Insn::mov64_reg(insn.dst, reg)),
+        Fact::Constant(number) => return op.become_insn(Insn::mov64_imm(insn.dst, number)),
+        Fact::Unknown => {}
+    }
     if insn.is_load() {
         (insn.src, insn.off) = base(state, insn.src, insn.off);
     } else if insn.is_store() {
@@ -189,13 +195,13 @@ fn shorten(ops: &mut Vec<Op>) -> bool {
         }
     }
     let states = flow::states(ops);
-    let wanted = flow::wanted(ops);
+    let spills = flow::spills(ops);
+    let wanted = flow::wanted(ops, &spills);
     let keep: Vec<bool> = (0..ops.len())
         .map(|index| {
             let op = &ops[index];
             let is_idle = states[index].is_none_or(|state| is_idle(op, index, &state));
-            let is_wanted = !op.is_pure() || op.writes() & wanted[index] != 0;
-            !is_idle && is_wanted
+            !is_idle && !flow::is_for_nothing(op, &spills, wanted[index])
         })
         .collect();
     ops::retain(ops, &keep);
@@ -218,7 +224,7 @@ fn is_idle(op: &Op, index: usize, state: &State) -> bool {
 /// A value that is used up before the next call, and for which the compiler gave up a register
 /// that others still are copies of, takes another register.
 fn spare_the_context(ops: &mut [Op]) -> bool {
-    let (states, wanted) = (flow::states(ops), flow::wanted(ops));
+    let (states, wanted) = (flow::states(ops), flow::wanted(ops, &[]));
     let targets: Vec<usize> = ops.iter().filter_map(|op| op.target).collect();
     let mut changed = false;
     for index in 0..ops.len() {
@@ -231,10 +237,10 @@ fn spare_the_context(ops: &mut [Op]) -> bool {
         }
         let Some(end) = last_use(ops, index, R1, (&wanted, &targets)) else { continue };
         let span = index..=end;
-        let taken = span
-            .clone()
-            .fold(0, |taken, at| taken | ops[at].reads() | ops[at].writes() | wanted[at]);
-        let Some(free) = registers(!taken).find(|reg| *reg <= R5) else { continue };
+        let taken = span.clone().fold(0, |taken, at| {
+            taken | Wanted::from(ops[at].reads() | ops[at].writes()) | wanted[at]
+        });
+        let Some(free) = (0..=R5).find(|reg| taken & 1 << reg == 0) else { continue };
         for at in span {
             rename(&mut ops[at].insn, R1, free, at == index);
         }
@@ -250,7 +256,7 @@ fn last_use(
     ops: &[Op],
     index: usize,
     reg: Reg,
-    (wanted, targets): (&[u16], &[usize]),
+    (wanted, targets): (&[Wanted], &[usize]),
 ) -> Option<usize> {
     let mut at = index;
     while wanted[at] & 1 << reg != 0 {
@@ -365,7 +371,7 @@ mod tests {
             &[
                 Insn::store_imm(Width::Dw, R10, -8, 0),
                 Insn::store_imm(Width::Dw, R10, -48, 0),
-                Insn::mov64_imm(R0, 0),
+                Insn::load(Width::Dw, R0, R10, -36),
                 Insn::exit(),
             ],
         );
@@ -373,10 +379,38 @@ mod tests {
             Insn::store_reg(Width::Dw, R10, -16, R1),
             Insn::store_imm(Width::Dw, R10, -8, 0),
             Insn::store_imm(Width::Dw, R10, -24, 0),
-            Insn::mov64_imm(R0, 0),
+            Insn::load(Width::Dw, R0, R10, -12),
             Insn::exit(),
         ];
         assert_eq!((&insns[..], stack), (&expected[..], 24));
+    }
+
+    #[test]
+    fn what_is_kept_elsewhere_needs_no_place_on_the_stack() {
+        let call = Insn::call(helper::KTIME_GET_NS);
+        let (insns, stack) = tidied(
+            &[Insn::mov64_reg(R6, R1)],
+            &[
+                Insn::store_reg(Width::Dw, R10, -8, R1),
+                call,
+                Insn::load(Width::Dw, R1, R10, -8),
+                Insn::load(Width::Dw, R0, R1, 8),
+                Insn::store_reg(Width::Dw, R10, -8, R0),
+                call,
+                Insn::load(Width::Dw, R0, R10, -8),
+            ],
+            &[Insn::exit()],
+        );
+        let expected = [
+            Insn::mov64_reg(R6, R1),
+            call,
+            Insn::load(Width::Dw, R0, R6, 8),
+            Insn::store_reg(Width::Dw, R10, -8, R0),
+            call,
+            Insn::load(Width::Dw, R0, R10, -8),
+            Insn::exit(),
+        ];
+        assert_eq!((&insns[..], stack), (&expected[..], 8));
     }
 
     #[test]
