@@ -80,5 +80,6 @@ fn describe(trigger: &AttachedTrigger) {
     let plan = &trigger.plan;
     say(&format!("{}: {}", plan.attach, plan.hist));
     let (memory, cpus) = (size_text(plan.map.bytes(plan.cpus)), plan.cpus);
-    say(&format!("  {}: {memory} for {cpus} CPUs", plan.map));
+    let s = if cpus == 1 { "" } else { "s" };
+    say(&format!("  {}: {memory} on {cpus} CPU{s}", plan.map));
 }
