@@ -345,7 +345,8 @@ fn row(plan: &Plan, key: &[u8], value: &[u8]) -> Row {
 
 fn text(mut snapshot: Snapshot) -> String {
     sort(&mut snapshot, Ties::default());
-    print::hist(&snapshot, &Symbols::from_kallsyms("1000 T _stext\n2000 T _etext\n"))
+    let text = print::hist(&snapshot, &Symbols::from_kallsyms("1000 T _stext\n2000 T _etext\n"));
+    text.escape_ascii().to_string().replace("\\n", "\n")
 }
 
 /// One field of a random event: its size, sign, and unused bytes before it.
@@ -791,11 +792,13 @@ fn predicate_text(predicate: &Predicate, records: &[Contents]) -> String {
 
 fn check_strings(
     (gap, size): (u32, u32),
+    keys: &str,
     predicates: &[(Predicate, bool, bool)],
     records: &[Contents],
 ) {
     let event = event_with_strings(gap, size);
-    let mut text_of_trigger = "hist:keys=n if ".to_owned();
+    let mut text_of_trigger = format!("hist:keys={keys}");
+    text_of_trigger += if predicates.is_empty() { "" } else { " if " };
     for (idx, (predicate, or, not)) in predicates.iter().enumerate() {
         let joint = if *or { " || " } else { " && " };
         text_of_trigger += if idx > 0 { joint } else { "" };
@@ -838,6 +841,19 @@ proptest! {
         predicates in prop::collection::vec((predicate(), any::<bool>(), any::<bool>()), 1..4),
         records in prop::collection::vec(contents(), 1..20),
     ) {
-        check_strings(place, &predicates, &records);
+        check_strings(place, "n", &predicates, &records);
+    }
+
+    /// Twice the same records, so that there are entries to add to.
+    #[test]
+    fn strings_are_counted_as_the_model_counts_them(
+        place in (0u32..8, prop_oneof![1u32..40, 1u32..240]),
+        keys in prop::sample::select(vec![
+            "s", "d", "r", "common_comm", "s,n", "n,s", "d,n", "n,r", "s,d", "r,s", "common_comm,s",
+        ]),
+        predicates in prop::collection::vec((predicate(), any::<bool>(), any::<bool>()), 0..2),
+        records in prop::collection::vec(contents(), 1..20),
+    ) {
+        check_strings(place, keys, &predicates, &[&records[..], &records].concat());
     }
 }

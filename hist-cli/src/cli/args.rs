@@ -15,8 +15,9 @@ use clap::{ArgAction, Parser, ValueEnum};
                       [-- COMMAND [ARG]...]",
     after_help = "Example: hist-bpf 'hist:key=call_site.sym:val=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                   Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
-                  Ctrl-C and SIGTERM print the final one. Exit codes: 0 done, 1 error, 2 usage,\n\
-                  else that of COMMAND (126 not executable, 127 not found, 130 after a second Ctrl-C)."
+                  Ctrl-C, SIGTERM and SIGHUP print the final one. Exit codes: 0 done, 1 error,\n\
+                  2 usage, 3 lost events with --fail-on-loss, 130 after a second Ctrl-C. With COMMAND:\n\
+                  its own, unless that is 0 and events were lost; 126 not executable, 127 not found."
 )]
 pub(super) struct Args {
     /// A hist trigger, and the event that it is for; any number of such pairs
@@ -40,6 +41,10 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
+    /// Exit with 3 if any event was lost; with COMMAND, if that itself exits with 0
+    #[arg(long)]
+    pub fail_on_loss: bool,
+
     /// Say nothing on stderr but errors and lost events
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -55,7 +60,7 @@ pub(super) struct Args {
     pub memory: Option<u64>,
 
     /// Print what a stage of the compiler makes of the triggers, and attach nothing
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["command", "duration", "fail_on_loss"])]
     pub emit: Option<Stage>,
 
     /// Read the events' formats below this directory instead of the mounted tracefs

@@ -1,5 +1,6 @@
-//! Takes the process's arguments. Gives its exit code: 0 done, 1 error, 2 usage, the command's own
-//! behind `--`, 126 and 127 if that cannot be started, 130 after a second Ctrl-C.
+//! Takes the process's arguments. Gives its exit code: 0 done, 1 error, 2 usage, 3 lost events if
+//! they are to fail it, the command's own behind `--`, 126 and 127 if that cannot be started, 130
+//! after a second Ctrl-C.
 
 mod args;
 mod command;

@@ -24,6 +24,8 @@ pub(super) struct Options {
     pub duration: Option<Duration>,
     /// None: stdout.
     pub output: Option<PathBuf>,
+    /// Lost events change the exit code.
+    pub fail_on_loss: bool,
     /// No chatter on stderr.
     pub quiet: bool,
     /// 1: more words on stderr; 2: every event.
@@ -34,6 +36,13 @@ pub(super) struct Options {
     pub emit: Option<Stage>,
     /// Where formats are read from, if not tracefs.
     pub tracefs: Option<PathBuf>,
+}
+
+impl Options {
+    /// What is wanted of the programs.
+    pub(super) const fn wishes(&self) -> Wishes {
+        Wishes { log: self.verbose >= 2, memory: self.memory, cpus: None }
+    }
 }
 
 /// A trigger for an event.
@@ -47,13 +56,6 @@ pub(super) struct Pair {
     pub event: String,
 }
 
-impl Options {
-    /// How programs are to be.
-    pub(super) fn wishes(&self) -> Wishes {
-        Wishes { log: self.verbose >= 2, memory: self.memory, ..Wishes::default() }
-    }
-}
-
 impl TryFrom<Args> for Options {
     type Error = Error;
 
@@ -64,6 +66,7 @@ impl TryFrom<Args> for Options {
             interval: (!args.interval.is_zero()).then_some(args.interval),
             duration: args.duration,
             output: args.output,
+            fail_on_loss: args.fail_on_loss,
             quiet: args.quiet,
             verbose: args.verbose,
             memory: args.memory,

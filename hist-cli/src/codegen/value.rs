@@ -8,11 +8,9 @@ use super::code::HoleCode;
 use super::emit::Emitter;
 use super::insn::{Alu, Insn, R1, R2, R3, R4, Width, helper};
 use super::source::{self, Arguments};
+use crate::plan::scan::COMM_SIZE;
 use crate::plan::{Plan, ValueSlot};
 use crate::resolve::hist::Source;
-
-/// Bytes of a task's name.
-const COMM_SIZE: i32 = 16;
 
 /// Adds the hit to a value in place.
 ///
@@ -63,7 +61,7 @@ pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
     if let Some(offset) = plan.comm {
         emitter.push(Insn::mov64_reg(R1, R2), "the task's name at the first hit");
         emitter.push(Insn::alu64_imm(Alu::Add, R1, offset.cast_signed()), "");
-        emitter.push(Insn::mov64_imm(R2, COMM_SIZE), "");
+        emitter.push(Insn::mov64_imm(R2, COMM_SIZE.cast_signed()), "");
         emitter.push(Insn::call(helper::GET_CURRENT_COMM), "padded with NULs");
     }
     emitter.finish()

@@ -34,8 +34,17 @@ pub struct AttachedTrigger {
     pub plan: Plan,
     pub(super) table: Arc<Table>,
     pub(super) feeder: Arc<Feeder>,
-    /// Closing it detaches the program.
-    _link: OwnedFd,
+    /// Closing it detaches the program. There until this is dropped.
+    link: Option<OwnedFd>,
+}
+
+impl Drop for AttachedTrigger {
+    fn drop(&mut self) {
+        self.link = None;
+        if let Err(error) = self.table.leave(&self.feeder) {
+            log::warn!("cannot tell what {} has missed: {error}", self.plan.event_name());
+        }
+    }
 }
 
 /// Which table a trigger feeds.
@@ -208,7 +217,7 @@ fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
     let Loaded { plan, table, feeder } = loaded;
     let link = open_link(&plan.attach, feeder.program_fd())
         .map_err(|source| LoadError::Attach { event: plan.event_name(), source })?;
-    Ok(AttachedTrigger { plan, table, feeder, _link: link })
+    Ok(AttachedTrigger { plan, table, feeder, link: Some(link) })
 }
 
 fn open_link(attach: &Attach, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {

@@ -9,6 +9,7 @@ use aya::maps::MapData;
 use hist_common::layout::Losses;
 
 use super::bpf::{self, RawMap};
+use super::misses::Misses;
 use super::walk::{Fate, Way, walk};
 use crate::plan::{MapKind, MapPlan};
 
@@ -23,6 +24,8 @@ pub struct Table {
     losses: MapData,
     /// What feeds it. Who pauses, resumes, clears or joins holds the lock meanwhile.
     feeders: Mutex<Vec<Weak<Feeder>>>,
+    /// What those that have left it had missed.
+    missed_by_others: AtomicU64,
 }
 
 /// A loaded program that feeds a table, and the flag that stops it.
@@ -32,14 +35,20 @@ pub(super) struct Feeder {
     /// What the flag is set to, but while the table is being cleared.
     paused: AtomicBool,
     program: OwnedFd,
-    /// What the kernel had counted when the table was cleared last.
-    misses_before: AtomicU64,
+    misses: Mutex<Misses>,
 }
 
 impl Table {
     /// A table that nothing feeds yet.
     pub(super) fn new(map: MapPlan, cpus: usize, hist: MapData, losses: MapData) -> Self {
-        Self { map, cpus, hist, losses, feeders: Mutex::default() }
+        Self {
+            map,
+            cpus,
+            hist,
+            losses,
+            feeders: Mutex::default(),
+            missed_by_others: AtomicU64::new(0),
+        }
     }
 
     /// The map of entries.
@@ -67,10 +76,13 @@ impl Table {
         RawMap { fd: self.losses_fd(), key_size: size_of::<u32>(), value_size }
     }
 
-    /// How many events passed the programs that feed it now, because the kernel would not nest
-    /// them, since the table was cleared last.
+    /// How many events passed the programs that feed it or have fed it, because the kernel would
+    /// not nest them, since the table was cleared last. Those that came while the program was
+    /// paused do not count.
     pub(crate) fn misses(&self) -> io::Result<u64> {
-        living(&self.feeders()).iter().map(|feeder| feeder.misses()).sum()
+        let feeders = self.feeders();
+        let others = self.missed_by_others.load(Ordering::Relaxed);
+        living(&feeders).iter().try_fold(others, |sum, feeder| Ok(sum + feeder.missed()?))
     }
 
     /// Counts what `feeder` feeds it as its own, from now on.
@@ -80,12 +92,18 @@ impl Table {
         feeders.push(Arc::downgrade(feeder));
     }
 
+    /// Keeps what `feeder`, which runs no more, has missed.
+    pub(super) fn leave(&self, feeder: &Arc<Feeder>) -> io::Result<()> {
+        let mut feeders = self.feeders();
+        feeders.retain(|other| other.as_ptr() != Arc::as_ptr(feeder));
+        self.missed_by_others.fetch_add(feeder.missed()?, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Pauses or resumes one feeder.
     pub(super) fn set_paused(&self, feeder: &Feeder, paused: bool) -> io::Result<()> {
         let _no_clearing_meanwhile = self.feeders();
-        feeder.set_flag(paused)?;
-        feeder.paused.store(paused, Ordering::Relaxed);
-        Ok(())
+        feeder.set_paused(paused)
     }
 
     /// Removes every entry and zeroes the loss counters.
@@ -110,6 +128,7 @@ impl Table {
         }
         let losses = self.losses();
         losses.update(&0u32.to_ne_bytes(), &vec![0; losses.value_size])?;
+        self.missed_by_others.store(0, Ordering::Relaxed);
         feeders.iter().try_for_each(|feeder| feeder.forget_misses())
     }
 
@@ -136,8 +155,8 @@ fn zero_all(map: RawMap<'_>, entries: u32) -> io::Result<()> {
 impl Feeder {
     /// A program whose flag says `paused`.
     pub(super) fn new(flag: MapData, paused: bool, program: OwnedFd) -> Self {
-        let (paused, misses_before) = (AtomicBool::new(paused), AtomicU64::new(0));
-        Self { flag, paused, program, misses_before }
+        let misses = Mutex::new(Misses::new(paused));
+        Self { flag, paused: AtomicBool::new(paused), program, misses }
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -152,15 +171,36 @@ impl Feeder {
         set_flag(&self.flag, paused)
     }
 
-    fn misses(&self) -> io::Result<u64> {
-        let misses = bpf::recursion_misses(self.program.as_fd())?;
-        Ok(misses.saturating_sub(self.misses_before.load(Ordering::Relaxed)))
+    /// What is missed while the flag is being written counts as lost: rather one too many.
+    fn set_paused(&self, paused: bool) -> io::Result<()> {
+        if paused {
+            self.set_flag(true)?;
+            self.misses().stop(self.kernels_misses()?);
+        } else {
+            let now = self.kernels_misses()?;
+            self.set_flag(false)?;
+            self.misses().go_on(now);
+        }
+        self.paused.store(paused, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn missed(&self) -> io::Result<u64> {
+        Ok(self.misses().lost(self.kernels_misses()?))
     }
 
     fn forget_misses(&self) -> io::Result<()> {
-        let misses = bpf::recursion_misses(self.program.as_fd())?;
-        self.misses_before.store(misses, Ordering::Relaxed);
+        self.misses().forget(self.kernels_misses()?);
         Ok(())
+    }
+
+    fn kernels_misses(&self) -> io::Result<u64> {
+        bpf::recursion_misses(self.program.as_fd())
+    }
+
+    fn misses(&self) -> MutexGuard<'_, Misses> {
+        // Plain numbers, whole whatever panicked while they were locked.
+        self.misses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use hist_common::layout::STACK_DEPTH;
 
+pub(super) use super::scan::COMM_SIZE;
 use super::{KeySlot, Plan, PlanError, Sum, ValueSlot};
 use crate::resolve::hist::{
     Condition, Hist, Key, KeyModifier, KeySource, Location, RecordField, Source, TextField,
@@ -12,8 +13,6 @@ use crate::resolve::hist::{
 const NUMBER_SIZE: u32 = 8;
 /// Bytes of a sum in a value.
 pub(super) const VALUE_SIZE: u32 = 8;
-/// Bytes of a task's name, NUL included (`TASK_COMM_LEN`).
-pub(super) const COMM_SIZE: u32 = 16;
 /// Bytes of a string whose length is not known beforehand: 255 and a NUL, as in the kernel.
 const TEXT_SIZE: u32 = 256;
 /// Bytes of the word that says where dynamic data are (`__data_loc`).

@@ -3,28 +3,30 @@
 
 use std::fmt::{self, Write};
 
+use super::bytes::Bytes;
 use super::modifier::{self, Scale};
 use crate::read::snapshot::{KeyColumn, KeyShow, Row, Snapshot};
 use crate::tracefs::symbols::Symbols;
 
-/// The `hist` file's text for one trigger. Addresses that have no symbol print as numbers;
+/// The `hist` file's text for one trigger; strings of the kernel stand in it byte for byte, so it
+/// may be no UTF-8. Addresses that have no symbol print as numbers;
 /// [`Symbols::problem`] then says why, if all of them do.
 #[must_use]
-pub fn hist(snapshot: &Snapshot, symbols: &Symbols) -> String {
-    let mut out = String::with_capacity(length(snapshot));
-    write_hist(&mut out, snapshot, symbols).expect("writing to a String cannot fail");
-    out
+pub fn hist(snapshot: &Snapshot, symbols: &Symbols) -> Vec<u8> {
+    let mut out = Bytes::with_capacity(length(snapshot));
+    write_hist(&mut out, snapshot, symbols).expect("writing to memory cannot fail");
+    out.into_vec()
 }
 
 /// The file's text when several triggers are set on one event: two blank lines between them.
 #[must_use]
-pub fn blocks<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
-    let mut out = String::new();
+pub fn blocks<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Vec<u8> {
+    let mut out = Vec::new();
     for (number, text) in texts.into_iter().enumerate() {
         if number > 0 {
-            out.push_str("\n\n");
+            out.extend(b"\n\n");
         }
-        out.push_str(text.as_ref());
+        out.extend(text.as_ref());
     }
     out
 }
@@ -35,7 +37,7 @@ fn length(snapshot: &Snapshot) -> usize {
     256 + snapshot.trigger.len() + 32 * columns * snapshot.rows.len()
 }
 
-fn write_hist(out: &mut String, snapshot: &Snapshot, symbols: &Symbols) -> fmt::Result {
+fn write_hist(out: &mut Bytes, snapshot: &Snapshot, symbols: &Symbols) -> fmt::Result {
     write!(out, "# event histogram\n#\n# trigger info: {}\n#\n\n", snapshot.trigger)?;
     let scales = scales(snapshot);
     for row in &snapshot.rows {
@@ -57,7 +59,7 @@ fn scales(snapshot: &Snapshot) -> Vec<Scale> {
 }
 
 fn entry(
-    out: &mut String,
+    out: &mut Bytes,
     snapshot: &Snapshot,
     row: &Row,
     (scales, symbols): (&[Scale], &Symbols),
@@ -86,7 +88,7 @@ fn entry(
     Ok(())
 }
 
-fn totals(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+fn totals(out: &mut Bytes, snapshot: &Snapshot) -> fmt::Result {
     let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
     write!(
         out,
@@ -132,6 +134,10 @@ mod tests {
         Symbols::from_kallsyms("1000 T _stext\n2000 T _etext\n")
     }
 
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
     #[test]
     fn a_whole_file() {
         let keys = [key("s32", 0, KeyShow::Decimal)];
@@ -152,7 +158,7 @@ Totals:
     Entries: 2
     Dropped: 13
 ";
-        assert_eq!(hist(&snapshot, &no_symbols()), want);
+        assert_eq!(text(hist(&snapshot, &no_symbols())), want);
     }
 
     #[test]
@@ -170,21 +176,21 @@ Totals:
     Entries: 0
     Dropped: 0
 ";
-        assert_eq!(hist(&snapshot, &no_symbols()), want);
+        assert_eq!(text(hist(&snapshot, &no_symbols())), want);
     }
 
     #[test]
     fn two_blank_lines_stand_between_triggers() {
-        assert_eq!(blocks(["a\n", "b\n", "c\n"]), "a\n\n\nb\n\n\nc\n");
-        assert_eq!(blocks(["a\n"]), "a\n");
-        assert_eq!(blocks::<&str>([]), "");
+        assert_eq!(blocks(["a\n", "b\n", "c\n"]), b"a\n\n\nb\n\n\nc\n");
+        assert_eq!(blocks(["a\n"]), b"a\n");
+        assert_eq!(blocks::<&str>([]), b"");
     }
 
     fn check_entry(snapshot: &Snapshot, want: &str) {
-        let mut out = String::new();
+        let mut out = Bytes::default();
         entry(&mut out, snapshot, &snapshot.rows[0], (&scales(snapshot), &no_symbols()))
-            .expect("String");
-        assert_eq!(out, format!("{want}\n"));
+            .expect("memory");
+        assert_eq!(text(out.into_vec()), format!("{want}\n"));
     }
 
     #[test]
@@ -235,7 +241,7 @@ Totals:
             let keys = [key("k", 0, KeyShow::Decimal)];
             let values = [value("v", ValueShow::Decimal)];
             let rows: Vec<_> = rows.iter().map(|&(k, hits, sum)| row(&[k], hits, &[sum])).collect();
-            let text = hist(&snapshot(&keys, &values, &rows), &no_symbols());
+            let text = text(hist(&snapshot(&keys, &values, &rows), &no_symbols()));
             let entries: Vec<Vec<u64>> = text
                 .lines()
                 .filter(|line| line.starts_with("{ "))

@@ -1,6 +1,7 @@
 //! Takes a [`Snapshot`](crate::read::snapshot::Snapshot). Gives the text that `cat …/hist` would
 //! print for it, byte for byte.
 
+mod bytes;
 mod hist;
 mod modifier;
 

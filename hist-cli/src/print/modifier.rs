@@ -1,15 +1,15 @@
 //! Takes one key or sum and how it is shown. Gives its text, as `hist_trigger_print_key()` and
 //! `hist_trigger_print_val()` in the kernel's trace_events_hist.c write it.
 
-use std::borrow::Cow;
 use std::fmt::{self, Write};
 
+use super::bytes::Bytes;
 use crate::read::snapshot::{KeyColumn, KeyShow, Row, ValueColumn, ValueShow};
 use crate::tracefs::symbols::{Symbol, Symbols};
 
 /// Appends one key of an entry.
 pub(super) fn key(
-    out: &mut String,
+    out: &mut Bytes,
     column: &KeyColumn,
     row: &Row,
     symbols: &Symbols,
@@ -31,17 +31,16 @@ pub(super) fn key(
             write!(out, "~ {word}-{}", word.wrapping_add(width).wrapping_sub(1))
         }
         KeyShow::Execname => {
-            padded(out, task_name(word, &row.comm).as_ref(), 16);
+            padded(out, task_name(word, &row.comm), 16);
             write!(out, "[{word:>10}]")
         }
         KeyShow::Syscall => {
-            padded(out, &syscall_name(word, symbols), 30);
+            padded(out, syscall_name(word, symbols).as_bytes(), 30);
             write!(out, "[{word:>3}]")
         }
         KeyShow::Stack => stack(out, column, row, symbols),
         KeyShow::Text => {
-            let text = String::from_utf8_lossy(row.text(column.offset, column.size));
-            padded(out, &text, 50);
+            padded(out, row.text(column.offset, column.size), 50);
             Ok(())
         }
     }
@@ -49,7 +48,7 @@ pub(super) fn key(
 
 /// Appends what `%10llu` makes of `number`. A large table has hundreds of thousands of them, and
 /// `write!` takes three times as long.
-pub(super) fn decimal(out: &mut String, mut number: u64) {
+pub(super) fn decimal(out: &mut Bytes, mut number: u64) {
     let mut digits = [b' '; 20];
     let mut start = digits.len();
     loop {
@@ -60,21 +59,21 @@ pub(super) fn decimal(out: &mut String, mut number: u64) {
             break;
         }
     }
-    out.push_str(str::from_utf8(&digits[start.min(10)..]).unwrap_or_default());
+    out.push_bytes(&digits[start.min(10)..]);
 }
 
-/// Appends `text` and spaces up to `width`.
-fn padded(out: &mut String, text: &str, width: usize) {
-    out.push_str(text);
-    out.extend(std::iter::repeat_n(' ', width.saturating_sub(text.len())));
+/// Appends `text` and spaces up to `width`, in bytes.
+fn padded(out: &mut Bytes, text: &[u8], width: usize) {
+    out.push_bytes(text);
+    (text.len()..width).for_each(|_| out.push(' '));
 }
 
 /// What `save_comm()` in the kernel's trace_events_hist.c makes of the current task.
-fn task_name(pid: u64, comm: &[u8; 16]) -> Cow<'_, str> {
+fn task_name(pid: u64, comm: &[u8; 16]) -> &[u8] {
     if pid == 0 {
-        return Cow::Borrowed("<idle>");
+        return b"<idle>";
     }
-    String::from_utf8_lossy(comm.split(|byte| *byte == 0).next().unwrap_or_default())
+    comm.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// The kernel looks up the low 32 bits only.
@@ -87,7 +86,7 @@ fn syscall_name(word: u64, symbols: &Symbols) -> String {
 }
 
 /// One line for each frame, up to the first that is zero.
-fn stack(out: &mut String, column: &KeyColumn, row: &Row, symbols: &Symbols) -> fmt::Result {
+fn stack(out: &mut Bytes, column: &KeyColumn, row: &Row, symbols: &Symbols) -> fmt::Result {
     let frames = (0..column.size / 8).map(|frame| row.word(column.offset + 8 * frame));
     for address in frames.take_while(|address| *address != 0) {
         out.push_str("         ");
@@ -130,7 +129,7 @@ fn bar(part: Option<u64>) -> String {
 }
 
 /// Appends one sum of an entry, the space before it included.
-pub(super) fn value(out: &mut String, column: &ValueColumn, sum: u64, scale: Scale) -> fmt::Result {
+pub(super) fn value(out: &mut Bytes, column: &ValueColumn, sum: u64, scale: Scale) -> fmt::Result {
     let label = &column.label;
     match column.show {
         ValueShow::Decimal => {
@@ -166,7 +165,7 @@ const NAME_AND_OFFSET: SymbolShow = SymbolShow { offset: true, width: 55 };
 
 const _: () = assert!(NAME.width <= SPACES.len() && NAME_AND_OFFSET.width <= SPACES.len());
 
-fn symbol(out: &mut String, address: u64, symbols: &Symbols, show: SymbolShow) -> fmt::Result {
+fn symbol(out: &mut Bytes, address: u64, symbols: &Symbols, show: SymbolShow) -> fmt::Result {
     write!(out, "[{address:x}] ")?;
     let start = out.len();
     match symbols.resolve(address) {
@@ -178,7 +177,7 @@ fn symbol(out: &mut String, address: u64, symbols: &Symbols, show: SymbolShow) -
     Ok(())
 }
 
-fn name(out: &mut String, symbol: Symbol<'_>, offset: bool) -> fmt::Result {
+fn name(out: &mut Bytes, symbol: Symbol<'_>, offset: bool) -> fmt::Result {
     out.push_str(symbol.name);
     if offset {
         write!(out, "+{:#x}/{:#x}", symbol.offset, symbol.size)?;
@@ -205,15 +204,30 @@ ffffffffc0000100 t ext4_close\t[ext4]
 ";
 
     fn shown_key(show: KeyShow, word: u64) -> String {
+        let bytes = shown_bytes(show, word, *b"abcdefghijklmno\0");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    fn shown_bytes(show: KeyShow, word: u64, comm: [u8; 16]) -> Vec<u8> {
         let order = KeyOrder::Unsigned(8);
         let column = KeyColumn { label: "u64".into(), offset: 8, size: 8, show, order };
         let mut key = vec![0xee; 8];
         key.extend(word.to_le_bytes());
-        let row =
-            Row { key: key.into(), hitcount: 1, sums: Sums::new(), comm: *b"abcdefghijklmno\0" };
-        let mut out = String::new();
-        super::key(&mut out, &column, &row, &Symbols::from_kallsyms(KALLSYMS)).expect("String");
-        out
+        let row = Row { key: key.into(), hitcount: 1, sums: Sums::new(), comm };
+        let mut out = Bytes::default();
+        super::key(&mut out, &column, &row, &Symbols::from_kallsyms(KALLSYMS)).expect("memory");
+        out.into_vec()
+    }
+
+    /// They were replaced by what stands for unknown characters, and padded as those.
+    #[test]
+    fn strings_of_any_bytes_stay_as_they_are() {
+        let name = *b"\xff\xfe\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let shown = shown_bytes(KeyShow::Execname, 483, name);
+        assert_eq!(shown, b"u64: \xff\xfe              [       483]");
+        let shown =
+            shown_bytes(KeyShow::Text, u64::from_le_bytes(*b"\xff\xfe\x80\0\0\0\0\0"), name);
+        assert_eq!(shown, [&b"u64: \xff\xfe\x80"[..], &[b' '; 47]].concat());
     }
 
     #[test]
@@ -303,10 +317,10 @@ ffffffffc0000100 t ext4_close\t[ext4]
             (ValueShow::Graph, 30, " b: ####################"),
             (ValueShow::Graph, u64::MAX, " b:              [ERROR]"),
         ] {
-            let mut out = String::new();
+            let mut out = Bytes::default();
             let column = ValueColumn { label: "b".into(), show, hidden: false };
-            value(&mut out, &column, sum, Scale { total: 33, max: 30 }).expect("String");
-            assert_eq!(out, want);
+            value(&mut out, &column, sum, Scale { total: 33, max: 30 }).expect("memory");
+            assert_eq!(out.into_vec(), want.as_bytes());
         }
     }
 }

@@ -27,7 +27,9 @@ const TRACING: [&str; 8] = [
 ];
 
 /// Makes every stack in a key the kernel's own, with at most `depth` frames. Without stacks
-/// nothing is done, and no symbol is read.
+/// nothing is done, and no symbol is read. Where the symbols are [unknown](Symbols::problem), so
+/// are the functions of tracing: they stay, because how many there are depends on the number of
+/// the event's probes.
 pub fn settle(snapshot: &mut Snapshot, symbols: &Symbols, depth: usize) {
     if !snapshot.keys.iter().any(is_stack) {
         return;
