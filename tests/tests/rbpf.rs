@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use hist_cli::codegen::insn::{Alu, Insn, R5, R10, Width};
+use hist_cli::codegen::insn::{Insn, R10, Width};
 use hist_cli::link::{Program, Target};
 use hist_cli::pipeline::{Compiled, compile, link};
 use hist_cli::plan::{MapKind, Plan, Wishes};
@@ -17,6 +17,7 @@ use hist_cli::resolve::Context;
 use hist_cli::tracefs::format::{EventFormat, FieldFormat};
 use hist_cli::tracefs::symbols::Symbols;
 use hist_common::layout;
+use hist_tests::interpreter::without_atomics;
 use hist_tests::model::{Hit, Memory, Model, NoMemory};
 use proptest::prelude::*;
 
@@ -239,19 +240,7 @@ fn runnable(program: &Program, constants: &HashMap<String, Vec<u8>>, paused: &u3
         let dst = insns[reference.slot].dst;
         insns[reference.slot..reference.slot + 2].copy_from_slice(&Insn::ld_imm64(dst, address));
     }
-    for slot in 0..insns.len() {
-        let insn = insns[slot];
-        if insn.is_atomic() {
-            let end = insns.len();
-            insns[slot] = Insn::jump((end - slot - 1) as i16);
-            insns.extend([
-                Insn::load(Width::Dw, R5, insn.dst, insn.off),
-                Insn::alu64_reg(Alu::Add, R5, insn.src),
-                Insn::store_reg(Width::Dw, insn.dst, insn.off, R5),
-                Insn::jump((slot as i64 - end as i64 - 3) as i16),
-            ]);
-        }
-    }
+    without_atomics(&mut insns);
     let garbage = (1..=64).map(|word| Insn::store_imm(Width::Dw, R10, -8 * word, -0x5a5a_5a5b));
     garbage.chain(insns).flat_map(Insn::encode).collect()
 }
