@@ -14,6 +14,7 @@ use super::options::{Options, Pair};
 use super::output::{Output, say};
 use super::printer::Printer;
 use super::signals::Signals;
+use super::view::View;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
 use crate::plan::size_text;
 use crate::session::{EventName, Live, Session, since_boot};
@@ -42,10 +43,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(error.exit_code());
     }
     let mut session = attach(options)?;
+    let mut view = View::new(options.look.clone())?;
+    view.check(&session)?;
     // Before anything counts, and after the mistakes that would leave a file empty.
     let output = Output::open(options.output.as_deref())?;
     session.release()?;
-    let printer = Printer::new(session, output, options.verbose > 0);
+    view.begin();
+    let printer = Printer::new(session, view, output, options.verbose > 0);
     let code = runtime.block_on(count::count(options, signals, printer));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
