@@ -3,13 +3,16 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+#[path = "cli/formats.rs"]
+mod formats;
 
 /// How long anything may take before a test fails. Tests do not depend on speed below it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,8 +50,16 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether triggers can be attached; says so if not.
+fn is_live() -> bool {
+    if !is_root() {
+        eprintln!("skipped: attaching needs root");
+    }
+    is_root()
+}
+
 /// Golden formats, so that tests without root know some events.
-fn formats() -> String {
+fn event_formats() -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/formats");
     path.to_str().expect("UTF-8").to_owned()
 }
@@ -61,7 +72,10 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        let mut command = hist_bpf();
+        Self::spawn(hist_bpf(), arguments)
+    }
+
+    fn spawn(mut command: Command, arguments: &[&str]) -> Self {
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
@@ -123,6 +137,11 @@ fn usage_mistakes_exit_with_2() {
     check_fails(&["--emit", "nothing", "hist:keys=id", "a:b"], 2, &["trigger", "asm"]);
     check_fails(&["--tracefs", "/", "hist:keys=id", "a:b"], 2, &["--emit"]);
     check_fails(&["-q", "-v", "hist:keys=id", "a:b"], 2, &["cannot be used with"]);
+    // What would have no effect is refused.
+    let head = ["--emit=plan", "hist:keys=id", "a:b"];
+    for rest in [&["--", "true"][..], &["-d1"], &["--fail-on-loss"]] {
+        check_fails(&[&head[..], rest].concat(), 2, &["cannot be used with"]);
+    }
 }
 
 #[test]
@@ -136,6 +155,25 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
+fn memory_decides_about_the_map() {
+    let plan = |memory: &str| {
+        let trigger = "hist:keys=bytes_req:vals=bytes_alloc:size=4096";
+        let plan = ["--emit=plan", "--memory", memory, "--tracefs", &event_formats(), trigger];
+        output(&[&plan[..], &["kmem:kmalloc"]].concat())
+    };
+    // However many CPUs there are, one value in each entry takes less than two.
+    assert!(stdout(&plan("1G")).contains("map      per-CPU hash, "), "{:?}", plan("1G"));
+    assert!(stdout(&plan("1G")).contains("\nmemory   "));
+    let refused = plan("1k");
+    assert_eq!((refused.status.code(), stdout(&refused)), (Some(1), ""));
+    assert!(stderr(&refused).contains("allows 1.00 KiB; no size fits: use --memory "));
+    let said = stderr(&refused).to_owned();
+    let enough = said.rsplit(' ').next().expect("words").trim();
+    assert!(stdout(&plan(enough)).contains("map      hash, "), "{enough}");
+    check_fails(&["--memory", "x", "hist:keys=id", "a:b"], 2, &["not a number of bytes"]);
+}
+
+#[test]
 fn stages_are_shown_without_root_or_tracefs() {
     let trigger = "hist:key=call_site:val=bytes_req";
     for (stage, part) in [
@@ -145,7 +183,8 @@ fn stages_are_shown_without_root_or_tracefs() {
         ("code", "hist_hole_key"),
         ("asm", "call bpf_map_lookup_elem"),
     ] {
-        let output = output(&["--emit", stage, "--tracefs", &formats(), trigger, "kmem:kmalloc"]);
+        let output =
+            output(&["--emit", stage, "--tracefs", &event_formats(), trigger, "kmem:kmalloc"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         assert!(stdout(&output).contains(part), "{stage}:\n{}", stdout(&output));
         assert_eq!(stderr(&output), "");
@@ -153,6 +192,10 @@ fn stages_are_shown_without_root_or_tracefs() {
     // A blank that the kernel does not know was cut off for one stage only.
     let arguments = ["--emit=trigger", "\u{a0}hist:keys=a", "no:such"];
     check_fails(&arguments, 1, &["Not a hist trigger\n  \u{a0}hist:keys=a\n  ^^^^^\n"]);
+    // What is logged with -vv shows, too.
+    let arguments = ["-vv", "--emit=plan", "--tracefs", &event_formats(), trigger, "kmem:kmalloc"];
+    let logging = output(&arguments);
+    assert!(stdout(&logging).contains("hist_log"), "{}", stdout(&logging));
     // The first stage needs no event at all.
     let output = output(&["--emit=trigger", "hist:keys=a", "no:such"]);
     assert_eq!(output.status.code(), Some(0));
@@ -161,7 +204,7 @@ fn stages_are_shown_without_root_or_tracefs() {
 #[test]
 fn mistakes_in_triggers_have_a_caret_under_the_place() {
     let check = |trigger: &str, event: &str, parts: &[&str]| {
-        check_fails(&["--emit=plan", "--tracefs", &formats(), trigger, event], 1, parts);
+        check_fails(&["--emit=plan", "--tracefs", &event_formats(), trigger, event], 1, parts);
     };
     check(
         "hist:keys=call_sit",
@@ -176,12 +219,36 @@ fn mistakes_in_triggers_have_a_caret_under_the_place() {
     check("hist:keys=ptr:sort=x", "kmem:kmalloc", &["Sort field must be a key or a val"]);
     check("hist:keys=ptr if ptr >", "kmem:kmalloc", &["Invalid value (did you forget quotes)?"]);
     check("hist:keys=ptr if (ptr > 1", "kmem:kmalloc", &["Too many '('"]);
-    check("hist:keys=ptr:x=node", "kmem:kmalloc", &["Not supported yet"]);
-    check("hist:keys=ptr:onmax($x).save(ptr)", "kmem:kmalloc", &["Not supported yet"]);
+    let across = "histograms across events (variables, handlers, synthetic events)";
+    check("hist:keys=ptr:x=node", "kmem:kmalloc", &["`x=` defines a variable", across]);
+    check("hist:keys=ptr:onmax($x).save(ptr)", "kmem:kmalloc", &["this is a handler", across]);
+    check("hist:keys=ptr:vlas=node", "kmem:kmalloc", &["did you mean `vals=`?", "^^^^\n"]);
+    check("hist:keys=ptr:sizee=128", "kmem:kmalloc", &["did you mean `size=`?"]);
+    check("hist:kyes=ptr", "kmem:kmalloc", &["did you mean `keys=`?"]);
     check("hist:keys=args", "raw_syscalls:sys_enter", &["48 bytes"]);
     check("hist:keys=common_flags", "kmem:kmalloc", &["Not supported yet", "first 8 bytes"]);
     check("hist:keys=ptr", "kmem:kmaloc", &["no event `kmem:kmaloc`", "kmem:kmalloc"]);
     check("hist:keys=ptr", "kmen:kmalloc", &["no event system `kmen`"]);
+}
+
+#[test]
+fn broken_formats_are_errors_with_file_and_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let event = folder.path().join("events/sys/event");
+    fs::create_dir_all(&event).expect("a folder");
+    let head = "name: event\nID: 1\nformat:\n";
+    let field = |text: &str| format!("{head}\tfield:{text};\n\nprint fmt: \"\"\n");
+    for (text, part) in [
+        (String::new(), "there is no `name:` line"),
+        (format!("{head}\tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n"), "it was cut off"),
+        (field("int a;\toffset:8;\tsize:4"), "line 4: the field has no `signed:`"),
+        (field("int a;\toffset:99999999;\tsize:4;\tsigned:1"), "records have at most"),
+    ] {
+        fs::write(event.join("format"), text).expect("a file");
+        let root = folder.path().to_str().expect("UTF-8");
+        let arguments = ["--emit=plan", "--tracefs", root, "hist:keys=a", "sys:event"];
+        check_fails(&arguments, 1, &["events/sys/event/format: ", part]);
+    }
 }
 
 #[test]
@@ -203,7 +270,7 @@ fn without_root_the_missing_capabilities_are_named() {
 
 #[test]
 fn live_counts_a_commands_events() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let (output, rest) = Running::start(&[
@@ -227,7 +294,7 @@ fn live_counts_a_commands_events() {
 
 #[test]
 fn live_every_interval_prints_a_whole_table() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let (output, rest) = Running::start(&[
@@ -252,10 +319,10 @@ fn live_every_interval_prints_a_whole_table() {
 
 #[test]
 fn live_signals_print_and_end() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let running = Running::start(&["-i0", "hist:keys=id", "raw_syscalls:sys_enter"]);
         running.signal(signal);
         let (output, rest) = running.end();
@@ -264,9 +331,105 @@ fn live_signals_print_and_end() {
     }
 }
 
+/// `nohup` means that the end of the terminal is not the end of the command.
+#[test]
+fn live_an_ignored_hangup_stays_ignored() {
+    if !is_live() {
+        return;
+    }
+    let mut command = Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_hist-bpf"));
+    let mut running = Running::spawn(command, &["-i0", "hist:keys=id", "raw_syscalls:sys_enter"]);
+    running.signal(Signal::HUP);
+    running.signal(Signal::USR1);
+    let mut lines = BufReader::new(running.child.stdout.take().expect("piped")).lines();
+    let dropped = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("Dropped:")));
+    assert!(dropped.is_some(), "it goes on and prints");
+    running.signal(Signal::INT);
+    let rest: Vec<_> = lines.map(|line| line.expect("UTF-8")).collect();
+    assert!(rest.iter().any(|line| line.contains("Dropped:")), "and the final one");
+    assert_eq!(running.child.wait().expect("it ends").code(), Some(0));
+}
+
+/// A signal that came before the handlers were installed ended the process without a table.
+#[test]
+fn live_a_signal_during_the_start_is_not_lost() {
+    if !is_live() {
+        return;
+    }
+    let trigger = ["hist:keys=id", "raw_syscalls:sys_enter"];
+    let triggers: Vec<_> = (1..39).map(|id| format!("hist:keys=id if id != {id}")).collect();
+    let more = triggers.iter().flat_map(|text| [text.as_str(), trigger[1]]);
+    let arguments: Vec<_> = ["-i0"].into_iter().chain(trigger).chain(more).collect();
+    let mut command = hist_bpf();
+    command.args(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the binary starts");
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+    while !catches(child.id(), Signal::INT) {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    kill_process(pid, Signal::INT).expect("it is there");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(totals(stdout(&output), "Hits:").len(), 39);
+}
+
+/// Whether the process has a handler for the signal.
+fn catches(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+    let mask = u64::from_str_radix(mask.trim(), 16).expect("a number");
+    mask >> (signal.as_raw() - 1) & 1 == 1
+}
+
+/// The runtime panicked where it got no files.
+#[test]
+fn live_too_few_files_are_an_error() {
+    if !is_live() {
+        return;
+    }
+    let hist_bpf = env!("CARGO_BIN_EXE_hist-bpf");
+    for limit in 4..40 {
+        let script = format!("ulimit -n {limit} && exec \"$@\"");
+        let words = [hist_bpf, "-qi0", "-d0.01", "hist:keys=id", "raw_syscalls:sys_enter"];
+        let mut command = Command::new("sh");
+        let output = command.args(["-c", &script, "sh"]).args(words).args(["--", "true"]).output();
+        let output = output.expect("sh starts");
+        let said = stderr(&output);
+        let is_clear = said.contains("Too many open files") && said.starts_with("error: ");
+        match output.status.code() {
+            Some(0) => assert_eq!(said, "", "{limit}"),
+            // The dynamic linker needs some, too.
+            Some(127) => assert!(said.contains("shared libraries"), "{limit}: {said}"),
+            Some(1 | 126) => assert!(is_clear, "{limit}: {said}"),
+            code => panic!("{limit}: {code:?}: {said}"),
+        }
+    }
+}
+
+/// Passing the log on blocked everything else.
+#[test]
+fn live_interrupts_are_heeded_while_nobody_reads_stderr() {
+    if !is_live() {
+        return;
+    }
+    let mut running = Running::start(&["-vvi0", "hist:keys=id", "raw_syscalls:sys_enter"]);
+    std::thread::sleep(Duration::from_secs(1));
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        running.signal(Signal::INT);
+        std::thread::sleep(Duration::from_millis(50));
+        if let Some(status) = running.child.try_wait().expect("waitable") {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "a second Ctrl-C did not end it");
+    };
+    assert_eq!(status.code(), Some(130));
+}
+
 #[test]
 fn live_sigusr1_prints_now() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let mut running = Running::start(&["-i0", "hist:keys=id", "raw_syscalls:sys_enter"]);
@@ -283,7 +446,7 @@ fn live_sigusr1_prints_now() {
 /// A request that arrived while a table was being printed was forgotten.
 #[test]
 fn live_sigusr1_during_a_table_prints_another() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     // Paused, so that all tables have the same length, and nobody reads them at first.
@@ -318,7 +481,7 @@ fn live_sigusr1_during_a_table_prints_another() {
 /// A table was due whenever one had been printed, and went before the end.
 #[test]
 fn live_tables_slower_than_their_interval_do_not_keep_it_from_ending() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let arguments = ["-i0.01", "-d2", "-o", "/dev/null"];
@@ -334,7 +497,7 @@ fn live_tables_slower_than_their_interval_do_not_keep_it_from_ending() {
 
 #[test]
 fn live_a_second_interrupt_quits_while_nobody_reads() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     // Nobody reads the pipe: a table of many entries blocks.
@@ -360,7 +523,7 @@ fn live_a_second_interrupt_quits_while_nobody_reads() {
 
 #[test]
 fn live_a_closed_pipe_ends_quietly() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let mut running = Running::start(&["-i0.05", "hist:keys=id", "raw_syscalls:sys_enter"]);
@@ -374,7 +537,7 @@ fn live_a_closed_pipe_ends_quietly() {
 /// What was said to nobody ended the process with a panic.
 #[test]
 fn live_nobody_needs_to_read_stderr() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let full = File::options().write(true).open("/dev/full").expect("it is there");
@@ -387,7 +550,7 @@ fn live_nobody_needs_to_read_stderr() {
 
 #[test]
 fn live_a_full_disk_is_an_error() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let arguments = ["-i0", "-d0.1", "-o", "/dev/full", "hist:keys=id", "raw_syscalls:sys_enter"];
@@ -398,7 +561,7 @@ fn live_a_full_disk_is_an_error() {
 
 #[test]
 fn live_output_goes_to_the_file() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -411,9 +574,62 @@ fn live_output_goes_to_the_file() {
     assert_eq!(totals(&text, "Dropped:"), [0]);
 }
 
+/// A task may call itself anything; the bytes were replaced by what stands for unknown characters.
+#[test]
+fn live_strings_of_any_bytes_are_printed_as_they_are() {
+    if !is_live() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("table");
+    let event = "sched:sched_process_fork";
+    let trigger =
+        ["hist:keys=common_comm,common_pid.execname", event, "hist:keys=parent_comm", event];
+    let script = r"printf '\377\376' >/proc/$$/comm; /bin/true; /bin/true";
+    let head = ["-qi0", "-o", path.to_str().expect("UTF-8")];
+    let output = output(&[&head[..], &trigger, &["--", "sh", "-c", script]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = fs::read(&path).expect("it is there");
+    let name = |width: usize| [&b"\xff\xfe"[..], &vec![b' '; width - 2]].concat();
+    let (key, task) = (name(50), name(16));
+    for entry in [
+        [b"{ common_comm: ", &key[..], b", common_pid: ", &task, b"["].concat(),
+        [b"{ parent_comm: ", &key[..], b" } hitcount: "].concat(),
+    ] {
+        assert!(text.windows(entry.len()).any(|part| part == entry), "{}", text.escape_ascii());
+    }
+}
+
+/// Without symbols the functions of tracing stayed on top of each stack, and nothing was said.
+#[test]
+fn live_hidden_symbols_are_told_and_what_that_means_for_stacks() {
+    if !is_live() {
+        return;
+    }
+    let run = |program: &str, arguments: &[&str]| {
+        let trigger = ["hist:keys=common_stacktrace", "sched:sched_process_fork"];
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-syslog", "--inh-caps=-syslog", program]).args(arguments);
+        if program != "cat" {
+            command.args(["-qi0"]).args(trigger).args(["--", "sh", "-c", "/bin/true; /bin/true"]);
+        }
+        command.output().expect("setpriv is part of util-linux")
+    };
+    if !stdout(&run("cat", &["/proc/kallsyms"])).starts_with("0000000000000000") {
+        eprintln!("skipped: this kernel shows its addresses to everybody");
+        return;
+    }
+    let output = run(env!("CARGO_BIN_EXE_hist-bpf"), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert_eq!(said.matches("warning: ").count(), 1, "{said}");
+    assert!(said.contains("CAP_SYSLOG") && said.contains("stacks begin with"), "{said}");
+    assert!(stdout(&output).contains("common_stacktrace:\n         0xffff"), "{}", stdout(&output));
+}
+
 #[test]
 fn live_commands_that_cannot_start_have_the_shells_codes() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -421,6 +637,17 @@ fn live_commands_that_cannot_start_have_the_shells_codes() {
     File::create(&file).expect("a file");
     let head = ["hist:keys=id", "raw_syscalls:sys_enter", "--"];
     let with = |program| [&head[..], &[program]].concat();
+    for program in ["/no/such/program", "no-such-program"] {
+        let output = output(&with(program));
+        assert_eq!(output.status.code(), Some(127));
+        let said = stderr(&output);
+        assert!(said.starts_with(&format!("error: cannot run {program}: ")), "at once: {said}");
+    }
+    // It is there, but its interpreter is not: that shows when it is started.
+    let script = folder.path().join("script");
+    fs::write(&script, "#!/no/such/interpreter\n").expect("a file");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a mode");
+    check_fails(&with(script.to_str().expect("UTF-8")), 127, &["attached 1", "cannot run"]);
     check_fails(&with("/no/such/program"), 127, &["cannot run /no/such/program"]);
     check_fails(&with(file.to_str().expect("UTF-8")), 126, &["Permission denied"]);
     let output = output(&with("/bin/true"));
@@ -431,7 +658,7 @@ fn live_commands_that_cannot_start_have_the_shells_codes() {
 
 #[test]
 fn live_kill_9_leaves_nothing_attached() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let mut running = Running::start(&["-i0", "hist:keys=id", "raw_syscalls:sys_enter"]);
@@ -445,7 +672,7 @@ fn live_kill_9_leaves_nothing_attached() {
 /// The limit on locked memory was said to be too low.
 #[test]
 fn live_root_of_a_user_namespace_is_told_that_it_is_not_root() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let hist_bpf = env!("CARGO_BIN_EXE_hist-bpf");
@@ -473,7 +700,7 @@ fn programs(pid: u32) -> usize {
 
 #[test]
 fn live_the_same_trigger_twice_is_refused() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let event = "raw_syscalls:sys_enter";
@@ -491,7 +718,7 @@ fn live_the_same_trigger_twice_is_refused() {
 
 #[test]
 fn live_triggers_of_one_name_print_one_table() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let (trigger, enter, exit) =
@@ -511,7 +738,7 @@ fn live_triggers_of_one_name_print_one_table() {
 
 #[test]
 fn live_every_pair_is_a_write_to_a_trigger_file() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let event = "raw_syscalls:sys_enter";
@@ -531,7 +758,7 @@ fn live_every_pair_is_a_write_to_a_trigger_file() {
 
 #[test]
 fn live_events_that_take_no_programs_are_refused_with_the_reason() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     check_fails(
@@ -606,7 +833,7 @@ fn live_every_way_of_attachment_counts_the_same() {
 
 #[test]
 fn live_drops_are_counted_and_told() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     // Every process is another key.
@@ -632,9 +859,61 @@ fn live_drops_are_counted_and_told() {
     assert!(stderr(&output).contains(&line), "{}", stderr(&output));
 }
 
+/// Every process is another key, and there are more than the table has room for.
+const MANY_KEYS: [&str; 4] =
+    ["-i0", "--fail-on-loss", "hist:keys=child_pid:size=128", "sched:sched_process_fork"];
+
+#[test]
+fn live_losses_fail_if_they_are_to() {
+    if !is_live() {
+        return;
+    }
+    let forks = |code: u8| {
+        format!("i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; exit {code}")
+    };
+    let run = |code| output(&[&MANY_KEYS[..], &["--", "sh", "-c", &forks(code)]].concat());
+    let lost = run(0);
+    assert_eq!(lost.status.code(), Some(3), "{}", stderr(&lost));
+    assert!(stderr(&lost).contains("lost hits of sched:sched_process_fork: "), "{}", stderr(&lost));
+    // A command that failed has the last word.
+    assert_eq!(run(7).status.code(), Some(7));
+    let arguments = ["-i0", "--fail-on-loss", "-d0.1", "hist:keys=common_cpu", "task:task_rename"];
+    let nothing_lost = output(&arguments);
+    assert_eq!(nothing_lost.status.code(), Some(0), "{}", stderr(&nothing_lost));
+}
+
+#[test]
+fn live_losses_are_told_with_every_table_on_v() {
+    if !is_live() {
+        return;
+    }
+    let script = "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; sleep 0.5";
+    let arguments = ["-vi0.1", "hist:keys=child_pid:size=128", "sched:sched_process_fork"];
+    let output = output(&[&arguments[..], &["--", "sh", "-c", script]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).matches("the table is full").count() >= 3, "{}", stderr(&output));
+}
+
+/// Nobody reads the tables any more; what was lost is said all the same.
+#[test]
+fn live_losses_are_told_when_the_pipe_is_closed() {
+    if !is_live() {
+        return;
+    }
+    let script = "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; exec sleep 60";
+    let interval = [&["-i1"], &MANY_KEYS[1..], &["--", "sh", "-c", script]].concat();
+    let mut running = Running::start(&interval);
+    std::thread::sleep(Duration::from_millis(500));
+    drop(running.child.stdout.take());
+    let mut rest = String::new();
+    running.stderr.read_to_string(&mut rest).expect("readable");
+    assert_eq!(running.child.wait().expect("it ends").code(), Some(3), "{rest}");
+    assert!(rest.contains("the table is full"), "{rest}");
+}
+
 #[test]
 fn live_a_paused_trigger_counts_nothing() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let output = output(&["-i0", "-d0.3", "hist:keys=id:pause", "raw_syscalls:sys_enter"]);
@@ -645,7 +924,7 @@ fn live_a_paused_trigger_counts_nothing() {
 
 #[test]
 fn live_every_event_is_logged_on_vv() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let output = output(&[
@@ -666,7 +945,7 @@ fn live_every_event_is_logged_on_vv() {
 /// Each line of the log was a system call, which was logged in its turn.
 #[test]
 fn live_the_log_of_system_calls_does_not_feed_itself() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let mut command = hist_bpf();

@@ -62,7 +62,7 @@ impl Bpf {
         if losses.busy + losses.missed > 0 {
             println!("NOTE {}: {losses:?}", attached.triggers[place].plan.hist);
         }
-        Ok(print::hist(&snapshot, symbols))
+        Ok(String::from_utf8(print::hist(&snapshot, symbols))?)
     }
 }
 

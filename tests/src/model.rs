@@ -104,7 +104,7 @@ impl<'a> Model<'a> {
 
 fn row((key, entry): (&Vec<u8>, &Entry)) -> Row {
     let Entry { hitcount, sums, comm } = entry.clone();
-    Row { key: key.as_slice().into(), hitcount, sums, comm }
+    Row { key: key.as_slice().into(), hitcount, sums: sums.into(), comm }
 }
 
 fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u8> {
@@ -120,7 +120,8 @@ fn key_part(source: &KeySource, hit: Hit<'_>) -> Vec<u8> {
     }
 }
 
-/// What is kept of a string: all but the last byte of its slot, up to the NUL.
+/// What is kept of a string: all but the last byte of its slot, up to the NUL; of one in the
+/// variable part no more than its length. What is not there is no string.
 fn text(field: TextField, record: &[u8]) -> Vec<u8> {
     let word = |offset: u32| {
         let start = offset as usize;
@@ -131,13 +132,16 @@ fn text(field: TextField, record: &[u8]) -> Vec<u8> {
             let slot = size.next_multiple_of(8);
             (offset as usize, slot, size.min(slot - 1))
         }
-        TextField::Dynamic { offset } => (usize::from(word(offset)), 256, 255),
+        TextField::Dynamic { offset } => {
+            (usize::from(word(offset)), 256, u32::from(word(offset + 2)).min(255))
+        }
         TextField::Relative { offset } => {
-            (usize::from(word(offset)) + offset as usize + 4, 256, 255)
+            let start = usize::from(word(offset)) + offset as usize + 4;
+            (start, 256, u32::from(word(offset + 2)).min(255))
         }
         TextField::Copied { .. } => unreachable!("the model has records"),
     };
-    let rest = &record[start..];
+    let rest = record.get(start..).unwrap_or_default();
     let kept = rest.iter().take(most as usize).take_while(|byte| **byte != 0);
     let mut text: Vec<u8> = kept.copied().collect();
     text.resize(slot as usize, 0);
@@ -298,7 +302,49 @@ fn cpumask_holds(test: &CpumaskTest, hit: Hit<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::log2;
+    use super::*;
+    use hist_cli::pipeline;
+    use hist_cli::plan::Wishes;
+    use hist_cli::resolve::Context;
+    use hist_cli::tracefs::format;
+
+    /// `s` fills its array with `abcdefgh`, `t` is `ab` with `xy` behind its NUL, and `d` is
+    /// `cd`, a NUL and `zz`, without one at its end.
+    const RECORD: &[u8; 33] = b"\0\0\0\0\0\0\0\0abcdefghab\0xy\0\0\0\x1c\0\x05\0cd\0zz";
+    const FORMAT: &str = "name: e\nID: 1\nformat:\n\
+        \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+        \tfield:char s[8];\toffset:8;\tsize:8;\tsigned:0;\n\
+        \tfield:char t[8];\toffset:16;\tsize:8;\tsigned:0;\n\
+        \tfield:__data_loc char[] d;\toffset:24;\tsize:4;\tsigned:0;\n\nprint fmt: \"\"\n";
+
+    fn counts(filter: &str) -> bool {
+        let event = format::parse("s", FORMAT).expect("a format");
+        let trigger = format!("hist:keys=common_pid if {filter}");
+        let compiled = pipeline::compile(&trigger, &event, &Context::default(), Wishes::default());
+        let plan = compiled.expect("a trigger").plan;
+        let mut model = Model::new(&plan);
+        let comm = [0; 16];
+        model.hit(Hit { record: RECORD, pid: 1, cpu: 0, comm, now: 0, memory: &NoMemory });
+        model.snapshot().rows.len() == 1
+    }
+
+    /// Where the kernel differs, docs/compatibility.md says so.
+    #[test]
+    fn strings_end_at_their_nul_or_with_their_room() {
+        for (filter, holds) in [
+            ("s == \"abcdefgh\"", true),
+            ("s == \"abcdefghi\"", false),
+            ("s ~ \"*fgh\"", true),
+            ("t ~ \"*b*\"", true),
+            ("t ~ \"*x*\"", false),
+            ("t ~ \"*b\"", true),
+            ("d == \"cd\"", true),
+            ("d ~ \"*d*\"", true),
+            ("d ~ \"*z*\"", false),
+        ] {
+            assert_eq!(counts(filter), holds, "{filter}");
+        }
+    }
 
     #[test]
     fn log2_is_the_specified_one() {

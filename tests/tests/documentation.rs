@@ -119,7 +119,7 @@ fn work() -> Result<()> {
 
 /// The tables in a `hist` file, one after the other.
 fn tables(session: &Session<Live>, event: &str) -> Result<Vec<Table>> {
-    let text = session.read_hist(&event.parse()?)?;
+    let text = String::from_utf8(session.read_hist(&event.parse()?)?)?;
     let bodies: Vec<_> = text.split("# event histogram\n").skip(1).collect();
     bodies.into_iter().map(|body| Table::parse(body).with_context(|| body.to_owned())).collect()
 }
@@ -169,7 +169,7 @@ fn single_triggers_count() -> Result<()> {
             assert!(tables.len() == 1 && tables[0].hits > 0, "{text}: {tables:?}");
             assert!(tables[0].line.ends_with(" [active]"), "{tables:?}");
             write(&mut session, event, &format!("!{text}"))?;
-            assert_eq!(session.read_hist(&event.parse()?)?, "", "{text}");
+            assert_eq!(session.read_hist(&event.parse()?)?, b"", "{text}");
         }
     }
     Ok(())

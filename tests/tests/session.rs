@@ -68,6 +68,11 @@ fn hits_of(session: &Session<Live>, entry: &Entry) -> Result<u64> {
     Ok(snapshot.rows.iter().map(|row| row.hitcount).sum())
 }
 
+/// The `hist` file, whose strings are UTF-8 here.
+fn read_hist(session: &Session<Live>, event: &EventName) -> Result<String> {
+    Ok(String::from_utf8(session.read_hist(event)?)?)
+}
+
 fn write(session: &mut Session<Live>, event: &EventName, text: &str) -> Result<()> {
     session.write(event, text.as_bytes()).with_context(|| text.to_owned())
 }
@@ -77,21 +82,21 @@ fn the_files_say_what_the_kernels_would() -> Result<()> {
     let Some(mut session) = session() else { return Ok(()) };
     let filter = filter();
     assert_eq!(session.read_trigger(&enter()), "# Available triggers:\n# hist\n");
-    assert_eq!(session.read_hist(&enter())?, "");
+    assert_eq!(read_hist(&session, &enter())?, "");
     write(&mut session, &enter(), &format!("hist:keys=id:vals=id {filter}\n"))?;
     getppid(7);
     let line = format!("hist:keys=id:vals=hitcount,id:sort=hitcount:size=2048 {filter} [active]");
     assert_eq!(session.read_trigger(&enter()), format!("{line}\n"));
     let (id, sum) = (libc::SYS_getppid, 7 * libc::SYS_getppid);
     assert_eq!(
-        session.read_hist(&enter())?,
+        read_hist(&session, &enter())?,
         format!(
             "# event histogram\n#\n# trigger info: {line}\n#\n\n\
              {{ id: {id:>10} }} hitcount:          7  id: {sum:>10}\n\n\
              Totals:\n    Hits: 7\n    Entries: 1\n    Dropped: 0\n"
         )
     );
-    assert_eq!(session.read_hist(&exit())?, "");
+    assert_eq!(read_hist(&session, &exit())?, "");
     Ok(())
 }
 
@@ -123,7 +128,7 @@ fn what_is_written_later_controls_what_runs() -> Result<()> {
     write(&mut session, &enter(), &trigger(":pause"))?;
     getppid(100);
     assert_eq!(hits(&session, &enter())?, [5]);
-    assert!(session.read_hist(&enter())?.contains(" [paused]\n"));
+    assert!(read_hist(&session, &enter())?.contains(" [paused]\n"));
     write(&mut session, &enter(), &trigger(":cont"))?;
     getppid(3);
     assert_eq!(hits(&session, &enter())?, [8]);
@@ -132,7 +137,7 @@ fn what_is_written_later_controls_what_runs() -> Result<()> {
     getppid(4);
     assert_eq!(hits(&session, &enter())?, [4]);
     write(&mut session, &enter(), &format!("!{}", trigger("")))?;
-    assert_eq!(session.read_hist(&enter())?, "");
+    assert_eq!(read_hist(&session, &enter())?, "");
     write(&mut session, &enter(), &trigger(":pause"))?;
     getppid(9);
     assert_eq!(hits(&session, &enter())?, [0]);
@@ -150,7 +155,7 @@ fn triggers_of_one_name_count_into_one_table() -> Result<()> {
     assert_eq!(hits(&session, &exit())?, [10]);
     getppid(1000);
     assert_eq!(hits(&session, &enter())?, [2010]);
-    let text = session.read_hist(&exit())?;
+    let text = read_hist(&session, &exit())?;
     let expect = format!("hitcount:       2010  id: {:>10}\n", 2010 * libc::SYS_getppid);
     assert!(text.contains(&expect), "{text}");
     assert!(text.contains(":size=256 "), "{text}");
@@ -207,7 +212,7 @@ fn truncation_takes_the_events_triggers_only() -> Result<()> {
     let wrong = session.write(&enter(), b"hist:keys=nosuch");
     assert!(matches!(wrong, Err(SessionError::Trigger { .. })));
     getppid(6);
-    assert_eq!(session.read_hist(&enter())?, "");
+    assert_eq!(read_hist(&session, &enter())?, "");
     assert_eq!(hits(&session, &exit())?, [6]);
     assert!(
         session.error_log().contains("hist:raw_syscalls:sys_enter: error: Couldn't find field")

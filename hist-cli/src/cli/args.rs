@@ -1,10 +1,17 @@
-//! Takes the command line. Gives [`Args`]: what was written, flag by flag.
+//! Takes the command line. Gives [`CommandLine`]: what was written, flag by flag.
+//!
+//! If the first word is the name of a subcommand, that is meant. Everything else counts: a trigger
+//! begins with `hist:` or `!hist:`, so no pair can be taken for a subcommand.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+use super::merge::MergeArgs;
+use crate::export::Format;
 
 /// Count trace events with ftrace's hist triggers, compiled to eBPF.
 #[derive(Debug, Parser)]
@@ -12,12 +19,35 @@ use clap::{ArgAction, Parser, ValueEnum};
     name = "hist-bpf",
     version,
     override_usage = "hist-bpf [OPTIONS] <TRIGGER> <SYSTEM:EVENT> [<TRIGGER> <SYSTEM:EVENT>]... \
-                      [-- COMMAND [ARG]...]",
+                      [-- COMMAND [ARG]...]\n       hist-bpf <SUBCOMMAND> [OPTIONS] ...",
+    subcommand_help_heading = "Subcommands",
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
     after_help = "Example: hist-bpf 'hist:key=call_site.sym:val=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                   Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
-                  Ctrl-C and SIGTERM print the final one. Exit codes: 0 done, 1 error, 2 usage,\n\
-                  else that of COMMAND (126 not executable, 127 not found, 130 after a second Ctrl-C)."
+                  Ctrl-C, SIGTERM and SIGHUP print the final one. Exit codes: 0 done, 1 error,\n\
+                  2 usage, 3 lost events with --fail-on-loss, 130 after a second Ctrl-C. With COMMAND:\n\
+                  its own, unless that is 0 and events were lost; 126 not executable, 127 not found."
 )]
+pub(super) struct CommandLine {
+    /// None: count.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+
+    #[command(flatten)]
+    pub args: Args,
+}
+
+/// Everything that can be done besides counting. Each has its own module, with its own flags.
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    /// Add up snapshots of several machines or times
+    Merge(MergeArgs),
+}
+
+/// The words of the command that counts.
+#[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A hist trigger, and the event that it is for; any number of such pairs
     #[arg(value_name = "TRIGGER SYSTEM:EVENT", required = true, hide = true)]
@@ -27,10 +57,9 @@ pub(super) struct Args {
     #[arg(value_name = "COMMAND", last = true, hide = true)]
     pub command: Vec<OsString>,
 
-    /// Seconds between tables, fractions allowed; 0 prints only at the end
-    #[arg(short, long, value_name = "SECS", default_value = "1", value_parser = seconds)]
-    #[arg(allow_negative_numbers = true)]
-    pub interval: Duration,
+    /// Seconds between tables, fractions allowed; 0 prints only at the end [default: 1]
+    #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    pub interval: Option<Duration>,
 
     /// Stop after that many seconds
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
@@ -39,6 +68,34 @@ pub(super) struct Args {
     /// Write the tables to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// How tables are written
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "ftrace")]
+    pub format: FormatName,
+
+    /// Show only the N largest entries, by the first sort key; totals stay those of all
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub top: Option<NonZeroUsize>,
+
+    /// Show what has been counted since the table before; entries without a change are left out
+    #[arg(long)]
+    pub delta: bool,
+
+    /// Put a line with the time (UTC) before each table
+    #[arg(long)]
+    pub timestamp: bool,
+
+    /// Clear the screen before each table, on a terminal
+    #[arg(long, conflicts_with = "output")]
+    pub clear_screen: bool,
+
+    /// Value that folded stacks and plots measure instead of the hitcount
+    #[arg(long, value_name = "VALUE")]
+    pub weight: Option<String>,
+
+    /// Exit with 3 if any event was lost; with COMMAND, if that itself exits with 0
+    #[arg(long)]
+    pub fail_on_loss: bool,
 
     /// Say nothing on stderr but errors and lost events
     #[arg(short, long, conflicts_with = "verbose")]
@@ -52,8 +109,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "WAY", default_value = "auto")]
     pub attach: Way,
 
+    /// The most that one histogram may take in the kernel: bytes, or with K, M or G. By default
+    /// a histogram takes what it needs, but all CPUs share one value in an entry if 64M would not
+    /// do for one each
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub memory: Option<u64>,
+
     /// Print what a stage of the compiler makes of the triggers, and attach nothing
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["command", "duration", "fail_on_loss"])]
+    #[arg(conflicts_with_all = ["format", "top", "delta", "timestamp", "clear_screen", "weight"])]
     pub emit: Option<Stage>,
 
     /// Read the events' formats below this directory instead of the mounted tracefs
@@ -70,6 +134,36 @@ pub(super) enum Way {
     Raw,
     /// To the classic tracepoint
     Tracepoint,
+}
+
+/// [`Format`] as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatName {
+    /// What the kernel's hist file would have
+    Ftrace,
+    /// One document a table and trigger, each on a line
+    Json,
+    /// One object an entry, each on a line, and one for the totals
+    Ndjson,
+    /// One record an entry
+    Csv,
+    /// Stacks for flame graphs, at the end
+    Folded,
+    /// Bars and percentiles of a key in buckets
+    Plot,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Ftrace => Self::Ftrace,
+            FormatName::Json => Self::Json,
+            FormatName::Ndjson => Self::Ndjson,
+            FormatName::Csv => Self::Csv,
+            FormatName::Folded => Self::Folded,
+            FormatName::Plot => Self::Plot,
+        }
+    }
 }
 
 /// A stage of the compiler that can be looked at.
@@ -90,6 +184,19 @@ pub(super) enum Stage {
 /// A hundred years, in seconds: clocks overflow far above it.
 const MAX_SECONDS: f64 = 100.0 * 365.25 * 86400.0;
 
+/// A number of bytes, perhaps with a suffix for a power of 1024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let suffix = text.char_indices().last().filter(|(_, last)| last.is_ascii_alphabetic());
+    let (digits, shift) = match suffix {
+        Some((end, 'k' | 'K')) => (&text[..end], 10),
+        Some((end, 'm' | 'M')) => (&text[..end], 20),
+        Some((end, 'g' | 'G')) => (&text[..end], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| "not a number of bytes, such as 64M")?;
+    number.checked_mul(1 << shift).ok_or_else(|| "more bytes than there can be".to_owned())
+}
+
 /// A number of seconds, not negative, fractions allowed.
 fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
@@ -106,7 +213,34 @@ mod tests {
 
     #[test]
     fn clap_finds_no_contradictions() {
-        Args::command().debug_assert();
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_first_word_alone_names_a_subcommand() {
+        let parse = |words: &[&str]| CommandLine::try_parse_from([&["hist-bpf"], words].concat());
+        let line = parse(&["merge", "a.json"]).expect("a subcommand");
+        assert!(matches!(line.task, Some(Task::Merge(_))));
+        for words in [
+            &["hist:keys=a", "merge"][..],
+            &["-q", "hist:keys=a", "merge"],
+            &["hist:keys=a", "a:b", "--", "merge"],
+            &["!hist:keys=a", "a:b", "merge", "merge"],
+        ] {
+            let line = parse(words).expect("pairs");
+            assert!(line.task.is_none(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_suffixes() {
+        assert_eq!(bytes("12"), Ok(12));
+        assert_eq!(bytes("3k"), Ok(3 << 10));
+        assert_eq!(bytes("64M"), Ok(64 << 20));
+        assert_eq!(bytes("2G"), Ok(2 << 30));
+        for bad in ["", "M", "-1", "1.5M", "1T", "1MB", "99999999999G"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

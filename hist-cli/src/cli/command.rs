@@ -1,14 +1,18 @@
 //! Takes the words behind `--`. Gives a running child, and the exit code that its end means.
 
-use std::ffi::OsString;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-/// Why the command did not start, as a shell would say it.
+/// Why the command does not start, as a shell would say it.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot run {name}: {source}")]
 pub(super) struct SpawnError {
@@ -17,6 +21,10 @@ pub(super) struct SpawnError {
 }
 
 impl SpawnError {
+    fn new(program: &OsStr, source: impl Into<io::Error>) -> Self {
+        Self { name: program.to_string_lossy().into_owned(), source: source.into() }
+    }
+
     /// 127 not found, 126 not executable.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self.source.kind() {
@@ -26,16 +34,55 @@ impl SpawnError {
     }
 }
 
+/// Where programs are looked for without PATH (`_CS_PATH` of confstr(3)).
+const USUAL_PATH: &str = "/bin:/usr/bin";
+
+/// Tells, without running anything, whether the command can be found and executed. It may still
+/// fail to start later: its interpreter may be missing, or the file gone by then.
+///
+/// # Errors
+/// If there is no such program, or none that may be executed.
+pub(super) fn check(words: &[OsString]) -> Result<(), SpawnError> {
+    let program = words.first().expect("clap gives no empty command");
+    let path = env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into());
+    find(program, &path).map_err(|error| SpawnError::new(program, error))
+}
+
+/// Looks as execvp(3) does: a name with a slash is a path; else the first executable file of that
+/// name counts, and one that may not be executed is told only if no other can.
+fn find(program: &OsStr, path: &OsStr) -> io::Result<()> {
+    if program.is_empty() {
+        return Err(rustix::io::Errno::NOENT.into());
+    }
+    if program.as_bytes().contains(&b'/') {
+        return is_executable(Path::new(program));
+    }
+    let mut result = Err(rustix::io::Errno::NOENT.into());
+    for folder in env::split_paths(path) {
+        match is_executable(&folder.join(program)) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => result = Err(error),
+            Err(_) => {}
+        }
+    }
+    result
+}
+
+fn is_executable(path: &Path) -> io::Result<()> {
+    if path.metadata()?.is_dir() {
+        return Err(rustix::io::Errno::ACCESS.into());
+    }
+    Ok(accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
+}
+
 /// Starts the command.
 ///
 /// # Errors
 /// If there is no such program or it cannot be executed.
 pub(super) fn spawn(words: &[OsString]) -> Result<Child, SpawnError> {
     let (program, arguments) = words.split_first().expect("clap gives no empty command");
-    Command::new(program)
-        .args(arguments)
-        .spawn()
-        .map_err(|source| SpawnError { name: program.to_string_lossy().into_owned(), source })
+    let child = Command::new(program).args(arguments).spawn();
+    child.map_err(|error| SpawnError::new(program, error))
 }
 
 /// Asks a child that is still running to end.
@@ -54,4 +101,35 @@ pub(super) fn terminate(child: &Child) -> io::Result<()> {
 pub(super) fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn programs_are_found_as_execvp_finds_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (first, second) = (folder.path().join("a"), folder.path().join("b"));
+        for (place, name, mode) in
+            [(&first, "plain", 0o644), (&first, "both", 0o644), (&second, "both", 0o755)]
+        {
+            fs::create_dir_all(place).expect("a folder");
+            let file = place.join(name);
+            fs::write(&file, "").expect("a file");
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a mode");
+        }
+        let path = env::join_paths([&first, &second]).expect("no colons");
+        let kind = |name: &OsStr| find(name, &path).map_err(|error| error.kind());
+        assert_eq!(kind("both".as_ref()), Ok(()));
+        assert_eq!(kind("plain".as_ref()), Err(io::ErrorKind::PermissionDenied));
+        assert_eq!(kind("none".as_ref()), Err(io::ErrorKind::NotFound));
+        assert_eq!(kind("".as_ref()), Err(io::ErrorKind::NotFound));
+        assert_eq!(kind(second.join("both").as_ref()), Ok(()));
+        assert_eq!(kind(second.as_ref()), Err(io::ErrorKind::PermissionDenied));
+        assert_eq!(kind(first.join("both").as_ref()), Err(io::ErrorKind::PermissionDenied));
+        assert_eq!(kind(first.join("none").as_ref()), Err(io::ErrorKind::NotFound));
+    }
 }

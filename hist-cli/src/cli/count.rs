@@ -12,12 +12,14 @@ use tokio::time::{self, Instant, Interval, MissedTickBehavior};
 use super::command;
 use super::options::Options;
 use super::output::{Written, say};
-use super::printer::{Lost, Printer, each_once};
+use super::printer::{Lost, Printer, Work, each_once};
 use super::signals::{Signals, Wish};
 use crate::session::registry::Entry;
 
 /// What a second Ctrl-C exits with, as if it had killed the process: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
+/// What `--fail-on-loss` exits with.
+const LOSS: u8 = 3;
 /// How often the log of `-vv` is passed on.
 const LOG_PERIOD: Duration = Duration::from_millis(50);
 
@@ -48,6 +50,8 @@ struct Counting<'a> {
     command: Option<Child>,
     /// A table was asked for while another one was printed.
     wanted: bool,
+    /// What the tables printed last had lost.
+    lost: Vec<Lost>,
     /// The last thing done was one that intervals ask for. What ends counting then goes first, or
     /// tables that take longer than their interval would keep it from ever ending.
     ticked: bool,
@@ -57,8 +61,11 @@ struct Counting<'a> {
 ///
 /// # Errors
 /// If a table cannot be read or written.
-pub(super) async fn count(options: &Options, printer: Printer) -> anyhow::Result<ExitCode> {
-    let signals = Signals::listen().context("cannot listen to signals")?;
+pub(super) async fn count(
+    options: &Options,
+    signals: Signals,
+    printer: Printer,
+) -> anyhow::Result<ExitCode> {
     say_attached(options, printer.session.triggers());
     let command = match options.command.as_deref().map(command::spawn).transpose() {
         Ok(command) => command,
@@ -70,10 +77,17 @@ pub(super) async fn count(options: &Options, printer: Printer) -> anyhow::Result
     let mut counting = Counting::new(options, signals, command);
     let stop = counting.until_stopped(printer).await;
     counting.end_command().await?;
-    Ok(match stop? {
-        Stop::Command(status) => command::exit_code(status),
-        Stop::Asked | Stop::Closed => ExitCode::SUCCESS,
-    })
+    let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0);
+    Ok(exit_code(&stop?, options.fail_on_loss && is_loss))
+}
+
+/// A command that failed has the last word.
+fn exit_code(stop: &Stop, fails: bool) -> ExitCode {
+    match stop {
+        Stop::Command(status) if !status.success() => command::exit_code(*status),
+        _ if fails => ExitCode::from(LOSS),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn say_attached(options: &Options, triggers: &[Entry]) {
@@ -88,10 +102,6 @@ fn say_attached(options: &Options, triggers: &[Entry]) {
         None => "Ctrl-C",
     };
     say(&format!("attached {count} {triggers} to {}; {end} stops", events.join(", ")));
-}
-
-fn report(lost: &[Lost]) {
-    lost.iter().filter_map(Lost::report).for_each(|line| say(&line));
 }
 
 /// Ticks every `period` from now on; ticks that nobody had time for are left out.
@@ -139,13 +149,6 @@ async fn asked(
     })
 }
 
-/// What came of a table.
-struct Printed {
-    printer: Printer,
-    lost: Vec<Lost>,
-    stop: Option<Stop>,
-}
-
 impl<'a> Counting<'a> {
     fn new(options: &'a Options, signals: Signals, command: Option<Child>) -> Self {
         Self {
@@ -156,6 +159,7 @@ impl<'a> Counting<'a> {
             deadline: options.duration.map(|duration| Instant::now() + duration),
             command,
             wanted: false,
+            lost: Vec::new(),
             ticked: false,
         }
     }
@@ -163,25 +167,19 @@ impl<'a> Counting<'a> {
     /// Prints whenever it is time to, the last table included.
     async fn until_stopped(&mut self, mut printer: Printer) -> anyhow::Result<Stop> {
         let stop = loop {
-            match self.next().await? {
-                Event::PassLogOn => printer.flush_log(),
+            let work = match self.next().await? {
+                Event::PassLogOn => Work::Log,
+                Event::Print => Work::Tables,
                 Event::Stop(stop) => break stop,
-                Event::Print => {
-                    let printed = self.print(printer, false).await?;
-                    printer = printed.printer;
-                    if self.options.verbose > 0 {
-                        report(&printed.lost);
-                    }
-                    if let Some(stop) = printed.stop {
-                        break stop;
-                    }
-                }
+            };
+            let stop;
+            (printer, stop) = self.work(printer, work).await?;
+            if let Some(stop) = stop {
+                break stop;
             }
         };
         if !matches!(stop, Stop::Closed) {
-            let mut printed = self.print(printer, true).await?;
-            printed.printer.flush_log();
-            report(&printed.lost);
+            self.work(printer, Work::LastTables).await?;
         }
         Ok(stop)
     }
@@ -206,12 +204,16 @@ impl<'a> Counting<'a> {
         Ok(event)
     }
 
-    /// Prints in a thread that may block on a slow reader, and heeds signals meanwhile: the
-    /// second wish to stop ends the process at once.
-    async fn print(&mut self, mut printer: Printer, stopping: bool) -> anyhow::Result<Printed> {
-        let mut stopping = stopping;
+    /// Works in a thread that may block on a slow reader, and heeds signals meanwhile: the second
+    /// wish to stop ends the process at once. Gives also why counting ends, if it does.
+    async fn work(
+        &mut self,
+        mut printer: Printer,
+        work: Work,
+    ) -> anyhow::Result<(Printer, Option<Stop>)> {
+        let mut stopping = work == Work::LastTables;
         let mut job = tokio::task::spawn_blocking(move || {
-            let result = printer.print();
+            let result = printer.work(work);
             (printer, result)
         });
         let (printer, result) = loop {
@@ -224,12 +226,17 @@ impl<'a> Counting<'a> {
                 }
             }
         };
-        let (written, lost) = result?;
-        let stop = match written {
-            Written::Closed => Some(Stop::Closed),
-            Written::Whole => stopping.then_some(Stop::Asked),
-        };
-        Ok(Printed { printer, lost, stop })
+        let done = result?;
+        if work != Work::Log {
+            self.lost = done.lost;
+        }
+        Ok((
+            printer,
+            match done.written {
+                Written::Closed => Some(Stop::Closed),
+                Written::Whole => stopping.then_some(Stop::Asked),
+            },
+        ))
     }
 
     /// A command that still runs is asked to end, and waited for.

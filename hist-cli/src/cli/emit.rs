@@ -7,7 +7,6 @@ use super::options::{Options, Pair};
 use crate::load::Facts;
 use crate::parse;
 use crate::pipeline::{self, CompileError};
-use crate::plan::Wishes;
 use crate::resolve::Context;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
@@ -55,7 +54,7 @@ fn one(
     facts: &Facts,
     stage: Stage,
 ) -> anyhow::Result<String> {
-    let wishes = Wishes { log: false, ..options.wishes() };
+    let wishes = options.wishes();
     let compiled = pipeline::compile(&pair.trigger, format, &context(options, facts), wishes)?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
@@ -71,7 +70,7 @@ fn context<'a>(options: &Options, facts: &'a Facts) -> Context<'a> {
 }
 
 fn asm(options: &Options, formats: &[EventFormat], facts: &Facts) -> anyhow::Result<String> {
-    let wishes = Wishes { log: false, ..options.wishes() };
+    let wishes = options.wishes();
     let context = context(options, facts);
     let compiled = options
         .pairs

@@ -1,12 +1,13 @@
 //! Takes a session and an output. Gives tables, one snapshot of all triggers at a time.
 
-use crate::print;
 use crate::read::snapshot::Losses;
+use crate::resolve::hist::KeySource;
 use crate::session::registry::{Entry, TableId};
 use crate::session::{Live, LiveTrigger, Session};
 
 use super::logger;
 use super::output::{Output, Written, say};
+use super::view::View;
 
 /// All that printing needs; it can be handed to a thread that may block.
 pub(super) struct Printer {
@@ -14,10 +15,31 @@ pub(super) struct Printer {
     pub session: Session<Live>,
     /// Where tables go.
     output: Output,
-    /// A table has been printed already.
-    printed: bool,
+    /// How they look.
+    view: View,
+    /// Losses are told with every table, not just with the last one.
+    verbose: bool,
     /// It has been said that symbols cannot be read.
     warned: bool,
+}
+
+/// Work for a thread that may block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Pass the programs' log on.
+    Log,
+    /// Print the tables.
+    Tables,
+    /// Print the tables, and then all that is left to say.
+    LastTables,
+}
+
+/// What came of it.
+pub(super) struct Done {
+    /// How writing tables went.
+    pub written: Written,
+    /// What each table lost so far; empty if none was looked at.
+    pub lost: Vec<Lost>,
 }
 
 /// What one table lost so far.
@@ -26,41 +48,84 @@ pub(super) struct Lost {
     pub events: String,
     /// How many hits, by reason.
     pub losses: Losses,
+    /// A trigger that counts into it has a filter, which missed events have not met.
+    pub filtered: bool,
 }
 
 impl Printer {
     /// A printer that has printed nothing yet.
-    pub(super) const fn new(session: Session<Live>, output: Output) -> Self {
-        Self { session, output, printed: false, warned: false }
+    pub(super) const fn new(
+        session: Session<Live>,
+        view: View,
+        output: Output,
+        verbose: bool,
+    ) -> Self {
+        Self { session, output, view, verbose, warned: false }
     }
 
-    /// Prints every trigger's histogram as it is now, all at once. Two blank lines part it from
-    /// what was printed before, as they part the blocks of one event in the kernel's text.
+    /// Does the work. Losses are told at the end, also when that is because nobody reads any more.
     ///
     /// # Errors
     /// If the maps cannot be read or the output cannot be written.
-    pub(super) fn print(&mut self) -> anyhow::Result<(Written, Vec<Lost>)> {
-        let (mut texts, mut tables, mut lost) = (Vec::new(), Vec::new(), Vec::new());
-        if std::mem::replace(&mut self.printed, true) {
-            texts.push(String::new());
+    pub(super) fn work(&mut self, work: Work) -> anyhow::Result<Done> {
+        if work == Work::Log {
+            self.flush_log();
+            return Ok(Done { written: Written::Whole, lost: Vec::new() });
         }
+        let (written, lost) = self.print()?;
+        let is_last = work == Work::LastTables || written == Written::Closed;
+        if is_last {
+            self.flush_log();
+        }
+        if is_last || self.verbose {
+            lost.iter().filter_map(Lost::report).for_each(|line| say(&line));
+        }
+        Ok(Done { written, lost })
+    }
+
+    /// Prints every trigger's histogram as it is now, all at once.
+    ///
+    /// # Errors
+    /// If the maps cannot be read or the output cannot be written.
+    fn print(&mut self) -> anyhow::Result<(Written, Vec<Lost>)> {
+        let (mut snapshots, mut tables, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for entry in self.session.triggers() {
             let snapshot = self.session.snapshot(entry)?;
-            texts.push(print::hist(&snapshot, self.session.symbols()));
             if !tables.contains(&entry.table) {
                 tables.push(entry.table);
-                let events = events_of(self.session.triggers(), entry.table);
-                lost.push(Lost { events, losses: snapshot.losses });
+                lost.push(self.lost(entry.table, snapshot.losses));
             }
+            snapshots.push((entry, snapshot));
         }
+        let bytes = self.view.table(&self.session, snapshots)?;
         self.warn_of_symbols();
-        Ok((self.output.write(print::blocks(texts).as_bytes())?, lost))
+        Ok((self.output.write(&bytes)?, lost))
+    }
+
+    fn lost(&self, table: TableId, losses: Losses) -> Lost {
+        let triggers = self.session.triggers().iter().filter(|entry| entry.table == table);
+        let is_filtered =
+            |entry: &Entry| self.session.attached(entry).trigger().plan.hist.filter.is_some();
+        Lost {
+            events: each_once(triggers.clone().map(|entry| entry.event.to_string())).join(", "),
+            losses,
+            filtered: triggers.clone().any(is_filtered),
+        }
     }
 
     /// Passes on what the programs have logged since the last call.
-    pub(super) fn flush_log(&mut self) {
+    fn flush_log(&mut self) {
         self.session.attached_mut().for_each(LiveTrigger::flush_log);
         logger::pass_on();
+    }
+
+    fn has_stacks(&self) -> bool {
+        let mut plans = self
+            .session
+            .triggers()
+            .iter()
+            .map(|entry| &self.session.attached(entry).trigger().plan);
+        plans.any(|plan| plan.hist.keys.iter().any(|key| key.source == KeySource::Stack))
     }
 
     /// Says once why addresses have no names.
@@ -68,15 +133,14 @@ impl Printer {
         if let Some(problem) = self.session.symbols().problem()
             && !std::mem::replace(&mut self.warned, true)
         {
-            say(&format!("warning: {problem}"));
+            let stacks = if self.has_stacks() {
+                "; stacks begin with the functions of tracing itself, which cannot be told apart"
+            } else {
+                ""
+            };
+            say(&format!("warning: {problem}{stacks}"));
         }
     }
-}
-
-/// The events of the triggers that count into `table`, each once.
-fn events_of(triggers: &[Entry], table: TableId) -> String {
-    let of_table = triggers.iter().filter(|entry| entry.table == table);
-    each_once(of_table.map(|entry| entry.event.to_string())).join(", ")
 }
 
 /// The names without repetitions, in the order of their first occurrence.
@@ -92,12 +156,17 @@ pub(super) fn each_once(names: impl Iterator<Item = String>) -> Vec<String> {
 
 impl Lost {
     /// One line for stderr; nothing if nothing was lost.
-    pub(super) fn report(&self) -> Option<String> {
+    fn report(&self) -> Option<String> {
         let Losses { full, busy, missed } = self.losses;
+        let missed_because = if self.filtered {
+            "missed before the filter, another BPF program was running on that CPU"
+        } else {
+            "missed, another BPF program was running on that CPU"
+        };
         let reasons = [
             (full, "dropped, the table is full (size= makes it larger)"),
             (busy, "dropped, the map was busy"),
-            (missed, "missed, another BPF program was running on that CPU"),
+            (missed, missed_because),
         ];
         let said: Vec<_> = reasons
             .into_iter()
@@ -114,7 +183,8 @@ mod tests {
 
     #[test]
     fn losses_are_told_by_reason() {
-        let mut lost = Lost { events: "a:b".to_owned(), losses: Losses::default() };
+        let losses = Losses::default();
+        let mut lost = Lost { events: "a:b".to_owned(), losses, filtered: false };
         assert_eq!(lost.report(), None);
         lost.losses.full = 3;
         lost.losses.missed = 1;
@@ -123,6 +193,15 @@ mod tests {
             Some(
                 "lost hits of a:b: 3 dropped, the table is full (size= makes it larger); \
                  1 missed, another BPF program was running on that CPU"
+            )
+        );
+        lost.losses = Losses { busy: 2, missed: 1, full: 0 };
+        lost.filtered = true;
+        assert_eq!(
+            lost.report().as_deref(),
+            Some(
+                "lost hits of a:b: 2 dropped, the map was busy; \
+                 1 missed before the filter, another BPF program was running on that CPU"
             )
         );
     }

@@ -1,16 +1,22 @@
 //! Takes [`Options`]. Gives the exit code, after walking the pipeline from texts to tables.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
+use tokio::runtime::{Builder, Runtime};
 
+use super::command;
 use super::count;
 use super::emit;
 use super::options::{Options, Pair};
 use super::output::{Output, say};
 use super::printer::Printer;
+use super::signals::Signals;
+use super::view::View;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
+use crate::plan::size_text;
 use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
 
@@ -24,26 +30,52 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Output::open(options.output.as_deref())?.write(text.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    check_privilege()?;
+    let status = status()?;
+    let runtime = runtime()?;
+    // Before anything else: a signal that comes while triggers are attached must not be lost.
+    let signals = {
+        let _runtime = runtime.enter();
+        Signals::listen(&status).context("cannot listen to signals")?
+    };
+    check_privilege(&status)?;
+    if let Some(Err(error)) = options.command.as_deref().map(command::check) {
+        say(&format!("error: {error}"));
+        return Ok(error.exit_code());
+    }
     let mut session = attach(options)?;
+    let mut view = View::new(options.look.clone())?;
+    view.check(&session)?;
     // Before anything counts, and after the mistakes that would leave a file empty.
     let output = Output::open(options.output.as_deref())?;
     session.release()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot prepare to wait for signals")?;
-    let code = runtime.block_on(count::count(options, Printer::new(session, output)));
+    view.begin();
+    let printer = Printer::new(session, view, output, options.verbose > 0);
+    let code = runtime.block_on(count::count(options, signals, printer));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
     code
 }
 
-/// Tells what is missing before anything is touched.
-fn check_privilege() -> anyhow::Result<()> {
+/// What the kernel says of this process.
+fn status() -> anyhow::Result<String> {
     let path = "/proc/self/status";
-    let status = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-    match load::missing_capabilities(&status) {
+    fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
+}
+
+/// More files than what waiting for signals and for a command takes.
+const FILES: usize = 16;
+
+/// What waits for signals, time and the command. It panics where it gets no files, so whether
+/// there is room for them is tried before.
+fn runtime() -> anyhow::Result<Runtime> {
+    let room: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
+    room.context("cannot open the files that are needed (ulimit -n sets how many may be open)")?;
+    Builder::new_current_thread().enable_all().build().context("cannot prepare to wait for signals")
+}
+
+/// Tells what is missing before anything is touched.
+fn check_privilege(status: &str) -> anyhow::Result<()> {
+    match load::missing_capabilities(status) {
         missing if missing.is_empty() => Ok(()),
         missing => Err(LoadError::Capabilities(missing).into()),
     }
@@ -69,23 +101,34 @@ fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
         session.write(&EventName::new(system, event), trigger.as_bytes())?;
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
-    if options.verbose > 0 {
-        session.triggers().iter().for_each(|entry| describe(session.attached(entry).trigger()));
-    }
+    describe(options, &session);
     Ok(session)
 }
 
-fn describe(trigger: &AttachedTrigger) {
-    let (plan, cpus) = (&trigger.plan, trigger.cpus());
-    let map = &plan.map;
-    let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * cpus as u64;
+/// On `-v` how each trigger runs; and, if it matters, what is not known of its losses.
+fn describe(options: &Options, session: &Session<Live>) {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    for entry in session.triggers() {
+        let trigger = session.attached(entry).trigger();
+        if options.verbose > 0 {
+            describe_one(trigger);
+        }
+        let is_wanted = options.verbose > 0 || options.fail_on_loss && !options.quiet;
+        if is_wanted && !load::counts_misses(&trigger.plan.attach, &release) {
+            say(&format!(
+                "{}: Linux {release} does not count the events that are missed while another BPF \
+                 program runs on the CPU (6.7 and later do): they are not told",
+                entry.event
+            ));
+        }
+    }
+}
+
+fn describe_one(trigger: &AttachedTrigger) {
+    let plan = &trigger.plan;
     say(&format!("{}: {}", plan.attach, plan.hist));
     plan.why.iter().for_each(|line| say(&format!("  {line}")));
-    say(&format!(
-        "  {} entries of {} bytes key and {} bytes value on each of {cpus} CPUs: {} KiB",
-        map.max_entries,
-        map.key_size,
-        map.value_size,
-        u64::from(map.max_entries) * per_entry / 1024
-    ));
+    let (memory, cpus) = (size_text(plan.map.bytes(plan.cpus)), plan.cpus);
+    let s = if cpus == 1 { "" } else { "s" };
+    say(&format!("  {}: {memory} on {cpus} CPU{s}", plan.map));
 }

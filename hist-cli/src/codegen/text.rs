@@ -96,7 +96,8 @@ const fn kept(size: u32, slot: u32) -> u32 {
     if size < slot { size } else { slot - 1 }
 }
 
-/// A string whose place the word at `offset` tells, counted from `base`.
+/// A string whose length and place the word at `offset` tells, the latter counted from `base`. It
+/// need not end with a NUL: what lies behind it is not part of it.
 fn located(
     emitter: &mut Emitter,
     arguments: &Arguments,
@@ -106,12 +107,21 @@ fn located(
 ) -> Result<(), CodegenError> {
     zero(emitter, slot, note)?;
     source::bytes(emitter, offset, 4, "length and place")?;
+    emitter.push(Insn::mov64_reg(R4, R3), "");
+    emitter.push(Insn::alu64_imm(Alu::Rsh, R4, 16), "the length");
     emitter.push(Insn::alu64_imm(Alu::And, R3, 0xffff), "the place");
     if base > 0 {
         emitter.push(Insn::alu64_imm(Alu::Add, R3, base.cast_signed()), "from the word's end");
     }
     emitter.push(Insn::alu64_reg(Alu::Add, R3, R1), "");
-    copy(emitter, arguments, slot, slot.size);
+    destination(emitter, slot, R1, "to the key");
+    emitter.push(Insn::mov64_reg(R2, R4), "");
+    emitter.push(Insn::alu64_imm(Alu::Add, R2, 1), "room for a NUL");
+    let (room, fits) = (slot.size.cast_signed(), emitter.label());
+    emitter.jump(Insn::jump_imm(Compare::Le, R2, room, 0), fits, "");
+    emitter.push(Insn::mov64_imm(R2, room), "all that there is");
+    emitter.place(fits);
+    read_text(emitter, arguments);
     Ok(())
 }
 
@@ -139,6 +149,11 @@ fn zero_from(
 fn copy(emitter: &mut Emitter, arguments: &Arguments, slot: &KeySlot, size: u32) {
     destination(emitter, slot, R1, "to the key");
     emitter.push(Insn::mov64_imm(R2, size.cast_signed()), "");
+    read_text(emitter, arguments);
+}
+
+/// Copies the string at r3 to r1: at most r2 bytes, of which the last is a NUL.
+fn read_text(emitter: &mut Emitter, arguments: &Arguments) {
     emitter.push(Insn::call(helper::PROBE_READ_KERNEL_STR), "up to the NUL");
     arguments.restore(emitter);
 }

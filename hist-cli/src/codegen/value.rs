@@ -8,14 +8,18 @@ use super::code::HoleCode;
 use super::emit::Emitter;
 use super::insn::{Alu, Insn, R1, R2, R3, R4, Width, helper};
 use super::source::{self, Arguments};
+use crate::plan::scan::COMM_SIZE;
 use crate::plan::{Plan, ValueSlot};
 use crate::resolve::hist::Source;
 
-/// Bytes of a task's name.
-const COMM_SIZE: i32 = 16;
-
-/// Adds the hit to a value in place. Values are per CPU and one program never nests on a CPU, so
-/// no atomics are needed unless another program shares the table.
+/// Adds the hit to a value in place.
+///
+/// No atomics are needed for a value that belongs to one CPU and one program: that never runs twice
+/// at a time on a CPU. Where a program cannot be preempted, nothing but an interrupt comes in
+/// between, and the kernel skips a tracepoint program that one would start; where it can, as
+/// raw tracepoint programs and those of `syscalls:*` since 7.x, it stays on its CPU, and the
+/// kernel skips the same program there until it is done (`bpf_prog_get_recursion_context()` in
+/// Linux include/linux/bpf.h). Both are counted as misses.
 pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::UPDATE, plan);
     each(&mut emitter, plan, |emitter, arguments, slot| {
@@ -23,7 +27,7 @@ pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
         let note = format!("value {}", slot.label);
         if plan.shared {
             source::load(emitter, arguments, &slot.source, &note)?;
-            emitter.push(Insn::atomic_add64(R2, offset, R3), "another event may interrupt");
+            emitter.push(Insn::atomic_add64(R2, offset, R3), "others may add, too");
             return Ok(());
         }
         if let Some(step) = short(&slot.source) {
@@ -57,7 +61,7 @@ pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
     if let Some(offset) = plan.comm {
         emitter.push(Insn::mov64_reg(R1, R2), "the task's name at the first hit");
         emitter.push(Insn::alu64_imm(Alu::Add, R1, offset.cast_signed()), "");
-        emitter.push(Insn::mov64_imm(R2, COMM_SIZE), "");
+        emitter.push(Insn::mov64_imm(R2, COMM_SIZE.cast_signed()), "");
         emitter.push(Insn::call(helper::GET_CURRENT_COMM), "padded with NULs");
     }
     emitter.finish()

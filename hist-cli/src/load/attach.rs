@@ -17,7 +17,7 @@ use super::program::{self, ProgramType};
 use super::table::{Feeder, Table, set_flag};
 use super::{LoadError, bpf, perf};
 use crate::link::{Object, Program};
-use crate::plan::{Attach, Plan, Template};
+use crate::plan::{Attach, MapPlan, Plan, Template};
 
 /// Programs that count. Dropping it detaches them; so does the end of this process in whatever
 /// way, for the kernel holds them by file descriptors only.
@@ -34,8 +34,17 @@ pub struct AttachedTrigger {
     pub plan: Plan,
     pub(super) table: Arc<Table>,
     pub(super) feeder: Arc<Feeder>,
-    /// Closing it detaches the program.
-    _link: OwnedFd,
+    /// Closing it detaches the program. There until this is dropped.
+    link: Option<OwnedFd>,
+}
+
+impl Drop for AttachedTrigger {
+    fn drop(&mut self) {
+        self.link = None;
+        if let Err(error) = self.table.leave(&self.feeder) {
+            log::warn!("cannot tell what {} has missed: {error}", self.plan.event_name());
+        }
+    }
 }
 
 /// Which table a trigger feeds.
@@ -139,7 +148,8 @@ fn existing(
         },
     };
     let (wanted, found) = (plan.map, table.map);
-    if (wanted.key_size, wanted.value_size) != (found.key_size, found.value_size) {
+    let shape = |map: MapPlan| (map.kind, map.key_size, map.value_size);
+    if shape(wanted) != shape(found) {
         return Err(LoadError::OtherTable { event: plan.event_name(), wanted, found });
     }
     Ok(Some(table.clone()))
@@ -208,7 +218,7 @@ fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
     let Loaded { plan, table, feeder } = loaded;
     let link = open_link(&plan.attach, feeder.program_fd())
         .map_err(|source| LoadError::Attach { event: plan.event_name(), source })?;
-    Ok(AttachedTrigger { plan, table, feeder, _link: link })
+    Ok(AttachedTrigger { plan, table, feeder, link: Some(link) })
 }
 
 fn open_link(attach: &Attach, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {

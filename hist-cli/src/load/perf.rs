@@ -78,3 +78,41 @@ fn set_bpf(event: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let result = unsafe { libc::ioctl(event.as_raw_fd(), IOC_SET_BPF, program.as_raw_fd()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, OpenOptions};
+    use std::io::Write as _;
+
+    use crate::tracefs::mount::find_or_mount;
+
+    /// Else a program would count an event that is another one by then, or none.
+    #[test]
+    fn an_event_does_not_vanish_while_it_is_held() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: perf events need root");
+            return;
+        }
+        let root = find_or_mount().expect("tracefs").root;
+        let list = root.join("uprobe_events");
+        if !list.exists() {
+            eprintln!("skipped: this kernel has no events that could vanish");
+            return;
+        }
+        let write = |text: &str| {
+            let mut list = OpenOptions::new().append(true).open(&list)?;
+            list.write_all(text.as_bytes())
+        };
+        write("p:hist_bpf_test/held /bin/true:0x1000").expect("an event");
+        let id = fs::read_to_string(root.join("events/hist_bpf_test/held/id")).expect("its number");
+        let held = open(id.trim().parse().expect("a number"), 0);
+        let busy = write("-:hist_bpf_test/held");
+        let is_held = held.is_ok();
+        drop(held);
+        let removed = write("-:hist_bpf_test/held");
+        assert!(is_held);
+        assert_eq!(busy.map_err(|error| error.raw_os_error()), Err(Some(libc::EBUSY)));
+        removed.expect("nobody holds it any more");
+    }
+}

@@ -9,7 +9,9 @@ use aya::maps::MapData;
 use hist_common::layout::Losses;
 
 use super::bpf::{self, RawMap};
-use crate::plan::MapPlan;
+use super::misses::Misses;
+use super::walk::{Fate, Way, walk};
+use crate::plan::{MapKind, MapPlan};
 
 /// The entries of a histogram and its loss counters. It lives as long as anyone holds it, also
 /// when nothing feeds it any more.
@@ -22,6 +24,8 @@ pub struct Table {
     losses: MapData,
     /// What feeds it. Who pauses, resumes, clears or joins holds the lock meanwhile.
     feeders: Mutex<Vec<Weak<Feeder>>>,
+    /// What those that have left it had missed.
+    missed_by_others: AtomicU64,
 }
 
 /// A loaded program that feeds a table, and the flag that stops it.
@@ -31,14 +35,20 @@ pub(super) struct Feeder {
     /// What the flag is set to, but while the table is being cleared.
     paused: AtomicBool,
     program: OwnedFd,
-    /// What the kernel had counted when the table was cleared last.
-    misses_before: AtomicU64,
+    misses: Mutex<Misses>,
 }
 
 impl Table {
     /// A table that nothing feeds yet.
     pub(super) fn new(map: MapPlan, cpus: usize, hist: MapData, losses: MapData) -> Self {
-        Self { map, cpus, hist, losses, feeders: Mutex::default() }
+        Self {
+            map,
+            cpus,
+            hist,
+            losses,
+            feeders: Mutex::default(),
+            missed_by_others: AtomicU64::new(0),
+        }
     }
 
     /// The map of entries.
@@ -51,12 +61,12 @@ impl Table {
         self.losses.fd().as_fd()
     }
 
-    /// The map of entries; a value is that of all CPUs.
+    /// The map of entries; a value is that of all CPUs, one behind the other if each has one.
     pub(crate) fn hist(&self) -> RawMap<'_> {
         RawMap {
             fd: self.hist_fd(),
             key_size: self.map.key_size as usize,
-            value_size: self.map.value_size as usize * self.cpus,
+            value_size: self.map.value_size as usize * self.map.copies(self.cpus),
         }
     }
 
@@ -66,10 +76,13 @@ impl Table {
         RawMap { fd: self.losses_fd(), key_size: size_of::<u32>(), value_size }
     }
 
-    /// How many events passed the programs that feed it now, because the kernel would not nest
-    /// them, since the table was cleared last.
+    /// How many events passed the programs that feed it or have fed it, because the kernel would
+    /// not nest them, since the table was cleared last. Those that came while the program was
+    /// paused do not count.
     pub(crate) fn misses(&self) -> io::Result<u64> {
-        living(&self.feeders()).iter().map(|feeder| feeder.misses()).sum()
+        let feeders = self.feeders();
+        let others = self.missed_by_others.load(Ordering::Relaxed);
+        living(&feeders).iter().try_fold(others, |sum, feeder| Ok(sum + feeder.missed()?))
     }
 
     /// Counts what `feeder` feeds it as its own, from now on.
@@ -79,12 +92,18 @@ impl Table {
         feeders.push(Arc::downgrade(feeder));
     }
 
+    /// Keeps what `feeder`, which runs no more, has missed.
+    pub(super) fn leave(&self, feeder: &Arc<Feeder>) -> io::Result<()> {
+        let mut feeders = self.feeders();
+        feeders.retain(|other| other.as_ptr() != Arc::as_ptr(feeder));
+        self.missed_by_others.fetch_add(feeder.missed()?, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Pauses or resumes one feeder.
     pub(super) fn set_paused(&self, feeder: &Feeder, paused: bool) -> io::Result<()> {
         let _no_clearing_meanwhile = self.feeders();
-        feeder.set_flag(paused)?;
-        feeder.paused.store(paused, Ordering::Relaxed);
-        Ok(())
+        feeder.set_paused(paused)
     }
 
     /// Removes every entry and zeroes the loss counters.
@@ -101,9 +120,15 @@ impl Table {
 
     fn clear_stopped(&self, feeders: &[Arc<Feeder>]) -> io::Result<()> {
         bpf::wait_for_programs()?;
-        remove_all(self.hist())?;
+        match self.map.kind {
+            MapKind::PerCpuArray => zero_all(self.hist(), self.map.max_entries)?,
+            MapKind::Hash | MapKind::PerCpuHash => {
+                walk(self.hist(), (Fate::Go, Way::Best), |_, _| {})?;
+            }
+        }
         let losses = self.losses();
         losses.update(&0u32.to_ne_bytes(), &vec![0; losses.value_size])?;
+        self.missed_by_others.store(0, Ordering::Relaxed);
         feeders.iter().try_for_each(|feeder| feeder.forget_misses())
     }
 
@@ -121,50 +146,17 @@ fn stop(feeders: &[Arc<Feeder>]) -> io::Result<()> {
     feeders.iter().try_for_each(|feeder| feeder.set_flag(true))
 }
 
-/// Entries asked for at once. A batch needs room for at least one whole bucket.
-const BATCH: usize = 4096;
-
-fn remove_all(map: RawMap<'_>) -> io::Result<()> {
-    match remove_batches(map) {
-        Err(error) if bpf::is_without_batches(&error) => remove_singly(map),
-        result => result,
-    }
-}
-
-fn remove_batches(map: RawMap<'_>) -> io::Result<()> {
-    let (mut room, mut first) = (BATCH, true);
-    let mut position = vec![0; map.key_size.max(size_of::<u32>())];
-    let (mut keys, mut values) = (Vec::new(), Vec::new());
-    loop {
-        keys.resize(room * map.key_size, 0);
-        values.resize(room * map.value_size, 0);
-        match map.take_batch(&mut position, first, (&mut keys, &mut values), room) {
-            Ok(batch) if batch.last => return Ok(()),
-            Ok(_) => first = false,
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => room *= 2,
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Asks for each key's successor before the key goes: from one that is gone the kernel would
-/// begin anew.
-fn remove_singly(map: RawMap<'_>) -> io::Result<()> {
-    let (mut key, mut next) = (vec![0; map.key_size], vec![0; map.key_size]);
-    let mut is_left = map.next_key(None, &mut key)?;
-    while is_left {
-        is_left = map.next_key(Some(&key), &mut next)?;
-        map.delete(&key)?;
-        std::mem::swap(&mut key, &mut next);
-    }
-    Ok(())
+/// Sets every element of an array to zero; its keys are numbers.
+fn zero_all(map: RawMap<'_>, entries: u32) -> io::Result<()> {
+    let zero = vec![0; map.value_size];
+    (0..entries).try_for_each(|number| map.update(&number.to_ne_bytes(), &zero))
 }
 
 impl Feeder {
     /// A program whose flag says `paused`.
     pub(super) fn new(flag: MapData, paused: bool, program: OwnedFd) -> Self {
-        let (paused, misses_before) = (AtomicBool::new(paused), AtomicU64::new(0));
-        Self { flag, paused, program, misses_before }
+        let misses = Mutex::new(Misses::new(paused));
+        Self { flag, paused: AtomicBool::new(paused), program, misses }
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -179,15 +171,36 @@ impl Feeder {
         set_flag(&self.flag, paused)
     }
 
-    fn misses(&self) -> io::Result<u64> {
-        let misses = bpf::recursion_misses(self.program.as_fd())?;
-        Ok(misses.saturating_sub(self.misses_before.load(Ordering::Relaxed)))
+    /// What is missed while the flag is being written counts as lost: rather one too many.
+    fn set_paused(&self, paused: bool) -> io::Result<()> {
+        if paused {
+            self.set_flag(true)?;
+            self.misses().stop(self.kernels_misses()?);
+        } else {
+            let now = self.kernels_misses()?;
+            self.set_flag(false)?;
+            self.misses().go_on(now);
+        }
+        self.paused.store(paused, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn missed(&self) -> io::Result<u64> {
+        Ok(self.misses().lost(self.kernels_misses()?))
     }
 
     fn forget_misses(&self) -> io::Result<()> {
-        let misses = bpf::recursion_misses(self.program.as_fd())?;
-        self.misses_before.store(misses, Ordering::Relaxed);
+        self.misses().forget(self.kernels_misses()?);
         Ok(())
+    }
+
+    fn kernels_misses(&self) -> io::Result<u64> {
+        bpf::recursion_misses(self.program.as_fd())
+    }
+
+    fn misses(&self) -> MutexGuard<'_, Misses> {
+        // Plain numbers, whole whatever panicked while they were locked.
+        self.misses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,29 +208,4 @@ impl Feeder {
 pub(super) fn set_flag(flag: &MapData, paused: bool) -> io::Result<()> {
     let map = RawMap { fd: flag.fd().as_fd(), key_size: 4, value_size: 4 };
     map.update(&0u32.to_ne_bytes(), &u32::from(paused).to_ne_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Kernels with batches never come to it, so it is tried on its own.
-    #[test]
-    fn entries_can_be_removed_one_by_one() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: maps need root");
-            return;
-        }
-        for remove in [remove_singly, remove_batches] {
-            // BPF_MAP_TYPE_HASH
-            let hash = aya_obj::Map::new_from_params(1, 8, 8, 10_000, 0);
-            let hash = MapData::create(hash, "test", None).unwrap();
-            let map = RawMap { fd: hash.fd().as_fd(), key_size: 8, value_size: 8 };
-            for key in 0..10_000u64 {
-                map.update(&key.to_ne_bytes(), &[1; 8]).unwrap();
-            }
-            remove(map).unwrap();
-            assert!(!map.next_key(None, &mut [0; 8]).unwrap(), "nothing is left");
-        }
-    }
 }

@@ -21,6 +21,7 @@ mod trigger;
 mod tests;
 
 use crate::diag::TriggerError;
+pub(crate) use trigger::nearest_keyword;
 
 /// Reads a whole command, as one write to a `trigger` file gives it; white space around it and
 /// anything from a NUL on is ignored.

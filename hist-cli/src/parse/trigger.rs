@@ -30,6 +30,8 @@ const CONTROLS: [(&str, Control); 4] = [
     ("continue", Control::Continue),
     ("clear", Control::Clear),
 ];
+/// What a `keyword=value` parameter may begin with; each has a variant in [`assignment`].
+const KEYWORDS: [&str; 7] = ["keys", "vals", "values", "sort", "size", "name", "clock"];
 const HANDLERS: [&str; 3] = ["onmatch(", "onmax(", "onchange("];
 
 /// The last parameter of each sort; the others are forgotten, as the kernel does.
@@ -79,7 +81,7 @@ fn assemble(
     params: &str,
     scan: Params<'_>,
 ) -> Result<Trigger, TriggerError> {
-    let keys = scan.keys.ok_or_else(|| command::no_keys(source.span(params)))?;
+    let keys = scan.keys.ok_or_else(|| no_keys(source.span(params), &scan.assignments))?;
     Ok(Trigger {
         text: text.to_owned(),
         remove: false,
@@ -95,6 +97,16 @@ fn assemble(
         handlers: scan.handlers.into_iter().map(|handler| source.text(handler)).collect(),
         filter: None,
     })
+}
+
+/// The error of a trigger without keys; one of the assignments may have been meant for them.
+fn no_keys(span: Span, assignments: &[&str]) -> TriggerError {
+    let mut names = assignments.iter().filter_map(|text| text.split('=').next());
+    let error = command::no_keys(span);
+    match names.any(|name| nearest_keyword(name) == Some("keys")) {
+        true => error.help("did you mean `keys=`?"),
+        false => error,
+    }
 }
 
 /// The text with each `.sym-offset` among the parameters written `.symXoffset`, so that its `-` is
@@ -209,13 +221,17 @@ fn handler<'a>(
     Ok(param)
 }
 
+/// The keyword that the name of a variable or an unknown word was probably meant to be.
+pub(crate) fn nearest_keyword(word: &str) -> Option<&'static str> {
+    nearest(word, KEYWORDS)
+}
+
 fn unknown_word(source: Source<'_>, param: &str) -> TriggerError {
     let error = source.error(Kind::UnknownWord, param);
     let words = CONTROLS.iter().map(|(word, _)| *word).chain(["nohitcount"]);
-    let keywords = ["keys", "vals", "values", "sort", "size", "name", "clock"];
     if let Some(word) = nearest(param, words) {
         error.help(format!("did you mean `{word}`?"))
-    } else if let Some(keyword) = nearest(param, keywords) {
+    } else if let Some(keyword) = nearest_keyword(param) {
         error.help(format!("did you mean `{keyword}=`?"))
     } else {
         error.help("parameters are separated by `:` and look like `keys=FIELD` or `pause`")

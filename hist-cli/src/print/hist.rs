@@ -2,53 +2,74 @@
 //! (`hist_trigger_show()` in the kernel's trace_events_hist.c).
 
 use std::fmt::{self, Write};
+use std::ops::Range;
 
+use super::bytes::Bytes;
+use super::cell::{Cell, cell};
 use super::modifier::{self, Scale};
-use crate::read::snapshot::{KeyColumn, KeyShow, Row, Snapshot};
+use crate::read::snapshot::{KeyShow, Row, Snapshot, ValueColumn};
 use crate::tracefs::symbols::Symbols;
 
-/// The `hist` file's text for one trigger. Addresses that have no symbol print as numbers;
+/// The `hist` file's text for one trigger; strings of the kernel stand in it byte for byte, so it
+/// may be no UTF-8. Addresses that have no symbol print as numbers;
 /// [`Symbols::problem`] then says why, if all of them do.
 #[must_use]
-pub fn hist(snapshot: &Snapshot, symbols: &Symbols) -> String {
-    let mut out = String::with_capacity(length(snapshot));
-    write_hist(&mut out, snapshot, symbols).expect("writing to a String cannot fail");
-    out
+pub fn hist(snapshot: &Snapshot, symbols: &Symbols) -> Vec<u8> {
+    hist_of(snapshot, 0..snapshot.rows.len(), symbols)
+}
+
+/// The same with some of the entries only. Totals and parts of the whole stay those of all.
+#[must_use]
+pub fn hist_of(snapshot: &Snapshot, rows: Range<usize>, symbols: &Symbols) -> Vec<u8> {
+    let mut out = Bytes::with_capacity(length(snapshot, rows.len()));
+    write_hist(&mut out, snapshot, rows, symbols).expect("writing to memory cannot fail");
+    out.into_vec()
 }
 
 /// The file's text when several triggers are set on one event: two blank lines between them.
 #[must_use]
-pub fn blocks<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
-    let mut out = String::new();
+pub fn blocks<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Vec<u8> {
+    let mut out = Vec::new();
     for (number, text) in texts.into_iter().enumerate() {
         if number > 0 {
-            out.push_str("\n\n");
+            out.extend(b"\n\n");
         }
-        out.push_str(text.as_ref());
+        out.extend(text.as_ref());
     }
     out
 }
 
 /// About how long the text will be, in bytes.
-fn length(snapshot: &Snapshot) -> usize {
+fn length(snapshot: &Snapshot, n_rows: usize) -> usize {
     let columns = snapshot.keys.len() + snapshot.values.len() + 1;
-    256 + snapshot.trigger.len() + 32 * columns * snapshot.rows.len()
+    256 + snapshot.trigger.len() + 32 * columns * n_rows
 }
 
-fn write_hist(out: &mut String, snapshot: &Snapshot, symbols: &Symbols) -> fmt::Result {
-    write!(out, "# event histogram\n#\n# trigger info: {}\n#\n\n", snapshot.trigger)?;
-    let scales = scales(snapshot);
-    for row in &snapshot.rows {
-        entry(out, snapshot, row, (&scales, symbols))?;
+fn write_hist(
+    out: &mut Bytes,
+    snapshot: &Snapshot,
+    rows: Range<usize>,
+    symbols: &Symbols,
+) -> fmt::Result {
+    head(out, &snapshot.trigger)?;
+    let scales = scales(snapshot.values.len(), snapshot.rows.iter().map(|row| &row.sums[..]));
+    for row in &snapshot.rows[rows] {
+        row_entry(out, snapshot, row, (&scales, symbols))?;
     }
-    totals(out, snapshot)
+    let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
+    totals(out, (hits, snapshot.rows.len() as u64, snapshot.losses.full))
 }
 
-/// What the parts of each column are parts of.
-fn scales(snapshot: &Snapshot) -> Vec<Scale> {
-    let mut scales = vec![Scale::default(); snapshot.values.len()];
-    for row in &snapshot.rows {
-        for (scale, &sum) in scales.iter_mut().zip(&row.sums) {
+/// The lines before the entries.
+pub(crate) fn head(out: &mut Bytes, trigger: &str) -> fmt::Result {
+    write!(out, "# event histogram\n#\n# trigger info: {trigger}\n#\n\n")
+}
+
+/// What the parts of each of `n_values` columns are parts of, from the sums of every entry.
+pub(crate) fn scales<'a>(n_values: usize, rows: impl Iterator<Item = &'a [u64]>) -> Vec<Scale> {
+    let mut scales = vec![Scale::default(); n_values];
+    for sums in rows {
+        for (scale, &sum) in scales.iter_mut().zip(sums) {
             scale.total = scale.total.wrapping_add(sum);
             scale.max = scale.max.max(sum);
         }
@@ -56,27 +77,60 @@ fn scales(snapshot: &Snapshot) -> Vec<Scale> {
     scales
 }
 
-fn entry(
-    out: &mut String,
+fn row_entry(
+    out: &mut Bytes,
     snapshot: &Snapshot,
     row: &Row,
     (scales, symbols): (&[Scale], &Symbols),
 ) -> fmt::Result {
+    let keys = snapshot.keys.iter();
+    let entry = Entry {
+        keys: keys.map(|column| (&column.label[..], column.show, cell(column, row, symbols))),
+        hitcount: snapshot.show_hitcount.then_some(row.hitcount),
+        values: &snapshot.values,
+        sums: &row.sums,
+        scales,
+    };
+    self::entry(out, entry)
+}
+
+/// All that an entry's line is made of.
+pub(crate) struct Entry<'a, K> {
+    /// Label, how it is shown, and what.
+    pub(crate) keys: K,
+    /// If it is shown.
+    pub(crate) hitcount: Option<u64>,
+    /// The columns of `sums`.
+    pub(crate) values: &'a [ValueColumn],
+    /// One for each column.
+    pub(crate) sums: &'a [u64],
+    /// One for each column.
+    pub(crate) scales: &'a [Scale],
+}
+
+/// Appends an entry's line; with a stack, lines.
+pub(crate) fn entry<'a, 'b, C, K>(out: &mut Bytes, entry: Entry<'a, K>) -> fmt::Result
+where
+    C: std::borrow::Borrow<Cell<'b>>,
+    K: Iterator<Item = (&'a str, KeyShow, C)>,
+{
     out.push_str("{ ");
-    for (number, column) in snapshot.keys.iter().enumerate() {
+    let mut has_stack = false;
+    for (number, (label, show, cell)) in entry.keys.enumerate() {
         if number > 0 {
             out.push_str(", ");
         }
-        modifier::key(out, column, row, symbols)?;
+        modifier::key(out, label, show, cell.borrow())?;
+        has_stack |= show == KeyShow::Stack;
     }
     // A stack ends with its own newline, and the kernel then leaves out the space.
-    let is_stack = |column: &KeyColumn| column.show == KeyShow::Stack;
-    out.push_str(if snapshot.keys.iter().any(is_stack) { "}" } else { " }" });
-    if snapshot.show_hitcount {
-        write!(out, " hitcount: {:>10}", row.hitcount)?;
+    out.push_str(if has_stack { "}" } else { " }" });
+    if let Some(hitcount) = entry.hitcount {
+        out.push_str(" hitcount: ");
+        modifier::decimal(out, hitcount);
     }
-    let shown = snapshot.values.iter().zip(&row.sums).zip(scales);
-    for ((column, &sum), &scale) in shown.filter(|((column, _), _)| !column.hidden) {
+    let values = entry.values.iter().zip(entry.sums).zip(entry.scales);
+    for ((column, &sum), &scale) in values.filter(|((column, _), _)| !column.hidden) {
         // One space separates, another belongs to the value.
         out.push(' ');
         modifier::value(out, column, sum, scale)?;
@@ -85,20 +139,15 @@ fn entry(
     Ok(())
 }
 
-fn totals(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
-    let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
-    write!(
-        out,
-        "\nTotals:\n    Hits: {hits}\n    Entries: {}\n    Dropped: {}\n",
-        snapshot.rows.len(),
-        snapshot.losses.full
-    )
+/// The lines behind the entries: hits, entries and what the full table dropped.
+pub(crate) fn totals(out: &mut Bytes, (hits, entries, dropped): (u64, u64, u64)) -> fmt::Result {
+    write!(out, "\nTotals:\n    Hits: {hits}\n    Entries: {entries}\n    Dropped: {dropped}\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::snapshot::{KeyOrder, Losses, ValueColumn, ValueShow};
+    use crate::read::snapshot::{KeyColumn, KeyOrder, Losses, ValueShow};
     use proptest::prelude::*;
 
     fn key(label: &str, index: usize, show: KeyShow) -> KeyColumn {
@@ -112,7 +161,7 @@ mod tests {
 
     fn row(keys: &[u64], hitcount: u64, sums: &[u64]) -> Row {
         let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        Row { key: key.into(), hitcount, sums: sums.to_vec(), comm: [0; 16] }
+        Row { key: key.into(), hitcount, sums: sums.into(), comm: [0; 16] }
     }
 
     fn snapshot(keys: &[KeyColumn], values: &[ValueColumn], rows: &[Row]) -> Snapshot {
@@ -129,6 +178,10 @@ mod tests {
 
     fn no_symbols() -> Symbols {
         Symbols::from_kallsyms("1000 T _stext\n2000 T _etext\n")
+    }
+
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).expect("UTF-8")
     }
 
     #[test]
@@ -151,7 +204,7 @@ Totals:
     Entries: 2
     Dropped: 13
 ";
-        assert_eq!(hist(&snapshot, &no_symbols()), want);
+        assert_eq!(text(hist(&snapshot, &no_symbols())), want);
     }
 
     #[test]
@@ -169,21 +222,22 @@ Totals:
     Entries: 0
     Dropped: 0
 ";
-        assert_eq!(hist(&snapshot, &no_symbols()), want);
+        assert_eq!(text(hist(&snapshot, &no_symbols())), want);
     }
 
     #[test]
     fn two_blank_lines_stand_between_triggers() {
-        assert_eq!(blocks(["a\n", "b\n", "c\n"]), "a\n\n\nb\n\n\nc\n");
-        assert_eq!(blocks(["a\n"]), "a\n");
-        assert_eq!(blocks::<&str>([]), "");
+        assert_eq!(blocks(["a\n", "b\n", "c\n"]), b"a\n\n\nb\n\n\nc\n");
+        assert_eq!(blocks(["a\n"]), b"a\n");
+        assert_eq!(blocks::<&str>([]), b"");
     }
 
     fn check_entry(snapshot: &Snapshot, want: &str) {
-        let mut out = String::new();
-        entry(&mut out, snapshot, &snapshot.rows[0], (&scales(snapshot), &no_symbols()))
-            .expect("String");
-        assert_eq!(out, format!("{want}\n"));
+        let mut out = Bytes::default();
+        let rows = snapshot.rows.iter();
+        let scales = scales(snapshot.values.len(), rows.map(|row| &row.sums[..]));
+        row_entry(&mut out, snapshot, &snapshot.rows[0], (&scales, &no_symbols())).expect("memory");
+        assert_eq!(text(out.into_vec()), format!("{want}\n"));
     }
 
     #[test]
@@ -234,7 +288,7 @@ Totals:
             let keys = [key("k", 0, KeyShow::Decimal)];
             let values = [value("v", ValueShow::Decimal)];
             let rows: Vec<_> = rows.iter().map(|&(k, hits, sum)| row(&[k], hits, &[sum])).collect();
-            let text = hist(&snapshot(&keys, &values, &rows), &no_symbols());
+            let text = text(hist(&snapshot(&keys, &values, &rows), &no_symbols()));
             let entries: Vec<Vec<u64>> = text
                 .lines()
                 .filter(|line| line.starts_with("{ "))

@@ -1,9 +1,9 @@
 //! Takes a plan. Gives the snapshot of a histogram that has counted nothing: how its rows will be
 //! divided, shown and ordered.
 
-use super::snapshot::{KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueColumn, ValueShow};
+use super::snapshot::{KeyColumn, KeyShow, Losses, Snapshot, ValueColumn, ValueShow};
 use crate::plan::Plan;
-use crate::resolve::hist::{Key, KeyModifier, KeySource, Order, Value, ValueModifier};
+use crate::resolve::hist::{Key, KeyModifier, KeySource, Value, ValueModifier};
 
 /// A snapshot without rows.
 #[must_use]
@@ -26,12 +26,7 @@ fn key_column(key: &Key, offset: u32, size: u32) -> KeyColumn {
         offset: offset as usize,
         size: size as usize,
         show: key_show(key),
-        order: match key.order {
-            Order::Signed(width) => KeyOrder::Signed(width),
-            Order::Unsigned(width) => KeyOrder::Unsigned(width),
-            Order::Text => KeyOrder::Text,
-            Order::None => KeyOrder::None,
-        },
+        order: key.order,
     }
 }
 

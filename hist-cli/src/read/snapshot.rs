@@ -1,6 +1,11 @@
 //! Takes nothing. Gives the type of a histogram's contents at one moment: all that print and
 //! export ever see.
 
+use smallvec::SmallVec;
+
+/// How keys are compared when sorting by them.
+pub use crate::resolve::hist::Order as KeyOrder;
+
 /// A histogram's contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -20,15 +25,35 @@ pub struct Snapshot {
     pub losses: Losses,
 }
 
+impl Snapshot {
+    /// Every address that is shown by its symbol; zeros may be among them.
+    pub fn addresses(&self) -> impl Iterator<Item = u64> {
+        let columns = self.keys.iter().filter(|column| {
+            matches!(column.show, KeyShow::Sym | KeyShow::SymOffset | KeyShow::Stack)
+        });
+        columns.flat_map(|column| {
+            let offsets = (column.offset..column.offset + column.size).step_by(8);
+            self.rows.iter().flat_map(move |row| offsets.clone().map(|offset| row.word(offset)))
+        })
+    }
+}
+
+/// The raw key of an entry, as the kernel's own table would hold it: little-endian, zero padded. A
+/// large table has many of them, so short ones lie in the row itself.
+pub type KeyBytes = SmallVec<[u8; 16]>;
+
+/// The sums of an entry besides the hitcount; there are at most two.
+pub type Sums = SmallVec<[u64; 2]>;
+
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The raw key as the kernel's own table would hold it: little-endian, zero padded.
-    pub key: Box<[u8]>,
+    /// The raw key.
+    pub key: KeyBytes,
     /// How often the key was hit.
     pub hitcount: u64,
     /// One per [`Snapshot::values`].
-    pub sums: Vec<u64>,
+    pub sums: Sums,
     /// The current task's name at the first hit, NUL-padded; empty if nothing shows it.
     pub comm: [u8; 16],
 }
@@ -92,19 +117,6 @@ pub enum KeyShow {
     Stack,
     /// `%-50s`
     Text,
-}
-
-/// How keys are compared when sorting by them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyOrder {
-    /// The low 1, 2, 4 or 8 bytes as a signed number.
-    Signed(u32),
-    /// The low 1, 2, 4 or 8 bytes as an unsigned number.
-    Unsigned(u32),
-    /// As strings, up to the NUL.
-    Text,
-    /// All are equal.
-    None,
 }
 
 /// One sum besides the hitcount.

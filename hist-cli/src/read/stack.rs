@@ -27,7 +27,9 @@ const TRACING: [&str; 8] = [
 ];
 
 /// Makes every stack in a key the kernel's own, with at most `depth` frames. Without stacks
-/// nothing is done, and no symbol is read.
+/// nothing is done, and no symbol is read. Where the symbols are [unknown](Symbols::problem), so
+/// are the functions of tracing: they stay, because how many there are depends on the number of
+/// the event's probes.
 pub fn settle(snapshot: &mut Snapshot, symbols: &Symbols, depth: usize) {
     if !snapshot.keys.iter().any(is_stack) {
         return;
@@ -103,7 +105,7 @@ mod tests {
         frames.resize(4, 0);
         frames.push(number);
         let key = frames.iter().flat_map(|frame| frame.to_le_bytes()).collect();
-        Row { key, hitcount, sums: vec![hitcount * 10], comm: [0; 16] }
+        Row { key, hitcount, sums: [hitcount * 10].as_slice().into(), comm: [0; 16] }
     }
 
     fn snapshot(rows: Vec<Row>) -> Snapshot {

@@ -17,7 +17,8 @@ mod value;
 
 use crate::btf::Btf;
 use crate::diag::{Kind, Span, TriggerError};
-use crate::parse::ast::{Control, Trigger};
+use crate::parse;
+use crate::parse::ast::{Control, Spanned, Trigger};
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::symbols::Symbols;
 use hist::{Hist, Key, Sort, SortBy, Value};
@@ -99,16 +100,33 @@ fn not_supported(what: &str, span: Span) -> TriggerError {
         .help(format!("the kernel knows {what}; hist-bpf does not count it yet"))
 }
 
+/// An error for what several events would need to share.
+fn inter_event(what: &str, span: Span) -> TriggerError {
+    TriggerError::new(Kind::NotSupported, span).help(format!(
+        "{what}: histograms across events (variables, handlers, synthetic events) are not \
+         supported yet"
+    ))
+}
+
+/// Everything of the form `name=value` that begins with no keyword defines a variable.
+fn variable(name: &Spanned<String>) -> TriggerError {
+    let error = inter_event(&format!("`{}=` defines a variable", name.node), name.span);
+    match parse::nearest_keyword(&name.node) {
+        Some(keyword) => error.help(format!("did you mean `{keyword}=`?")),
+        None => error,
+    }
+}
+
 fn refuse_unsupported(trigger: &Trigger) -> Result<(), TriggerError> {
     let start = Span::new(0, trigger.text.len());
     if trigger.remove {
         return Err(not_supported("removal of a trigger by `!`", Span::new(0, 1)));
     }
     if let Some(handler) = trigger.handlers.first() {
-        return Err(not_supported("handlers and actions", handler.span));
+        return Err(inter_event("this is a handler", handler.span));
     }
     if let Some(variable) = trigger.variables.as_ref().map_err(Clone::clone)?.first() {
-        return Err(not_supported("variables", variable.name.span));
+        return Err(self::variable(&variable.name));
     }
     match &trigger.control {
         Some(control) if control.node != Control::Pause => {

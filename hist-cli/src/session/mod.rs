@@ -12,6 +12,7 @@ mod log;
 pub mod registry;
 
 use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 pub use backend::Backend;
@@ -49,7 +50,7 @@ pub struct Session<B: Backend> {
     held: bool,
     log: ErrorLog,
     clock: Clock,
-    symbols: Symbols,
+    symbols: RwLock<Symbols>,
     ties: Ties,
     stack_depth: usize,
 }
@@ -65,7 +66,7 @@ impl<B: Backend> Session<B> {
             held: false,
             log: ErrorLog::default(),
             clock,
-            symbols: Symbols::new(),
+            symbols: RwLock::new(Symbols::new()),
             ties: Ties::default(),
             stack_depth: stack::DEPTH,
         }
@@ -135,11 +136,11 @@ impl<B: Backend> Session<B> {
     }
 
     /// What reading the event's `hist` file gives: the tables of its triggers in the order of
-    /// their creation.
+    /// their creation. Names of tasks and other strings may hold any byte.
     ///
     /// # Errors
     /// If a table cannot be read.
-    pub fn read_hist(&self, event: &EventName) -> Result<String, SessionError> {
+    pub fn read_hist(&self, event: &EventName) -> Result<Vec<u8>, SessionError> {
         let texts: Result<Vec<_>, _> =
             self.registry.of(event).map(|entry| self.print(entry)).collect();
         Ok(print::blocks(texts?))
@@ -174,9 +175,9 @@ impl<B: Backend> Session<B> {
     }
 
     /// The names of addresses, as far as they have been asked for.
-    #[must_use]
-    pub fn symbols(&self) -> &Symbols {
-        &self.symbols
+    pub fn symbols(&self) -> RwLockReadGuard<'_, Symbols> {
+        // They are replaced as a whole, so a panic elsewhere leaves them whole.
+        self.symbols.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a trigger has counted, in the order in which it is printed.
@@ -186,9 +187,15 @@ impl<B: Backend> Session<B> {
     pub fn snapshot(&self, entry: &Entry) -> Result<Snapshot, SessionError> {
         let mut snapshot = self.backend.snapshot(&self.attached[&entry.id])?;
         snapshot.trigger = entry.trigger_line();
-        stack::settle(&mut snapshot, &self.symbols, self.stack_depth);
-        sort(&mut snapshot, self.ties);
+        self.symbols.write().unwrap_or_else(PoisonError::into_inner).refresh(snapshot.addresses());
+        stack::settle(&mut snapshot, &self.symbols(), self.stack_depth);
+        self.sort(&mut snapshot);
         Ok(snapshot)
+    }
+
+    /// Puts rows into the order in which they are printed, after their counts have changed.
+    pub fn sort(&self, snapshot: &mut Snapshot) {
+        sort(snapshot, self.ties);
     }
 
     fn command(&mut self, event: &EventName, text: &str) -> Result<(), SessionError> {
@@ -257,8 +264,8 @@ impl<B: Backend> Session<B> {
         self.registry.detached(id);
     }
 
-    fn print(&self, entry: &Entry) -> Result<String, SessionError> {
-        Ok(print::hist(&self.snapshot(entry)?, &self.symbols))
+    fn print(&self, entry: &Entry) -> Result<Vec<u8>, SessionError> {
+        Ok(print::hist(&self.snapshot(entry)?, &self.symbols()))
     }
 }
 

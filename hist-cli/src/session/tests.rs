@@ -55,6 +55,7 @@ impl Bench {
     /// What each block of the event's `hist` file says behind `Hits:`.
     fn hits(&self, name: &str) -> Vec<u64> {
         let text = self.session.read_hist(&event(name)).expect("the fake can be read");
+        let text = String::from_utf8(text).expect("UTF-8");
         let numbers = text.lines().filter_map(|line| line.trim().strip_prefix("Hits: "));
         numbers.map(|number| number.parse().expect("a number")).collect()
     }
@@ -265,7 +266,7 @@ fn a_trigger_added_later_leaves_the_counts_alone() {
 #[test]
 fn hist_files_have_all_blocks_in_the_order_of_creation() {
     let mut bench = Bench::new();
-    assert_eq!(bench.session.read_hist(&event("one")).unwrap(), "");
+    assert_eq!(bench.session.read_hist(&event("one")).unwrap(), b"");
     assert_eq!(bench.write("hist:keys=b:pause"), 0);
     assert_eq!(bench.write("hist:keys=a"), 0);
     bench.hit("one", 2);
@@ -277,7 +278,7 @@ fn hist_files_have_all_blocks_in_the_order_of_creation() {
          {{ a:          1 }} hitcount:          2\n\n\
          Totals:\n    Hits: 2\n    Entries: 1\n    Dropped: 0\n"
     );
-    assert_eq!(bench.session.read_hist(&event("one")).unwrap(), expect);
+    assert_eq!(bench.session.read_hist(&event("one")).unwrap(), expect.as_bytes());
 }
 
 #[test]

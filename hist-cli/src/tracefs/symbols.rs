@@ -23,11 +23,13 @@ use super::error::SymbolsError;
 use super::mount::mounted_root;
 use super::syscalls;
 
-/// The kernel's symbols, read once, when first needed.
+/// The kernel's symbols, read when first needed, and again when [told](Symbols::refresh).
 #[derive(Debug)]
 pub struct Symbols {
     path: PathBuf,
     table: OnceLock<Result<Table, SymbolsError>>,
+    /// Addresses that were looked for in vain when the list was read last.
+    unknown: HashSet<u64>,
     /// Where tracefs has its events; `None` if it does not matter what the kernel has.
     events: Option<PathBuf>,
     /// The system calls that this kernel has; `None` if it does not tell.
@@ -60,6 +62,7 @@ impl Symbols {
         Self {
             path: "/proc/kallsyms".into(),
             table: OnceLock::new(),
+            unknown: HashSet::new(),
             events: mounted_root().map(|root| root.join("events/syscalls")),
             syscalls: OnceLock::new(),
         }
@@ -72,6 +75,7 @@ impl Symbols {
         Self {
             path: PathBuf::new(),
             table: OnceLock::from(Table::parse(text.to_owned())),
+            unknown: HashSet::new(),
             events: None,
             syscalls: OnceLock::new(),
         }
@@ -90,6 +94,28 @@ impl Symbols {
     #[must_use]
     pub fn resolve(&self, address: u64) -> Option<Symbol<'_>> {
         self.table.get_or_init(|| self.read()).as_ref().ok()?.resolve(address)
+    }
+
+    /// Makes sure that `addresses` have symbols if the kernel has any for them: if one has none, the
+    /// list is read again, for it may belong to a module or program that was loaded since. But not
+    /// if only those are without that were so at the last reading, and never twice in a call.
+    /// What cannot be read again stays as it is.
+    pub fn refresh(&mut self, addresses: impl IntoIterator<Item = u64>) {
+        let was_read = self.table.get().is_some();
+        let without: HashSet<u64> =
+            addresses.into_iter().filter(|address| self.lacks(*address)).collect();
+        if without.is_subset(&self.unknown) || self.problem().is_some() {
+            return;
+        }
+        if was_read && let Ok(table) = self.read() {
+            self.table = OnceLock::from(Ok(table));
+        }
+        self.unknown = without.into_iter().filter(|address| self.lacks(*address)).collect();
+    }
+
+    /// It is an address of the kernel, which has the upper half of them, and has no symbol.
+    fn lacks(&self, address: u64) -> bool {
+        address >> 63 == 1 && self.resolve(address).is_none()
     }
 
     /// The address of the symbol `name`, or of a module's `module:name`. As in the kernel
@@ -543,6 +569,31 @@ ffffffffc0400080 t bpf_prog_6deef7357e7b4530_two\t[bpf]
         assert!(symbols.problem().is_none());
         assert_eq!(symbols.resolve(1), None);
         assert!(matches!(symbols.problem(), Some(SymbolsError::Read { .. })));
+    }
+
+    /// What was loaded after the first reading stayed without a name.
+    #[test]
+    fn what_is_loaded_later_gets_its_name_with_one_more_reading() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("kallsyms");
+        let kernel = "ffffffff81000000 T _stext\nffffffff81001000 T _etext\n";
+        let program = "ffffffffc0400000 t bpf_prog_one\t[bpf]\n";
+        let write = |text: &str| fs::write(&path, text).expect("a file");
+        let (known, later, never) = (0xffff_ffff_8100_0010, 0xffff_ffff_c040_0000, u64::MAX);
+        let mut symbols = Symbols { path: path.clone(), ..Symbols::new() };
+        write(kernel);
+        symbols.refresh([known, never, 5]);
+        assert_eq!(shown(&symbols, known), "_stext+0x10/0x1000");
+        write(&format!("{kernel}{program}"));
+        symbols.refresh([known, never, 5]);
+        assert_eq!(symbols.resolve(later), None, "nothing new was asked for");
+        symbols.refresh([known, never, later]);
+        assert_eq!(shown(&symbols, later), "bpf_prog_one+0x0/0x200000");
+        // What cannot be read keeps what is known.
+        fs::remove_file(&path).expect("it is there");
+        symbols.refresh([known, later, later + BPF_PACK]);
+        assert_eq!(shown(&symbols, later), "bpf_prog_one+0x0/0x200000");
+        assert!(symbols.problem().is_none());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use hist_cli::link::{self, DataSection, Object, Program, ProgramLine, Reference,
 use hist_cli::load::{self, Attached, Facts, Feeds};
 use hist_cli::pipeline;
 use hist_cli::plan::raw::plan_with_rows;
-use hist_cli::plan::{AttachWish, MapPlan, Plan, Wishes};
+use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Template, Wishes};
 use hist_common::holes;
 
 use super::{Outcome, Subject, Verdict};
@@ -133,9 +133,17 @@ fn row(subject: &Subject, name: &(String, String), facts: &Facts, btf: &Btf) -> 
     let rows = [(name.0.as_str(), name.1.as_str())];
     let raw_plan =
         plan_with_rows(&record_plan, btf, &rows).map_err(|reason| anyhow::anyhow!("{reason}"))?;
+    let (raw_plan, record_plan) = (as_hash(raw_plan), as_hash(record_plan));
     let words = record_plan.map.key_size as usize / 8;
     let (raw, record) = (key_code(&raw_plan)?, key_code(&record_plan)?);
     Ok(Row { name: name.clone(), raw, record, words, raw_plan, record_plan })
+}
+
+/// The same with a key, where that may be a number as well.
+fn as_hash(plan: Plan) -> Plan {
+    let key_size = plan.keys.last().map_or(0, |slot| slot.offset + slot.size);
+    let map = MapPlan { kind: MapKind::PerCpuHash, key_size, ..plan.map };
+    Plan { template: Template::Hist, index: None, map, ..plan }
 }
 
 fn key_code(plan: &Plan) -> Result<HoleCode> {
@@ -148,7 +156,8 @@ fn attach(rows: &[Row]) -> Result<Attached> {
     let first = rows.first().context("a row")?;
     // One that may follow pointers may do all that others need.
     let typed = rows.iter().find(|row| row.raw_plan.is_typed()).unwrap_or(first);
-    let map = MapPlan { key_size: 4, value_size: (WORDS * 8) as u32, max_entries: 1 };
+    let (kind, value_size) = (MapKind::PerCpuArray, (WORDS * 8) as u32);
+    let map = MapPlan { kind, key_size: 4, value_size, max_entries: 1 };
     let mut plans = [first.record_plan.clone(), typed.raw_plan.clone()];
     let code = [codegen::generate(&plans[0])?, codegen::generate(&plans[1])?];
     let mut object = link::link(&[(&plans[0], &code[0]), (&plans[1], &code[1])])?;

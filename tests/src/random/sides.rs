@@ -125,10 +125,10 @@ impl Ours {
     fn hist(&self, entry: &Entry) -> Result<(String, u64)> {
         let mut snapshot = read::snapshot(self.session.attached(entry).trigger())?;
         snapshot.trigger = entry.trigger_line();
-        stack::settle(&mut snapshot, self.session.symbols(), self.depth);
+        stack::settle(&mut snapshot, &self.session.symbols(), self.depth);
         sort(&mut snapshot, self.ties);
         let lost = snapshot.losses.busy + snapshot.losses.missed;
-        Ok((print::hist(&snapshot, self.session.symbols()), lost))
+        Ok((String::from_utf8(print::hist(&snapshot, &self.session.symbols()))?, lost))
     }
 
     /// Removes all triggers of the event.

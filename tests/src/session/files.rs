@@ -168,7 +168,7 @@ impl Files for Ours {
     }
 
     fn hist(&self, event: &EventName) -> Result<String> {
-        Ok(self.0.read_hist(event)?)
+        Ok(String::from_utf8(self.0.read_hist(event)?)?)
     }
 
     fn error_log(&self) -> Result<String> {

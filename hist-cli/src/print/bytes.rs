@@ -1,0 +1,42 @@
+//! Takes texts, and strings of the kernel that may hold any byte. Gives them one behind the other.
+
+use std::fmt;
+
+/// A text in the making. What the kernel prints is not always UTF-8: a task may call itself
+/// anything.
+#[derive(Debug, Default)]
+pub(crate) struct Bytes(Vec<u8>);
+
+impl Bytes {
+    /// Nothing yet, with room for `capacity` bytes.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    /// Appends bytes as they are.
+    pub(crate) fn push_bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Appends a text.
+    pub(crate) fn push_str(&mut self, text: &str) {
+        self.push_bytes(text.as_bytes());
+    }
+
+    /// Appends a character.
+    pub(crate) fn push(&mut self, c: char) {
+        self.push_str(c.encode_utf8(&mut [0; 4]));
+    }
+
+    /// All of them.
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl fmt::Write for Bytes {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_str(text);
+        Ok(())
+    }
+}

@@ -1,0 +1,288 @@
+//! Takes triggers on events that interrupt other programs, fill tables and meet each other's locks.
+//! Gives proof that no hit is lost in silence: what a trigger has counted, dropped and missed is
+//! together what happened, by the count of somebody else.
+//!
+//! Needs root and says so when it is not; as root everything must run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hist_cli::load::{self, AttachedTrigger, Feeds};
+use hist_cli::pipeline::{self, Compiled};
+use hist_cli::plan::{Attach, Wishes};
+use hist_cli::read;
+use hist_cli::read::snapshot::{Losses, Snapshot};
+use hist_cli::resolve;
+use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+
+/// tracefs, if this process may load programs; and leave to cause events, which one test has at a
+/// time.
+fn root() -> Option<(&'static Tracefs, MutexGuard<'static, ()>)> {
+    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
+    static ALONE: Mutex<()> = Mutex::new(());
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: loading programs needs root");
+        return None;
+    }
+    Some((&TRACEFS, ALONE.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+fn compile(tracefs: &Tracefs, (system, event): (&str, &str), trigger: &str) -> Result<Compiled> {
+    let format = tracefs.event(system, event)?;
+    let context = resolve::Context::default();
+    Ok(pipeline::compile(&format!("hist:{trigger}"), &format, &context, Wishes::default())?)
+}
+
+fn attach(compiled: Compiled, feeds: Feeds) -> Result<AttachedTrigger> {
+    let object = pipeline::link(std::slice::from_ref(&compiled))?;
+    load::attach_to(&object, vec![(compiled.plan, feeds)])?.triggers.pop().context("one trigger")
+}
+
+fn attached(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<AttachedTrigger> {
+    attach(compile(tracefs, event, trigger)?, Feeds::New)
+}
+
+/// A program on the raw tracepoint, which nothing but itself can keep from running. Its trigger must
+/// use no field.
+fn raw(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Compiled> {
+    let mut compiled = compile(tracefs, event, trigger)?;
+    compiled.plan.attach = Attach::RawTracepoint { name: event.1.to_owned(), btf_id: None };
+    Ok(compiled)
+}
+
+fn hits(snapshot: &Snapshot) -> u64 {
+    snapshot.rows.iter().map(|row| row.hitcount).sum()
+}
+
+/// Hits and losses so far.
+fn counted(trigger: &AttachedTrigger) -> Result<(u64, Losses)> {
+    let snapshot = read::snapshot(trigger)?;
+    Ok((hits(&snapshot), snapshot.losses))
+}
+
+/// Fires in an interrupt, and only for interval timers, which hardly any program has.
+const EXPIRY: (&str, &str) = ("timer", "itimer_expire");
+const SYSCALL: (&str, &str) = ("raw_syscalls", "sys_enter");
+
+/// How many signals this process has got: one for each expiry, for the timer starts again when
+/// the signal is delivered.
+static SIGNALS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn on_alarm(_: libc::c_int) {
+    SIGNALS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The timer's period.
+const PERIOD: Duration = Duration::from_micros(100);
+
+/// Sets the interval timer of this process, and starts or stops it.
+fn set_timer(period: Duration) {
+    let time =
+        libc::timeval { tv_sec: 0, tv_usec: libc::suseconds_t::from(period.subsec_micros()) };
+    let timer = libc::itimerval { it_interval: time, it_value: time };
+    // SAFETY: the pointer is to a live value; the old one is not asked for.
+    let result =
+        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// That many expiries while this thread makes system calls without a pause. Gives their number by
+/// the signals.
+fn storm(expiries: u64) -> u64 {
+    let handler = on_alarm as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler only counts, which may be done at any point.
+    unsafe { libc::signal(libc::SIGALRM, handler) };
+    let before = SIGNALS.load(Ordering::Relaxed);
+    set_timer(PERIOD);
+    while SIGNALS.load(Ordering::Relaxed) < before + expiries {
+        std::hint::black_box(rustix::process::getppid());
+    }
+    set_timer(Duration::ZERO);
+    // One may be on its way.
+    std::thread::sleep(Duration::from_millis(5));
+    SIGNALS.load(Ordering::Relaxed) - before
+}
+
+/// A slow program on every system call of this thread, which other programs of tracepoints cannot
+/// interrupt.
+fn stress(tracefs: &Tracefs) -> Result<AttachedTrigger> {
+    let thread = rustix::thread::gettid();
+    let trigger = format!("keys=common_stacktrace if common_pid=={thread}");
+    attached(tracefs, SYSCALL, &trigger)
+}
+
+#[test]
+fn counted_dropped_and_missed_are_all_that_happened() -> Result<()> {
+    let Some((tracefs, _alone)) = root() else { return Ok(()) };
+    // Every hit has another key, so that the table is soon full.
+    let trigger = attached(tracefs, EXPIRY, "keys=common_timestamp:size=128:pause")?;
+    let independent = attach(raw(tracefs, EXPIRY, "keys=common_cpu:pause")?, Feeds::New)?;
+    let _stress = stress(tracefs)?;
+    trigger.resume()?;
+    independent.resume()?;
+    let signals = storm(3000);
+    trigger.pause()?;
+    independent.pause()?;
+    let (happened, none) = counted(&independent)?;
+    let (hits, losses) = counted(&trigger)?;
+    eprintln!("{happened} expiries, {signals} signals: {hits} hits, {losses:?}");
+    assert_eq!(none, Losses::default());
+    assert!(happened >= signals && signals >= 3000, "{happened} {signals}");
+    assert!(hits == 128 && losses.full > 0 && losses.missed > 0, "{hits} {losses:?}");
+    assert_eq!(hits + losses.total(), happened, "{hits} {losses:?}");
+    Ok(())
+}
+
+#[test]
+fn dropped_hits_are_counted_exactly() -> Result<()> {
+    let Some((tracefs, _alone)) = root() else { return Ok(()) };
+    let thread = rustix::thread::gettid();
+    let trigger = format!(
+        "keys=common_timestamp:size=128 if id=={} && common_pid=={thread}",
+        libc::SYS_getppid
+    );
+    let trigger = attached(tracefs, SYSCALL, &trigger)?;
+    for _ in 0..1000 {
+        std::hint::black_box(rustix::process::getppid());
+    }
+    let losses = Losses { full: 1000 - 128, ..Losses::default() };
+    assert_eq!(counted(&trigger)?, (128, losses));
+    Ok(())
+}
+
+/// The kernel counts what a paused trigger misses; it was shown as lost.
+#[test]
+fn what_a_paused_trigger_misses_is_no_loss() -> Result<()> {
+    let Some((tracefs, _alone)) = root() else { return Ok(()) };
+    let trigger = attached(tracefs, EXPIRY, "keys=common_cpu:pause")?;
+    let other = attached(tracefs, EXPIRY, "keys=common_cpu")?;
+    let independent = attach(raw(tracefs, EXPIRY, "keys=common_cpu:pause")?, Feeds::New)?;
+    let _stress = stress(tracefs)?;
+    storm(1000);
+    assert!(counted(&other)?.1.missed > 0, "something was missed");
+    assert_eq!(counted(&trigger)?, (0, Losses::default()));
+    trigger.resume()?;
+    assert_eq!(counted(&trigger)?, (0, Losses::default()));
+    independent.resume()?;
+    storm(1000);
+    trigger.pause()?;
+    independent.pause()?;
+    let (hits, losses) = counted(&trigger)?;
+    assert!(losses.missed > 0);
+    assert_eq!(hits + losses.total(), counted(&independent)?.0, "{losses:?}");
+    storm(1000);
+    assert_eq!(counted(&trigger)?, (hits, losses), "paused again");
+    trigger.clear()?;
+    assert_eq!(counted(&trigger)?, (0, Losses::default()));
+    Ok(())
+}
+
+/// They went with the trigger, while what it had counted stayed in the table.
+#[test]
+fn what_a_trigger_has_missed_stays_when_it_goes() -> Result<()> {
+    let Some((tracefs, _alone)) = root() else { return Ok(()) };
+    let trigger = attached(tracefs, EXPIRY, "keys=common_cpu")?;
+    let paused = compile(tracefs, EXPIRY, "keys=common_cpu:pause")?;
+    let reader = attach(paused, Feeds::Open(trigger.table().clone()))?;
+    let _stress = stress(tracefs)?;
+    storm(1000);
+    let before = counted(&trigger)?;
+    assert!(before.1.missed > 0);
+    drop(trigger);
+    assert_eq!(counted(&reader)?, before);
+    Ok(())
+}
+
+/// What the helpers of a program in user space answer, and what they were asked for. A busy map
+/// cannot be made to happen: the lock of a bucket is taken with interrupts off, and nothing that
+/// runs under it is a trace event. 6 million insertions into one bucket from both CPUs of a machine,
+/// with a raw tracepoint program on `lock:contention_begin` that inserts, too, gave none.
+mod without_kernel {
+    use std::cell::Cell;
+
+    use super::*;
+    use hist_cli::codegen::insn::Insn;
+    use hist_cli::link::{Program, Target};
+    use hist_cli::tracefs::format;
+    use hist_tests::interpreter::without_atomics;
+
+    const HIST: u64 = 1;
+    const LOSSES: u64 = 2;
+
+    thread_local! {
+        /// What inserting answers.
+        static INSERTED: Cell<i64> = const { Cell::new(0) };
+        /// Where the loss counters are.
+        static COUNTERS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// No key has an entry; the counters are always there.
+    fn lookup(map: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+        if map == LOSSES { COUNTERS.get() } else { 0 }
+    }
+
+    fn update(map: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+        assert_eq!(map, HIST);
+        INSERTED.get().cast_unsigned()
+    }
+
+    const FORMAT: &str = "name: e\nID: 1\nformat:\n\
+        \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+        \tfield:u64 n;\toffset:8;\tsize:8;\tsigned:0;\n\nprint fmt: \"\"\n";
+
+    fn program() -> Result<Program> {
+        let event = format::parse("s", FORMAT)?;
+        let context = resolve::Context::default();
+        let compiled = pipeline::compile("hist:keys=n", &event, &context, Wishes::default())?;
+        Ok(pipeline::link(&[compiled])?.programs.remove(0))
+    }
+
+    /// Its bytes, with numbers in the places of maps and an address in that of the flag.
+    fn bytes(program: &Program, flag: &u32) -> Vec<u8> {
+        let mut insns: Vec<_> = program.lines.iter().map(|line| line.insn).collect();
+        for reference in &program.references {
+            let value = match &reference.target {
+                Target::Map(name) if *name == program.names.hist => HIST,
+                Target::Map(_) => LOSSES,
+                _ => std::ptr::from_ref(flag).expose_provenance() as u64,
+            };
+            let dst = insns[reference.slot].dst;
+            insns[reference.slot..reference.slot + 2].copy_from_slice(&Insn::ld_imm64(dst, value));
+        }
+        without_atomics(&mut insns);
+        insns.into_iter().flat_map(Insn::encode).collect()
+    }
+
+    /// Full and busy, after one event whose insertion is answered so.
+    fn losses(answer: i32) -> Result<[u64; 2]> {
+        let (program, flag, mut counters) = (program()?, 0, [0u64; 2]);
+        let bytes = bytes(&program, &flag);
+        let mut vm = rbpf::EbpfVmRaw::new(Some(&bytes)).expect("rbpf takes it");
+        vm.register_helper(1, lookup).expect("rbpf takes it");
+        vm.register_helper(2, update).expect("rbpf takes it");
+        let address = counters.as_mut_ptr().expose_provenance() as u64;
+        let flag = std::ptr::from_ref(&flag) as u64;
+        vm.register_allowed_memory(address..address + 16);
+        vm.register_allowed_memory(flag..flag + 4);
+        COUNTERS.set(address);
+        INSERTED.set(answer.into());
+        vm.execute_program(&mut [0; 16]).expect("rbpf takes it");
+        // SAFETY: the counters live on; only the program above wrote to them, and it has ended.
+        Ok(unsafe { std::ptr::read_volatile(&raw const counters) })
+    }
+
+    #[test]
+    fn every_refusal_is_counted_once() -> Result<()> {
+        assert_eq!(losses(0)?, [0, 0]);
+        assert_eq!(losses(-libc::E2BIG)?, [1, 0]);
+        // The bucket is locked on this CPU: EBUSY before Linux 6.15, then EDEADLK or ETIMEDOUT.
+        for answer in [libc::EBUSY, libc::EDEADLK, libc::ETIMEDOUT, libc::ENOMEM] {
+            assert_eq!(losses(-answer)?, [0, 1], "{answer}");
+        }
+        // Another CPU was faster, and then the table was cleared.
+        assert_eq!(losses(-libc::EEXIST)?, [0, 1]);
+        Ok(())
+    }
+}
