@@ -12,6 +12,7 @@ use crate::discover::explain::explain;
 use crate::load::{Facts, LoadError, refuse_unattachable};
 use crate::pipeline;
 use crate::plan::Wishes;
+use crate::resolve::Context;
 
 /// The words of `hist-bpf explain`.
 #[derive(Debug, clap::Args)]
@@ -50,14 +51,16 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let tracefs = run::tracefs(args.tracefs.as_deref(), false)?;
     let format = tracefs.event(&system, &event)?;
     let facts = Facts::read()?;
-    let compiled = pipeline::compile(&trigger, &format, &facts.context(), Wishes::default())?;
+    // Formats from elsewhere are another kernel's, so this one's types say nothing of them.
+    let context = facts.context();
+    let context = Context { btf: context.btf.filter(|_| args.tracefs.is_none()), ..context };
+    let compiled = pipeline::compile(&trigger, &format, &context, Wishes::default())?;
     if let Some(reason) = refuse_unattachable(&system, &event, &tracefs.dynamic_events()?) {
         return Err(LoadError::Unattachable { event: args.event.clone(), reason }.into());
     }
-    let cpus = u64::from(facts.context().possible_cpus.unwrap_or(1));
     let object = pipeline::link(std::slice::from_ref(&compiled))?;
     let text: String =
-        object.programs.iter().map(|program| explain(&compiled.plan, program, cpus)).collect();
+        object.programs.iter().map(|program| explain(&compiled.plan, program)).collect();
     Output::open(None)?.write(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

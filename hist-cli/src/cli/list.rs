@@ -48,8 +48,11 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     if events.is_empty() {
         bail!("{}", no_match(&tracefs, args.glob.as_deref())?);
     }
+    // Formats from elsewhere are another kernel's, so this one's types say nothing of them.
+    let btf =
+        if args.tracefs.is_none() { Btf::at(Btf::VMLINUX) } else { Btf::of_bytes(Vec::new()) };
     let text = match args.verbose {
-        true => verbose(&tracefs, &events)?,
+        true => verbose(&tracefs, &events, &btf)?,
         false => events.iter().map(|event| format!("{event}\n")).collect(),
     };
     Output::open(None)?.write(text.as_bytes())?;
@@ -63,15 +66,14 @@ fn no_match(tracefs: &Tracefs, glob: Option<&str>) -> anyhow::Result<String> {
     Ok(format!("no event's name matches `{glob}`{near}"))
 }
 
-fn verbose(tracefs: &Tracefs, events: &[Listed]) -> anyhow::Result<String> {
-    let btf = Btf::at(Btf::VMLINUX);
+fn verbose(tracefs: &Tracefs, events: &[Listed], btf: &Btf) -> anyhow::Result<String> {
     let mut text = String::new();
     let mut common = None;
     for event in events {
         writeln!(text, "{event}")?;
         if event.refusal.is_none() {
             let format = tracefs.event(&event.system, &event.event)?;
-            text += &fields(&format, &btf, |field| !field.starts_with("common_"));
+            text += &fields(&format, btf, |field| !field.starts_with("common_"));
             text += &examples_of(event);
             common.get_or_insert(format);
         }
@@ -79,7 +81,7 @@ fn verbose(tracefs: &Tracefs, events: &[Listed]) -> anyhow::Result<String> {
     }
     if let Some(format) = common {
         text += "every event\n";
-        text += &fields(&format, &btf, |field| field.starts_with("common_"));
+        text += &fields(&format, btf, |field| field.starts_with("common_"));
     } else {
         text.pop();
     }

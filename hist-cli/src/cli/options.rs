@@ -37,10 +37,20 @@ pub(super) struct Options {
     pub verbose: u8,
     /// How programs are attached.
     pub attach: AttachWish,
+    /// The most that one histogram may take, in bytes.
+    pub memory: Option<u64>,
     /// Print this stage only.
     pub emit: Option<Stage>,
     /// Where formats are read from, if not tracefs.
     pub tracefs: Option<PathBuf>,
+}
+
+impl Options {
+    /// What is wanted of the programs.
+    pub(super) const fn wishes(&self) -> Wishes {
+        let (log, attach) = (self.verbose >= 2, self.attach);
+        Wishes { log, attach, memory: self.memory, cpus: None }
+    }
 }
 
 /// How tables are shown.
@@ -71,13 +81,6 @@ pub(super) struct Pair {
     pub event: String,
 }
 
-impl Options {
-    /// What is asked of the programs.
-    pub(super) const fn wishes(&self) -> Wishes {
-        Wishes { log: self.verbose >= 2, attach: self.attach }
-    }
-}
-
 impl TryFrom<Args> for Options {
     type Error = Error;
 
@@ -100,6 +103,7 @@ impl TryFrom<Args> for Options {
                 Way::Raw => AttachWish::Raw,
                 Way::Tracepoint => AttachWish::Tracepoint,
             },
+            memory: args.memory,
             emit: args.emit,
             tracefs: args.tracefs,
         })

@@ -6,16 +6,15 @@ use super::examples;
 use super::words;
 use crate::codegen::insn::helper;
 use crate::link::Program;
-use crate::plan::{Attach, Plan};
+use crate::plan::{Attach, Plan, size_text};
 use crate::resolve::hist::KeySource;
 
 /// A line's first word takes that many columns.
 const HEAD: usize = 9;
 
-/// The explanation, ending in a newline. `program` is what `plan` was linked to; values are kept for
-/// each of `cpus` CPUs.
+/// The explanation, ending in a newline. `program` is what `plan` was linked to.
 #[must_use]
-pub fn explain(plan: &Plan, program: &Program, cpus: u64) -> String {
+pub fn explain(plan: &Plan, program: &Program) -> String {
     let mut text = String::new();
     let mut line = |head: &str, rest: &str| {
         // Writing to a String cannot fail.
@@ -28,7 +27,7 @@ pub fn explain(plan: &Plan, program: &Program, cpus: u64) -> String {
     let values = hist.values.iter().map(|value| words::value(value, hist));
     heads("adds up", hitcount.into_iter().chain(values), &mut line);
     line("order", &format!("by {}", words::order(&hist.sort, hist)));
-    heads("table", table(plan, cpus).into_iter(), &mut line);
+    heads("table", table(plan).into_iter(), &mut line);
     heads("state", states(plan).into_iter(), &mut line);
     line("attach", &plan.attach.to_string());
     heads("", plan.why.iter().cloned(), &mut line);
@@ -53,23 +52,18 @@ fn which(plan: &Plan) -> String {
     }
 }
 
-fn table(plan: &Plan, cpus: u64) -> [String; 2] {
+fn table(plan: &Plan) -> [String; 2] {
     let map = &plan.map;
-    let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * cpus;
-    let bytes = u64::from(map.max_entries) * per_entry;
     let shared = match &plan.hist.name {
         Some(name) => format!(", shared by all triggers named `{name}`"),
         None => String::new(),
     };
+    let key: u32 = plan.keys.iter().map(|slot| slot.size).sum();
+    let (memory, cpus) = (size_text(map.bytes(plan.cpus)), plan.cpus);
+    let s = if cpus == 1 { "" } else { "s" };
     [
-        format!("{} entries{shared}; what finds no room is dropped, and told", map.max_entries),
-        format!(
-            "{} bytes of key and {} bytes of value on each of {cpus} CPUs: {} KiB, and the kernel's own \
-             bookkeeping",
-            map.key_size,
-            map.value_size,
-            bytes.div_ceil(1024)
-        ),
+        format!("{} entries{shared}; what finds no room is dropped, and told", plan.hist.size),
+        format!("{key} bytes of key; {memory} on {cpus} CPU{s}, as {map}"),
     ]
 }
 

@@ -1,10 +1,11 @@
-//! Takes an event and rows. Gives two programs on it: the first, on the raw tracepoint, keeps what
-//! the generated code makes of the arguments; the second, on the classic one, compares that with
-//! what it makes of the record.
+//! Takes an event and rows. Gives two programs on it: the first, on the classic tracepoint, keeps
+//! what the generated code makes of the record; the second, on the raw one, compares that with what
+//! it makes of the arguments.
 //!
 //! A tracepoint calls its programs one after the other on one CPU, in the order in which they were
-//! attached, so both see the same event. Should another task's come in between, its number is not
-//! the same, and nothing is compared.
+//! attached, so both see the same event. All classic programs stand where the first of them did,
+//! whoever attached that, so they come before a raw one that is attached now. Should another task's
+//! event come in between, its number is not the same, and nothing is compared.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +21,7 @@ use hist_cli::link::{self, DataSection, Object, Program, ProgramLine, Reference,
 use hist_cli::load::{self, Attached, Facts, Feeds};
 use hist_cli::pipeline;
 use hist_cli::plan::raw::plan_with_rows;
-use hist_cli::plan::{AttachWish, MapPlan, Plan, Wishes};
+use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Template, Wishes};
 use hist_common::holes;
 
 use super::{Outcome, Subject, Verdict};
@@ -29,9 +30,9 @@ use super::{Outcome, Subject, Verdict};
 const WORDS: usize = 3072;
 /// `BPF_MAP_TYPE_PERCPU_ARRAY`
 const PERCPU_ARRAY: u32 = 6;
-/// Word 0: whose arguments are kept, and 1; 0 if none are.
+/// Word 0: whose record is kept, and 1; 0 if none is.
 const KEPT: usize = 0;
-/// Word 1: how often arguments have been kept.
+/// Word 1: how often a record has been kept.
 const TIMES: usize = 1;
 /// From here on words for each row.
 const ROWS: usize = 2;
@@ -132,9 +133,17 @@ fn row(subject: &Subject, name: &(String, String), facts: &Facts, btf: &Btf) -> 
     let rows = [(name.0.as_str(), name.1.as_str())];
     let raw_plan =
         plan_with_rows(&record_plan, btf, &rows).map_err(|reason| anyhow::anyhow!("{reason}"))?;
+    let (raw_plan, record_plan) = (as_hash(raw_plan), as_hash(record_plan));
     let words = record_plan.map.key_size as usize / 8;
     let (raw, record) = (key_code(&raw_plan)?, key_code(&record_plan)?);
     Ok(Row { name: name.clone(), raw, record, words, raw_plan, record_plan })
+}
+
+/// The same with a key, where that may be a number as well.
+fn as_hash(plan: Plan) -> Plan {
+    let key_size = plan.keys.last().map_or(0, |slot| slot.offset + slot.size);
+    let map = MapPlan { kind: MapKind::PerCpuHash, key_size, ..plan.map };
+    Plan { template: Template::Hist, index: None, map, ..plan }
 }
 
 fn key_code(plan: &Plan) -> Result<HoleCode> {
@@ -142,20 +151,21 @@ fn key_code(plan: &Plan) -> Result<HoleCode> {
     code.holes.into_iter().find(|hole| hole.symbol == holes::KEY).context("a key hole")
 }
 
-/// Loads and attaches both programs, the one on the raw tracepoint first.
+/// Loads and attaches both programs, the one on the classic tracepoint first.
 fn attach(rows: &[Row]) -> Result<Attached> {
     let first = rows.first().context("a row")?;
     // One that may follow pointers may do all that others need.
     let typed = rows.iter().find(|row| row.raw_plan.is_typed()).unwrap_or(first);
-    let map = MapPlan { key_size: 4, value_size: (WORDS * 8) as u32, max_entries: 1 };
-    let mut plans = [typed.raw_plan.clone(), first.record_plan.clone()];
+    let (kind, value_size) = (MapKind::PerCpuArray, (WORDS * 8) as u32);
+    let map = MapPlan { kind, key_size: 4, value_size, max_entries: 1 };
+    let mut plans = [first.record_plan.clone(), typed.raw_plan.clone()];
     let code = [codegen::generate(&plans[0])?, codegen::generate(&plans[1])?];
     let mut object = link::link(&[(&plans[0], &code[0]), (&plans[1], &code[1])])?;
     fill(&mut object, 0, keeper(rows)?)?;
     fill(&mut object, 1, comparer(rows)?)?;
     plans.iter_mut().for_each(|plan| plan.map = map);
-    let [raw, record] = plans;
-    Ok(load::attach_to(&object, vec![(raw, Feeds::New), (record, Feeds::Earlier(0))])?)
+    let [record, raw] = plans;
+    Ok(load::attach_to(&object, vec![(record, Feeds::New), (raw, Feeds::Earlier(0))])?)
 }
 
 /// A program in the making.
@@ -246,8 +256,8 @@ fn places(rows: &[Row]) -> Result<Vec<(usize, usize)>> {
 fn keeper(rows: &[Row]) -> Result<Assembly> {
     let mut program = Assembly::default();
     program.begin();
-    for (row, (word, _)) in rows.iter().zip(places(rows)?) {
-        program.body(&row.raw, word);
+    for (row, (_, word)) in rows.iter().zip(places(rows)?) {
+        program.body(&row.record, word);
     }
     program.store(KEPT, R8);
     program.count(TIMES);
@@ -264,7 +274,7 @@ fn comparer(rows: &[Row]) -> Result<Assembly> {
     program.land(kept);
     program.load(R9, TIMES);
     for (idx, (row, place)) in rows.iter().zip(places(rows)?).enumerate() {
-        program.body(&row.record, place.1);
+        program.body(&row.raw, place.0);
         compare(&mut program, ROWS + PER_ROW * idx, row.words, place);
     }
     program.push(Insn::mov64_imm(R3, 0));
@@ -283,7 +293,7 @@ fn compare(program: &mut Assembly, counters: usize, words: usize, (raw, record):
     program.count(counters);
     let same = program.push(Insn::jump(0));
     mismatches.into_iter().for_each(|jump| program.land(jump));
-    // The same event in an interrupt has been kept meanwhile, where this program may not run.
+    // An interrupt's record has been kept meanwhile, and this program may not run there.
     program.load(R3, TIMES);
     let interrupted = program.push(Insn::jump_reg(Compare::Ne, R3, R9, 0));
     program.count(counters + 1);
