@@ -25,13 +25,16 @@ impl Line {
     /// From the text before and behind the cursor.
     #[must_use]
     pub fn of_text(before: &str, behind: &str) -> Self {
-        let (mut words, is_open) = split(before);
+        let (mut words, is_open, mut reader) = split(before);
         let current = if is_open { words.pop().unwrap_or_default() } else { String::new() };
-        // What is left of the current word goes on to the next blank outside of quotes.
-        let (mut after, _) = split(behind);
-        if !behind.is_empty() && !behind.starts_with(char::is_whitespace) {
-            after.remove(0);
-        }
+        // The rest of the current word goes on to the next blank outside of quotes.
+        let is_end = |c: char| {
+            let is_end = c.is_whitespace() && !reader.is_quoting();
+            reader.read(c);
+            is_end
+        };
+        let rest = behind.find(is_end).map_or("", |end| &behind[end..]);
+        let (after, ..) = split(rest);
         Self { before: words, current, after }
     }
 }
@@ -43,8 +46,8 @@ pub fn unquoted(word: &str) -> String {
     word.chars().filter_map(|c| reader.read(c)).collect()
 }
 
-/// The words of a text, and whether the last one goes on at its end.
-fn split(text: &str) -> (Vec<String>, bool) {
+/// The words of a text, whether the last one goes on at its end, and in which quotes.
+fn split(text: &str) -> (Vec<String>, bool, Reader) {
     let (mut words, mut word): (Vec<String>, Option<String>) = (Vec::new(), None);
     let mut reader = Reader::default();
     for c in text.chars() {
@@ -57,7 +60,7 @@ fn split(text: &str) -> (Vec<String>, bool) {
     }
     let is_open = word.is_some();
     words.extend(word);
-    (words, is_open)
+    (words, is_open, reader)
 }
 
 /// Undoes quoting, character by character.
