@@ -148,7 +148,10 @@ fn main() -> Result<()> {
     let folder = std::env::args_os().nth(1).context("the folder for the pages is missing")?;
     let folder = PathBuf::from(folder);
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let mut root = hist_cli::cli::definitions();
+    // Pages have all options, with all that is known of each.
+    let everything = |command: Command| command.mut_args(|arg| arg.hide_short_help(false));
+    let mut root = everything(hist_cli::cli::definitions());
+    root = root.mut_subcommands(everything);
     root.build();
     write(&folder, &root, "hist-bpf")?;
     for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
@@ -165,9 +168,10 @@ fn write(folder: &Path, command: &Command, name: &str) -> Result<()> {
 }
 
 fn render(to: &mut Vec<u8>, command: &Command, name: &str) -> io::Result<()> {
-    // The date would change with every build.
-    let man = Man::new(command.clone()).title(name.to_uppercase()).section("1").date("");
-    man.render_title(to)?;
+    // The release stands where a date would change with every build.
+    let (title, version) = (plain(&name.to_uppercase()), env!("CARGO_PKG_VERSION"));
+    writeln!(to, ".TH {title} 1 \"\" \"hist\\-bpf {version}\" \"User Commands\"")?;
+    let man = Man::new(command.clone());
     man.render_name_section(to)?;
     if name == "hist-bpf" {
         to.write_all(SYNOPSIS.as_bytes())?;
@@ -184,6 +188,7 @@ fn render(to: &mut Vec<u8>, command: &Command, name: &str) -> io::Result<()> {
         writeln!(to, ".SH \"{head}\"")?;
         for (idx, line) in lines.iter().enumerate() {
             match line.strip_prefix('\t') {
+                Some(typed) if idx == 0 => writeln!(to, ".RS 4\n.nf\n{}\n.fi\n.RE", plain(typed))?,
                 Some(typed) => writeln!(to, ".PP\n.RS 4\n.nf\n{}\n.fi\n.RE", plain(typed))?,
                 None if idx == 0 => writeln!(to, "{}", plain(line))?,
                 None => writeln!(to, ".PP\n{}", plain(line))?,

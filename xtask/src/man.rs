@@ -50,6 +50,14 @@ pub(crate) fn write(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(pages)
 }
 
+/// What mandoc may say. Pages have the release instead of a date, which would change with every
+/// build; and clap_mangen breaks lines around possible values twice.
+const HARMLESS: [&str; 3] = [
+    "missing date",
+    "skipping paragraph macro: br before sp",
+    "skipping paragraph macro: br after sp",
+];
+
 /// groff tells of what it does not understand, mandoc also of bad style; what is not installed is
 /// left out, and that is said.
 fn check(page: &Path) -> Result<()> {
@@ -62,7 +70,10 @@ fn check(page: &Path) -> Result<()> {
         }
         let output = Command::new(program).args(options).arg(page).output().context(program)?;
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        ensure!(output.status.success() && said.is_empty(), "{program} warns:\n{said}");
+        let is_harmless = |line: &str| HARMLESS.iter().any(|part| line.contains(part));
+        let warns = |line: &&str| !line.trim().is_empty() && !is_harmless(line);
+        let said: Vec<_> = said.lines().filter(warns).collect();
+        ensure!(said.is_empty(), "{program} warns:\n{}", said.join("\n"));
     }
     Ok(())
 }

@@ -22,8 +22,7 @@ use crate::export::Format;
     name = "hist-bpf",
     version,
     max_term_width = 100,
-    override_usage = "hist-bpf [OPTIONS] <TRIGGER> <SYSTEM:EVENT> [<TRIGGER> <SYSTEM:EVENT>]... \
-                      [-- COMMAND [ARG]...]\n       hist-bpf <SUBCOMMAND> [OPTIONS] ...",
+    override_usage = "hist-bpf [OPTIONS] (<TRIGGER> <SYSTEM:EVENT>)... [-- COMMAND [ARG]...]\n       hist-bpf <SUBCOMMAND> [OPTIONS] ...",
     subcommand_help_heading = "Subcommands",
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
