@@ -51,7 +51,7 @@ pub fn plan(
 ) -> Result<Plan, CompileError> {
     let trigger = parse::trigger(text).map_err(|error| at(error, text))?;
     let hist = resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))?;
-    Ok(plan::plan(hist, wishes)?)
+    Ok(plan::plan(hist, wishes, context.btf)?)
 }
 
 /// Text → plan and code.

@@ -435,7 +435,7 @@ fn map_info(map: BorrowedFd<'_>, name: &str) -> Result<String> {
 #[test]
 fn ayas_own_loader_takes_the_object() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
-    for wishes in [Wishes { log: false }, Wishes { log: true }] {
+    for wishes in [false, true].map(|log| Wishes { log, ..Wishes::default() }) {
         let format = tracefs.event("raw_syscalls", "sys_enter")?;
         let compiled =
             pipeline::compile("hist:keys=id", &format, &resolve::Context::default(), wishes)?;

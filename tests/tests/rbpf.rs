@@ -630,7 +630,7 @@ fn check_strings(
         text_of_trigger += if *not { "!" } else { "" };
         text_of_trigger += &predicate_text(predicate, records);
     }
-    let context = Context { symbols: None, possible_cpus: Some(POSSIBLE) };
+    let context = Context { symbols: None, possible_cpus: Some(POSSIBLE), btf: None };
     let compiled = compile(&text_of_trigger, &event, &context, Wishes::default())
         .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"));
     let (plan, code) = (&compiled.plan, &compiled.code);

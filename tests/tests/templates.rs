@@ -185,6 +185,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
             size: max_entries,
             paused: false,
             record_size: 64,
+            fields: vec![],
             event_id: 0,
             nohitcount: false,
             clock: None,
@@ -201,6 +202,9 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         filter: None,
         keys: vec![],
         values: vec![],
+        copies: vec![],
+        system_call: None,
+        why: vec![],
     }
 }
 

@@ -53,6 +53,10 @@ pub(super) struct Args {
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 
+    /// How programs are attached
+    #[arg(long, value_name = "WAY", default_value = "auto")]
+    pub attach: Way,
+
     /// Print what a stage of the compiler makes of the triggers, and attach nothing
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["command", "duration", "fail_on_loss"])]
     pub emit: Option<Stage>,
@@ -60,6 +64,17 @@ pub(super) struct Args {
     /// Read the events' formats below this directory instead of the mounted tracefs
     #[arg(long, value_name = "DIR", requires = "emit")]
     pub tracefs: Option<PathBuf>,
+}
+
+/// A way to attach a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Way {
+    /// The cheapest that is known to be right; -v tells which
+    Auto,
+    /// To the raw tracepoint, or not at all
+    Raw,
+    /// To the classic tracepoint
+    Tracepoint,
 }
 
 /// A stage of the compiler that can be looked at.

@@ -27,12 +27,12 @@ pub(super) fn emit(
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
     if stage == Stage::Asm {
-        return asm(&options.pairs, &formats, (&facts, options.wishes()));
+        return asm(options, &formats, &facts);
     }
     let mut text = String::new();
     for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
         let separator = if idx > 0 { "\n" } else { "" };
-        write!(text, "{separator}{}", one(pair, format, (&facts, options.wishes()), stage)?)?;
+        write!(text, "{separator}{}", one(options, pair, format, &facts, stage)?)?;
     }
     Ok(text)
 }
@@ -48,11 +48,13 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
 }
 
 fn one(
+    options: &Options,
     pair: &Pair,
     format: &EventFormat,
-    (facts, wishes): (&Facts, Wishes),
+    facts: &Facts,
     stage: Stage,
 ) -> anyhow::Result<String> {
+    let wishes = Wishes { log: false, ..options.wishes() };
     let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), wishes)?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
@@ -61,12 +63,10 @@ fn one(
     })
 }
 
-fn asm(
-    pairs: &[Pair],
-    formats: &[EventFormat],
-    (facts, wishes): (&Facts, Wishes),
-) -> anyhow::Result<String> {
-    let compiled = pairs
+fn asm(options: &Options, formats: &[EventFormat], facts: &Facts) -> anyhow::Result<String> {
+    let wishes = Wishes { log: false, ..options.wishes() };
+    let compiled = options
+        .pairs
         .iter()
         .zip(formats)
         .map(|(pair, format)| pipeline::compile(&pair.trigger, format, &facts.context(), wishes))

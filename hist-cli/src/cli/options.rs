@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
-use super::args::{Args, Stage};
-use crate::plan::Wishes;
+use super::args::{Args, Stage, Way};
+use crate::plan::{AttachWish, Wishes};
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -30,6 +30,8 @@ pub(super) struct Options {
     pub quiet: bool,
     /// 1: more words on stderr; 2: every event.
     pub verbose: u8,
+    /// How programs are attached.
+    pub attach: AttachWish,
     /// Print this stage only.
     pub emit: Option<Stage>,
     /// Where formats are read from, if not tracefs.
@@ -54,6 +56,13 @@ pub(super) struct Pair {
     pub event: String,
 }
 
+impl Options {
+    /// What is asked of the programs.
+    pub(super) const fn wishes(&self) -> Wishes {
+        Wishes { log: self.verbose >= 2, attach: self.attach }
+    }
+}
+
 impl TryFrom<Args> for Options {
     type Error = Error;
 
@@ -67,6 +76,11 @@ impl TryFrom<Args> for Options {
             fail_on_loss: args.fail_on_loss,
             quiet: args.quiet,
             verbose: args.verbose,
+            attach: match args.attach {
+                Way::Auto => AttachWish::Auto,
+                Way::Raw => AttachWish::Raw,
+                Way::Tracepoint => AttachWish::Tracepoint,
+            },
             emit: args.emit,
             tracefs: args.tracefs,
         })

@@ -124,6 +124,7 @@ fn describe_one(trigger: &AttachedTrigger) {
     let map = &plan.map;
     let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * cpus as u64;
     say(&format!("{}: {}", plan.attach, plan.hist));
+    plan.why.iter().for_each(|line| say(&format!("  {line}")));
     say(&format!(
         "  {} entries of {} bytes key and {} bytes value on each of {cpus} CPUs: {} KiB",
         map.max_entries,

@@ -315,6 +315,8 @@ pub mod helper {
     pub const RINGBUF_SUBMIT: i32 = 132;
     /// `(record, flags)`
     pub const RINGBUF_DISCARD: i32 = 133;
+    /// `() -> task_struct *`, of known type; since Linux 5.11
+    pub const GET_CURRENT_TASK_BTF: i32 = 158;
     /// `(map, key, cpu) -> value or null`
     pub const MAP_LOOKUP_PERCPU_ELEM: i32 = 195;
     /// `() -> ns`, CLOCK_TAI
@@ -334,6 +336,7 @@ pub mod helper {
             PERF_EVENT_OUTPUT => "bpf_perf_event_output",
             GET_STACKID => "bpf_get_stackid",
             GET_CURRENT_TASK => "bpf_get_current_task",
+            GET_CURRENT_TASK_BTF => "bpf_get_current_task_btf",
             GET_STACK => "bpf_get_stack",
             PROBE_READ_USER => "bpf_probe_read_user",
             PROBE_READ_KERNEL => "bpf_probe_read_kernel",

@@ -14,7 +14,7 @@ use crate::resolve::hist::{KeySource, TextField};
 /// Writes every slot to its last byte, so none is left as it was. Slots whose helpers destroy the
 /// arguments come last.
 pub(super) fn key(plan: &Plan) -> Result<HoleCode, CodegenError> {
-    let mut emitter = Emitter::new(holes::KEY);
+    let mut emitter = Emitter::new(holes::KEY, plan);
     let (calls, plain): (Vec<&KeySlot>, Vec<&KeySlot>) =
         plan.keys.iter().partition(|slot| calls(&slot.source));
     for slot in plain {

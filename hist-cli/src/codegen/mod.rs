@@ -8,6 +8,7 @@
 mod bits;
 pub mod code;
 mod condition;
+mod copy;
 mod display;
 mod emit;
 pub mod insn;
@@ -35,6 +36,14 @@ pub enum CodegenError {
     /// An offset does not fit the 16 bits of an instruction.
     #[error("the offset {offset} in {hole} does not fit an instruction")]
     OffsetTooLarge {
+        /// The hole's symbol.
+        hole: &'static str,
+        /// Bytes.
+        offset: u32,
+    },
+    /// Without a record, nothing is known of a field.
+    #[error("there is no copy of what lies at byte {offset} of the record, for {hole}")]
+    NoCopy {
         /// The hole's symbol.
         hole: &'static str,
         /// Bytes.

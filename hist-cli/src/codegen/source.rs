@@ -2,9 +2,11 @@
 
 use super::CodegenError;
 use super::bits;
+use super::copy;
 use super::emit::Emitter;
 use super::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
 use crate::parse::ast::BinaryOp;
+use crate::plan::raw::copy::Copied;
 use crate::resolve::hist::{Clock, RecordField, Source};
 
 /// The hole's arguments, and where they are kept while helpers run: a call destroys r1 to r5.
@@ -163,8 +165,11 @@ pub(super) fn constant(emitter: &mut Emitter, number: u64, dst: Reg, note: &str)
     }
 }
 
-/// Loads a field of the record, sign-extended if signed.
+/// Loads a field of the record, sign-extended if signed, or what it is a copy of.
 fn record(emitter: &mut Emitter, field: RecordField, note: &str) -> Result<(), CodegenError> {
+    if let Some(Copied::Number(number, to)) = emitter.copy_of(field.offset) {
+        return copy::converted(emitter, &number, to, note);
+    }
     bytes(emitter, field.offset, field.size, &format!("{note}: {field}"))?;
     if field.signed && field.size < 8 {
         sign_extend(emitter, field.size);
@@ -207,7 +212,11 @@ fn largest_piece(offset: u32, left: u32) -> u32 {
     [8, 4, 2].into_iter().find(|size| offset.is_multiple_of(*size) && *size <= left).unwrap_or(1)
 }
 
-fn sign_extend(emitter: &mut Emitter, size: u32) {
+/// r3 = its low `size` bytes as a signed number.
+pub(super) fn sign_extend(emitter: &mut Emitter, size: u32) {
+    if size == 8 {
+        return;
+    }
     let spare = 64 - 8 * size.cast_signed();
     emitter.push(Insn::alu64_imm(Alu::Lsh, R3, spare), "extend the sign");
     emitter.push(Insn::alu64_imm(Alu::Arsh, R3, spare), "");

@@ -15,7 +15,7 @@ use crate::resolve::hist::Source;
 /// Adds the hit to a value in place. Values are per CPU and one program never nests on a CPU, so
 /// no atomics are needed unless another program shares the table.
 pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
-    let mut emitter = Emitter::new(holes::UPDATE);
+    let mut emitter = Emitter::new(holes::UPDATE, plan);
     each(&mut emitter, plan, |emitter, arguments, slot| {
         let offset = emitter.offset(slot.offset)?;
         let note = format!("value {}", slot.label);
@@ -40,7 +40,7 @@ pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
 
 /// Writes a whole value as the first hit leaves it.
 pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
-    let mut emitter = Emitter::new(holes::INIT);
+    let mut emitter = Emitter::new(holes::INIT, plan);
     each(&mut emitter, plan, |emitter, arguments, slot| {
         let offset = emitter.offset(slot.offset)?;
         let note = format!("first value {}", slot.label);

@@ -182,7 +182,8 @@ fn load(
 fn program_type(plan: &Plan) -> ProgramType {
     match plan.attach {
         Attach::Tracepoint { .. } => ProgramType::Tracepoint,
-        Attach::RawTracepoint { .. } => ProgramType::RawTracepoint,
+        Attach::RawTracepoint { btf_id: None, .. } => ProgramType::RawTracepoint,
+        Attach::RawTracepoint { btf_id: Some(id), .. } => ProgramType::Tracing(id),
     }
 }
 
@@ -222,9 +223,10 @@ fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
 fn open_link(attach: &Attach, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     match attach {
         Attach::Tracepoint { id, .. } => perf::attach(*id, program),
-        Attach::RawTracepoint { name } => {
-            bpf::open_raw_tracepoint(&CString::new(name.as_str())?, program)
+        Attach::RawTracepoint { name, btf_id: None } => {
+            bpf::open_raw_tracepoint(Some(&CString::new(name.as_str())?), program)
         }
+        Attach::RawTracepoint { btf_id: Some(_), .. } => bpf::open_raw_tracepoint(None, program),
     }
 }
 

@@ -80,6 +80,14 @@ pub enum LoadError {
     Internal(String),
 }
 
+impl LoadError {
+    /// The kernel did not take a program, or did not attach it; another one might do.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Verifier { .. } | Self::Attach { .. })
+    }
+}
+
 fn attach_hint(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EINVAL) => "; this kind of event takes no tracepoint program",

@@ -7,6 +7,9 @@ use super::{Attach, KeySlot, Plan, Template, ValueSlot};
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "attach   {}", self.attach)?;
+        for line in &self.why {
+            writeln!(f, "why      {line}")?;
+        }
         writeln!(f, "template {}", self.template)?;
         let map = &self.map;
         writeln!(
@@ -38,7 +41,10 @@ impl fmt::Display for Attach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tracepoint { system, event, .. } => write!(f, "tracepoint {system}:{event}"),
-            Self::RawTracepoint { name } => write!(f, "raw tracepoint {name}"),
+            Self::RawTracepoint { name, btf_id: None } => write!(f, "raw tracepoint {name}"),
+            Self::RawTracepoint { name, btf_id: Some(_) } => {
+                write!(f, "raw tracepoint {name}, with types")
+            }
         }
     }
 }

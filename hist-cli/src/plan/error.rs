@@ -66,4 +66,15 @@ pub enum PlanError {
         /// How many we dare.
         max: u64,
     },
+    /// Only a raw tracepoint is wished.
+    #[error(
+        "{event} cannot be counted on its raw tracepoint: {reasons}; leave out --attach raw, or \
+         leave out what needs the record"
+    )]
+    NotRaw {
+        /// `system:event`
+        event: String,
+        /// Field by field.
+        reasons: String,
+    },
 }

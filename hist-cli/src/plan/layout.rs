@@ -80,7 +80,7 @@ fn check_key(label: &str, source: &KeySource, record_size: u32) -> Result<(), Pl
         KeySource::Text(TextField::Dynamic { offset } | TextField::Relative { offset }) => {
             check_range(label, *offset, LOCATION_SIZE, record_size)
         }
-        KeySource::Comm | KeySource::Stack => Ok(()),
+        KeySource::Text(TextField::Copied { .. }) | KeySource::Comm | KeySource::Stack => Ok(()),
     }
 }
 
@@ -103,7 +103,7 @@ fn check_text(test: &TextTest, record_size: u32) -> Result<(), PlanError> {
         TextSource::Static { offset, size } => check_range(&test.label, offset, size, record_size),
         TextSource::Dynamic(location) => check_location(&test.label, location, record_size),
         TextSource::Pointer { offset, .. } => check_range(&test.label, offset, 8, record_size),
-        TextSource::Comm => Ok(()),
+        TextSource::Copied { .. } | TextSource::Comm => Ok(()),
     }
 }
 

@@ -5,12 +5,16 @@ mod display;
 mod error;
 mod filter;
 mod layout;
+pub mod raw;
 pub mod scan;
 
 pub use error::PlanError;
+pub use raw::AttachWish;
 
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
+use self::raw::copy::{BtfId, FieldCopy, SystemCall};
+use crate::btf::Btf;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
 
 /// Everything that codegen and link need to know about one trigger.
@@ -33,6 +37,12 @@ pub struct Plan {
     pub keys: Vec<KeySlot>,
     /// What the update and init holes add, in order, without gaps; the first is the hitcount.
     pub values: Vec<ValueSlot>,
+    /// Without a record: what the fields are copies of that the holes read.
+    pub copies: Vec<FieldCopy>,
+    /// The program runs at every system call, and this one counts.
+    pub system_call: Option<SystemCall>,
+    /// Why it is attached as it is, line by line; nothing if that was not asked.
+    pub why: Vec<String>,
     /// Where a new value keeps the current task's name, in bytes from its start. Only the copy of
     /// the CPU that made the entry has it.
     pub comm: Option<u32>,
@@ -43,6 +53,18 @@ impl Plan {
     #[must_use]
     pub fn event_name(&self) -> String {
         format!("{}:{}", self.hist.system, self.hist.event)
+    }
+
+    /// The program's context is the event's record.
+    #[must_use]
+    pub const fn has_record(&self) -> bool {
+        matches!(self.attach, Attach::Tracepoint { .. })
+    }
+
+    /// The program knows its arguments' types, and may follow pointers.
+    #[must_use]
+    pub const fn is_typed(&self) -> bool {
+        matches!(self.attach, Attach::RawTracepoint { btf_id: Some(_), .. })
     }
 }
 
@@ -74,6 +96,9 @@ pub enum Attach {
     RawTracepoint {
         /// The tracepoint's name, without system.
         name: String,
+        /// By which the kernel's verifier knows the arguments' types, as a program of type TRACING
+        /// ("tp_btf"): it may follow pointers.
+        btf_id: Option<BtfId>,
     },
 }
 
@@ -117,14 +142,18 @@ pub struct ValueSlot {
 pub struct Wishes {
     /// Log every event through aya-log.
     pub log: bool,
+    /// How programs are to be attached.
+    pub attach: AttachWish,
 }
 
-/// Chooses template and layout for `hist`.
+/// Chooses template, layout and attachment for `hist`. Without `btf` it is attached to the classic
+/// tracepoint.
 ///
 /// # Errors
 /// If keys or values fit no template, a field lies outside of what a program may read of its
-/// record, or the verifier would not follow the filter to its end.
-pub fn plan(hist: Hist, wishes: Wishes) -> Result<Plan, PlanError> {
+/// record, the verifier would not follow the filter to its end, or only a raw tracepoint is wished
+/// and cannot be used.
+pub fn plan(hist: Hist, wishes: Wishes, btf: Option<&Btf>) -> Result<Plan, PlanError> {
     let keys = layout::key_slots(&hist);
     let values = layout::value_slots(&hist);
     let sums = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
@@ -139,8 +168,25 @@ pub fn plan(hist: Hist, wishes: Wishes) -> Result<Plan, PlanError> {
     let filter = hist.filter.as_ref().and_then(|filter| filter::simplify(&filter.tree));
     filter.as_ref().map_or(Ok(()), filter::check_complexity)?;
     let (attach, shared) = (attach(&hist), hist.name.is_some());
-    let plan = Plan { template, attach, shared, map, filter, keys, values, comm, hist };
-    layout::check_loads(&plan)?;
+    let (copies, system_call, why) = (Vec::new(), None, Vec::new());
+    let mut plan = Plan {
+        hist,
+        template,
+        attach,
+        shared,
+        map,
+        filter,
+        keys,
+        values,
+        copies,
+        system_call,
+        why,
+        comm,
+    };
+    raw::choose(&mut plan, wishes.attach, btf)?;
+    if plan.has_record() {
+        layout::check_loads(&plan)?;
+    }
     Ok(plan)
 }
 

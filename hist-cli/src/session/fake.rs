@@ -155,8 +155,8 @@ impl Backend for Fake {
 
     /// All hits have the key 1.
     fn snapshot(&self, trigger: &FakeTrigger) -> Result<Snapshot, SessionError> {
-        let plan =
-            plan::plan(trigger.hist.clone(), Wishes::default()).map_err(CompileError::from)?;
+        let plan = plan::plan(trigger.hist.clone(), Wishes::default(), None)
+            .map_err(CompileError::from)?;
         let mut snapshot = read::empty(&plan, false);
         if let Some(&hitcount) = self.0.borrow().hits.get(&trigger.table) {
             let mut key = vec![0; plan.map.key_size as usize];
