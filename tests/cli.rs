@@ -152,6 +152,25 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
+fn memory_decides_about_the_map() {
+    let plan = |memory: &str| {
+        let trigger = "hist:keys=bytes_req:vals=bytes_alloc:size=4096";
+        let plan = ["--emit=plan", "--memory", memory, "--tracefs", &formats(), trigger];
+        output(&[&plan[..], &["kmem:kmalloc"]].concat())
+    };
+    // However many CPUs there are, one value in each entry takes less than two.
+    assert!(stdout(&plan("1G")).contains("map      per-CPU hash, "), "{:?}", plan("1G"));
+    assert!(stdout(&plan("1G")).contains("\nmemory   "));
+    let refused = plan("1k");
+    assert_eq!((refused.status.code(), stdout(&refused)), (Some(1), ""));
+    assert!(stderr(&refused).contains("allows 1.00 KiB; no size fits: use --memory "));
+    let said = stderr(&refused).to_owned();
+    let enough = said.rsplit(' ').next().expect("words").trim();
+    assert!(stdout(&plan(enough)).contains("map      hash, "), "{enough}");
+    check_fails(&["--memory", "x", "hist:keys=id", "a:b"], 2, &["not a number of bytes"]);
+}
+
+#[test]
 fn stages_are_shown_without_root_or_tracefs() {
     let trigger = "hist:key=call_site:val=bytes_req";
     for (stage, part) in [

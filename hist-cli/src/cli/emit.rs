@@ -26,13 +26,15 @@ pub(super) fn emit(
     let (tracefs, facts) = (tracefs()?, Facts::read()?);
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
+    // What is logged is another program, which only the real run needs.
+    let wishes = Wishes { log: false, ..options.wishes() };
     if stage == Stage::Asm {
-        return asm(options, &formats, &facts);
+        return asm(&options.pairs, &formats, &facts, wishes);
     }
     let mut text = String::new();
     for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
         let separator = if idx > 0 { "\n" } else { "" };
-        write!(text, "{separator}{}", one(options, pair, format, &facts, stage)?)?;
+        write!(text, "{separator}{}", one(pair, format, (&facts, wishes), stage)?)?;
     }
     Ok(text)
 }
@@ -48,13 +50,11 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
 }
 
 fn one(
-    options: &Options,
     pair: &Pair,
     format: &EventFormat,
-    facts: &Facts,
+    (facts, wishes): (&Facts, Wishes),
     stage: Stage,
 ) -> anyhow::Result<String> {
-    let wishes = Wishes { log: false, ..options.wishes() };
     let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), wishes)?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
@@ -63,10 +63,13 @@ fn one(
     })
 }
 
-fn asm(options: &Options, formats: &[EventFormat], facts: &Facts) -> anyhow::Result<String> {
-    let wishes = Wishes { log: false, ..options.wishes() };
-    let compiled = options
-        .pairs
+fn asm(
+    pairs: &[Pair],
+    formats: &[EventFormat],
+    facts: &Facts,
+    wishes: Wishes,
+) -> anyhow::Result<String> {
+    let compiled = pairs
         .iter()
         .zip(formats)
         .map(|(pair, format)| pipeline::compile(&pair.trigger, format, &facts.context(), wishes))

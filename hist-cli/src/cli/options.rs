@@ -32,17 +32,12 @@ pub(super) struct Options {
     pub verbose: u8,
     /// How programs are attached.
     pub attach: AttachWish,
+    /// The most that one histogram may take, in bytes.
+    pub memory: Option<u64>,
     /// Print this stage only.
     pub emit: Option<Stage>,
     /// Where formats are read from, if not tracefs.
     pub tracefs: Option<PathBuf>,
-}
-
-impl Options {
-    /// What is wanted of the programs.
-    pub(super) const fn wishes(&self) -> Wishes {
-        Wishes { log: self.verbose >= 2 }
-    }
 }
 
 /// A trigger for an event.
@@ -59,7 +54,7 @@ pub(super) struct Pair {
 impl Options {
     /// What is asked of the programs.
     pub(super) const fn wishes(&self) -> Wishes {
-        Wishes { log: self.verbose >= 2, attach: self.attach }
+        Wishes { log: self.verbose >= 2, attach: self.attach, memory: self.memory, cpus: None }
     }
 }
 
@@ -81,6 +76,7 @@ impl TryFrom<Args> for Options {
                 Way::Raw => AttachWish::Raw,
                 Way::Tracepoint => AttachWish::Tracepoint,
             },
+            memory: args.memory,
             emit: args.emit,
             tracefs: args.tracefs,
         })

@@ -56,12 +56,10 @@ pub enum CodegenError {
 /// # Errors
 /// If a jump or an offset does not fit its 16 bits.
 pub fn generate(plan: &Plan) -> Result<Code, CodegenError> {
-    Ok(Code {
-        holes: vec![
-            condition::filter(plan)?,
-            key::key(plan)?,
-            value::update(plan)?,
-            value::init(plan)?,
-        ],
-    })
+    let mut holes = vec![condition::filter(plan)?];
+    match &plan.index {
+        Some(index) => holes.extend([key::index(plan, index)?, value::update(plan)?]),
+        None => holes.extend([key::key(plan)?, value::update(plan)?, value::init(plan)?]),
+    }
+    Ok(Code { holes })
 }

@@ -128,6 +128,11 @@ fn binary(
     note: &str,
 ) -> Result<(), CodegenError> {
     load(emitter, arguments, lhs, note)?;
+    if let Source::Constant(number) = rhs
+        && by_constant(emitter, op, *number)
+    {
+        return Ok(());
+    }
     if let Source::Constant(number) = rhs {
         constant(emitter, *number, R4, "");
     } else {
@@ -144,6 +149,24 @@ fn binary(
         BinaryOp::Div => divide(emitter),
     }
     Ok(())
+}
+
+/// r3 = r3 op `number` in one instruction, if there is such a one.
+fn by_constant(emitter: &mut Emitter, op: BinaryOp, number: u64) -> bool {
+    let Ok(short) = i32::try_from(number.cast_signed()) else { return false };
+    let insn = match op {
+        BinaryOp::Add => Insn::alu64_imm(Alu::Add, R3, short),
+        BinaryOp::Sub => Insn::alu64_imm(Alu::Sub, R3, short),
+        BinaryOp::Mul => Insn::alu64_imm(Alu::Mul, R3, short),
+        BinaryOp::Div if number.is_power_of_two() => {
+            Insn::alu64_imm(Alu::Rsh, R3, number.trailing_zeros().cast_signed())
+        }
+        // As an operand it would be extended by its sign.
+        BinaryOp::Div if short > 0 => Insn::alu64_imm(Alu::Div, R3, short),
+        BinaryOp::Div => return false,
+    };
+    emitter.push(insn, "");
+    true
 }
 
 /// r3 /= r4; all ones for a division by zero, where eBPF's own would give 0.

@@ -58,11 +58,12 @@ pub enum LoadError {
         /// The errno.
         source: io::Error,
     },
-    /// The table that a trigger is to feed has entries of another size.
+    /// The table that a trigger is to feed is of another kind, or has entries of another size.
     #[error(
-        "{event} cannot feed that table: its keys and values have {} and {} bytes, \
-         the table's {} and {}",
-        .wanted.key_size, .wanted.value_size, .found.key_size, .found.value_size
+        "{event} cannot feed that table: its keys and values have {} and {} bytes in a {}, \
+         the table's {} and {} in a {}",
+        .wanted.key_size, .wanted.value_size, .wanted.kind,
+        .found.key_size, .found.value_size, .found.kind
     )]
     OtherTable {
         /// `system:event`

@@ -3,10 +3,10 @@
 use hist_common::layout::STACK_DEPTH;
 
 pub(super) use super::scan::COMM_SIZE;
-use super::{KeySlot, Plan, PlanError, ValueSlot};
+use super::{KeySlot, Plan, PlanError, Sum, ValueSlot};
 use crate::resolve::hist::{
-    Condition, Hist, KeyModifier, KeySource, Location, RecordField, Source, TextField, TextSource,
-    TextTest,
+    Condition, Hist, Key, KeyModifier, KeySource, Location, RecordField, Source, TextField,
+    TextSource, TextTest,
 };
 
 /// Bytes of a number in a key: every number is kept as its u64 image.
@@ -42,15 +42,26 @@ const fn slot_size(source: &KeySource) -> u32 {
     }
 }
 
-pub(super) fn value_slots(hist: &Hist) -> Vec<ValueSlot> {
-    let hitcount = ("hitcount".to_owned(), Source::Constant(1));
-    let sums = hist.values.iter().map(|value| (value.to_string(), value.source.clone()));
-    let sources = std::iter::once(hitcount).chain(sums);
-    (0..)
-        .step_by(VALUE_SIZE as usize)
-        .zip(sources)
-        .map(|(offset, (label, source))| ValueSlot { offset, source, label })
-        .collect()
+/// What is added up, the hitcount first, and how the histogram's values come of it. Nothing needs
+/// to be added up for a value that is a key, too: its sum is that number times the hitcount.
+pub(super) fn value_slots(hist: &Hist) -> (Vec<ValueSlot>, Vec<Sum>) {
+    let hitcount =
+        ValueSlot { offset: 0, source: Source::Constant(1), label: "hitcount".to_owned() };
+    let (mut slots, mut sums) = (vec![hitcount], Vec::new());
+    for value in &hist.values {
+        let is_same =
+            |key: &Key| matches!(&key.source, KeySource::Number(source) if *source == value.source);
+        sums.push(match hist.keys.iter().position(is_same) {
+            Some(key) => Sum::Key(key),
+            None => Sum::Slot(slots.len()),
+        });
+        if let Some(Sum::Slot(_)) = sums.last() {
+            let offset = VALUE_SIZE * u32::try_from(slots.len()).unwrap_or(u32::MAX);
+            let (source, label) = (value.source.clone(), value.to_string());
+            slots.push(ValueSlot { offset, source, label });
+        }
+    }
+    (slots, sums)
 }
 
 /// A key is shown with the task's name.

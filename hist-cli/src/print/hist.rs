@@ -75,7 +75,8 @@ fn entry(
     let is_stack = |column: &KeyColumn| column.show == KeyShow::Stack;
     out.push_str(if snapshot.keys.iter().any(is_stack) { "}" } else { " }" });
     if snapshot.show_hitcount {
-        write!(out, " hitcount: {:>10}", row.hitcount)?;
+        out.push_str(" hitcount: ");
+        modifier::decimal(out, row.hitcount);
     }
     let shown = snapshot.values.iter().zip(&row.sums).zip(scales);
     for ((column, &sum), &scale) in shown.filter(|((column, _), _)| !column.hidden) {
@@ -114,7 +115,7 @@ mod tests {
 
     fn row(keys: &[u64], hitcount: u64, sums: &[u64]) -> Row {
         let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        Row { key: key.into(), hitcount, sums: sums.to_vec(), comm: [0; 16] }
+        Row { key: key.into(), hitcount, sums: sums.into(), comm: [0; 16] }
     }
 
     fn snapshot(keys: &[KeyColumn], values: &[ValueColumn], rows: &[Row]) -> Snapshot {

@@ -18,7 +18,10 @@ pub(super) fn key(
     out.push_str(&column.label);
     out.push_str(if column.show == KeyShow::Stack { ":\n" } else { ": " });
     match column.show {
-        KeyShow::Decimal => write!(out, "{word:>10}"),
+        KeyShow::Decimal => {
+            decimal(out, word);
+            Ok(())
+        }
         KeyShow::Hex => write!(out, "{word:x}"),
         KeyShow::Sym => symbol(out, word, symbols, NAME),
         KeyShow::SymOffset => symbol(out, word, symbols, NAME_AND_OFFSET),
@@ -41,6 +44,22 @@ pub(super) fn key(
             Ok(())
         }
     }
+}
+
+/// Appends what `%10llu` makes of `number`. A large table has hundreds of thousands of them, and
+/// `write!` takes three times as long.
+pub(super) fn decimal(out: &mut Bytes, mut number: u64) {
+    let mut digits = [b' '; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.push_str(str::from_utf8(&digits[start.min(10)..]).unwrap_or_default());
 }
 
 /// Appends `text` and spaces up to `width`, in bytes.
@@ -113,7 +132,13 @@ fn bar(part: Option<u64>) -> String {
 pub(super) fn value(out: &mut Bytes, column: &ValueColumn, sum: u64, scale: Scale) -> fmt::Result {
     let label = &column.label;
     match column.show {
-        ValueShow::Decimal => write!(out, " {label}: {sum:>10}"),
+        ValueShow::Decimal => {
+            out.push(' ');
+            out.push_str(label);
+            out.push_str(": ");
+            decimal(out, sum);
+            Ok(())
+        }
         ValueShow::Hex => write!(out, " {label}: {sum:>10x}"),
         ValueShow::Percent => match part(sum, scale.total) {
             Some(part) => write!(out, " {label} (%): {:>3}.{:02}", part / 100, part % 100),
@@ -167,6 +192,7 @@ fn name(out: &mut Bytes, symbol: Symbol<'_>, offset: bool) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::read::snapshot::KeyOrder;
+    use crate::read::snapshot::Sums;
 
     const KALLSYMS: &str = "\
 ffffffff8fc90000 T _stext
@@ -187,7 +213,7 @@ ffffffffc0000100 t ext4_close\t[ext4]
         let column = KeyColumn { label: "u64".into(), offset: 8, size: 8, show, order };
         let mut key = vec![0xee; 8];
         key.extend(word.to_le_bytes());
-        let row = Row { key: key.into(), hitcount: 1, sums: vec![], comm };
+        let row = Row { key: key.into(), hitcount: 1, sums: Sums::new(), comm };
         let mut out = Bytes::default();
         super::key(&mut out, &column, &row, &Symbols::from_kallsyms(KALLSYMS)).expect("memory");
         out.into_vec()

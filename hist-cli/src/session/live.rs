@@ -102,14 +102,16 @@ impl Backend for Live {
         hist: Hist,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let plan = plan::plan(hist, self.wishes, self.context().btf).map_err(CompileError::from)?;
+        let cpus = self.wishes.cpus.or(self.facts.context().possible_cpus);
+        let wishes = Wishes { cpus, ..self.wishes };
+        let plan = plan::plan(hist, wishes, self.context().btf).map_err(CompileError::from)?;
         let classic = plan.hist.clone();
-        let is_open = self.wishes.attach == AttachWish::Auto && !plan.has_record();
+        let is_open = wishes.attach == AttachWish::Auto && !plan.has_record();
         match attach(plan, joins) {
             // The classic tracepoint is always right, so whatever the kernel has against the raw
             // one is no reason to give up.
             Err(SessionError::Load(error)) if is_open && error.is_refusal() => {
-                let wishes = Wishes { attach: AttachWish::Tracepoint, ..self.wishes };
+                let wishes = Wishes { attach: AttachWish::Tracepoint, ..wishes };
                 let mut plan = plan::plan(classic, wishes, None).map_err(CompileError::from)?;
                 plan.why = vec![format!("the raw tracepoint was refused: {error}")];
                 attach(plan, joins)
