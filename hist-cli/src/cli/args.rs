@@ -15,7 +15,11 @@ use clap::{ArgAction, Parser, ValueEnum};
                       [-- COMMAND [ARG]...]",
     after_help = "Example: hist-bpf 'hist:key=call_site.sym:val=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                   Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
-                  Ctrl-C, SIGTERM and SIGHUP print the final one. Exit codes: 0 done, 1 error,\n\
+                  Ctrl-C, SIGTERM and SIGHUP print the final one. COMMAND is counted from its exec on,
+\
+                  with all that it forks, until none of them is left; with -p it only says how long.
+\
+                  Exit codes: 0 done, 1 error,\n\
                   2 usage, 3 lost events with --fail-on-loss, 130 after a second Ctrl-C. With COMMAND:\n\
                   its own, unless that is 0 and events were lost; 126 not executable, 127 not found."
 )]
@@ -24,9 +28,31 @@ pub(super) struct Args {
     #[arg(value_name = "TRIGGER SYSTEM:EVENT", required = true, hide = true)]
     pub pairs: Vec<String>,
 
-    /// Start this once counting has begun, stop when it ends
+    /// Start this and count what it and its descendants do; stop when all have ended
     #[arg(value_name = "COMMAND", last = true, hide = true)]
     pub command: Vec<OsString>,
+
+    /// Count only these processes, all threads of each; the end of all of them stops
+    #[arg(short, long, value_name = "PID[,PID]", value_delimiter = ',', help_heading = "Focus")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_PID), conflicts_with = "system_wide")]
+    pub pid: Vec<u32>,
+
+    /// With --pid: also what these processes have forked and will fork
+    #[arg(long, requires = "pid", help_heading = "Focus")]
+    pub follow: bool,
+
+    /// With COMMAND: count everything, not only the command and what it forks
+    #[arg(long, help_heading = "Focus")]
+    pub system_wide: bool,
+
+    /// Count only processes in this cgroup (v2) or below; as /sys/fs/cgroup has it or
+    /// /proc/PID/cgroup
+    #[arg(long, value_name = "PATH", help_heading = "Focus")]
+    pub cgroup: Option<PathBuf>,
+
+    /// Count only what happens on these CPUs, such as 0-3,8
+    #[arg(long, value_name = "LIST", help_heading = "Focus")]
+    pub cpu: Option<String>,
 
     /// Seconds between tables, fractions allowed; 0 prints only at the end
     #[arg(short, long, value_name = "SECS", default_value = "1", value_parser = seconds)]
@@ -96,6 +122,10 @@ pub(super) enum Stage {
     /// The whole eBPF program
     Asm,
 }
+
+/// The largest pid that a kernel can be told to give (`PID_MAX_LIMIT` in Linux
+/// include/linux/threads.h, which is 2^22), and room for more.
+const MAX_PID: i64 = i32::MAX as i64;
 
 /// A hundred years, in seconds: clocks overflow far above it.
 const MAX_SECONDS: f64 = 100.0 * 365.25 * 86400.0;

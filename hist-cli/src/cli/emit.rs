@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::args::Stage;
+use super::focus::Target;
 use super::options::{Options, Pair};
 use crate::load::Facts;
 use crate::parse;
@@ -27,14 +28,14 @@ pub(super) fn emit(
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
     // What is logged is another program, which only the real run needs.
-    let wishes = Wishes { log: false, ..options.wishes() };
+    let wishes = Wishes { log: false, ..options.wishes(Target::new(options, &facts)?.focus) };
     if stage == Stage::Asm {
         return asm(&options.pairs, &formats, &facts, wishes);
     }
     let mut text = String::new();
     for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
         let separator = if idx > 0 { "\n" } else { "" };
-        write!(text, "{separator}{}", one(pair, format, (&facts, wishes), stage)?)?;
+        write!(text, "{separator}{}", one(pair, format, (&facts, wishes.clone()), stage)?)?;
     }
     Ok(text)
 }
@@ -72,7 +73,9 @@ fn asm(
     let compiled = pairs
         .iter()
         .zip(formats)
-        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, &facts.context(), wishes))
+        .map(|(pair, format)| {
+            pipeline::compile(&pair.trigger, format, &facts.context(), wishes.clone())
+        })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())
 }

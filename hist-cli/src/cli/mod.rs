@@ -6,6 +6,7 @@ mod args;
 mod command;
 mod count;
 mod emit;
+mod focus;
 mod logger;
 mod options;
 mod output;

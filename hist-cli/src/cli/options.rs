@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
 use super::args::{Args, Stage, Way};
-use crate::plan::{AttachWish, Wishes};
+use crate::plan::{AttachWish, Focus, Wishes};
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -18,6 +18,8 @@ pub(super) struct Options {
     pub pairs: Vec<Pair>,
     /// Program and arguments.
     pub command: Option<Vec<OsString>>,
+    /// Whose events are counted.
+    pub focus: FocusOptions,
     /// None: only at the end.
     pub interval: Option<Duration>,
     /// None: until told to stop.
@@ -40,6 +42,21 @@ pub(super) struct Options {
     pub tracefs: Option<PathBuf>,
 }
 
+/// Whose events are counted, not yet checked against the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FocusOptions {
+    /// Processes; all if empty.
+    pub pids: Vec<u32>,
+    /// Their descendants, too.
+    pub follow: bool,
+    /// Everything, although there is a command.
+    pub system_wide: bool,
+    /// Only this one and those below.
+    pub cgroup: Option<PathBuf>,
+    /// A list.
+    pub cpus: Option<String>,
+}
+
 /// A trigger for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
@@ -52,9 +69,10 @@ pub(super) struct Pair {
 }
 
 impl Options {
-    /// What is asked of the programs.
-    pub(super) const fn wishes(&self) -> Wishes {
-        Wishes { log: self.verbose >= 2, attach: self.attach, memory: self.memory, cpus: None }
+    /// What is asked of the programs, with that focus.
+    pub(super) const fn wishes(&self, focus: Focus) -> Wishes {
+        let (log, memory) = (self.verbose >= 2, self.memory);
+        Wishes { log, attach: self.attach, memory, cpus: None, focus }
     }
 }
 
@@ -65,6 +83,13 @@ impl TryFrom<Args> for Options {
         Ok(Self {
             pairs: pairs(&args.pairs)?,
             command: (!args.command.is_empty()).then_some(args.command),
+            focus: FocusOptions {
+                pids: args.pid,
+                follow: args.follow,
+                system_wide: args.system_wide,
+                cgroup: args.cgroup,
+                cpus: args.cpu,
+            },
             interval: (!args.interval.is_zero()).then_some(args.interval),
             duration: args.duration,
             output: args.output,

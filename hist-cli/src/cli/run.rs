@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::command;
 use super::count;
 use super::emit;
+use super::focus::{Focused, Target};
 use super::options::{Options, Pair};
 use super::output::{Output, say};
 use super::printer::Printer;
@@ -41,12 +42,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         say(&format!("error: {error}"));
         return Ok(error.exit_code());
     }
-    let mut session = attach(options)?;
+    let (mut session, focused) = attach(options)?;
     // Before anything counts, and after the mistakes that would leave a file empty.
     let output = Output::open(options.output.as_deref())?;
     session.release()?;
     let printer = Printer::new(session, output, options.verbose > 0);
-    let code = runtime.block_on(count::count(options, signals, printer));
+    let code = runtime.block_on(count::count(options, signals, printer, &focused));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
     code
@@ -89,8 +90,15 @@ fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
 }
 
 /// Carries out what was written for each event, and counts nothing yet.
-fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
-    let live = Live::new(tracefs(options)?, Facts::read()?, options.wishes());
+fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
+    let (tracefs, facts) = (tracefs(options)?, Facts::read()?);
+    let target = Target::new(options, &facts)?;
+    if options.verbose > 0 && !target.focus.is_all() {
+        say(&format!("focus: {}", target.focus));
+    }
+    let wishes = options.wishes(target.focus.clone());
+    let focused = target.open(&facts)?;
+    let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
         ensure!(!trigger.trim().is_empty(), "the trigger for {system}:{event} is empty");
@@ -98,7 +106,8 @@ fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
     describe(options, &session);
-    Ok(session)
+    focused.settle()?;
+    Ok((session, focused))
 }
 
 /// On `-v` how each trigger runs; and, if it matters, what is not known of its losses.
