@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+#[path = "cli/formats.rs"]
+mod formats;
+
 /// How long anything may take before a test fails. Tests do not depend on speed below it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -56,7 +59,7 @@ fn is_live() -> bool {
 }
 
 /// Golden formats, so that tests without root know some events.
-fn formats() -> String {
+fn event_formats() -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/formats");
     path.to_str().expect("UTF-8").to_owned()
 }
@@ -155,7 +158,7 @@ fn help_and_version_go_to_stdout() {
 fn memory_decides_about_the_map() {
     let plan = |memory: &str| {
         let trigger = "hist:keys=bytes_req:vals=bytes_alloc:size=4096";
-        let plan = ["--emit=plan", "--memory", memory, "--tracefs", &formats(), trigger];
+        let plan = ["--emit=plan", "--memory", memory, "--tracefs", &event_formats(), trigger];
         output(&[&plan[..], &["kmem:kmalloc"]].concat())
     };
     // However many CPUs there are, one value in each entry takes less than two.
@@ -176,11 +179,12 @@ fn stages_are_shown_without_root_or_tracefs() {
     for (stage, part) in [
         ("trigger", "call_site"),
         ("hist", "hist:keys=call_site:vals=hitcount,bytes_req:sort=hitcount:size=2048"),
-        ("plan", "tracepoint kmem:kmalloc"),
+        ("plan", "key      +0 call_site"),
         ("code", "hist_hole_key"),
         ("asm", "call bpf_map_lookup_elem"),
     ] {
-        let output = output(&["--emit", stage, "--tracefs", &formats(), trigger, "kmem:kmalloc"]);
+        let output =
+            output(&["--emit", stage, "--tracefs", &event_formats(), trigger, "kmem:kmalloc"]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         assert!(stdout(&output).contains(part), "{stage}:\n{}", stdout(&output));
         assert_eq!(stderr(&output), "");
@@ -189,7 +193,7 @@ fn stages_are_shown_without_root_or_tracefs() {
     let arguments = ["--emit=trigger", "\u{a0}hist:keys=a", "no:such"];
     check_fails(&arguments, 1, &["Not a hist trigger\n  \u{a0}hist:keys=a\n  ^^^^^\n"]);
     // What is logged with -vv shows, too.
-    let arguments = ["-vv", "--emit=plan", "--tracefs", &formats(), trigger, "kmem:kmalloc"];
+    let arguments = ["-vv", "--emit=plan", "--tracefs", &event_formats(), trigger, "kmem:kmalloc"];
     let logging = output(&arguments);
     assert!(stdout(&logging).contains("hist_log"), "{}", stdout(&logging));
     // The first stage needs no event at all.
@@ -200,7 +204,7 @@ fn stages_are_shown_without_root_or_tracefs() {
 #[test]
 fn mistakes_in_triggers_have_a_caret_under_the_place() {
     let check = |trigger: &str, event: &str, parts: &[&str]| {
-        check_fails(&["--emit=plan", "--tracefs", &formats(), trigger, event], 1, parts);
+        check_fails(&["--emit=plan", "--tracefs", &event_formats(), trigger, event], 1, parts);
     };
     check(
         "hist:keys=call_sit",

@@ -4,7 +4,7 @@
 //! The modules stand in pipeline order; each arrow is one folder, each value plain data:
 //!
 //! `&str` parse→ `Trigger` resolve→ `Hist` plan→ `Plan` codegen→ `Code` link→ `Object`
-//! load→ `Attached` read→ `Snapshot` print→ text
+//! load→ `Attached` read→ `Snapshot` print, export→ text
 //!
 //! Up to `Object` nothing does I/O: what the kernel knows comes in as values.
 
@@ -27,6 +27,8 @@ pub mod load;
 pub mod read;
 
 pub mod print;
+
+pub mod export;
 
 pub mod pipeline;
 

@@ -7,7 +7,8 @@
 //!
 //! [`random`] does the same with triggers that nobody has thought of, [`session`] with what writing
 //! to trigger files does, script by script. Apart stand [`fuzz`], the bodies of the fuzz targets,
-//! and [`bench`], which measures what counting costs.
+//! and [`bench`], which measures what counting costs; [`interpreter`] is for tests that run programs in
+//! user space.
 
 pub mod bench;
 pub mod bpf;
@@ -16,6 +17,7 @@ pub mod differential;
 pub mod engine;
 pub mod ftrace;
 pub mod fuzz;
+pub mod interpreter;
 pub mod model;
 pub mod random;
 pub mod session;

@@ -1,10 +1,17 @@
-//! Takes the command line. Gives [`Args`]: what was written, flag by flag.
+//! Takes the command line. Gives [`CommandLine`]: what was written, flag by flag.
+//!
+//! If the first word is the name of a subcommand, that is meant. Everything else counts: a trigger
+//! begins with `hist:` or `!hist:`, so no pair can be taken for a subcommand.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+use super::merge::MergeArgs;
+use crate::export::Format;
 
 /// Count trace events with ftrace's hist triggers, compiled to eBPF.
 #[derive(Debug, Parser)]
@@ -12,17 +19,37 @@ use clap::{ArgAction, Parser, ValueEnum};
     name = "hist-bpf",
     version,
     override_usage = "hist-bpf [OPTIONS] <TRIGGER> <SYSTEM:EVENT> [<TRIGGER> <SYSTEM:EVENT>]... \
-                      [-- COMMAND [ARG]...]",
+                      [-- COMMAND [ARG]...]\n       hist-bpf <SUBCOMMAND> [OPTIONS] ...",
+    subcommand_help_heading = "Subcommands",
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
     after_help = "Example: hist-bpf 'hist:key=call_site.sym:val=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                   Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
-                  Ctrl-C, SIGTERM and SIGHUP print the final one. COMMAND is counted from its exec on,
-\
-                  with all that it forks, until none of them is left; with -p it only says how long.
-\
+                  Ctrl-C, SIGTERM and SIGHUP print the final one. COMMAND is counted from its exec on,\n\
+                  with all that it forks, until none of them is left; with -p it only says how long.\n\
                   Exit codes: 0 done, 1 error,\n\
                   2 usage, 3 lost events with --fail-on-loss, 130 after a second Ctrl-C. With COMMAND:\n\
                   its own, unless that is 0 and events were lost; 126 not executable, 127 not found."
 )]
+pub(super) struct CommandLine {
+    /// None: count.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+
+    #[command(flatten)]
+    pub args: Args,
+}
+
+/// Everything that can be done besides counting. Each has its own module, with its own flags.
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    /// Add up snapshots of several machines or times
+    Merge(MergeArgs),
+}
+
+/// The words of the command that counts.
+#[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A hist trigger, and the event that it is for; any number of such pairs
     #[arg(value_name = "TRIGGER SYSTEM:EVENT", required = true, hide = true)]
@@ -54,10 +81,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "LIST", help_heading = "Focus")]
     pub cpu: Option<String>,
 
-    /// Seconds between tables, fractions allowed; 0 prints only at the end
-    #[arg(short, long, value_name = "SECS", default_value = "1", value_parser = seconds)]
-    #[arg(allow_negative_numbers = true)]
-    pub interval: Duration,
+    /// Seconds between tables, fractions allowed; 0 prints only at the end [default: 1]
+    #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    pub interval: Option<Duration>,
 
     /// Stop after that many seconds
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
@@ -66,6 +92,30 @@ pub(super) struct Args {
     /// Write the tables to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// How tables are written
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "ftrace")]
+    pub format: FormatName,
+
+    /// Show only the N largest entries, by the first sort key; totals stay those of all
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub top: Option<NonZeroUsize>,
+
+    /// Show what has been counted since the table before; entries without a change are left out
+    #[arg(long)]
+    pub delta: bool,
+
+    /// Put a line with the time (UTC) before each table
+    #[arg(long)]
+    pub timestamp: bool,
+
+    /// Clear the screen before each table, on a terminal
+    #[arg(long, conflicts_with = "output")]
+    pub clear_screen: bool,
+
+    /// Value that folded stacks and plots measure instead of the hitcount
+    #[arg(long, value_name = "VALUE")]
+    pub weight: Option<String>,
 
     /// Exit with 3 if any event was lost; with COMMAND, if that itself exits with 0
     #[arg(long)]
@@ -90,6 +140,7 @@ pub(super) struct Args {
 
     /// Print what a stage of the compiler makes of the triggers, and attach nothing
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["command", "duration", "fail_on_loss"])]
+    #[arg(conflicts_with_all = ["format", "top", "delta", "timestamp", "clear_screen", "weight"])]
     pub emit: Option<Stage>,
 
     /// Read the events' formats below this directory instead of the mounted tracefs
@@ -106,6 +157,36 @@ pub(super) enum Way {
     Raw,
     /// To the classic tracepoint
     Tracepoint,
+}
+
+/// [`Format`] as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatName {
+    /// What the kernel's hist file would have
+    Ftrace,
+    /// One document a table and trigger, each on a line
+    Json,
+    /// One object an entry, each on a line, and one for the totals
+    Ndjson,
+    /// One record an entry
+    Csv,
+    /// Stacks for flame graphs, at the end
+    Folded,
+    /// Bars and percentiles of a key in buckets
+    Plot,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Ftrace => Self::Ftrace,
+            FormatName::Json => Self::Json,
+            FormatName::Ndjson => Self::Ndjson,
+            FormatName::Csv => Self::Csv,
+            FormatName::Folded => Self::Folded,
+            FormatName::Plot => Self::Plot,
+        }
+    }
 }
 
 /// A stage of the compiler that can be looked at.
@@ -159,7 +240,23 @@ mod tests {
 
     #[test]
     fn clap_finds_no_contradictions() {
-        Args::command().debug_assert();
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_first_word_alone_names_a_subcommand() {
+        let parse = |words: &[&str]| CommandLine::try_parse_from([&["hist-bpf"], words].concat());
+        let line = parse(&["merge", "a.json"]).expect("a subcommand");
+        assert!(matches!(line.task, Some(Task::Merge(_))));
+        for words in [
+            &["hist:keys=a", "merge"][..],
+            &["-q", "hist:keys=a", "merge"],
+            &["hist:keys=a", "a:b", "--", "merge"],
+            &["!hist:keys=a", "a:b", "merge", "merge"],
+        ] {
+            let line = parse(words).expect("pairs");
+            assert!(line.task.is_none(), "{words:?}");
+        }
     }
 
     #[test]

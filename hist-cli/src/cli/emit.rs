@@ -27,10 +27,9 @@ pub(super) fn emit(
     let (tracefs, facts) = (tracefs()?, Facts::read()?);
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
-    // What is logged is another program, which only the real run needs.
-    let wishes = Wishes { log: false, ..options.wishes(Target::new(options, &facts)?.focus) };
+    let wishes = options.wishes(Target::new(options, &facts)?.focus);
     if stage == Stage::Asm {
-        return asm(&options.pairs, &formats, &facts, wishes);
+        return asm(&options.pairs, &formats, (&facts, wishes));
     }
     let mut text = String::new();
     for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
@@ -67,8 +66,7 @@ fn one(
 fn asm(
     pairs: &[Pair],
     formats: &[EventFormat],
-    facts: &Facts,
-    wishes: Wishes,
+    (facts, wishes): (&Facts, Wishes),
 ) -> anyhow::Result<String> {
     let compiled = pairs
         .iter()

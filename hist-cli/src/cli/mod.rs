@@ -8,11 +8,13 @@ mod count;
 mod emit;
 mod focus;
 mod logger;
+mod merge;
 mod options;
 mod output;
 mod printer;
 mod run;
 mod signals;
+mod view;
 
 use std::process::ExitCode;
 
@@ -20,29 +22,38 @@ use clap::Parser as _;
 
 use crate::load::LoadError;
 use crate::session::SessionError;
-use args::Args;
+use args::{CommandLine, Task};
 use options::Options;
 
 /// Runs the whole command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let options = match Args::try_parse().and_then(Options::try_from) {
-        Ok(options) => options,
-        Err(error) => {
-            // Help and version go to stdout with 0, mistakes to stderr with 2. If neither can be
-            // written, nobody is there to be told.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+    let CommandLine { task, args } = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return usage(&error),
     };
-    logger::start(options.verbose);
-    match run::run(&options) {
-        Ok(code) => code,
-        Err(error) => {
-            report(&error, options.verbose);
-            ExitCode::FAILURE
-        }
-    }
+    let verbose = args.verbose;
+    let result = match task {
+        None => match Options::try_from(args) {
+            Ok(options) => {
+                logger::start(verbose);
+                run::run(&options)
+            }
+            Err(error) => return usage(&error),
+        },
+        Some(Task::Merge(args)) => merge::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        report(&error, verbose);
+        ExitCode::FAILURE
+    })
+}
+
+/// Help and version go to stdout with 0, mistakes to stderr with 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    // If neither can be written, nobody is there to be told.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn report(error: &anyhow::Error, verbose: u8) {

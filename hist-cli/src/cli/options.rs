@@ -1,13 +1,15 @@
 //! Takes [`Args`]. Gives [`Options`]: the same, checked, in the form that the work needs.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
-use super::args::{Args, Stage, Way};
+use super::args::{Args, CommandLine, Stage, Way};
+use crate::export::Format;
 use crate::plan::{AttachWish, Focus, Wishes};
 use crate::tracefs::mount::parse_event_name;
 
@@ -26,6 +28,8 @@ pub(super) struct Options {
     pub duration: Option<Duration>,
     /// None: stdout.
     pub output: Option<PathBuf>,
+    /// How tables are shown.
+    pub look: Look,
     /// Lost events change the exit code.
     pub fail_on_loss: bool,
     /// No chatter on stderr.
@@ -57,6 +61,23 @@ pub(super) struct FocusOptions {
     pub cpus: Option<String>,
 }
 
+/// How tables are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    /// How they are written.
+    pub format: Format,
+    /// So many of the largest entries; None: all.
+    pub top: Option<usize>,
+    /// Only what is new since the table before.
+    pub delta: bool,
+    /// With the time.
+    pub timestamp: bool,
+    /// On a screen of its own each.
+    pub clear_screen: bool,
+    /// The value that is measured, if not the hitcount.
+    pub weight: Option<String>,
+}
+
 /// A trigger for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
@@ -80,6 +101,9 @@ impl TryFrom<Args> for Options {
     type Error = Error;
 
     fn try_from(args: Args) -> Result<Self, Error> {
+        let look = Look::new(&args);
+        look.check()?;
+        let interval = interval(args.interval, &look)?;
         Ok(Self {
             pairs: pairs(&args.pairs)?,
             command: (!args.command.is_empty()).then_some(args.command),
@@ -90,7 +114,8 @@ impl TryFrom<Args> for Options {
                 cgroup: args.cgroup,
                 cpus: args.cpu,
             },
-            interval: (!args.interval.is_zero()).then_some(args.interval),
+            interval,
+            look,
             duration: args.duration,
             output: args.output,
             fail_on_loss: args.fail_on_loss,
@@ -108,13 +133,78 @@ impl TryFrom<Args> for Options {
     }
 }
 
+/// Seconds between tables where none are given.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Stacks that are folded from every table would count the same hits again and again.
+fn interval(given: Option<Duration>, look: &Look) -> Result<Option<Duration>, Error> {
+    let adds_up = look.format != Format::Folded || look.delta;
+    match given {
+        Some(interval) if interval.is_zero() => Ok(None),
+        Some(_) if !adds_up => Err(conflict(
+            "-f folded at intervals counts the same hits again and again: add --delta, or leave \
+             --interval out to get them at the end",
+        )),
+        None if !adds_up => Ok(None),
+        interval => Ok(interval.or(Some(INTERVAL))),
+    }
+}
+
+impl Look {
+    fn new(args: &Args) -> Self {
+        Self {
+            format: args.format.into(),
+            top: args.top.map(NonZeroUsize::get),
+            delta: args.delta,
+            timestamp: args.timestamp,
+            clear_screen: args.clear_screen,
+            weight: args.weight.clone(),
+        }
+    }
+
+    /// What clap cannot see: which formats an option goes with.
+    fn check(&self) -> Result<(), Error> {
+        let is_drawn = matches!(self.format, Format::Folded | Format::Plot);
+        let is_read = matches!(self.format, Format::Ftrace | Format::Plot);
+        if self.weight.is_some() && !is_drawn {
+            return Err(conflict("--weight is for -f folded and -f plot"));
+        }
+        if self.clear_screen && !is_read {
+            return Err(conflict("--clear-screen is for -f ftrace and -f plot"));
+        }
+        if self.timestamp && self.format == Format::Folded {
+            return Err(conflict("--timestamp: folded stacks have no place for a time"));
+        }
+        if self.top.is_some() && self.format == Format::Plot {
+            return Err(conflict("--top: a plot shows every bucket"));
+        }
+        Ok(())
+    }
+}
+
+fn conflict(message: &str) -> Error {
+    usage(ErrorKind::ArgumentConflict, message)
+}
+
 fn pairs(words: &[String]) -> Result<Vec<Pair>, Error> {
     let (pairs, rest) = words.as_chunks::<2>();
     if let [word] = rest {
-        let message = format!("no event for the trigger `{word}`: name it as SYSTEM:EVENT");
+        let message = unpaired(word);
         return Err(usage(ErrorKind::WrongNumberOfValues, &message));
     }
     pairs.iter().map(|[trigger, event]| pair(trigger, event)).collect()
+}
+
+/// What is wrong with a word that has no second one.
+fn unpaired(word: &str) -> String {
+    if CommandLine::command().find_subcommand(word).is_some() {
+        return format!("the subcommand `{word}` must come first, before all options");
+    }
+    // What else is wrong with a trigger is told by its parser.
+    if word.strip_prefix('!').unwrap_or(word).starts_with("hist") {
+        return format!("no event for the trigger `{word}`: name it as SYSTEM:EVENT");
+    }
+    format!("`{word}` is neither a subcommand nor a trigger, which begins with `hist:`")
 }
 
 fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
@@ -124,5 +214,5 @@ fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
 }
 
 fn usage(kind: ErrorKind, message: &str) -> Error {
-    Args::command().error(kind, message)
+    CommandLine::command().error(kind, message)
 }

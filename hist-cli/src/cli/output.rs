@@ -35,14 +35,15 @@ impl Output {
         }
     }
 
-    /// Writes all of `text`.
+    /// Writes all of `text`. If a file cannot take all of it, it keeps none of it: what is in it is
+    /// whole.
     ///
     /// # Errors
     /// Any but a closed pipe.
     pub(super) fn write(&mut self, text: &[u8]) -> anyhow::Result<Written> {
         let (result, name) = match self {
             Self::Stdout => (write_stdout(text), "standard output".to_owned()),
-            Self::File(file, path) => (file.write_all(text), path.display().to_string()),
+            Self::File(file, path) => (write_whole(file, text), path.display().to_string()),
         };
         match result {
             Ok(()) => Ok(Written::Whole),
@@ -56,6 +57,16 @@ impl Output {
 /// and it is no reason to stop.
 pub(super) fn say(line: &str) {
     let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+fn write_whole(file: &mut File, text: &[u8]) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    let result = file.write_all(text);
+    if result.is_err() && metadata.is_file() {
+        // What was written before remains. If even this fails, the first error is told.
+        let _ = file.set_len(metadata.len());
+    }
+    result
 }
 
 fn write_stdout(text: &[u8]) -> io::Result<()> {

@@ -1,6 +1,5 @@
 //! Takes a session and an output. Gives tables, one snapshot of all triggers at a time.
 
-use crate::print;
 use crate::read::snapshot::Losses;
 use crate::resolve::hist::KeySource;
 use crate::session::registry::{Entry, TableId};
@@ -8,6 +7,7 @@ use crate::session::{Live, LiveTrigger, Session};
 
 use super::logger;
 use super::output::{Output, Written, say};
+use super::view::View;
 
 /// All that printing needs; it can be handed to a thread that may block.
 pub(super) struct Printer {
@@ -15,10 +15,10 @@ pub(super) struct Printer {
     pub session: Session<Live>,
     /// Where tables go.
     output: Output,
+    /// How they look.
+    view: View,
     /// Losses are told with every table, not just with the last one.
     verbose: bool,
-    /// A table has been printed already.
-    printed: bool,
     /// It has been said that symbols cannot be read.
     warned: bool,
 }
@@ -54,8 +54,13 @@ pub(super) struct Lost {
 
 impl Printer {
     /// A printer that has printed nothing yet.
-    pub(super) const fn new(session: Session<Live>, output: Output, verbose: bool) -> Self {
-        Self { session, output, verbose, printed: false, warned: false }
+    pub(super) const fn new(
+        session: Session<Live>,
+        view: View,
+        output: Output,
+        verbose: bool,
+    ) -> Self {
+        Self { session, output, view, verbose, warned: false }
     }
 
     /// Does the work. Losses are told at the end, also when that is because nobody reads any more.
@@ -78,26 +83,23 @@ impl Printer {
         Ok(Done { written, lost })
     }
 
-    /// Prints every trigger's histogram as it is now, all at once. Two blank lines part it from
-    /// what was printed before, as they part the blocks of one event in the kernel's text.
+    /// Prints every trigger's histogram as it is now, all at once.
     ///
     /// # Errors
     /// If the maps cannot be read or the output cannot be written.
     fn print(&mut self) -> anyhow::Result<(Written, Vec<Lost>)> {
-        let (mut texts, mut tables, mut lost) = (Vec::new(), Vec::new(), Vec::new());
-        if std::mem::replace(&mut self.printed, true) {
-            texts.push(Vec::new());
-        }
+        let (mut snapshots, mut tables, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for entry in self.session.triggers() {
             let snapshot = self.session.snapshot(entry)?;
-            texts.push(print::hist(&snapshot, &self.session.symbols()));
             if !tables.contains(&entry.table) {
                 tables.push(entry.table);
                 lost.push(self.lost(entry.table, snapshot.losses));
             }
+            snapshots.push((entry, snapshot));
         }
+        let bytes = self.view.table(&self.session, snapshots)?;
         self.warn_of_symbols();
-        Ok((self.output.write(&print::blocks(texts))?, lost))
+        Ok((self.output.write(&bytes)?, lost))
     }
 
     fn lost(&self, table: TableId, losses: Losses) -> Lost {

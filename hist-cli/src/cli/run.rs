@@ -15,6 +15,7 @@ use super::options::{Options, Pair};
 use super::output::{Output, say};
 use super::printer::Printer;
 use super::signals::Signals;
+use super::view::View;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
 use crate::plan::size_text;
 use crate::session::{EventName, Live, Session, since_boot};
@@ -43,10 +44,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(error.exit_code());
     }
     let (mut session, focused) = attach(options)?;
+    let mut view = View::new(options.look.clone())?;
+    view.check(&session)?;
     // Before anything counts, and after the mistakes that would leave a file empty.
     let output = Output::open(options.output.as_deref())?;
     session.release()?;
-    let printer = Printer::new(session, output, options.verbose > 0);
+    view.begin();
+    let printer = Printer::new(session, view, output, options.verbose > 0);
     let code = runtime.block_on(count::count(options, signals, printer, &focused));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
@@ -134,5 +138,6 @@ fn describe_one(trigger: &AttachedTrigger) {
     say(&format!("{}: {}", plan.attach, plan.hist));
     plan.why.iter().for_each(|line| say(&format!("  {line}")));
     let (memory, cpus) = (size_text(plan.map.bytes(plan.cpus)), plan.cpus);
-    say(&format!("  {}: {memory} for {cpus} CPUs", plan.map));
+    let s = if cpus == 1 { "" } else { "s" };
+    say(&format!("  {}: {memory} on {cpus} CPU{s}", plan.map));
 }

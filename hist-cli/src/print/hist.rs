@@ -2,10 +2,12 @@
 //! (`hist_trigger_show()` in the kernel's trace_events_hist.c).
 
 use std::fmt::{self, Write};
+use std::ops::Range;
 
 use super::bytes::Bytes;
+use super::cell::{Cell, cell};
 use super::modifier::{self, Scale};
-use crate::read::snapshot::{KeyColumn, KeyShow, Row, Snapshot};
+use crate::read::snapshot::{KeyShow, Row, Snapshot, ValueColumn};
 use crate::tracefs::symbols::Symbols;
 
 /// The `hist` file's text for one trigger; strings of the kernel stand in it byte for byte, so it
@@ -13,8 +15,14 @@ use crate::tracefs::symbols::Symbols;
 /// [`Symbols::problem`] then says why, if all of them do.
 #[must_use]
 pub fn hist(snapshot: &Snapshot, symbols: &Symbols) -> Vec<u8> {
-    let mut out = Bytes::with_capacity(length(snapshot));
-    write_hist(&mut out, snapshot, symbols).expect("writing to memory cannot fail");
+    hist_of(snapshot, 0..snapshot.rows.len(), symbols)
+}
+
+/// The same with some of the entries only. Totals and parts of the whole stay those of all.
+#[must_use]
+pub fn hist_of(snapshot: &Snapshot, rows: Range<usize>, symbols: &Symbols) -> Vec<u8> {
+    let mut out = Bytes::with_capacity(length(snapshot, rows.len()));
+    write_hist(&mut out, snapshot, rows, symbols).expect("writing to memory cannot fail");
     out.into_vec()
 }
 
@@ -32,25 +40,36 @@ pub fn blocks<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Vec<u8> {
 }
 
 /// About how long the text will be, in bytes.
-fn length(snapshot: &Snapshot) -> usize {
+fn length(snapshot: &Snapshot, n_rows: usize) -> usize {
     let columns = snapshot.keys.len() + snapshot.values.len() + 1;
-    256 + snapshot.trigger.len() + 32 * columns * snapshot.rows.len()
+    256 + snapshot.trigger.len() + 32 * columns * n_rows
 }
 
-fn write_hist(out: &mut Bytes, snapshot: &Snapshot, symbols: &Symbols) -> fmt::Result {
-    write!(out, "# event histogram\n#\n# trigger info: {}\n#\n\n", snapshot.trigger)?;
-    let scales = scales(snapshot);
-    for row in &snapshot.rows {
-        entry(out, snapshot, row, (&scales, symbols))?;
+fn write_hist(
+    out: &mut Bytes,
+    snapshot: &Snapshot,
+    rows: Range<usize>,
+    symbols: &Symbols,
+) -> fmt::Result {
+    head(out, &snapshot.trigger)?;
+    let scales = scales(snapshot.values.len(), snapshot.rows.iter().map(|row| &row.sums[..]));
+    for row in &snapshot.rows[rows] {
+        row_entry(out, snapshot, row, (&scales, symbols))?;
     }
-    totals(out, snapshot)
+    let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
+    totals(out, (hits, snapshot.rows.len() as u64, snapshot.losses.full))
 }
 
-/// What the parts of each column are parts of.
-fn scales(snapshot: &Snapshot) -> Vec<Scale> {
-    let mut scales = vec![Scale::default(); snapshot.values.len()];
-    for row in &snapshot.rows {
-        for (scale, &sum) in scales.iter_mut().zip(&row.sums) {
+/// The lines before the entries.
+pub(crate) fn head(out: &mut Bytes, trigger: &str) -> fmt::Result {
+    write!(out, "# event histogram\n#\n# trigger info: {trigger}\n#\n\n")
+}
+
+/// What the parts of each of `n_values` columns are parts of, from the sums of every entry.
+pub(crate) fn scales<'a>(n_values: usize, rows: impl Iterator<Item = &'a [u64]>) -> Vec<Scale> {
+    let mut scales = vec![Scale::default(); n_values];
+    for sums in rows {
+        for (scale, &sum) in scales.iter_mut().zip(sums) {
             scale.total = scale.total.wrapping_add(sum);
             scale.max = scale.max.max(sum);
         }
@@ -58,28 +77,60 @@ fn scales(snapshot: &Snapshot) -> Vec<Scale> {
     scales
 }
 
-fn entry(
+fn row_entry(
     out: &mut Bytes,
     snapshot: &Snapshot,
     row: &Row,
     (scales, symbols): (&[Scale], &Symbols),
 ) -> fmt::Result {
+    let keys = snapshot.keys.iter();
+    let entry = Entry {
+        keys: keys.map(|column| (&column.label[..], column.show, cell(column, row, symbols))),
+        hitcount: snapshot.show_hitcount.then_some(row.hitcount),
+        values: &snapshot.values,
+        sums: &row.sums,
+        scales,
+    };
+    self::entry(out, entry)
+}
+
+/// All that an entry's line is made of.
+pub(crate) struct Entry<'a, K> {
+    /// Label, how it is shown, and what.
+    pub(crate) keys: K,
+    /// If it is shown.
+    pub(crate) hitcount: Option<u64>,
+    /// The columns of `sums`.
+    pub(crate) values: &'a [ValueColumn],
+    /// One for each column.
+    pub(crate) sums: &'a [u64],
+    /// One for each column.
+    pub(crate) scales: &'a [Scale],
+}
+
+/// Appends an entry's line; with a stack, lines.
+pub(crate) fn entry<'a, 'b, C, K>(out: &mut Bytes, entry: Entry<'a, K>) -> fmt::Result
+where
+    C: std::borrow::Borrow<Cell<'b>>,
+    K: Iterator<Item = (&'a str, KeyShow, C)>,
+{
     out.push_str("{ ");
-    for (number, column) in snapshot.keys.iter().enumerate() {
+    let mut has_stack = false;
+    for (number, (label, show, cell)) in entry.keys.enumerate() {
         if number > 0 {
             out.push_str(", ");
         }
-        modifier::key(out, column, row, symbols)?;
+        modifier::key(out, label, show, cell.borrow())?;
+        has_stack |= show == KeyShow::Stack;
     }
     // A stack ends with its own newline, and the kernel then leaves out the space.
-    let is_stack = |column: &KeyColumn| column.show == KeyShow::Stack;
-    out.push_str(if snapshot.keys.iter().any(is_stack) { "}" } else { " }" });
-    if snapshot.show_hitcount {
+    out.push_str(if has_stack { "}" } else { " }" });
+    if let Some(hitcount) = entry.hitcount {
         out.push_str(" hitcount: ");
-        modifier::decimal(out, row.hitcount);
+        modifier::decimal(out, hitcount);
     }
-    let shown = snapshot.values.iter().zip(&row.sums).zip(scales);
-    for ((column, &sum), &scale) in shown.filter(|((column, _), _)| !column.hidden) {
+    let values = entry.values.iter().zip(entry.sums).zip(entry.scales);
+    for ((column, &sum), &scale) in values.filter(|((column, _), _)| !column.hidden) {
         // One space separates, another belongs to the value.
         out.push(' ');
         modifier::value(out, column, sum, scale)?;
@@ -88,20 +139,15 @@ fn entry(
     Ok(())
 }
 
-fn totals(out: &mut Bytes, snapshot: &Snapshot) -> fmt::Result {
-    let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
-    write!(
-        out,
-        "\nTotals:\n    Hits: {hits}\n    Entries: {}\n    Dropped: {}\n",
-        snapshot.rows.len(),
-        snapshot.losses.full
-    )
+/// The lines behind the entries: hits, entries and what the full table dropped.
+pub(crate) fn totals(out: &mut Bytes, (hits, entries, dropped): (u64, u64, u64)) -> fmt::Result {
+    write!(out, "\nTotals:\n    Hits: {hits}\n    Entries: {entries}\n    Dropped: {dropped}\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::snapshot::{KeyOrder, Losses, ValueColumn, ValueShow};
+    use crate::read::snapshot::{KeyColumn, KeyOrder, Losses, ValueShow};
     use proptest::prelude::*;
 
     fn key(label: &str, index: usize, show: KeyShow) -> KeyColumn {
@@ -188,8 +234,9 @@ Totals:
 
     fn check_entry(snapshot: &Snapshot, want: &str) {
         let mut out = Bytes::default();
-        entry(&mut out, snapshot, &snapshot.rows[0], (&scales(snapshot), &no_symbols()))
-            .expect("memory");
+        let rows = snapshot.rows.iter();
+        let scales = scales(snapshot.values.len(), rows.map(|row| &row.sums[..]));
+        row_entry(&mut out, snapshot, &snapshot.rows[0], (&scales, &no_symbols())).expect("memory");
         assert_eq!(text(out.into_vec()), format!("{want}\n"));
     }
 

@@ -2,7 +2,11 @@
 //! print for it, byte for byte.
 
 mod bytes;
+pub mod cell;
 mod hist;
 mod modifier;
 
-pub use hist::{blocks, hist};
+pub(crate) use bytes::Bytes;
+pub(crate) use hist::{Entry, entry, head, scales, totals};
+pub use hist::{blocks, hist, hist_of};
+pub(crate) use modifier::number;

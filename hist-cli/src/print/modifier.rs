@@ -4,43 +4,26 @@
 use std::fmt::{self, Write};
 
 use super::bytes::Bytes;
-use crate::read::snapshot::{KeyColumn, KeyShow, Row, ValueColumn, ValueShow};
-use crate::tracefs::symbols::{Symbol, Symbols};
+use super::cell::{Cell, Named};
+use crate::read::snapshot::{KeyShow, ValueColumn, ValueShow};
 
 /// Appends one key of an entry.
-pub(super) fn key(
-    out: &mut Bytes,
-    column: &KeyColumn,
-    row: &Row,
-    symbols: &Symbols,
-) -> fmt::Result {
-    let word = row.word(column.offset);
-    out.push_str(&column.label);
-    out.push_str(if column.show == KeyShow::Stack { ":\n" } else { ": " });
-    match column.show {
-        KeyShow::Decimal => {
-            decimal(out, word);
+pub(super) fn key(out: &mut Bytes, label: &str, show: KeyShow, cell: &Cell<'_>) -> fmt::Result {
+    out.push_str(label);
+    out.push_str(if matches!(cell, Cell::Stack(_)) { ":\n" } else { ": " });
+    match cell {
+        Cell::Number(number) if show == KeyShow::Decimal => {
+            decimal(out, *number);
             Ok(())
         }
-        KeyShow::Hex => write!(out, "{word:x}"),
-        KeyShow::Sym => symbol(out, word, symbols, NAME),
-        KeyShow::SymOffset => symbol(out, word, symbols, NAME_AND_OFFSET),
-        KeyShow::Log2 => write!(out, "~ 2^{word:<2}"),
-        KeyShow::Buckets(width) => {
-            // The kernel lets the upper bound of the last bucket wrap.
-            write!(out, "~ {word}-{}", word.wrapping_add(width).wrapping_sub(1))
+        Cell::Number(number) => write_number(out, show, *number),
+        Cell::Named(named) => self::named(out, show, named),
+        Cell::Text(text) => {
+            padded(out, text, 50);
+            Ok(())
         }
-        KeyShow::Execname => {
-            padded(out, task_name(word, &row.comm), 16);
-            write!(out, "[{word:>10}]")
-        }
-        KeyShow::Syscall => {
-            padded(out, syscall_name(word, symbols).as_bytes(), 30);
-            write!(out, "[{word:>3}]")
-        }
-        KeyShow::Stack => stack(out, column, row, symbols),
-        KeyShow::Text => {
-            padded(out, row.text(column.offset, column.size), 50);
+        Cell::Stack(frames) => {
+            frames.iter().for_each(|frame| stack_line(out, frame));
             Ok(())
         }
     }
@@ -59,7 +42,54 @@ pub(super) fn decimal(out: &mut Bytes, mut number: u64) {
             break;
         }
     }
-    out.push_str(str::from_utf8(&digits[start.min(10)..]).unwrap_or_default());
+    out.push_bytes(&digits[start.min(10)..]);
+}
+
+/// A key that is a number, without what fills its column up.
+pub(crate) fn number(show: KeyShow, number: u64) -> String {
+    let mut out = String::new();
+    write_number(&mut out, show, number).expect("writing to a String cannot fail");
+    out.trim().to_owned()
+}
+
+fn write_number(out: &mut impl Write, show: KeyShow, number: u64) -> fmt::Result {
+    match show {
+        KeyShow::Hex => write!(out, "{number:x}"),
+        KeyShow::Log2 => write!(out, "~ 2^{number:<2}"),
+        KeyShow::Buckets(width) => {
+            // The kernel lets the upper bound of the last bucket wrap.
+            write!(out, "~ {number}-{}", number.wrapping_add(width).wrapping_sub(1))
+        }
+        _ => write!(out, "{number:>10}"),
+    }
+}
+
+/// A number that is left out takes its brackets with it.
+fn named(out: &mut Bytes, show: KeyShow, named: &Named<'_>) -> fmt::Result {
+    let (name, number) = (&*named.name, named.number);
+    match (show, number) {
+        (KeyShow::Execname, Some(pid)) => {
+            padded(out, name, 16);
+            write!(out, "[{pid:>10}]")?;
+        }
+        (KeyShow::Syscall, Some(number)) => {
+            padded(out, name, 30);
+            write!(out, "[{number:>3}]")?;
+        }
+        (_, number) => {
+            if let Some(address) = number {
+                write!(out, "[{address:x}] ")?;
+            }
+            padded(out, name, if show == KeyShow::SymOffset { 55 } else { 45 });
+        }
+    }
+    Ok(())
+}
+
+fn stack_line(out: &mut Bytes, frame: &Named<'_>) {
+    out.push_str("         ");
+    out.push_bytes(&frame.name);
+    out.push('\n');
 }
 
 /// Appends `text` and spaces up to `width`, in bytes.
@@ -68,44 +98,13 @@ fn padded(out: &mut Bytes, text: &[u8], width: usize) {
     (text.len()..width).for_each(|_| out.push(' '));
 }
 
-/// What `save_comm()` in the kernel's trace_events_hist.c makes of the current task.
-fn task_name(pid: u64, comm: &[u8; 16]) -> &[u8] {
-    if pid == 0 {
-        return b"<idle>";
-    }
-    comm.split(|byte| *byte == 0).next().unwrap_or_default()
-}
-
-/// The kernel looks up the low 32 bits only.
-fn syscall_name(word: u64, symbols: &Symbols) -> String {
-    let number = u32::try_from(word & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-    match symbols.syscall(number) {
-        Some(name) => format!("sys_{name}"),
-        None => "unknown_syscall".to_owned(),
-    }
-}
-
-/// One line for each frame, up to the first that is zero.
-fn stack(out: &mut Bytes, column: &KeyColumn, row: &Row, symbols: &Symbols) -> fmt::Result {
-    let frames = (0..column.size / 8).map(|frame| row.word(column.offset + 8 * frame));
-    for address in frames.take_while(|address| *address != 0) {
-        out.push_str("         ");
-        match symbols.resolve(address) {
-            Some(symbol) => name(out, symbol, true)?,
-            None => write!(out, "{address:#x}")?,
-        }
-        out.push('\n');
-    }
-    Ok(())
-}
-
 /// What `.percent` and `.graph` relate a column's sums to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     /// The sum over all entries shown, wrapping.
-    pub(super) total: u64,
+    pub(crate) total: u64,
     /// The largest entry shown.
-    pub(super) max: u64,
+    pub(crate) max: u64,
 }
 
 /// Ten-thousandths of `whole`, as `__get_percentage()` computes them; `None` is an error.
@@ -148,51 +147,12 @@ pub(super) fn value(out: &mut Bytes, column: &ValueColumn, sum: u64, scale: Scal
     }
 }
 
-/// How a symbol is shown.
-struct SymbolShow {
-    offset: bool,
-    /// Padded with spaces on the right up to here, in bytes.
-    width: usize,
-}
-
-/// As many as the widest field has.
-const SPACES: &str = "                                                       ";
-
-/// `%-45ps`
-const NAME: SymbolShow = SymbolShow { offset: false, width: 45 };
-/// `%-55pS`
-const NAME_AND_OFFSET: SymbolShow = SymbolShow { offset: true, width: 55 };
-
-const _: () = assert!(NAME.width <= SPACES.len() && NAME_AND_OFFSET.width <= SPACES.len());
-
-fn symbol(out: &mut Bytes, address: u64, symbols: &Symbols, show: SymbolShow) -> fmt::Result {
-    write!(out, "[{address:x}] ")?;
-    let start = out.len();
-    match symbols.resolve(address) {
-        Some(symbol) => name(out, symbol, show.offset)?,
-        None => write!(out, "{address:#x}")?,
-    }
-    let written = out.len() - start;
-    out.push_str(SPACES.get(written..show.width).unwrap_or_default());
-    Ok(())
-}
-
-fn name(out: &mut Bytes, symbol: Symbol<'_>, offset: bool) -> fmt::Result {
-    out.push_str(symbol.name);
-    if offset {
-        write!(out, "+{:#x}/{:#x}", symbol.offset, symbol.size)?;
-    }
-    match symbol.module {
-        Some(module) => write!(out, " [{module}]"),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::snapshot::KeyOrder;
-    use crate::read::snapshot::Sums;
+    use crate::print::cell::cell;
+    use crate::read::snapshot::{KeyColumn, KeyOrder, Row, Sums};
+    use crate::tracefs::symbols::Symbols;
 
     const KALLSYMS: &str = "\
 ffffffff8fc90000 T _stext
@@ -215,7 +175,9 @@ ffffffffc0000100 t ext4_close\t[ext4]
         key.extend(word.to_le_bytes());
         let row = Row { key: key.into(), hitcount: 1, sums: Sums::new(), comm };
         let mut out = Bytes::default();
-        super::key(&mut out, &column, &row, &Symbols::from_kallsyms(KALLSYMS)).expect("memory");
+        let symbols = Symbols::from_kallsyms(KALLSYMS);
+        let cell = cell(&column, &row, &symbols);
+        super::key(&mut out, &column.label, show, &cell).expect("memory");
         out.into_vec()
     }
 

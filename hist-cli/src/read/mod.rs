@@ -1,11 +1,13 @@
 //! Takes an attached trigger's maps. Gives a [`Snapshot`].
 
 mod columns;
+pub mod delta;
 mod entries;
 mod percpu;
 pub mod snapshot;
 pub mod sort;
 pub mod stack;
+pub mod top;
 
 use std::io;
 

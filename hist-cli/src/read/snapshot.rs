@@ -1,9 +1,10 @@
 //! Takes nothing. Gives the type of a histogram's contents at one moment: all that print and
 //! export ever see.
 
+use smallvec::SmallVec;
+
 /// How keys are compared when sorting by them.
 pub use crate::resolve::hist::Order as KeyOrder;
-use smallvec::SmallVec;
 
 /// A histogram's contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ impl Snapshot {
         })
     }
 }
+
 /// The raw key of an entry, as the kernel's own table would hold it: little-endian, zero padded. A
 /// large table has many of them, so short ones lie in the row itself.
 pub type KeyBytes = SmallVec<[u8; 16]>;

@@ -189,8 +189,13 @@ impl<B: Backend> Session<B> {
         snapshot.trigger = entry.trigger_line();
         self.symbols.write().unwrap_or_else(PoisonError::into_inner).refresh(snapshot.addresses());
         stack::settle(&mut snapshot, &self.symbols(), self.stack_depth);
-        sort(&mut snapshot, self.ties);
+        self.sort(&mut snapshot);
         Ok(snapshot)
+    }
+
+    /// Puts rows into the order in which they are printed, after their counts have changed.
+    pub fn sort(&self, snapshot: &mut Snapshot) {
+        sort(snapshot, self.ties);
     }
 
     fn command(&mut self, event: &EventName, text: &str) -> Result<(), SessionError> {

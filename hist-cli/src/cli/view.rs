@@ -1,0 +1,172 @@
+//! Takes what triggers have counted. Gives the bytes that are written of it: the rows, the format
+//! and the marks that the options ask for.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal as _};
+use std::time::SystemTime;
+
+use anyhow::{Context as _, ensure};
+use rustix::termios::tcgetwinsize;
+
+use super::options::Look;
+use crate::export::{self, Document, Exporter, Format, Meta, Source};
+use crate::print;
+use crate::read::delta::delta;
+use crate::read::snapshot::Snapshot;
+use crate::read::top::top;
+use crate::session::registry::{Entry, TriggerId};
+use crate::session::{Live, Session};
+
+/// What bars take where there is no terminal, in columns.
+const WIDTH: usize = 80;
+/// To the upper left corner; forget the screen, and what has left it at the top.
+const CLEAR: &[u8] = b"\x1b[H\x1b[2J\x1b[3J";
+
+/// How tables are shown, and what has been shown already.
+pub(super) struct View {
+    look: Look,
+    exporter: Exporter,
+    source: Source,
+    /// When counting began.
+    since: SystemTime,
+    /// The last snapshots, where differences are shown.
+    before: HashMap<TriggerId, (SystemTime, Snapshot)>,
+    /// Something has been shown.
+    shown: bool,
+}
+
+impl View {
+    /// A view that has shown nothing.
+    ///
+    /// # Errors
+    /// If the kernel does not say who it is.
+    pub(super) fn new(look: Look) -> anyhow::Result<Self> {
+        let exporter = Exporter::new(look.format, look.weight.clone(), WIDTH);
+        let (since, before) = (SystemTime::now(), HashMap::new());
+        Ok(Self { look, exporter, source: source()?, since, before, shown: false })
+    }
+
+    /// Notes that counting begins.
+    pub(super) fn begin(&mut self) {
+        self.since = SystemTime::now();
+    }
+
+    /// Whether the session's triggers can be shown like this.
+    ///
+    /// # Errors
+    /// If they cannot: what the format needs and does not get.
+    pub(super) fn check(&self, session: &Session<Live>) -> anyhow::Result<()> {
+        let triggers = session.triggers();
+        ensure!(
+            self.look.format != Format::Csv || triggers.len() == 1,
+            "-f csv has one header, so it takes one trigger, and there are {}: use one command for \
+             each, or -f json",
+            triggers.len()
+        );
+        triggers.iter().try_for_each(|entry| {
+            let snapshot = session.snapshot(entry)?;
+            let meta = self.meta(entry, self.since, self.since);
+            Ok(self.exporter.check(&Document::new(&snapshot, 0..0, &session.symbols(), meta))?)
+        })
+    }
+
+    /// The bytes for one moment of all triggers.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    pub(super) fn table(
+        &mut self,
+        session: &Session<Live>,
+        snapshots: Vec<(&Entry, Snapshot)>,
+    ) -> anyhow::Result<Vec<u8>> {
+        let time = SystemTime::now();
+        self.exporter.set_width(columns());
+        let mut out = self.head(time);
+        for (number, (entry, snapshot)) in snapshots.into_iter().enumerate() {
+            if number > 0 {
+                out.extend(self.look.format.separator());
+            }
+            let (since, snapshot) = self.news(session, entry, snapshot, time);
+            out.extend(self.one(session, &snapshot, self.meta(entry, since, time))?);
+        }
+        Ok(out)
+    }
+
+    /// What parts a table from those before, and tells its time.
+    fn head(&mut self, time: SystemTime) -> Vec<u8> {
+        let follows = std::mem::replace(&mut self.shown, true);
+        let mut out = Vec::new();
+        if self.look.clear_screen && io::stdout().is_terminal() {
+            out.extend(CLEAR);
+        } else if follows {
+            out.extend(self.look.format.separator());
+        }
+        if self.look.timestamp && matches!(self.look.format, Format::Ftrace | Format::Plot) {
+            out.extend(format!("# time: {}\n", export::time_text(time)).into_bytes());
+        }
+        out
+    }
+
+    /// What is shown of a snapshot, and since when it has been counted.
+    fn news(
+        &mut self,
+        session: &Session<Live>,
+        entry: &Entry,
+        snapshot: Snapshot,
+        time: SystemTime,
+    ) -> (SystemTime, Snapshot) {
+        if !self.look.delta {
+            return (self.since, snapshot);
+        }
+        match self.before.insert(entry.id, (time, snapshot.clone())) {
+            None => (self.since, snapshot),
+            Some((since, before)) => {
+                let mut news = delta(&before, snapshot);
+                session.sort(&mut news);
+                (since, news)
+            }
+        }
+    }
+
+    fn one(
+        &mut self,
+        session: &Session<Live>,
+        snapshot: &Snapshot,
+        meta: Meta,
+    ) -> anyhow::Result<Vec<u8>> {
+        let rows = match self.look.top {
+            Some(n) => top(snapshot, n),
+            None => 0..snapshot.rows.len(),
+        };
+        if self.look.format == Format::Ftrace {
+            return Ok(print::hist_of(snapshot, rows, &session.symbols()));
+        }
+        let document = Document::new(snapshot, rows, &session.symbols(), meta);
+        Ok(self.exporter.write(&document)?)
+    }
+
+    fn meta(&self, entry: &Entry, since: SystemTime, time: SystemTime) -> Meta {
+        let sources = vec![self.source.clone()];
+        Meta { event: entry.event.to_string(), sources, since, time }
+    }
+}
+
+/// The running kernel.
+fn source() -> anyhow::Result<Source> {
+    let uname = rustix::system::uname();
+    let path = "/proc/sys/kernel/random/boot_id";
+    let boot = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(Source {
+        host: uname.nodename().to_string_lossy().into_owned(),
+        kernel: uname.release().to_string_lossy().into_owned(),
+        boot: boot.trim().to_owned(),
+    })
+}
+
+/// How wide the terminal is.
+pub(super) fn columns() -> usize {
+    match tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => WIDTH,
+    }
+}

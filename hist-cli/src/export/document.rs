@@ -1,0 +1,213 @@
+//! Takes a sorted snapshot, the rows that are wanted, and where it was taken. Gives a
+//! [`Document`]: the same without raw bytes, every name looked up, so that it means the same on
+//! another machine.
+
+use std::ops::Range;
+use std::time::SystemTime;
+
+use super::error::ExportError;
+use super::names;
+use crate::print::cell::{Cell, Named, cell};
+use crate::read::snapshot::{KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueShow};
+use crate::resolve::hist::Sort;
+use crate::tracefs::symbols::Symbols;
+
+/// Where and when a snapshot was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// `system:event`.
+    pub event: String,
+    /// The machines whose hits are counted, sorted, each once; one unless it is a sum.
+    pub sources: Vec<Source>,
+    /// When counting began or, for a difference, when the snapshot before was taken.
+    pub since: SystemTime,
+    /// When the snapshot was taken.
+    pub time: SystemTime,
+}
+
+/// A running kernel.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct Source {
+    /// The machine's node name.
+    pub host: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Which boot (`/proc/sys/kernel/random/boot_id`): addresses mean the same within it alone.
+    pub boot: String,
+}
+
+/// A histogram's contents, for other programs and machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Where and when.
+    pub meta: Meta,
+    /// The canonical trigger line with its filter, without `[active]` or `[paused]`.
+    pub trigger: String,
+    /// Nothing was counted at the time.
+    pub paused: bool,
+    /// The parts of the key.
+    pub keys: Vec<Key>,
+    /// The sums besides the hitcount.
+    pub values: Vec<Value>,
+    /// The kernel's text shows the hitcount.
+    pub show_hitcount: bool,
+    /// What the rows are ordered by.
+    pub sort: Vec<Sort>,
+    /// The entries, in order.
+    pub rows: Vec<Entry>,
+    /// The hitcounts of all entries, those included that are not among the rows.
+    pub hits: u64,
+    /// How many entries there are, those included that are not among the rows.
+    pub entries: u64,
+    /// Hits that were not counted.
+    pub losses: Losses,
+}
+
+/// One part of the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its label, or that with a number behind it if another key has the same.
+    pub name: String,
+    /// What the kernel's text calls it.
+    pub label: String,
+    /// How that shows it.
+    pub show: KeyShow,
+    /// Numbers have a sign, which the kernel's text does not show.
+    pub signed: bool,
+}
+
+/// One sum besides the hitcount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Its label, or that with a number behind it if another value has the same.
+    pub name: String,
+    /// What the kernel's text calls it.
+    pub label: String,
+    /// How that shows it.
+    pub show: ValueShow,
+    /// It is there to sort by, and is not shown.
+    pub hidden: bool,
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// One per [`Document::keys`].
+    pub cells: Vec<Cell<'static>>,
+    /// How often the key was hit.
+    pub hitcount: u64,
+    /// One per [`Document::values`].
+    pub sums: Vec<u64>,
+}
+
+impl Document {
+    /// The document of some rows of a snapshot; its totals are those of all.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, rows: Range<usize>, symbols: &Symbols, meta: Meta) -> Self {
+        let (trigger, paused) = without_state(&snapshot.trigger);
+        let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
+        let entry = |row| Entry::new(snapshot, row, symbols);
+        Self {
+            meta,
+            trigger: trigger.to_owned(),
+            paused,
+            keys: keys(&snapshot.keys),
+            values: values(snapshot),
+            show_hitcount: snapshot.show_hitcount,
+            sort: snapshot.sort.clone(),
+            rows: rows.map(entry).collect(),
+            hits,
+            entries: snapshot.rows.len() as u64,
+            losses: snapshot.losses,
+        }
+    }
+
+    /// The trigger line with its state, as the kernel's text has it.
+    #[must_use]
+    pub fn trigger_line(&self) -> String {
+        format!("{} [{}]", self.trigger, self.state())
+    }
+
+    /// `active` or `paused`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        if self.paused { "paused" } else { "active" }
+    }
+
+    /// The values that the kernel's text shows, each with its place.
+    pub(super) fn shown_values(&self) -> impl Iterator<Item = (usize, &Value)> {
+        self.values.iter().enumerate().filter(|(_, value)| !value.hidden)
+    }
+
+    /// What the value of that name, or else the hitcount, is for an entry.
+    pub(super) fn weight(&self, name: Option<&str>) -> Result<impl Fn(&Entry) -> u64, ExportError> {
+        let name = name.filter(|name| *name != "hitcount");
+        let index = name.map(|name| self.values.iter().position(|value| value.name == name));
+        match (name, index) {
+            (Some(name), Some(None)) => Err(ExportError::NoSuchValue {
+                name: name.to_owned(),
+                values: self.values.iter().map(|value| value.name.clone()).collect(),
+            }),
+            (_, index) => Ok(move |entry: &Entry| match index.flatten() {
+                Some(index) => entry.sums[index],
+                None => entry.hitcount,
+            }),
+        }
+    }
+}
+
+impl Entry {
+    fn new(snapshot: &Snapshot, row: usize, symbols: &Symbols) -> Self {
+        let row = &snapshot.rows[row];
+        let cells = snapshot.keys.iter().map(|column| owned(cell(column, row, symbols)));
+        Self { cells: cells.collect(), hitcount: row.hitcount, sums: row.sums.to_vec() }
+    }
+}
+
+/// Parts the line from what stands in brackets at its end.
+fn without_state(line: &str) -> (&str, bool) {
+    let active = line.strip_suffix(" [active]").map(|line| (line, false));
+    let paused = || line.strip_suffix(" [paused]").map(|line| (line, true));
+    active.or_else(paused).unwrap_or((line, false))
+}
+
+fn keys(columns: &[KeyColumn]) -> Vec<Key> {
+    let names = names::unique(columns.iter().map(|column| &*column.label));
+    let keys = columns.iter().zip(names).map(|(column, name)| Key {
+        name,
+        label: column.label.clone(),
+        show: column.show,
+        signed: is_signed(column),
+    });
+    keys.collect()
+}
+
+/// Exponents and addresses have no sign whatever the field has.
+fn is_signed(column: &KeyColumn) -> bool {
+    let shows_sign = !matches!(column.show, KeyShow::Sym | KeyShow::SymOffset | KeyShow::Log2);
+    shows_sign && matches!(column.order, KeyOrder::Signed(_))
+}
+
+fn values(snapshot: &Snapshot) -> Vec<Value> {
+    let names = names::unique(snapshot.values.iter().map(|column| &*column.label));
+    let values = snapshot.values.iter().zip(names).map(|(column, name)| Value {
+        name,
+        label: column.label.clone(),
+        show: column.show,
+        hidden: column.hidden,
+    });
+    values.collect()
+}
+
+fn owned(cell: Cell<'_>) -> Cell<'static> {
+    let named =
+        |Named { name, number }: Named<'_>| Named { name: name.into_owned().into(), number };
+    match cell {
+        Cell::Number(number) => Cell::Number(number),
+        Cell::Named(one) => Cell::Named(named(one)),
+        Cell::Text(text) => Cell::Text(text.into_owned().into()),
+        Cell::Stack(frames) => Cell::Stack(frames.into_iter().map(named).collect()),
+    }
+}

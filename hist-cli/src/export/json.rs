@@ -1,0 +1,295 @@
+//! Takes a document. Gives it as JSON, on one line; `docs/snapshot.schema.json` describes it.
+//!
+//! Numbers are JSON numbers up to 2^64, which RFC 8259 allows and which readers that keep them as
+//! floating point round above 2^53. A string that is no UTF-8 has U+FFFD where it is not, and its bytes in hex
+//! beside it.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use serde::ser::{SerializeMap as _, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::document::{Document, Entry, Key, Source, Value};
+use super::time;
+use crate::print;
+use crate::print::cell::{Cell, Named};
+use crate::read::snapshot::{KeyShow, Losses, ValueShow};
+use crate::resolve::hist::{Sort, SortBy};
+
+/// The version of the documents that are written, and read.
+pub(super) const VERSION: u32 = 1;
+
+/// The document and a newline.
+pub(super) fn json(document: &Document) -> Vec<u8> {
+    line(&Whole::new(document))
+}
+
+/// Any value and a newline.
+pub(super) fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut out = serde_json::to_vec(value).expect("keys are strings, and memory takes all");
+    out.push(b'\n');
+    out
+}
+
+/// A document as it is written.
+#[derive(Serialize)]
+struct Whole<'a> {
+    version: u32,
+    event: &'a str,
+    trigger: &'a str,
+    state: &'a str,
+    sources: &'a [Source],
+    #[serde(with = "time")]
+    since: SystemTime,
+    #[serde(with = "time")]
+    time: SystemTime,
+    keys: Vec<KeyOut<'a>>,
+    values: Vec<ValueOut<'a>>,
+    show_hitcount: bool,
+    sort: Vec<SortOut<'a>>,
+    rows: Vec<RowOut<'a>>,
+    totals: Totals,
+    losses: LossesOut,
+}
+
+impl<'a> Whole<'a> {
+    fn new(document: &'a Document) -> Self {
+        Self {
+            version: VERSION,
+            event: &document.meta.event,
+            trigger: &document.trigger,
+            state: document.state(),
+            sources: &document.meta.sources,
+            since: document.meta.since,
+            time: document.meta.time,
+            keys: document.keys.iter().map(KeyOut::new).collect(),
+            values: document.values.iter().map(ValueOut::new).collect(),
+            show_hitcount: document.show_hitcount,
+            sort: document.sort.iter().map(|sort| SortOut::new(document, sort)).collect(),
+            rows: document.rows.iter().map(|row| RowOut::new(document, row)).collect(),
+            totals: Totals::new(document),
+            losses: document.losses.into(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct KeyOut<'a> {
+    name: &'a str,
+    label: &'a str,
+    show: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u64>,
+    signed: bool,
+}
+
+impl<'a> KeyOut<'a> {
+    fn new(key: &'a Key) -> Self {
+        let width = match key.show {
+            KeyShow::Buckets(width) => Some(width),
+            _ => None,
+        };
+        let (name, label) = (&key.name, &key.label);
+        Self { name, label, show: key_show(key.show), width, signed: key.signed }
+    }
+}
+
+/// What the modifier is called; where there is none, what the key is.
+pub(super) const fn key_show(show: KeyShow) -> &'static str {
+    match show {
+        KeyShow::Decimal => "decimal",
+        KeyShow::Hex => "hex",
+        KeyShow::Sym => "sym",
+        KeyShow::SymOffset => "sym-offset",
+        KeyShow::Log2 => "log2",
+        KeyShow::Buckets(_) => "buckets",
+        KeyShow::Execname => "execname",
+        KeyShow::Syscall => "syscall",
+        KeyShow::Stack => "stacktrace",
+        KeyShow::Text => "string",
+    }
+}
+
+#[derive(Serialize)]
+struct ValueOut<'a> {
+    name: &'a str,
+    label: &'a str,
+    show: &'static str,
+    hidden: bool,
+}
+
+impl<'a> ValueOut<'a> {
+    fn new(value: &'a Value) -> Self {
+        let show = value_show(value.show);
+        Self { name: &value.name, label: &value.label, show, hidden: value.hidden }
+    }
+}
+
+/// What the modifier is called.
+pub(super) const fn value_show(show: ValueShow) -> &'static str {
+    match show {
+        ValueShow::Decimal => "decimal",
+        ValueShow::Hex => "hex",
+        ValueShow::Percent => "percent",
+        ValueShow::Graph => "graph",
+    }
+}
+
+#[derive(Serialize)]
+struct SortOut<'a> {
+    by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    descending: bool,
+}
+
+impl<'a> SortOut<'a> {
+    fn new(document: &'a Document, sort: &Sort) -> Self {
+        let (by, name) = match sort.by {
+            SortBy::Hitcount => ("hitcount", None),
+            SortBy::Value(index) => ("value", Some(&*document.values[index].name)),
+            SortBy::Key(index) => ("key", Some(&*document.keys[index].name)),
+        };
+        Self { by, name, descending: sort.descending }
+    }
+}
+
+/// Sums over all entries.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Totals {
+    pub(super) hits: u64,
+    pub(super) entries: u64,
+    pub(super) dropped: u64,
+}
+
+impl Totals {
+    pub(super) const fn new(document: &Document) -> Self {
+        let Document { hits, entries, losses, .. } = document;
+        Self { hits: *hits, entries: *entries, dropped: losses.full }
+    }
+}
+
+/// [`Losses`].
+#[derive(Serialize, Deserialize)]
+pub(super) struct LossesOut {
+    full: u64,
+    busy: u64,
+    missed: u64,
+}
+
+impl From<Losses> for LossesOut {
+    fn from(Losses { full, busy, missed }: Losses) -> Self {
+        Self { full, busy, missed }
+    }
+}
+
+impl From<LossesOut> for Losses {
+    fn from(LossesOut { full, busy, missed }: LossesOut) -> Self {
+        Self { full, busy, missed }
+    }
+}
+
+/// One entry: `key`, `hitcount` and `values`.
+#[derive(Serialize)]
+pub(super) struct RowOut<'a> {
+    key: KeysOut<'a>,
+    hitcount: u64,
+    values: ValuesOut<'a>,
+}
+
+impl<'a> RowOut<'a> {
+    pub(super) fn new(document: &'a Document, row: &'a Entry) -> Self {
+        let values = ValuesOut { values: &document.values, sums: &row.sums };
+        let key = KeysOut { keys: &document.keys, cells: &row.cells };
+        Self { key, hitcount: row.hitcount, values }
+    }
+}
+
+/// The cells by name.
+struct KeysOut<'a> {
+    keys: &'a [Key],
+    cells: &'a [Cell<'static>],
+}
+
+impl Serialize for KeysOut<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.keys.len()))?;
+        for (key, cell) in self.keys.iter().zip(self.cells) {
+            map.serialize_entry(&key.name, &CellOut::new(key, cell))?;
+        }
+        map.end()
+    }
+}
+
+/// The sums by name.
+struct ValuesOut<'a> {
+    values: &'a [Value],
+    sums: &'a [u64],
+}
+
+impl Serialize for ValuesOut<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.values.iter().map(|value| &value.name).zip(self.sums))
+    }
+}
+
+/// A key's value: its number, its text as the kernel shows it, and that in hex where it is no
+/// UTF-8.
+#[derive(Serialize)]
+struct CellOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<RawOut>,
+    text: TextOut<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum RawOut {
+    Unsigned(u64),
+    Signed(i64),
+    Frames(Vec<u64>),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum TextOut<'a> {
+    One(Cow<'a, str>),
+    Frames(Vec<Cow<'a, str>>),
+}
+
+impl<'a> CellOut<'a> {
+    fn new(key: &Key, cell: &'a Cell<'static>) -> Self {
+        let number = |number: u64| match key.signed {
+            true => RawOut::Signed(number.cast_signed()),
+            false => RawOut::Unsigned(number),
+        };
+        match cell {
+            Cell::Number(raw) => {
+                let text = TextOut::One(print::number(key.show, *raw).into());
+                Self { raw: Some(number(*raw)), text, bytes: None }
+            }
+            Cell::Named(named) => Self::text(named.number.map(number), &named.name),
+            Cell::Text(text) => Self::text(None, text),
+            Cell::Stack(frames) => Self::stack(frames),
+        }
+    }
+
+    fn text(raw: Option<RawOut>, bytes: &'a [u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let is_lossy = matches!(text, Cow::Owned(_));
+        Self { raw, text: TextOut::One(text), bytes: is_lossy.then(|| hex(bytes)) }
+    }
+
+    fn stack(frames: &'a [Named<'static>]) -> Self {
+        let text = frames.iter().map(|frame| String::from_utf8_lossy(&frame.name)).collect();
+        let raw = frames.iter().map(|frame| frame.number).collect::<Option<_>>();
+        Self { raw: raw.map(RawOut::Frames), text: TextOut::Frames(text), bytes: None }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,111 @@
+//! Takes a [`Snapshot`](crate::read::snapshot::Snapshot) and [`Meta`]: where and when it was taken. Gives a
+//! [`Document`], and that in formats for other programs and for eyes.
+
+mod csv;
+mod document;
+mod error;
+mod folded;
+mod ftrace;
+mod json;
+mod merge;
+mod names;
+mod ndjson;
+mod plot;
+mod read;
+mod time;
+
+pub use document::{Document, Entry, Key, Meta, Source, Value};
+pub use error::{ExportError, MergeError, ReadError};
+pub use merge::{check_whole, merge};
+pub use read::read;
+pub use time::text as time_text;
+
+/// How documents are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// What the kernel's `hist` file would have.
+    Ftrace,
+    /// One document a snapshot, each on a line.
+    Json,
+    /// One object an entry, each on a line, and one for the totals.
+    Ndjson,
+    /// One record an entry, RFC 4180.
+    Csv,
+    /// One line a stack, the outermost frame first.
+    Folded,
+    /// Bars.
+    Plot,
+}
+
+impl Format {
+    /// What stands between two documents: for eyes, blank lines.
+    #[must_use]
+    pub const fn separator(self) -> &'static [u8] {
+        match self {
+            Self::Ftrace => b"\n\n",
+            Self::Plot => b"\n",
+            Self::Json | Self::Ndjson | Self::Csv | Self::Folded => b"",
+        }
+    }
+}
+
+/// Writes documents one after the other in one format.
+#[derive(Clone, Debug)]
+pub struct Exporter {
+    format: Format,
+    /// What stacks and bars measure: the name of a value; the hitcount if absent.
+    weight: Option<String>,
+    /// Columns of the terminal.
+    width: usize,
+    /// The header has been written.
+    headed: bool,
+}
+
+impl Exporter {
+    /// An exporter that has written nothing yet. `weight` names the value that stacks and bars
+    /// measure instead of the hitcount; `width` is how many columns bars may take.
+    #[must_use]
+    pub const fn new(format: Format, weight: Option<String>, width: usize) -> Self {
+        Self { format, weight, width, headed: false }
+    }
+
+    /// From now on bars may take that many columns.
+    pub const fn set_width(&mut self, width: usize) {
+        self.width = width;
+    }
+
+    /// Whether documents with such columns can be written at all.
+    ///
+    /// # Errors
+    /// If the format needs a key or a value that the document does not have.
+    pub fn check(&self, document: &Document) -> Result<(), ExportError> {
+        match self.format {
+            Format::Ftrace | Format::Json | Format::Ndjson | Format::Csv => Ok(()),
+            Format::Folded => folded::folded(document, self.weight()).map(drop),
+            Format::Plot => plot::plot(document, self.weight(), self.width).map(drop),
+        }
+    }
+
+    /// The document's bytes; in a format with a header, behind that the first time.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    pub fn write(&mut self, document: &Document) -> Result<Vec<u8>, ExportError> {
+        let follows = std::mem::replace(&mut self.headed, true);
+        Ok(match self.format {
+            Format::Ftrace => ftrace::ftrace(document),
+            Format::Json => json::json(document),
+            Format::Ndjson => ndjson::ndjson(document),
+            Format::Csv => csv::csv(document, !follows),
+            Format::Folded => folded::folded(document, self.weight())?,
+            Format::Plot => plot::plot(document, self.weight(), self.width)?,
+        })
+    }
+
+    fn weight(&self) -> Option<&str> {
+        self.weight.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests;
