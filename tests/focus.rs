@@ -453,7 +453,8 @@ fn live_a_cgroup_counts_with_those_below() {
         return;
     };
     let name = format!("hist-bpf-{}", std::process::id());
-    let (inner, outer) = (Cgroup::new(root.join(&name)), Cgroup::new(root.join(name.clone() + "b")));
+    let (inner, outer) =
+        (Cgroup::new(root.join(&name)), Cgroup::new(root.join(name.clone() + "b")));
     let below = Cgroup::new(inner.0.join("below"));
     let _outsider = outer.script("echo ready; while :; do kill -0 $$; done").ready();
     let inside = ["sh", "-c"];

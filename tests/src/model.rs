@@ -139,6 +139,7 @@ fn text(field: TextField, record: &[u8]) -> Vec<u8> {
             let start = usize::from(word(offset)) + offset as usize + 4;
             (start, 256, u32::from(word(offset + 2)).min(255))
         }
+        TextField::Copied { .. } => unreachable!("the model has records"),
     };
     let rest = record.get(start..).unwrap_or_default();
     let kept = rest.iter().take(most as usize).take_while(|byte| **byte != 0);
@@ -261,6 +262,7 @@ fn string<'a>(source: TextSource, hit: &'a Hit<'_>) -> Option<(&'a [u8], &'a [u8
             readable
         }
         TextSource::Comm => &hit.comm,
+        TextSource::Copied { .. } => unreachable!("the model has records"),
     };
     let end = room.iter().position(|byte| *byte == 0).unwrap_or(room.len());
     Some((&room[..end], room))

@@ -321,7 +321,7 @@ fn dropping_a_trigger_detaches_it_alone() -> Result<()> {
 fn raw_tracepoints_count_too() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
-    compiled.plan.attach = Attach::RawTracepoint { name: "sys_enter".into() };
+    compiled.plan.attach = Attach::RawTracepoint { name: "sys_enter".into(), btf_id: None };
     let trigger = attach_one(compiled)?;
     getppid(1000);
     assert_eq!(hits(&trigger, libc::SYS_getppid)?, 1000);
@@ -338,7 +338,7 @@ fn raw_tracepoints_count_too() -> Result<()> {
 fn what_has_no_tracepoint_is_refused() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
-    compiled.plan.attach = Attach::RawTracepoint { name: "no_such".into() };
+    compiled.plan.attach = Attach::RawTracepoint { name: "no_such".into(), btf_id: None };
     let error = refusal(std::slice::from_ref(&compiled))?;
     assert!(matches!(error, LoadError::Attach { .. }), "{error}");
     let (system, event) = ("raw_syscalls".into(), "sys_enter".into());
@@ -354,7 +354,7 @@ fn nothing_is_attached_unless_everything_is() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let good = compile(tracefs, "sys_enter", this_thread())?;
     let mut bad = compile(tracefs, "sys_exit", this_thread())?;
-    bad.plan.attach = Attach::RawTracepoint { name: "no_such".into() };
+    bad.plan.attach = Attach::RawTracepoint { name: "no_such".into(), btf_id: None };
     let trigger = attach_one(good.clone())?;
     let both = [good, bad];
     let feeds = [Feeds::Open(trigger.table().clone()), Feeds::New];

@@ -48,7 +48,7 @@ fn attached(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Att
 /// use no field.
 fn raw(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Compiled> {
     let mut compiled = compile(tracefs, event, trigger)?;
-    compiled.plan.attach = Attach::RawTracepoint { name: event.1.to_owned() };
+    compiled.plan.attach = Attach::RawTracepoint { name: event.1.to_owned(), btf_id: None };
     Ok(compiled)
 }
 

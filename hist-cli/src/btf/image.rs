@@ -344,7 +344,7 @@ impl Image {
         wanted: &[String; N],
     ) -> Result<[Option<u32>; N], BtfError> {
         let wanted = wanted.each_ref().map(|name| format!("\0{name}\0"));
-        let finders = wanted.each_ref().map(|name| memmem::Finder::new(name));
+        let finders = wanted.each_ref().map(memmem::Finder::new);
         // The last bytes of a chunk may be the beginning of what is wanted.
         let overlap = wanted.iter().map(String::len).max().unwrap_or(1) - 1;
         let mut found = [None; N];

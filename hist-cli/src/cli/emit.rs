@@ -9,6 +9,7 @@ use crate::load::Facts;
 use crate::parse;
 use crate::pipeline::{self, CompileError};
 use crate::plan::Wishes;
+use crate::resolve::Context;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
 
@@ -27,14 +28,15 @@ pub(super) fn emit(
     let (tracefs, facts) = (tracefs()?, Facts::read()?);
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
+    let context = context(options, &facts);
     let wishes = options.wishes(Target::new(options, &facts)?.focus);
     if stage == Stage::Asm {
-        return asm(&options.pairs, &formats, (&facts, wishes));
+        return asm(&options.pairs, &formats, (&context, wishes));
     }
     let mut text = String::new();
     for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
         let separator = if idx > 0 { "\n" } else { "" };
-        write!(text, "{separator}{}", one(pair, format, (&facts, wishes.clone()), stage)?)?;
+        write!(text, "{separator}{}", one(pair, format, (&context, wishes.clone()), stage)?)?;
     }
     Ok(text)
 }
@@ -52,10 +54,10 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
 fn one(
     pair: &Pair,
     format: &EventFormat,
-    (facts, wishes): (&Facts, Wishes),
+    (context, wishes): (&Context<'_>, Wishes),
     stage: Stage,
 ) -> anyhow::Result<String> {
-    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), wishes)?;
+    let compiled = pipeline::compile(&pair.trigger, format, context, wishes)?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
         Stage::Plan => compiled.plan.to_string(),
@@ -63,17 +65,21 @@ fn one(
     })
 }
 
+/// Formats from elsewhere are another kernel's, so this one's types say nothing of them.
+fn context<'a>(options: &Options, facts: &'a Facts) -> Context<'a> {
+    let context = facts.context();
+    Context { btf: context.btf.filter(|_| options.tracefs.is_none()), ..context }
+}
+
 fn asm(
     pairs: &[Pair],
     formats: &[EventFormat],
-    (facts, wishes): (&Facts, Wishes),
+    (context, wishes): (&Context<'_>, Wishes),
 ) -> anyhow::Result<String> {
     let compiled = pairs
         .iter()
         .zip(formats)
-        .map(|(pair, format)| {
-            pipeline::compile(&pair.trigger, format, &facts.context(), wishes.clone())
-        })
+        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, context, wishes.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())
 }

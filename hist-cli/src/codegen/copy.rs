@@ -114,7 +114,7 @@ fn binary(
 }
 
 /// r3 = the image of the number as type `to`, which may cut it.
-fn convert(emitter: &mut Emitter, from: Scalar, to: Scalar) {
+pub(super) fn convert(emitter: &mut Emitter, from: Scalar, to: Scalar) {
     let is_same = from == to || to.size == 8;
     // A longer one holds it whole, unless a sign would be extended too far.
     let is_held = from.size < to.size && (!from.signed || to.signed);

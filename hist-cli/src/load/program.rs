@@ -71,14 +71,7 @@ pub(super) fn load_insns(
     event: &str,
 ) -> Result<OwnedFd, LoadError> {
     let (program_type, attach_type, attach_btf_id) = program_type.numbers();
-    let text = ProgramText {
-        program_type,
-        attach_type,
-        attach_btf_id,
-        name,
-        insns,
-        license,
-    };
+    let text = ProgramText { program_type, attach_type, attach_btf_id, name, insns, license };
     load_text(&text).map_err(|source| match source.raw_os_error() {
         Some(libc::ENOSYS) => LoadError::NoBpf,
         _ => LoadError::Verifier { event: event.to_owned(), log: log(&text), source },

@@ -119,7 +119,8 @@ impl Backend for Live {
     ) -> Result<LiveTrigger, SessionError> {
         let cpus = self.wishes.cpus.or(self.facts.context().possible_cpus);
         let wishes = Wishes { cpus, ..self.wishes.clone() };
-        let plan = plan::plan(hist, wishes.clone(), self.context().btf).map_err(CompileError::from)?;
+        let plan =
+            plan::plan(hist, wishes.clone(), self.context().btf).map_err(CompileError::from)?;
         let classic = plan.hist.clone();
         let is_open = wishes.attach == AttachWish::Auto && !plan.has_record();
         match self.attach_plan(plan, joins) {

@@ -88,6 +88,10 @@ impl Scope<'_> {
         if have > want && !is_constant {
             return Err(BindError::Size { expression: text.to_owned(), have, want });
         }
+        // An address is kept as one: a field with a sign is what the address leads to.
+        if to.signed && matches!(number, Number::Address { .. }) {
+            return Err(BindError::NoNumber(text.to_owned()));
+        }
         if is_bool && !self.is_bool(expr)? {
             return Err(BindError::NoBool(text.to_owned()));
         }

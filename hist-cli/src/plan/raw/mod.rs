@@ -110,9 +110,31 @@ fn refusal(plan: &Plan, error: &NotRaw) -> PlanError {
     PlanError::NotRaw { event: plan.event_name(), reasons: error.to_string() }
 }
 
-/// The plan for the raw tracepoint.
+/// The same plan for the raw tracepoint, with rows of one's own instead of the table's: field and
+/// expression of each.
+///
+/// # Errors
+/// Why it cannot be, in words.
+pub fn plan_with_rows(plan: &Plan, btf: &Btf, rows: &[(&str, &str)]) -> Result<Plan, NotRaw> {
+    let owned = |(field, expression): &(&str, &str)| OwnedRow {
+        field: (*field).to_owned(),
+        expression: (*expression).to_owned(),
+    };
+    plan_of(plan, btf, &rows.iter().map(owned).collect::<Vec<_>>())
+}
+
+/// The plan for the raw tracepoint, by the table.
 fn raw_plan(plan: &Plan, btf: &Btf) -> Result<Plan, NotRaw> {
-    let raw = raw(plan, btf)?;
+    let hist = &plan.hist;
+    let rows: Vec<_> = match is_system_call(hist) {
+        true => system_call_rows(hist)?,
+        false => rows::rows(&hist.system, &hist.event).iter().map(OwnedRow::from).collect(),
+    };
+    plan_of(plan, btf, &rows)
+}
+
+fn plan_of(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Plan, NotRaw> {
+    let raw = raw(plan, btf, rows)?;
     let mut plan = plan.clone();
     apply(&mut plan, raw);
     // The length of a string is in the record, and patterns cost more without it.
@@ -141,18 +163,14 @@ fn is_system_call(hist: &Hist) -> bool {
     hist.system == "syscalls"
 }
 
-fn raw(plan: &Plan, btf: &Btf) -> Result<Raw, NotRaw> {
+fn raw(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Raw, NotRaw> {
     let hist = &plan.hist;
     let name = tracepoint_name(hist)?;
     let tracepoint = btf.tracepoint(name)?;
     let tracepoint = tracepoint
         .ok_or_else(|| NotRaw::because(format!("the kernel's BTF has no tracepoint `{name}`")))?;
     let scope = Scope { btf, tracepoint: &tracepoint };
-    let rows = match is_system_call(hist) {
-        true => system_call_rows(hist)?,
-        false => rows::rows(&hist.system, &hist.event).iter().map(OwnedRow::from).collect(),
-    };
-    let copies = copies(plan, &scope, &rows)?;
+    let copies = copies(plan, &scope, rows)?;
     let system_call = is_system_call(hist).then(|| system_call(hist, &scope)).transpose()?;
     let follows = copies.iter().any(|copy| copy.value.follows_pointers())
         || system_call.as_ref().is_some_and(|call| call.id.follows_pointers());
