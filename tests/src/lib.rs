@@ -7,9 +7,8 @@
 //!
 //! [`random`] does the same with triggers that nobody has thought of, [`session`] with what writing
 //! to trigger files does, script by script. Apart stand [`fuzz`], the bodies of the fuzz targets,
-//! [`bench`], which measures what counting costs, and [`copies`], which compares what raw tracepoints
-//! give with records; [`interpreter`] is for tests that run programs in
-//! user space.
+//! [`bench`], which measures what counting costs, and [`copies`], which compares what raw
+//! tracepoints give with records; [`interpreter`] is for tests that run programs in user space.
 
 pub mod bench;
 pub mod bpf;

@@ -28,9 +28,9 @@ use crate::export::Format;
                   Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
                   Ctrl-C, SIGTERM and SIGHUP print the final one. COMMAND is counted from its exec on,\n\
                   with all that it forks, until none of them is left; with -p it only says how long.\n\
-                  Exit codes: 0 done, 1 error,\n\
-                  2 usage, 3 lost events with --fail-on-loss, 130 after a second Ctrl-C. With COMMAND:\n\
-                  its own, unless that is 0 and events were lost; 126 not executable, 127 not found."
+                  Exit codes: 0 done, 1 error, 2 usage, 3 lost events with --fail-on-loss, 130 after\n\
+                  a second Ctrl-C. With COMMAND: its own, unless that is 0 and events were lost; 126\n\
+                  not executable, 127 not found."
 )]
 pub(super) struct CommandLine {
     /// None: count.
@@ -132,6 +132,7 @@ pub(super) struct Args {
     /// How programs are attached
     #[arg(long, value_name = "WAY", default_value = "auto")]
     pub attach: Way,
+
     /// The most that one histogram may take in the kernel: bytes, or with K, M or G. By default
     /// a histogram takes what it needs, but all CPUs share one value in an entry if 64M would not
     /// do for one each

@@ -21,7 +21,7 @@ use hist_cli::link::{self, DataSection, Object, Program, ProgramLine, Reference,
 use hist_cli::load::{self, Attached, Facts, Feeds};
 use hist_cli::pipeline;
 use hist_cli::plan::raw::plan_with_rows;
-use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Wishes};
+use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Template, Wishes};
 use hist_common::holes;
 
 use super::{Outcome, Subject, Verdict};
@@ -127,16 +127,23 @@ impl Pair {
 }
 
 fn row(subject: &Subject, name: &(String, String), facts: &Facts, btf: &Btf) -> Result<Row> {
-    // A table with a name is never an array, whose program writes no key.
-    let text = format!("hist:name=copies:keys={}", name.0);
+    let text = format!("hist:keys={}", name.0);
     let classic = Wishes { attach: AttachWish::Tracepoint, ..Wishes::default() };
     let record_plan = pipeline::plan(&text, &subject.format, &facts.context(), classic)?;
     let rows = [(name.0.as_str(), name.1.as_str())];
     let raw_plan =
         plan_with_rows(&record_plan, btf, &rows).map_err(|reason| anyhow::anyhow!("{reason}"))?;
+    let (raw_plan, record_plan) = (as_hash(raw_plan), as_hash(record_plan));
     let words = record_plan.map.key_size as usize / 8;
     let (raw, record) = (key_code(&raw_plan)?, key_code(&record_plan)?);
     Ok(Row { name: name.clone(), raw, record, words, raw_plan, record_plan })
+}
+
+/// The same with a key, where that may be a number as well.
+fn as_hash(plan: Plan) -> Plan {
+    let key_size = plan.keys.last().map_or(0, |slot| slot.offset + slot.size);
+    let map = MapPlan { kind: MapKind::PerCpuHash, key_size, ..plan.map };
+    Plan { template: Template::Hist, index: None, map, ..plan }
 }
 
 fn key_code(plan: &Plan) -> Result<HoleCode> {
