@@ -466,7 +466,9 @@ fn live_a_cgroup_counts_with_those_below() {
         let running = Running::start(&arguments);
         first.go_on();
         second.go_on();
-        [&mut first, &mut second].map(|one| one.0.wait().expect("it ends"));
+        for one in [&mut first, &mut second] {
+            one.0.wait().expect("it ends");
+        }
         let pid = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
         kill_process(pid, Signal::INT).expect("it is there");
         check_hits(&running.end(), &[4, 5, 6]);

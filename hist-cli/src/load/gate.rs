@@ -57,7 +57,8 @@ pub fn hold(command: &mut Command) -> io::Result<Gate> {
         rustix::io::write(&childs_pid, &std::process::id().to_ne_bytes())?;
         let mut byte = [0];
         match rustix::io::retry_on_intr(|| rustix::io::read(&childs_go, &mut byte))? {
-            0 => Err(io::ErrorKind::BrokenPipe.into()),
+            // Only an error number gets from the child to who spawned it.
+            0 => Err(rustix::io::Errno::PIPE.into()),
             _ => Ok(()),
         }
     };
