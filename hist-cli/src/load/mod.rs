@@ -15,7 +15,7 @@ mod program;
 mod table;
 mod verifier;
 
-pub use attach::{Attached, AttachedTrigger, Feeds, attach, attach_to};
+pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to};
 pub use control::ControlError;
 pub use error::LoadError;
 pub use event::refuse_unattachable;
