@@ -195,6 +195,7 @@ impl Engine {
             Ok(cost) => families.extend(cost.families()),
             Err(error) => log::warn!("cannot tell what this process costs: {error}"),
         }
+        families.retain(|family| !family.points.is_empty());
         write(&families, format)
     }
 

@@ -67,6 +67,17 @@ pub enum Points<'a> {
     Histograms(Vec<Point<'a, Histogram>>),
 }
 
+impl Points<'_> {
+    /// There are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        match self {
+            Self::Numbers(points) => points.is_empty(),
+            Self::Histograms(points) => points.is_empty(),
+        }
+    }
+}
+
 /// What has the same labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point<'a, T> {
@@ -246,3 +257,6 @@ fn escaped(text: &str, quotes: bool) -> Cow<'_, str> {
     }
     Cow::Owned(out)
 }
+
+#[cfg(test)]
+mod tests;

@@ -208,3 +208,6 @@ fn readable(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -331,3 +331,6 @@ fn twice(drafts: &[Draft], shapes: Vec<Option<Shape>>, problems: &mut Vec<Proble
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
