@@ -92,7 +92,7 @@ fn check(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     }
     let config = read(args, readable)?;
     let n_metrics = config.metrics.len();
-    say(&format!("{}: {} are well described", args.config.display(), metrics(n_metrics)));
+    say(&format!("{}: nothing wrong, {}", args.config.display(), metrics(n_metrics)));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -39,6 +39,8 @@ struct Running {
     session: Session<Live>,
     /// The kernel tells what the program has missed.
     counts_misses: bool,
+    /// It has been told that addresses have no names.
+    told_symbols: bool,
     read: Read,
 }
 
@@ -153,7 +155,8 @@ impl Engine {
         let counts_misses = load::counts_misses(&plan.attach, &self.release);
         let shape = shape(&session, &config)?;
         let metric = Metric::new(config, shape);
-        Ok(Running { metric, session, counts_misses, read: Read::default() })
+        let read = Read::default();
+        Ok(Running { metric, session, counts_misses, told_symbols: false, read })
     }
 
     fn shapes(&self, kept: &[MetricConfig]) -> Result<Vec<Shape>, ServeError> {
@@ -309,6 +312,15 @@ impl Running {
         &self.metric.config.name
     }
 
+    /// Says once why addresses have no names.
+    fn tell_symbols(&mut self) {
+        let problem = self.session.symbols().problem().map(ToString::to_string);
+        if let Some(problem) = problem.filter(|_| !self.told_symbols) {
+            log::warn!("metric {}: {problem}", self.name());
+            self.told_symbols = true;
+        }
+    }
+
     /// Counted at all.
     fn runs(&self) -> Option<RunStats> {
         Some(self.read.run).filter(|run| run.runs > 0)
@@ -317,21 +329,21 @@ impl Running {
     /// Reads the table. What cannot be read keeps its own numbers, and its samples are left out.
     fn update(&mut self) {
         let start = Instant::now();
-        let entry = entry(&self.session);
-        let snapshot = self.session.snapshot(entry);
+        let snapshot = self.session.snapshot(entry(&self.session));
         self.read.succeeded = snapshot.is_ok();
         match snapshot {
             Ok(snapshot) => {
                 self.metric.update(&snapshot, &self.session.symbols());
                 self.read.entries = snapshot.rows.len();
                 self.read.losses = snapshot.losses;
+                self.tell_symbols();
             }
             Err(error) => {
                 self.read.errors += 1;
                 log::warn!("metric {}: {error}", self.metric.config.name);
             }
         }
-        match self.session.attached(entry).trigger().run_stats() {
+        match self.session.attached(entry(&self.session)).trigger().run_stats() {
             Ok(run) => self.read.run = run,
             Err(error) => log::warn!("metric {}: {error}", self.metric.config.name),
         }

@@ -80,21 +80,25 @@ pub fn read<B: Backend>(text: &str, kernel: Option<&B>) -> Result<Config, Proble
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let whole = 0..text.len();
-        let problems = errors.iter().map(|error| {
+        let problem = |error: &toml::de::Error| {
             Problem::new(error.span().unwrap_or(whole.clone()), error.message().to_owned())
-        });
-        return Err(Problems { problems: problems.collect() });
+        };
+        return Err(in_order(errors.iter().map(problem).collect()));
     }
     let mut problems = Vec::new();
     let drafts = drafts(text, &root, &mut problems);
     let shapes = drafts.iter().map(|draft| draft.shape(text, kernel, &mut problems)).collect();
     twice(&drafts, shapes, &mut problems);
-    problems.sort_by_key(|problem| problem.at.start);
     if problems.is_empty() {
         Ok(Config { metrics: drafts.into_iter().map(|draft| draft.config).collect() })
     } else {
-        Err(Problems { problems })
+        Err(in_order(problems))
     }
+}
+
+fn in_order(mut problems: Vec<Problem>) -> Problems {
+    problems.sort_by_key(|problem| problem.at.start);
+    Problems { problems }
 }
 
 /// A metric whose trigger has been parsed, and where its parts stand.

@@ -99,7 +99,7 @@ impl<'a> Table<'a> {
             return BTreeMap::new();
         };
         let texts = table.iter().filter_map(|(name, value)| {
-            Some((name.get_ref().to_string(), string(value, key, self.problems)?))
+            Some((name.get_ref().to_string(), string(value, name.get_ref(), self.problems)?))
         });
         texts.collect()
     }

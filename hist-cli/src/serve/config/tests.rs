@@ -48,7 +48,8 @@ fn a_trigger_has_its_caret_in_the_file() {
     check_problem(
         "trigger = \"hist:keys=call_sit\"",
         "m.toml:5:22: Couldn't find field\n  trigger = \"hist:keys=call_sit\"\n                       ^^^^^^^^\n  \
-         help: did you mean `call_site`?\n  help: the fields are call_site, ptr, bytes_req, \
+         help: kmem:kmalloc has no field `call_sit`; did you mean `call_site`?\n  help: its fields: \
+         common_type, common_flags, common_preempt_count, common_pid, call_site, ptr, bytes_req, \
          bytes_alloc, gfp_flags, node\n",
     );
     // What stands there with escapes is shown once more as it is.
@@ -56,7 +57,7 @@ fn a_trigger_has_its_caret_in_the_file() {
     assert!(
         said.starts_with(
             "m.toml:5:11: Couldn't find field\n  trigger = \"hist:keys=call\\u005fsit\"\n            \
-             ^^^^^^^^^^^^^^^^^^^^^^^^^^\n  which is the trigger\n  hist:keys=call_sit\n            \
+             ^^^^^^^^^^^^^^^^^^^^^^^^^\n  which is the trigger\n  hist:keys=call_sit\n            \
              ^^^^^^^^\n"
         ),
         "{said}"
@@ -97,14 +98,14 @@ trigger = '!hist:keys=ptr'
             "m.toml:1:1: nothing is called `metrics` here",
             "m.toml:3:8: `9a`: a name has letters, digits, `_` and `:`, and no digit first",
             "m.toml:4:8: `help` is empty",
-            "m.toml:5:9: not an event: `kmalloc`; name it as SYSTEM:EVENT",
-            "m.toml:6:12: No keys",
-            "m.toml:10:9: there is no event kmem:kmaloc; did you mean kmem:kmalloc?",
+            "m.toml:5:9: `kmalloc` is not an event: write SYSTEM:EVENT, such as kmem:kmalloc",
+            "m.toml:6:17: Empty assignment",
+            "m.toml:10:9: there is no event `kmem:kmaloc`; did you mean kmem:kmalloc?",
             "m.toml:11:11: a metric counts all the time: leave `pause`, `cont` and `clear` out",
             "m.toml:12:1: nothing is called `triger` here",
             "m.toml:13:8: the name must end in `_seconds`",
             "m.toml:14:14: `max_series` must be a whole number of at least 1",
-            "m.toml:15:18: `labels` must be a string",
+            "m.toml:15:18: `ptr` must be a string",
             "m.toml:15:25: `__y`: labels that begin with `__` are Prometheus's own",
             "m.toml:16:1: this metric has no `name`",
             "m.toml:19:11: a metric's trigger counts; `!` removes one",

@@ -41,7 +41,8 @@ fn text(metric: &Metric) -> String {
 
 fn kallsyms() -> Symbols {
     Symbols::from_kallsyms(
-        "ffffffff81000000 T first\nffffffff81000100 T second\nffffffff81000200 T third\n",
+        "ffffffff81000000 T _stext\nffffffff81000001 T first\nffffffff81000100 T second\n\
+         ffffffff81000200 T third\nffffffff81000300 T _end\n",
     )
 }
 
