@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::read::snapshot::Row;
+use crate::read::snapshot::{KeyBytes, Row};
 
 /// What every label of the others is.
 pub(super) const OTHER: &str = "other";
@@ -25,7 +25,7 @@ pub(super) enum Slot {
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     max: usize,
-    places: HashMap<Box<[u8]>, Slot>,
+    places: HashMap<KeyBytes, Slot>,
     numbers: HashMap<Values, usize>,
     shown: Vec<Values>,
 }
@@ -79,10 +79,11 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::read::snapshot::Sums;
     use proptest::prelude::*;
 
     fn row(key: u8, hitcount: u64) -> Row {
-        Row { key: [key].into(), hitcount, sums: Vec::new(), comm: [0; 16] }
+        Row { key: KeyBytes::from_slice(&[key]), hitcount, sums: Sums::new(), comm: [0; 16] }
     }
 
     /// Two keys each have the same name.

@@ -297,8 +297,8 @@ impl Draft {
                 return None;
             }
         };
-        let compiled =
-            plan::plan(hist.clone(), Wishes::default()).map_err(|error| error.to_string());
+        let compiled = plan::plan(hist.clone(), Wishes::default(), kernel.context().btf)
+            .map_err(|error| error.to_string());
         let compiled =
             compiled.and_then(|plan| codegen::generate(&plan).map_err(|error| error.to_string()));
         problems.extend(compiled.err().map(|error| Problem::new(at, error)));

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::load::Facts;
 use crate::plan::Wishes;
+use crate::read::snapshot::{KeyBytes, Sums};
 use crate::serve::config;
 use crate::serve::exposition::{Exposition, write};
 use crate::session::{Backend as _, Live};
@@ -20,7 +21,7 @@ fn metric(event: &str, lines: &str) -> (Metric, Snapshot) {
     let format = live.event(&config.event).expect("golden");
     let trigger = parse::trigger(&config.trigger).expect("checked");
     let hist = resolve::hist(&trigger, &format, &live.context()).expect("checked");
-    let plan = plan::plan(hist, Wishes::default()).expect("checked");
+    let plan = plan::plan(hist, Wishes::default(), None).expect("checked");
     let shape = Shape::new(&plan.hist, &config).expect("checked");
     (Metric::new(config, shape), read::empty(&plan, false))
 }
@@ -28,9 +29,9 @@ fn metric(event: &str, lines: &str) -> (Metric, Snapshot) {
 fn row(words: &[u64], hitcount: u64, sums: &[u64]) -> Row {
     let key: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     Row {
-        key: key.into(),
+        key: KeyBytes::from_slice(&key),
         hitcount,
-        sums: sums.to_vec(),
+        sums: Sums::from_slice(sums),
         comm: *b"a\"b\\\n\xff\0\0\0\0\0\0\0\0\0\0",
     }
 }
