@@ -136,7 +136,7 @@ impl Places {
 fn drafts(text: &str, root: &Spanned<DeTable<'_>>, problems: &mut Vec<Problem>) -> Vec<Draft> {
     let table = root.get_ref();
     // Notes what does not belong there.
-    drop(Table::new(table, 0..0, &["metric"], problems));
+    let _ = Table::new(table, 0..0, &["metric"], problems);
     let value = table.get("metric");
     let Some(metrics) = value.and_then(|value| value.get_ref().as_array()) else {
         let at = value.map_or(0..0, Spanned::span);
