@@ -34,4 +34,6 @@ pub mod pipeline;
 
 pub mod session;
 
+pub mod serve;
+
 pub mod cli;

@@ -18,7 +18,7 @@ mod table;
 mod verifier;
 pub(crate) mod walk;
 
-pub use attach::{Attached, AttachedTrigger, Feeds, attach, attach_to, attach_within};
+pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to, attach_within};
 pub use control::ControlError;
 pub use error::LoadError;
 pub use event::refuse_unattachable;
