@@ -35,5 +35,6 @@ pub mod pipeline;
 pub mod session;
 
 pub mod discover;
+pub mod serve;
 
 pub mod cli;

@@ -8,6 +8,7 @@ mod fuzz;
 mod initramfs;
 mod kernels;
 mod man;
+mod prometheus;
 mod qemu;
 mod random;
 mod setup;
@@ -39,6 +40,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Write the manual pages.
     Man(man::Args),
+    /// Let a real Prometheus scrape `hist-bpf serve` and answer queries.
+    Prometheus,
     /// Tests in virtual machines with other kernels.
     Vm(vm::Args),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::Prometheus => prometheus::run(),
         Command::Vm(args) => vm::run(args),
     };
     if let Err(error) = result {

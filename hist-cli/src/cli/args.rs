@@ -14,6 +14,7 @@ use super::completions::{CompleteArgs, CompletionsArgs};
 use super::explain::ExplainArgs;
 use super::list::ListArgs;
 use super::merge::MergeArgs;
+use super::serve::ServeArgs;
 use crate::export::Format;
 
 /// Count trace events with ftrace's hist triggers, compiled to eBPF.
@@ -31,7 +32,8 @@ use crate::export::Format;
                   Exit codes: 0 done, 1 error, 2 usage, 3 lost events with --fail-on-loss. See --help.",
     after_long_help = "Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                        Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
-                       Ctrl-C, SIGTERM and SIGHUP print the final one.\n\n\
+                       Ctrl-C, SIGTERM and SIGHUP print the final one. COMMAND is counted from its exec on,\n\
+                       with all that it forks, until none of them is left; with -p it only says how long.\n\n\
                        Exit codes: 0 done, 1 error, 2 usage, 3 lost events with --fail-on-loss, 130 after\n\
                        a second Ctrl-C. With COMMAND: its own, unless that is 0 and events were lost;\n\
                        126 not executable, 127 not found."
@@ -59,6 +61,8 @@ pub(super) enum Task {
     Explain(ExplainArgs),
     /// Add up snapshots of several machines or times
     Merge(MergeArgs),
+    /// Expose what triggers count as metrics for Prometheus
+    Serve(ServeArgs),
     /// Print the script that completes words in a shell
     Completions(CompletionsArgs),
     /// What the scripts ask.
@@ -73,9 +77,32 @@ pub(super) struct Args {
     #[arg(value_name = "TRIGGER SYSTEM:EVENT", required = true, hide = true)]
     pub pairs: Vec<String>,
 
-    /// Start this once counting has begun, stop when it ends
+    /// Start this and count what it and its descendants do; stop when all have ended
     #[arg(value_name = "COMMAND", last = true, hide = true)]
     pub command: Vec<OsString>,
+
+    /// Count only these processes, all threads of each; the end of all of them stops
+    #[arg(short, long, value_name = "PID[,PID]", value_delimiter = ',', help_heading = "Focus")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_PID), conflicts_with = "system_wide")]
+    pub pid: Vec<u32>,
+
+    /// With --pid: also what these processes have forked and will fork
+    #[arg(long, requires = "pid", help_heading = "Focus", hide_short_help = true)]
+    pub follow: bool,
+
+    /// With COMMAND: count everything, not only the command and what it forks
+    #[arg(long, help_heading = "Focus", hide_short_help = true)]
+    pub system_wide: bool,
+
+    /// Count only processes in this cgroup (v2) or below
+    ///
+    /// As /sys/fs/cgroup has it or /proc/PID/cgroup.
+    #[arg(long, value_name = "PATH", help_heading = "Focus")]
+    pub cgroup: Option<PathBuf>,
+
+    /// Count only what happens on these CPUs, such as 0-3,8
+    #[arg(long, value_name = "LIST", help_heading = "Focus")]
+    pub cpu: Option<String>,
 
     /// Seconds between tables; 0 prints only at the end [default: 1]
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
@@ -108,7 +135,7 @@ pub(super) struct Args {
     ///
     /// Entries without a change are left out.
     #[arg(long)]
-    #[arg(help_heading = "Tables")]
+    #[arg(help_heading = "Tables", hide_short_help = true)]
     pub delta: bool,
 
     /// Put a line with the time (UTC) before each table
@@ -220,6 +247,10 @@ pub(super) enum Stage {
     /// The whole eBPF program
     Asm,
 }
+
+/// The largest pid that a kernel can be told to give (`PID_MAX_LIMIT` in Linux
+/// include/linux/threads.h, which is 2^22), and room for more.
+const MAX_PID: i64 = i32::MAX as i64;
 
 /// A hundred years, in seconds: clocks overflow far above it.
 const MAX_SECONDS: f64 = 100.0 * 365.25 * 86400.0;

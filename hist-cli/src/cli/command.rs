@@ -8,9 +8,13 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
+use anyhow::Context as _;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
+use tokio::task::spawn_blocking;
+
+use crate::load::hold;
 
 /// Why the command does not start, as a shell would say it.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +87,26 @@ pub(super) fn spawn(words: &[OsString]) -> Result<Child, SpawnError> {
     let (program, arguments) = words.split_first().expect("clap gives no empty command");
     let child = Command::new(program).args(arguments).spawn();
     child.map_err(|error| SpawnError::new(program, error))
+}
+
+/// Starts the command, but lets it execute its program only after `ready` has been told its pid.
+///
+/// # Errors
+/// If `ready` fails; inside, if there is no such program or it cannot be executed.
+pub(super) async fn spawn_after(
+    words: &[OsString],
+    ready: impl FnOnce(u32) -> anyhow::Result<()>,
+) -> anyhow::Result<Result<Child, SpawnError>> {
+    let (program, arguments) = words.split_first().expect("clap gives no empty command");
+    let mut command = std::process::Command::new(program);
+    let mut gate = hold(command.args(arguments)).context("cannot start the command")?;
+    let spawned = spawn_blocking(move || Command::from(command).spawn());
+    if let Some(pid) = gate.wait().context("cannot start the command")? {
+        ready(pid)?;
+        gate.open().context("cannot start the command")?;
+    }
+    let child = spawned.await.context("the starting thread panicked")?;
+    Ok(child.map_err(|error| SpawnError::new(program, error)))
 }
 
 /// Asks a child that is still running to end.

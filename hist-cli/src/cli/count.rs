@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use tokio::process::Child;
 use tokio::time::{self, Instant, Interval, MissedTickBehavior};
 
-use super::command;
+use super::command::{self, SpawnError};
+use super::focus::Focused;
 use super::options::Options;
 use super::output::{Written, say};
 use super::printer::{Lost, Printer, Work, each_once};
@@ -20,6 +21,8 @@ use crate::session::registry::Entry;
 const INTERRUPTED: i32 = 130;
 /// What `--fail-on-loss` exits with.
 const LOSS: u8 = 3;
+/// How often it is looked whether processes that are counted are left.
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
 /// How often the log of `-vv` is passed on.
 const LOG_PERIOD: Duration = Duration::from_millis(50);
 
@@ -27,6 +30,8 @@ const LOG_PERIOD: Duration = Duration::from_millis(50);
 enum Event {
     Print,
     PassLogOn,
+    /// The command ended.
+    Ended(ExitStatus),
     Stop(Stop),
 }
 
@@ -34,8 +39,8 @@ enum Event {
 enum Stop {
     /// A signal, or the duration is over.
     Asked,
-    /// The command ended.
-    Command(ExitStatus),
+    /// The command ended, or what is counted did.
+    Over,
     /// Nobody reads the tables.
     Closed,
 }
@@ -48,6 +53,9 @@ struct Counting<'a> {
     log: Option<Interval>,
     deadline: Option<Instant>,
     command: Option<Child>,
+    /// How it ended, once it has.
+    status: Option<ExitStatus>,
+    focused: &'a Focused,
     /// A table was asked for while another one was printed.
     wanted: bool,
     /// What the tables printed last had lost.
@@ -65,26 +73,52 @@ pub(super) async fn count(
     options: &Options,
     signals: Signals,
     printer: Printer,
+    focused: &Focused,
 ) -> anyhow::Result<ExitCode> {
     say_attached(options, printer.session.triggers());
-    let command = match options.command.as_deref().map(command::spawn).transpose() {
+    let command = match start(options, focused).await? {
         Ok(command) => command,
         Err(error) => {
             say(&format!("error: {error}"));
             return Ok(error.exit_code());
         }
     };
-    let mut counting = Counting::new(options, signals, command);
+    let mut counting = Counting::new(options, signals, command, focused);
     let stop = counting.until_stopped(printer).await;
     counting.end_command().await?;
+    stop?;
     let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0);
-    Ok(exit_code(&stop?, options.fail_on_loss && is_loss))
+    let is_loss = tell_unfollowed(focused)? || is_loss;
+    Ok(exit_code(counting.status, options.fail_on_loss && is_loss))
 }
 
-/// A command that failed has the last word.
-fn exit_code(stop: &Stop, fails: bool) -> ExitCode {
-    match stop {
-        Stop::Command(status) if !status.success() => command::exit_code(*status),
+/// Starts the command, if there is one.
+async fn start(
+    options: &Options,
+    focused: &Focused,
+) -> anyhow::Result<Result<Option<Child>, SpawnError>> {
+    let Some(words) = &options.command else { return Ok(Ok(None)) };
+    let child = if focused.follows_command {
+        command::spawn_after(words, |pid| Ok(focused.live.arm(pid)?)).await?
+    } else {
+        command::spawn(words)
+    };
+    Ok(child.map(Some))
+}
+
+/// Says how many processes could not be followed, if any, and whether there are such.
+fn tell_unfollowed(focused: &Focused) -> anyhow::Result<bool> {
+    let lost = focused.live.lost()?;
+    if lost > 0 {
+        say(&format!("{lost} processes could not be followed, and what they did is not counted"));
+    }
+    Ok(lost > 0)
+}
+
+/// A command that failed by itself has the last word.
+fn exit_code(status: Option<ExitStatus>, fails: bool) -> ExitCode {
+    match status {
+        Some(status) if !status.success() => command::exit_code(status),
         _ if fails => ExitCode::from(LOSS),
         _ => ExitCode::SUCCESS,
     }
@@ -99,6 +133,7 @@ fn say_attached(options: &Options, triggers: &[Entry]) {
     let triggers = if count == 1 { "trigger" } else { "triggers" };
     let end = match options.command {
         Some(_) => "the command's end",
+        None if !options.focus.pids.is_empty() => "the processes' end or Ctrl-C",
         None => "Ctrl-C",
     };
     say(&format!("attached {count} {triggers} to {}; {end} stops", events.join(", ")));
@@ -133,6 +168,7 @@ async fn asked(
     signals: &mut Signals,
     deadline: Option<Instant>,
     command: Option<&mut Child>,
+    focused: Option<&Focused>,
 ) -> anyhow::Result<Event> {
     Ok(tokio::select! {
         biased;
@@ -144,13 +180,22 @@ async fn asked(
             Event::Stop(Stop::Asked)
         }
         status = ended(command) => {
-            Event::Stop(Stop::Command(status.context("cannot wait for the command")?))
+            Event::Ended(status.context("cannot wait for the command")?)
+        }
+        over = over(focused) => {
+            over?;
+            Event::Stop(Stop::Over)
         }
     })
 }
 
 impl<'a> Counting<'a> {
-    fn new(options: &'a Options, signals: Signals, command: Option<Child>) -> Self {
+    fn new(
+        options: &'a Options,
+        signals: Signals,
+        command: Option<Child>,
+        focused: &'a Focused,
+    ) -> Self {
         Self {
             options,
             signals,
@@ -158,6 +203,8 @@ impl<'a> Counting<'a> {
             log: (options.verbose >= 2).then(|| every(LOG_PERIOD)),
             deadline: options.duration.map(|duration| Instant::now() + duration),
             command,
+            status: None,
+            focused,
             wanted: false,
             lost: Vec::new(),
             ticked: false,
@@ -170,6 +217,10 @@ impl<'a> Counting<'a> {
             let work = match self.next().await? {
                 Event::PassLogOn => Work::Log,
                 Event::Print => Work::Tables,
+                Event::Ended(status) => match self.command_ended(status)? {
+                    true => break Stop::Over,
+                    false => continue,
+                },
                 Event::Stop(stop) => break stop,
             };
             let stop;
@@ -190,18 +241,30 @@ impl<'a> Counting<'a> {
             return Ok(Event::Print);
         }
         let Self { tables, log, signals, deadline, command, ticked, .. } = self;
+        // Beside a command that is not followed, what is followed may come and go.
+        let limits = command.is_none() && self.focused.live.is_limited();
+        let focused = limits.then_some(self.focused);
         let ticks = due(tables.as_mut(), log.as_mut());
-        let asked = asked(signals, *deadline, command.as_mut());
+        let asked = asked(signals, *deadline, command.as_mut(), focused);
         let (is_tick, event) = if *ticked {
             tokio::select! { biased; event = asked => (false, event?), event = ticks => (true, event) }
         } else {
             tokio::select! { biased; event = ticks => (true, event), event = asked => (false, event?) }
         };
         *ticked = is_tick;
-        if let Event::Stop(Stop::Command(_)) = event {
-            *command = None;
-        }
         Ok(event)
+    }
+
+    /// Whether counting ends with the command. What it has started may go on.
+    fn command_ended(&mut self, status: ExitStatus) -> anyhow::Result<bool> {
+        (self.command, self.status) = (None, Some(status));
+        if !self.focused.follows_command || self.focused.live.is_over()? {
+            return Ok(true);
+        }
+        if !self.options.quiet {
+            say("the command has ended, but not all that it started; Ctrl-C stops");
+        }
+        Ok(false)
     }
 
     /// Works in a thread that may block on a slow reader, and heeds signals meanwhile: the second
@@ -256,6 +319,15 @@ impl<'a> Counting<'a> {
             }
         }
     }
+}
+
+/// The end of all processes that are counted; never if they are not limited.
+async fn over(focused: Option<&Focused>) -> anyhow::Result<()> {
+    let Some(focused) = focused else { return std::future::pending().await };
+    while !focused.live.is_over()? {
+        time::sleep(LOOK_PERIOD).await;
+    }
+    Ok(())
 }
 
 /// The end of the command; never without one.

@@ -10,6 +10,7 @@ mod completions;
 mod count;
 mod emit;
 mod explain;
+mod focus;
 mod list;
 mod logger;
 mod merge;
@@ -17,6 +18,7 @@ mod options;
 mod output;
 mod printer;
 mod run;
+mod serve;
 mod signals;
 mod version;
 mod view;
@@ -56,6 +58,10 @@ pub fn main() -> ExitCode {
         Some(Task::Merge(args)) => merge::run(&args),
         Some(Task::Completions(args)) => completions::run(&args),
         Some(Task::Complete(args)) => completions::complete(&args),
+        Some(Task::Serve(args)) => {
+            logger::start(0);
+            serve::run(&args)
+        }
     };
     result.unwrap_or_else(|error| {
         report(&error, verbose);

@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Error};
 use super::args::{Args, CommandLine, Stage, Way};
 use super::color;
 use crate::export::Format;
-use crate::plan::{AttachWish, Wishes};
+use crate::plan::{AttachWish, Focus, Wishes};
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -21,6 +21,8 @@ pub(super) struct Options {
     pub pairs: Vec<Pair>,
     /// Program and arguments.
     pub command: Option<Vec<OsString>>,
+    /// Whose events are counted.
+    pub focus: FocusOptions,
     /// None: only at the end.
     pub interval: Option<Duration>,
     /// None: until told to stop.
@@ -45,12 +47,19 @@ pub(super) struct Options {
     pub tracefs: Option<PathBuf>,
 }
 
-impl Options {
-    /// What is wanted of the programs.
-    pub(super) const fn wishes(&self) -> Wishes {
-        let (log, attach) = (self.verbose >= 2, self.attach);
-        Wishes { log, attach, memory: self.memory, cpus: None }
-    }
+/// Whose events are counted, not yet checked against the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FocusOptions {
+    /// Processes; all if empty.
+    pub pids: Vec<u32>,
+    /// Their descendants, too.
+    pub follow: bool,
+    /// Everything, although there is a command.
+    pub system_wide: bool,
+    /// Only this one and those below.
+    pub cgroup: Option<PathBuf>,
+    /// A list.
+    pub cpus: Option<String>,
 }
 
 /// How tables are shown.
@@ -81,6 +90,14 @@ pub(super) struct Pair {
     pub event: String,
 }
 
+impl Options {
+    /// What is asked of the programs, with that focus.
+    pub(super) const fn wishes(&self, focus: Focus) -> Wishes {
+        let (log, memory) = (self.verbose >= 2, self.memory);
+        Wishes { log, attach: self.attach, memory, cpus: None, focus }
+    }
+}
+
 impl TryFrom<Args> for Options {
     type Error = Error;
 
@@ -91,6 +108,13 @@ impl TryFrom<Args> for Options {
         Ok(Self {
             pairs: pairs(&args.pairs)?,
             command: (!args.command.is_empty()).then_some(args.command),
+            focus: FocusOptions {
+                pids: args.pid,
+                follow: args.follow,
+                system_wide: args.system_wide,
+                cgroup: args.cgroup,
+                cpus: args.cpu,
+            },
             interval,
             look,
             duration: args.duration,

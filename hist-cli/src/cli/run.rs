@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::command;
 use super::count;
 use super::emit;
+use super::focus::{Focused, Target};
 use super::options::{Options, Pair};
 use super::output::{Output, say};
 use super::printer::Printer;
@@ -44,7 +45,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         say(&format!("error: {error}"));
         return Ok(error.exit_code());
     }
-    let mut session = attach(options)?;
+    let (mut session, focused) = attach(options)?;
     let mut view = View::new(options.look.clone())?;
     view.check(&session)?;
     // Before anything counts, and after the mistakes that would leave a file empty.
@@ -52,14 +53,14 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     session.release()?;
     view.begin();
     let printer = Printer::new(session, view, output, options.verbose > 0);
-    let code = runtime.block_on(count::count(options, signals, printer));
+    let code = runtime.block_on(count::count(options, signals, printer, &focused));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
     code
 }
 
 /// What the kernel says of this process.
-fn status() -> anyhow::Result<String> {
+pub(super) fn status() -> anyhow::Result<String> {
     let path = "/proc/self/status";
     fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
 }
@@ -69,14 +70,14 @@ const FILES: usize = 16;
 
 /// What waits for signals, time and the command. It panics where it gets no files, so whether
 /// there is room for them is tried before.
-fn runtime() -> anyhow::Result<Runtime> {
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
     let room: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
     room.context("cannot open the files that are needed (ulimit -n sets how many may be open)")?;
     Builder::new_current_thread().enable_all().build().context("cannot prepare to wait for signals")
 }
 
 /// Tells what is missing before anything is touched.
-fn check_privilege(status: &str) -> anyhow::Result<()> {
+pub(super) fn check_privilege(status: &str) -> anyhow::Result<()> {
     match load::missing_capabilities(status) {
         missing if missing.is_empty() => Ok(()),
         missing => Err(LoadError::Capabilities(missing).into()),
@@ -96,12 +97,15 @@ pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracef
 }
 
 /// Carries out what was written for each event, and counts nothing yet.
-fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
-    let live = Live::new(
-        tracefs(options.tracefs.as_deref(), options.quiet)?,
-        Facts::read()?,
-        options.wishes(),
-    );
+fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
+    let (tracefs, facts) = (tracefs(options.tracefs.as_deref(), options.quiet)?, Facts::read()?);
+    let target = Target::new(options, &facts)?;
+    if options.verbose > 0 && !target.focus.is_all() {
+        say(&format!("focus: {}", target.focus));
+    }
+    let wishes = options.wishes(target.focus.clone());
+    let focused = target.open(&facts)?;
+    let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
         ensure!(!trigger.trim().is_empty(), "the trigger for {system}:{event} is empty");
@@ -109,7 +113,8 @@ fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
     describe(options, &session);
-    Ok(session)
+    focused.settle()?;
+    Ok((session, focused))
 }
 
 /// On `-v` how each trigger runs; and, if it matters, what is not known of its losses.

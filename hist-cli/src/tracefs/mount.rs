@@ -65,6 +65,16 @@ pub fn find(mountinfo: &str) -> Option<PathBuf> {
         .or_else(|| of_type("debugfs").next().map(|path| path.join("tracing")))
 }
 
+/// The root of the cgroups of version 2 that is mounted now, if there is one and the mounts can be
+/// read.
+#[must_use]
+pub fn cgroup2_root() -> Option<PathBuf> {
+    let mounts = fs::read(MOUNTINFO).ok()?;
+    let mounts = String::from_utf8_lossy(&mounts);
+    let mut lines = mounts.lines().filter_map(line);
+    lines.find(|line| line.fs_type == "cgroup2").map(|line| line.path())
+}
+
 /// What a line of mountinfo says.
 struct Line<'a> {
     /// Which part of the filesystem is mounted.

@@ -4,7 +4,7 @@
 //! The order of the checks is that of `parse_pred()` in the kernel's trace_events_filter.c, so
 //! that of several mistakes the same one is told.
 
-mod cpus;
+pub(super) mod cpus;
 mod number;
 pub(super) mod pattern;
 
