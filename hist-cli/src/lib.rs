@@ -33,4 +33,6 @@ pub mod pipeline;
 
 pub mod session;
 
+pub mod live;
+
 pub mod cli;

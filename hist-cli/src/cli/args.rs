@@ -89,6 +89,11 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "output")]
     pub clear_screen: bool,
 
+    /// Look at the tables on this terminal: sort, filter, pause; `?` shows the keys. Ends with the
+    /// final tables, unless -q. Where there is no terminal, prints tables as ever
+    #[arg(long, conflicts_with_all = ["output", "format", "clear_screen", "delta", "weight", "emit"])]
+    pub live: bool,
+
     /// Value that folded stacks and plots measure instead of the hitcount
     #[arg(long, value_name = "VALUE")]
     pub weight: Option<String>,

@@ -9,11 +9,12 @@ use anyhow::Context as _;
 use tokio::process::Child;
 use tokio::time::{self, Instant, Interval, MissedTickBehavior};
 
-use super::command;
+use super::command::{self, Kept};
 use super::options::Options;
-use super::output::{Written, say};
+use super::output::{Output, Written, say};
 use super::printer::{Lost, Printer, Work, each_once};
 use super::signals::{Signals, Wish};
+use super::watch::Watch;
 use crate::session::registry::Entry;
 
 /// What a second Ctrl-C exits with, as if it had killed the process: 128 + SIGINT.
@@ -24,14 +25,14 @@ const LOSS: u8 = 3;
 const LOG_PERIOD: Duration = Duration::from_millis(50);
 
 /// Something that needs doing.
-enum Event {
+pub(super) enum Event {
     Print,
     PassLogOn,
     Stop(Stop),
 }
 
 /// Why counting ends.
-enum Stop {
+pub(super) enum Stop {
     /// A signal, or the duration is over.
     Asked,
     /// The command ended.
@@ -41,13 +42,15 @@ enum Stop {
 }
 
 /// All that is waited for.
-struct Counting<'a> {
-    options: &'a Options,
-    signals: Signals,
-    tables: Option<Interval>,
+pub(super) struct Counting<'a> {
+    pub options: &'a Options,
+    pub signals: Signals,
+    pub tables: Option<Interval>,
     log: Option<Interval>,
-    deadline: Option<Instant>,
-    command: Option<Child>,
+    pub deadline: Option<Instant>,
+    pub command: Option<Child>,
+    /// What the command writes while it cannot have the terminal.
+    kept: Option<Kept>,
     /// A table was asked for while another one was printed.
     wanted: bool,
     /// What the tables printed last had lost.
@@ -65,18 +68,26 @@ pub(super) async fn count(
     options: &Options,
     signals: Signals,
     printer: Printer,
+    watch: Option<Watch>,
 ) -> anyhow::Result<ExitCode> {
-    say_attached(options, printer.session.triggers());
-    let command = match options.command.as_deref().map(command::spawn).transpose() {
+    say_attached(options, printer.session.triggers(), watch.is_some());
+    let kept = watch.is_some().then(Kept::new).transpose();
+    let kept = kept.context("cannot keep what the command writes")?;
+    let spawn = |words: &[_]| command::spawn(words, kept.as_ref());
+    let command = match options.command.as_deref().map(spawn).transpose() {
         Ok(command) => command,
         Err(error) => {
             say(&format!("error: {error}"));
             return Ok(error.exit_code());
         }
     };
-    let mut counting = Counting::new(options, signals, command);
-    let stop = counting.until_stopped(printer).await;
+    let mut counting = Counting::new(options, signals, command, kept);
+    let stop = match watch {
+        None => counting.until_stopped(printer).await,
+        Some(watch) => counting.watched(watch, printer).await,
+    };
     counting.end_command().await?;
+    counting.show_kept()?;
     let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0);
     Ok(exit_code(&stop?, options.fail_on_loss && is_loss))
 }
@@ -90,7 +101,7 @@ fn exit_code(stop: &Stop, fails: bool) -> ExitCode {
     }
 }
 
-fn say_attached(options: &Options, triggers: &[Entry]) {
+fn say_attached(options: &Options, triggers: &[Entry], is_watched: bool) {
     if options.quiet {
         return;
     }
@@ -99,6 +110,7 @@ fn say_attached(options: &Options, triggers: &[Entry]) {
     let triggers = if count == 1 { "trigger" } else { "triggers" };
     let end = match options.command {
         Some(_) => "the command's end",
+        None if is_watched => "q",
         None => "Ctrl-C",
     };
     say(&format!("attached {count} {triggers} to {}; {end} stops", events.join(", ")));
@@ -112,7 +124,7 @@ fn every(period: Duration) -> Interval {
 }
 
 /// The next tick; never without an interval.
-async fn tick(interval: Option<&mut Interval>) {
+pub(super) async fn tick(interval: Option<&mut Interval>) {
     match interval {
         Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
@@ -129,7 +141,7 @@ async fn due(tables: Option<&mut Interval>, log: Option<&mut Interval>) -> Event
 }
 
 /// The next thing that is asked for from outside, the end first of all.
-async fn asked(
+pub(super) async fn asked(
     signals: &mut Signals,
     deadline: Option<Instant>,
     command: Option<&mut Child>,
@@ -150,7 +162,12 @@ async fn asked(
 }
 
 impl<'a> Counting<'a> {
-    fn new(options: &'a Options, signals: Signals, command: Option<Child>) -> Self {
+    fn new(
+        options: &'a Options,
+        signals: Signals,
+        command: Option<Child>,
+        kept: Option<Kept>,
+    ) -> Self {
         Self {
             options,
             signals,
@@ -158,6 +175,7 @@ impl<'a> Counting<'a> {
             log: (options.verbose >= 2).then(|| every(LOG_PERIOD)),
             deadline: options.duration.map(|duration| Instant::now() + duration),
             command,
+            kept,
             wanted: false,
             lost: Vec::new(),
             ticked: false,
@@ -182,6 +200,22 @@ impl<'a> Counting<'a> {
             self.work(printer, Work::LastTables).await?;
         }
         Ok(stop)
+    }
+
+    /// Shows tables on the terminal until that ends, then prints the last ones.
+    async fn watched(&mut self, watch: Watch, printer: Printer) -> anyhow::Result<Stop> {
+        let (printer, stop) = watch.until_stopped(self, printer).await?;
+        self.show_kept()?;
+        self.work(printer, Work::LastTables).await?;
+        Ok(stop)
+    }
+
+    /// Writes to the terminal what the command could not.
+    fn show_kept(&mut self) -> anyhow::Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let bytes = kept.take().context("cannot read what the command wrote")?;
+        // Whether anybody reads it is known with the tables.
+        Output::Stdout.write(&bytes).map(drop)
     }
 
     /// A table that is due is printed before whatever ends counting at the same moment.
@@ -267,7 +301,7 @@ async fn ended(command: Option<&mut Child>) -> std::io::Result<ExitStatus> {
 }
 
 /// Whether the wish is to stop. If that was wished before, the process ends here and now.
-fn quit_if_again(wish: Wish, stopping: bool) -> bool {
+pub(super) fn quit_if_again(wish: Wish, stopping: bool) -> bool {
     if wish == Wish::Stop && stopping {
         std::process::exit(INTERRUPTED);
     }

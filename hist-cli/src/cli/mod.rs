@@ -14,6 +14,7 @@ mod printer;
 mod run;
 mod signals;
 mod view;
+mod watch;
 
 use std::process::ExitCode;
 
