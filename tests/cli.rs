@@ -13,6 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 #[path = "cli/formats.rs"]
 mod formats;
+#[path = "cli/live.rs"]
+mod live;
 
 /// How long anything may take before a test fails. Tests do not depend on speed below it.
 const PATIENCE: Duration = Duration::from_secs(60);
