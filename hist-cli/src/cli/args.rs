@@ -89,8 +89,8 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "output")]
     pub clear_screen: bool,
 
-    /// Look at the tables on this terminal: sort, filter, pause; `?` shows the keys. Ends with the
-    /// final tables, unless -q. Where there is no terminal, prints tables as ever
+    /// Look at the tables on this terminal: sort, filter, pause (`?` shows the keys); the final ones
+    /// are printed at the end, unless -q. Without a terminal, print tables as ever
     #[arg(long, conflicts_with_all = ["output", "format", "clear_screen", "delta", "weight", "emit"])]
     pub live: bool,
 

@@ -47,7 +47,7 @@ enum Wake {
     Asked(Event),
     Signal(ScreenWish),
     Input(Input),
-    Read(Result<Done, JoinError>),
+    Read(Box<Result<Done, JoinError>>),
     Tick,
 }
 
@@ -122,7 +122,7 @@ impl Shown {
             event = asked(signals, *deadline, command.as_mut()) => Wake::Asked(event?),
             wish = self.signals.next() => Wake::Signal(wish),
             input = self.screen.next() => Wake::Input(input.context(TERMINAL)?),
-            done = read(&mut self.reading) => Wake::Read(done),
+            done = read(&mut self.reading) => Wake::Read(Box::new(done)),
             () = tick(tables.as_mut()) => Wake::Tick,
         })
     }

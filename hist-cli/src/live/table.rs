@@ -8,9 +8,7 @@ use super::text::{Charset, shown, width};
 use crate::print::cell::{Cell, Named, cell};
 use crate::print::{Scale, number, part, scales};
 use crate::read::delta::delta;
-use crate::read::snapshot::{
-    self, KeyColumn, KeyShow, Losses, Snapshot, ValueColumn, ValueShow,
-};
+use crate::read::snapshot::{self, KeyColumn, KeyShow, Losses, Snapshot, ValueColumn, ValueShow};
 use crate::read::sort::key_word;
 use crate::resolve::hist::SortBy;
 use crate::tracefs::symbols::Symbols;
@@ -30,8 +28,12 @@ pub struct Table {
     pub values: Vec<ValueColumn>,
     /// The entries, as the kernel sorts them.
     pub rows: Vec<Row>,
-    /// Over all entries.
+    /// [`Row::counts`] of all entries together.
     pub total: Counts,
+    /// [`Row::more`] of all entries together.
+    pub more: Counts,
+    /// The largest of all entries, each by itself.
+    pub largest: Counts,
     /// What was lost.
     pub losses: Losses,
     /// How long [`Row::more`] took to come; none for the first table.
@@ -117,11 +119,20 @@ impl Counts {
         }
     }
 
-    fn add(&mut self, other: &Self) {
-        self.hits = self.hits.wrapping_add(other.hits);
-        for (sum, more) in self.sums.iter_mut().zip(&other.sums) {
-            *sum = sum.wrapping_add(*more);
+    /// All of them put together, number by number; zeros without any.
+    fn fold<'a>(
+        all: impl Iterator<Item = &'a Self>,
+        n_values: usize,
+        put_together: impl Fn(u64, u64) -> u64,
+    ) -> Self {
+        let mut result = Self { hits: 0, sums: vec![0; n_values] };
+        for counts in all {
+            result.hits = put_together(result.hits, counts.hits);
+            for (sum, other) in result.sums.iter_mut().zip(&counts.sums) {
+                *sum = put_together(*sum, *other);
+            }
         }
+        result
     }
 }
 
@@ -146,20 +157,18 @@ impl Table {
         let visible: Vec<_> = visible(snapshot).collect();
         let news = before.map(|(before, _)| delta(before, snapshot.clone()));
         let news = Counted::new(news.as_ref(), &visible);
-        let rows = snapshot.rows.iter().map(|row| Row {
-            id: row.key.clone(),
-            keys: keys(snapshot, row, symbols, charset),
-            counts: counts(row, &visible),
-            more: news.of(row),
-        });
-        let rows: Vec<_> = rows.collect();
+        let key = |row: &_| keys(snapshot, row, symbols, charset);
+        let rows = rows(snapshot, &visible, key, &news);
         let values: Vec<_> = visible.iter().map(|&index| snapshot.values[index].clone()).collect();
+        let counts = rows.iter().map(|row| &row.counts);
         let mut table = Self {
             event,
             trigger: shown(snapshot.trigger.as_bytes(), charset),
             paused,
             columns: columns(snapshot, values.len()),
-            total: total(rows.iter().map(|row| &row.counts), values.len()),
+            total: Counts::fold(counts.clone(), values.len(), u64::wrapping_add),
+            more: Counts::fold(rows.iter().map(|row| &row.more), values.len(), u64::wrapping_add),
+            largest: Counts::fold(counts, values.len(), u64::max),
             scales: scales(values.len(), rows.iter().map(|row| &row.counts.sums[..])),
             values,
             rows,
@@ -202,8 +211,7 @@ impl Table {
     /// The rate of all rows together.
     #[must_use]
     pub fn total_rate(&self, measure: Measure) -> Option<f64> {
-        let more = total(self.rows.iter().map(|row| &row.more), self.values.len());
-        self.per_second(more.of(measure))
+        self.per_second(self.more.of(measure))
     }
 
     #[allow(clippy::cast_precision_loss, reason = "shown with five digits")]
@@ -238,13 +246,8 @@ impl Table {
                 }
                 // What is shown of a number is ASCII and longest for the largest, but for parts,
                 // none of which is longer than the whole.
-                Column::Hits => {
-                    self.rows.iter().map(|row| row.counts.hits).max().unwrap_or(0).to_string().len()
-                }
-                Column::Value(value) => {
-                    let max = self.rows.iter().map(|row| row.counts.sums[value]).max();
-                    self.value(value, max.unwrap_or(0)).len()
-                }
+                Column::Hits => self.largest.hits.to_string().len(),
+                Column::Value(value) => self.value(value, self.largest.sums[value]).len(),
             };
             let heading = &mut self.columns[index];
             heading.label = shown(heading.label.as_bytes(), charset);
@@ -295,10 +298,19 @@ fn counts(row: &snapshot::Row, visible: &[usize]) -> Counts {
     Counts { hits: row.hitcount, sums: visible.iter().map(|&index| row.sums[index]).collect() }
 }
 
-fn total<'a>(all: impl Iterator<Item = &'a Counts>, n_values: usize) -> Counts {
-    let mut total = Counts { hits: 0, sums: vec![0; n_values] };
-    all.for_each(|counts| total.add(counts));
-    total
+fn rows(
+    snapshot: &Snapshot,
+    visible: &[usize],
+    keys: impl Fn(&snapshot::Row) -> Vec<Key>,
+    news: &Counted<'_>,
+) -> Vec<Row> {
+    let rows = snapshot.rows.iter().map(|row| Row {
+        id: row.key.clone(),
+        keys: keys(row),
+        counts: counts(row, visible),
+        more: news.of(row),
+    });
+    rows.collect()
 }
 
 /// What has come since the table before, by raw key.
@@ -320,12 +332,7 @@ impl<'a> Counted<'a> {
     }
 }
 
-fn keys(
-    snapshot: &Snapshot,
-    row: &snapshot::Row,
-    symbols: &Symbols,
-    charset: Charset,
-) -> Vec<Key> {
+fn keys(snapshot: &Snapshot, row: &snapshot::Row, symbols: &Symbols, charset: Charset) -> Vec<Key> {
     let keys = snapshot.keys.iter();
     keys.map(|column| key(column, row, &cell(column, row, symbols), charset)).collect()
 }

@@ -80,7 +80,9 @@ fn press(state: &mut State, code: KeyCode) -> Option<Action> {
 }
 
 fn type_in(state: &mut State, text: &str) {
-    text.chars().for_each(|c| drop(press(state, KeyCode::Char(c))));
+    for c in text.chars() {
+        press(state, KeyCode::Char(c));
+    }
 }
 
 fn buffer(state: &State, look: Look) -> Buffer {
@@ -379,12 +381,7 @@ fn the_current_trigger_is_named_where_not_all_are() {
 #[test]
 fn of_many_rows_only_the_visible_ones_are_looked_at() {
     let rows: Vec<_> = (0..5000_u64)
-        .map(|n| Row {
-            key: n.to_le_bytes().into(),
-            hitcount: n,
-            sums: vec![],
-            comm: [0; 16],
-        })
+        .map(|n| Row { key: n.to_le_bytes().into(), hitcount: n, sums: vec![], comm: [0; 16] })
         .collect();
     let keys = vec![key("n", 0, 8, KeyShow::Decimal)];
     let mut state = state(vec![table(&snapshot(keys, vec![], rows), None)], (80, 25));

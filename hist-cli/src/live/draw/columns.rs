@@ -91,11 +91,10 @@ fn total(placed: &[Placed]) -> usize {
 
 /// Drops the last number, else the last key; not the first column, and not that of the sort.
 fn drop_one(placed: &mut Vec<Placed>, sort: Column) -> bool {
-    let may_go =
-        |(index, column): &(usize, &Placed)| *index > 0 && column.column != sort;
-    let last = placed.iter().enumerate().filter(may_go);
-    let number = last.clone().filter(|(_, column)| !is_key(column.column)).last();
-    let index = number.or(last.last()).map(|(index, _)| index);
+    let may_go = |(index, column): &(usize, &Placed)| *index > 0 && column.column != sort;
+    let mut from_right = placed.iter().enumerate().filter(may_go).rev();
+    let number = from_right.clone().find(|(_, column)| !is_key(column.column));
+    let index = number.or_else(|| from_right.next()).map(|(index, _)| index);
     index.map(|index| placed.remove(index)).is_some()
 }
 

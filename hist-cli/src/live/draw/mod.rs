@@ -38,7 +38,8 @@ impl Look {
 }
 
 /// The keys that are needed most, those first that a narrow screen must have.
-const KEYS: &str = "?:help q:quit p:pause c:clear /:filter r:reverse Arrows:sort,select Enter:details";
+const KEYS: &str =
+    "?:help q:quit p:pause c:clear /:filter r:reverse Arrows:sort,select Enter:details";
 
 /// What stands out.
 const HEAD: Style = Style::new().add_modifier(Modifier::BOLD);

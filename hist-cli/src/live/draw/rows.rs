@@ -15,7 +15,7 @@ pub(super) fn draw(tab: &Tab, look: Look, buffer: &mut Buffer, area: Rect) {
     let columns = columns(tab, area.width.into());
     head(tab, &columns, look, buffer, area.y);
     let page = usize::from(area.height) - 1;
-    let largest = tab.table.rows.iter().map(|row| row.counts.of(tab.measure)).max().unwrap_or(0);
+    let largest = tab.table.largest.of(tab.measure);
     for (index, (y, row)) in (area.y + 1..area.bottom()).zip(tab.visible(page)).enumerate() {
         let style = if tab.top + index == tab.selected { SELECTED } else { Style::new() };
         buffer.set_style(Rect { y, height: 1, ..area }, style);
