@@ -157,6 +157,25 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
+fn memory_decides_about_the_map() {
+    let plan = |memory: &str| {
+        let trigger = "hist:keys=bytes_req:vals=bytes_alloc:size=4096";
+        let plan = ["--emit=plan", "--memory", memory, "--tracefs", &event_formats(), trigger];
+        output(&[&plan[..], &["kmem:kmalloc"]].concat())
+    };
+    // However many CPUs there are, one value in each entry takes less than two.
+    assert!(stdout(&plan("1G")).contains("map      per-CPU hash, "), "{:?}", plan("1G"));
+    assert!(stdout(&plan("1G")).contains("\nmemory   "));
+    let refused = plan("1k");
+    assert_eq!((refused.status.code(), stdout(&refused)), (Some(1), ""));
+    assert!(stderr(&refused).contains("allows 1.00 KiB; no size fits: use --memory "));
+    let said = stderr(&refused).to_owned();
+    let enough = said.rsplit(' ').next().expect("words").trim();
+    assert!(stdout(&plan(enough)).contains("map      hash, "), "{enough}");
+    check_fails(&["--memory", "x", "hist:keys=id", "a:b"], 2, &["not a number of bytes"]);
+}
+
+#[test]
 fn stages_are_shown_without_root_or_tracefs() {
     let trigger = "hist:key=call_site:val=bytes_req";
     for (stage, part) in [
@@ -749,6 +768,69 @@ fn live_events_that_take_no_programs_are_refused_with_the_reason() {
         1,
         &["ftrace:function cannot be attached: the events of ftrace's own tracers"],
     );
+}
+
+#[test]
+fn live_the_way_of_attachment_is_told_and_can_be_chosen() {
+    if !is_root() {
+        return;
+    }
+    let plan = |way: &str, trigger: &str, event: &str| {
+        let output = output(&["--attach", way, "--emit=plan", trigger, event]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output).to_owned()
+    };
+    let (trigger, event) = ("hist:keys=next_comm:vals=next_pid", "sched:sched_switch");
+    assert!(plan("tracepoint", trigger, event).starts_with("attach   tracepoint sched:"));
+    // Where the kernel has BTF, as all do that this runs on; docs/attach.md says what without.
+    let raw = plan("auto", trigger, event);
+    let head = "attach   raw tracepoint sched_switch, with types\n\
+                why      next_comm = next->comm\n\
+                why      next_pid = next->pid\n";
+    assert!(raw.starts_with(head), "{raw}");
+    let classic = plan("auto", "hist:keys=prev_state", event);
+    let why = "why      prev_state: not known to be a copy of an argument\n";
+    assert!(classic.contains(why), "{classic}");
+    check_fails(
+        &["--attach=raw", "hist:keys=prev_state,next_pid", event],
+        1,
+        &["sched:sched_switch", "prev_state: not known to be a copy", "leave out --attach raw"],
+    );
+    check_fails(&["--attach=fast", trigger, event], 2, &["auto", "raw", "tracepoint"]);
+}
+
+/// `--attach raw` on one system call's event: a program at all of them that counts the one.
+#[test]
+fn live_every_way_of_attachment_counts_the_same() {
+    if !is_root() {
+        return;
+    }
+    let count = |way: &str| {
+        let script = "i=0; while [ $i -lt 50 ]; do cd /; cd /tmp; i=$((i+1)); done";
+        let trigger = "hist:keys=filename:vals=hitcount if comm == \"attach-test\"";
+        let script = format!("printf attach-test > /proc/self/comm; {script}");
+        let output = output(&[
+            "-v",
+            "-i0",
+            "--attach",
+            way,
+            trigger,
+            "syscalls:sys_enter_chdir",
+            "--",
+            "sh",
+            "-c",
+            &script,
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let text = stdout(&output);
+        (totals(text, "Hits:")[0], stderr(&output).to_owned())
+    };
+    let (classic, said) = count("auto");
+    assert_eq!(classic, 100, "{said}");
+    assert!(said.contains("at every system call"), "{said}");
+    let (raw, said) = count("raw");
+    assert_eq!(raw, 100, "{said}");
+    assert!(said.contains("raw tracepoint sys_enter") && said.contains("filename = regs->di"));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //!
 //! Up to `Object` nothing does I/O: what the kernel knows comes in as values.
 
+pub mod btf;
 pub mod diag;
 pub mod tracefs;
 

@@ -51,7 +51,8 @@ pub fn plan(
 ) -> Result<Plan, CompileError> {
     let trigger = parse::trigger(text).map_err(|error| at(error, text))?;
     let hist = resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))?;
-    Ok(plan::plan(hist, wishes)?)
+    let wishes = Wishes { cpus: wishes.cpus.or(context.possible_cpus), ..wishes };
+    Ok(plan::plan(hist, wishes, context.btf)?)
 }
 
 /// Text → plan and code.

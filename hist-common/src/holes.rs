@@ -9,10 +9,13 @@
 pub const FILTER: &str = "hist_hole_filter";
 /// `fn(ctx, key: *mut u8)`: writes all `key_size` bytes of the key, padding included.
 pub const KEY: &str = "hist_hole_key";
+/// `fn(ctx) -> u64`: the number of the key's entry, where keys are so few that each has one.
+pub const INDEX: &str = "hist_hole_index";
 /// `fn(ctx, value: *mut u8)`: adds this hit to an existing value, in place.
 pub const UPDATE: &str = "hist_hole_update";
 /// `fn(ctx, value: *mut u8)`: writes all `value_size` bytes of the value of a first hit.
 pub const INIT: &str = "hist_hole_init";
 
-/// Every hole, in the order in which an event meets them.
-pub const ALL: [&str; 4] = [FILTER, KEY, UPDATE, INIT];
+/// Every hole, in the order in which an event meets them. No template has all of them: the entry
+/// is found by key or by number.
+pub const ALL: [&str; 5] = [FILTER, KEY, INDEX, UPDATE, INIT];

@@ -140,7 +140,7 @@ pub(crate) struct Process {
 
 /// What a [`Process`] is told, and what it answers.
 const READY: &str = "ready\n";
-const GO: &str = "go\n";
+pub(crate) const GO: &str = "go\n";
 const DONE: &str = "done\n";
 
 impl Process {

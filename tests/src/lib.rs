@@ -7,15 +7,18 @@
 //!
 //! [`random`] does the same with triggers that nobody has thought of, [`session`] with what writing
 //! to trigger files does, script by script. Apart stand [`fuzz`], the bodies of the fuzz targets,
-//! and [`bench`], which measures what counting costs.
+//! [`bench`], which measures what counting costs, and [`copies`], which compares what raw
+//! tracepoints give with records; [`interpreter`] is for tests that run programs in user space.
 
 pub mod bench;
 pub mod bpf;
 pub mod compare;
+pub mod copies;
 pub mod differential;
 pub mod engine;
 pub mod ftrace;
 pub mod fuzz;
+pub mod interpreter;
 pub mod model;
 pub mod random;
 pub mod session;

@@ -104,7 +104,7 @@ impl<'a> Model<'a> {
 
 fn row((key, entry): (&Vec<u8>, &Entry)) -> Row {
     let Entry { hitcount, sums, comm } = entry.clone();
-    Row { key: key.as_slice().into(), hitcount, sums, comm }
+    Row { key: key.as_slice().into(), hitcount, sums: sums.into(), comm }
 }
 
 fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u8> {
@@ -139,6 +139,7 @@ fn text(field: TextField, record: &[u8]) -> Vec<u8> {
             let start = usize::from(word(offset)) + offset as usize + 4;
             (start, 256, u32::from(word(offset + 2)).min(255))
         }
+        TextField::Copied { .. } => unreachable!("the model has records"),
     };
     let rest = record.get(start..).unwrap_or_default();
     let kept = rest.iter().take(most as usize).take_while(|byte| **byte != 0);
@@ -261,6 +262,7 @@ fn string<'a>(source: TextSource, hit: &'a Hit<'_>) -> Option<(&'a [u8], &'a [u8
             readable
         }
         TextSource::Comm => &hit.comm,
+        TextSource::Copied { .. } => unreachable!("the model has records"),
     };
     let end = room.iter().position(|byte| *byte == 0).unwrap_or(room.len());
     Some((&room[..end], room))

@@ -52,7 +52,7 @@ impl Columns {
 fn row(parts: &[&[u8]], hitcount: u64, sums: &[u64], name: &[u8]) -> Row {
     let mut comm = [0; 16];
     comm[..name.len()].copy_from_slice(name);
-    Row { key: parts.concat().into(), hitcount, sums: sums.to_vec(), comm }
+    Row { key: parts.concat().into(), hitcount, sums: sums.into(), comm }
 }
 
 fn word(number: u64) -> Vec<u8> {

@@ -4,21 +4,24 @@
 //!
 //! Needs root and says so when it is not; as root everything must run.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use hist_cli::codegen;
 use hist_cli::codegen::code::Line;
-use hist_cli::codegen::insn::{Insn, R0, R1, Width};
+use hist_cli::codegen::insn::{Insn, R0, R1, R2, Width};
 use hist_cli::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Compiled};
-use hist_cli::plan::{Attach, Plan, Wishes};
+use hist_cli::plan::{Attach, MapKind, Plan, Template, Wishes};
 use hist_cli::read;
-use hist_cli::read::snapshot::{Losses, Snapshot};
+use hist_cli::read::snapshot::{KeyBytes, Losses, Snapshot, Sums};
 use hist_cli::resolve;
 use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 use hist_common::holes;
@@ -42,9 +45,9 @@ fn this_thread() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()
 }
 
-/// `keys=id:vals=id` of that thread, on `raw_syscalls:sys_enter` or `sys_exit`.
+/// `keys=id:vals=id*3` of that thread, on `raw_syscalls:sys_enter` or `sys_exit`.
 fn compile(tracefs: &Tracefs, event: &str, thread: i32) -> Result<Compiled> {
-    compile_with(tracefs, event, &format!("keys=id:vals=id if common_pid=={thread}"))
+    compile_with(tracefs, event, &format!("keys=id:vals=id*3 if common_pid=={thread}"))
 }
 
 fn compile_with(tracefs: &Tracefs, event: &str, trigger: &str) -> Result<Compiled> {
@@ -103,7 +106,7 @@ fn a_trigger_counts_exactly() -> Result<()> {
     let syscall = libc::SYS_getppid;
     let row = snapshot.rows.iter().find(|row| row.word(0) == syscall.cast_unsigned());
     let row = row.context("an entry")?;
-    assert_eq!((row.hitcount, &row.sums[..]), (1000, &[1000 * syscall.cast_unsigned()][..]));
+    assert_eq!((row.hitcount, &row.sums[..]), (1000, &[3000 * syscall.cast_unsigned()][..]));
     assert_eq!(snapshot.losses, Losses::default());
     Ok(())
 }
@@ -164,7 +167,7 @@ fn clearing_empties_entries_and_losses_and_counting_goes_on() -> Result<()> {
     Ok(())
 }
 
-/// Every key's sum is its hits times itself. A hit that went to an entry after another key had
+/// Every key's sum is its hits times itself, thrice. A hit that went to an entry after another key had
 /// got its place would show.
 #[test]
 fn clearing_while_programs_run_leaves_no_wrong_number() -> Result<()> {
@@ -199,7 +202,7 @@ fn clear_and_check(trigger: &AttachedTrigger) -> Result<()> {
     let snapshot = read::snapshot(trigger)?;
     trigger.resume()?;
     for row in &snapshot.rows {
-        assert_eq!(row.sums, [row.hitcount * row.word(0)], "{snapshot:?}");
+        assert_eq!(row.sums[..], [row.hitcount * row.word(0) * 3], "{snapshot:?}");
     }
     assert_eq!(snapshot.losses, Losses::default());
     Ok(())
@@ -276,12 +279,15 @@ fn triggers_of_one_call_feed_one_table() -> Result<()> {
 fn a_table_of_another_shape_is_refused() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let one = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
-    let two = compile_with(tracefs, "sys_enter", "keys=id,common_pid:vals=id")?;
+    let two = compile_with(tracefs, "sys_enter", "keys=id,common_pid:vals=id*3")?;
     let object = pipeline::link(std::slice::from_ref(&two))?;
     let result = load::attach_to(&object, vec![(two.plan, Feeds::Open(one.table().clone()))]);
     let Err(error @ LoadError::OtherTable { .. }) = result else { bail!("it was taken") };
     let said = error.to_string();
-    assert!(said.contains("have 16 and 16 bytes, the table's 8 and 16"), "{said}");
+    assert!(
+        said.contains("have 16 and 16 bytes in a per-CPU hash, the table's 8 and 16"),
+        "{said}"
+    );
     Ok(())
 }
 
@@ -302,7 +308,7 @@ fn dropping_a_trigger_detaches_it_alone() -> Result<()> {
     drop(attached);
     getppid(100);
     // Read through a new feeder of the old table.
-    let paused = compile_with(tracefs, "sys_enter", "keys=id:vals=id:pause")?;
+    let paused = compile_with(tracefs, "sys_enter", "keys=id:vals=id*3:pause")?;
     let object = pipeline::link(std::slice::from_ref(&paused))?;
     let reader = load::attach_to(&object, vec![(paused.plan, Feeds::Open(table))])?;
     assert_eq!(hits(&reader.triggers[0], libc::SYS_getppid)?, 21);
@@ -315,7 +321,7 @@ fn dropping_a_trigger_detaches_it_alone() -> Result<()> {
 fn raw_tracepoints_count_too() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
-    compiled.plan.attach = Attach::RawTracepoint { name: "sys_enter".into() };
+    compiled.plan.attach = Attach::RawTracepoint { name: "sys_enter".into(), btf_id: None };
     let trigger = attach_one(compiled)?;
     getppid(1000);
     assert_eq!(hits(&trigger, libc::SYS_getppid)?, 1000);
@@ -332,7 +338,7 @@ fn raw_tracepoints_count_too() -> Result<()> {
 fn what_has_no_tracepoint_is_refused() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
-    compiled.plan.attach = Attach::RawTracepoint { name: "no_such".into() };
+    compiled.plan.attach = Attach::RawTracepoint { name: "no_such".into(), btf_id: None };
     let error = refusal(std::slice::from_ref(&compiled))?;
     assert!(matches!(error, LoadError::Attach { .. }), "{error}");
     let (system, event) = ("raw_syscalls".into(), "sys_enter".into());
@@ -348,7 +354,7 @@ fn nothing_is_attached_unless_everything_is() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let good = compile(tracefs, "sys_enter", this_thread())?;
     let mut bad = compile(tracefs, "sys_exit", this_thread())?;
-    bad.plan.attach = Attach::RawTracepoint { name: "no_such".into() };
+    bad.plan.attach = Attach::RawTracepoint { name: "no_such".into(), btf_id: None };
     let trigger = attach_one(good.clone())?;
     let both = [good, bad];
     let feeds = [Feeds::Open(trigger.table().clone()), Feeds::New];
@@ -390,7 +396,8 @@ fn broken(tracefs: &Tracefs, instructions: usize) -> Result<Compiled> {
     let code = &mut compiled.code;
     let body = code.holes.iter_mut().find(|body| body.symbol == holes::KEY).context("a body")?;
     let line = |insn| Line { insn, note: String::new() };
-    let mut lines = vec![line(Insn::mov64_imm(R0, 1)); instructions + 1];
+    let mut lines = vec![line(Insn::store_imm(Width::Dw, R2, 0, 5)); instructions];
+    lines.push(line(Insn::mov64_imm(R0, 1)));
     lines.push(line(Insn::load(Width::Dw, R1, R0, 0)));
     body.lines.splice(0..0, lines);
     Ok(compiled)
@@ -431,11 +438,195 @@ fn map_info(map: BorrowedFd<'_>, name: &str) -> Result<String> {
     Ok(line.with_context(|| format!("{name} in {text}"))?.trim().to_owned())
 }
 
+/// The kinds of map that a histogram of few keys can be kept in.
+const KINDS: [(MapKind, &str); 3] =
+    [(MapKind::PerCpuArray, "6"), (MapKind::PerCpuHash, "5"), (MapKind::Hash, "1")];
+
+/// The syscalls' powers of two, kept in a map of that kind.
+fn compile_kind(tracefs: &Tracefs, kind: MapKind, rest: &str) -> Result<Compiled> {
+    let format = tracefs.event("raw_syscalls", "sys_enter")?;
+    let hist = format!("hist:keys=id.log2,common_cpu:vals=id{rest}");
+    let context = resolve::Context { possible_cpus: Some(aya_cpus()?), symbols: None, btf: None };
+    let mut compiled = pipeline::compile(&hist, &format, &context, Wishes::default())?;
+    assert_eq!(compiled.plan.map.kind, MapKind::PerCpuArray);
+    if kind != MapKind::PerCpuArray {
+        let wishes = Wishes { log: true, ..Wishes::default() };
+        let mut plan = pipeline::plan(&hist, &format, &context, wishes)?;
+        assert_eq!(plan.map.kind, MapKind::PerCpuHash, "what is logged is a hash");
+        plan.template = Template::Hist;
+        (plan.map.kind, plan.shared) = (kind, kind == MapKind::Hash);
+        let code = codegen::generate(&plan)?;
+        compiled = Compiled { plan, code };
+    }
+    Ok(compiled)
+}
+
+fn aya_cpus() -> Result<u32> {
+    let cpus = aya::util::nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
+    Ok(u32::try_from(cpus)?)
+}
+
+/// All three on the same events at the same time, while several threads make system calls.
+#[test]
+fn every_kind_of_map_counts_the_same() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let threads = (0..4).map(|_| CallingThread::start()).collect::<Result<Vec<_>>>()?;
+    let ids: Vec<_> = threads.iter().map(|thread| format!("common_pid=={}", thread.id)).collect();
+    let filter = format!(" if {}", ids.join("||"));
+    let compiled: Vec<_> = KINDS
+        .iter()
+        .map(|(kind, _)| compile_kind(tracefs, *kind, &filter))
+        .collect::<Result<_>>()?;
+    let attached = attach(&compiled)?;
+    for ((_, number), trigger) in KINDS.iter().zip(&attached.triggers) {
+        assert_eq!(map_info(trigger.hist_fd(), "map_type")?, *number);
+    }
+    threads.iter().for_each(CallingThread::tell);
+    threads.iter().for_each(CallingThread::wait);
+    let rows = attached.triggers.iter().map(rows_of_threads).collect::<Result<Vec<_>>>()?;
+    assert_eq!(rows[0].iter().map(|row| row.1).sum::<u64>(), 4 * 30_000, "{rows:?}");
+    assert_eq!(rows[0], rows[1], "array and per-CPU hash");
+    assert_eq!(rows[1], rows[2], "per-CPU hash and hash");
+    for trigger in &attached.triggers {
+        trigger.clear()?;
+        let snapshot = read::snapshot(trigger)?;
+        assert_eq!((&snapshot.rows[..], snapshot.losses), (&[][..], Losses::default()));
+    }
+    threads.iter().for_each(CallingThread::tell);
+    threads.iter().for_each(CallingThread::wait);
+    for trigger in &attached.triggers {
+        assert_eq!(rows_of_threads(trigger)?.iter().map(|row| row.1).sum::<u64>(), 4 * 30_000);
+    }
+    Ok(())
+}
+
+/// Key, hits and sums of getppid(2), getuid(2) and getgid(2), by key: powers 7.
+fn rows_of_threads(trigger: &AttachedTrigger) -> Result<Vec<(KeyBytes, u64, Sums)>> {
+    let rows = read::snapshot(trigger)?.rows.into_iter().filter(|row| row.word(0) == 7);
+    let mut rows: Vec<_> = rows.map(|row| (row.key, row.hitcount, row.sums)).collect();
+    rows.sort();
+    Ok(rows)
+}
+
+/// A thread that makes system calls when it is told to, and none in between.
+struct CallingThread {
+    id: i32,
+    /// How often it has been told to, and how often it has done so.
+    wanted: Arc<AtomicU32>,
+    done: Arc<AtomicU32>,
+}
+
+impl CallingThread {
+    fn start() -> Result<Self> {
+        let (wanted, done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (sender, receiver) = mpsc::channel();
+        let (told, says) = (Arc::downgrade(&wanted), done.clone());
+        std::thread::spawn(move || {
+            sender.send(this_thread()).expect("the test waits");
+            drop(sender);
+            while let Some(told) = told.upgrade() {
+                if told.load(Ordering::Acquire) > says.load(Ordering::Relaxed) {
+                    for _ in 0..10_000 {
+                        getppid(1);
+                        let _ids = (rustix::process::getuid(), rustix::process::getgid());
+                    }
+                    says.fetch_add(1, Ordering::Release);
+                }
+                std::hint::spin_loop();
+            }
+        });
+        Ok(Self { id: receiver.recv()?, wanted, done })
+    }
+
+    fn tell(&self) {
+        self.wanted.fetch_add(1, Ordering::Release);
+    }
+
+    fn wait(&self) {
+        while self.done.load(Ordering::Acquire) < self.wanted.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// What is planned is what the kernel says that it takes, but for some pages.
+#[test]
+fn memory_is_as_planned() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    for (kind, _) in KINDS {
+        let mut compiled = compile_kind(tracefs, kind, ":size=4096")?;
+        // Large enough that what does not depend on the size hardly counts.
+        compiled.plan.map.max_entries = compiled.plan.map.max_entries.max(4096);
+        let planned = compiled.plan.map.bytes(aya_cpus()?);
+        let trigger = attach_one(compiled)?;
+        let taken: u64 = map_info(trigger.hist_fd(), "memlock")?.parse()?;
+        let apart = planned.abs_diff(taken);
+        assert!(apart * 50 < taken, "{kind}: {planned} bytes planned, {taken} taken");
+    }
+    Ok(())
+}
+
+/// Counting goes on while tables are read: no key twice, none lost that was there before, and
+/// no count ever gets less.
+#[test]
+fn reading_while_programs_insert_is_whole() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    for kind in [MapKind::PerCpuHash, MapKind::Hash] {
+        let (go_on, is_over) = mpsc::channel::<()>();
+        let (sender, receiver) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                sender.send(this_thread()).expect("the test waits");
+                let mut number = 0;
+                while is_over.try_recv() == Err(TryRecvError::Empty) {
+                    // Half of them known keys, half of them new ones.
+                    number = number % 120_000 + 1;
+                    for number in [number, number / 2 + 1] {
+                        let process = Pid::from_raw(number).expect("not 0");
+                        std::hint::black_box(rustix::process::test_kill_process(process).ok());
+                    }
+                }
+            });
+            let _go_on = go_on;
+            let trigger = attach_one(first_arguments(tracefs, receiver.recv()?, kind)?)?;
+            let mut before: HashMap<u64, u64> = HashMap::new();
+            while before.len() < 60_000 {
+                let rows = read::snapshot(&trigger)?.rows;
+                let now: HashMap<u64, u64> =
+                    rows.iter().map(|row| (row.word(0), row.hitcount)).collect();
+                assert_eq!(now.len(), rows.len(), "no key twice, {kind}");
+                for (key, hits) in &before {
+                    let new = now.get(key).with_context(|| format!("{key} was there, {kind}"))?;
+                    assert!(new >= hits, "{key}: {hits} hits, then {new}, {kind}");
+                }
+                before = now;
+            }
+            anyhow::Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Counts that thread's system calls by their first argument, which is not a field of its own.
+fn first_arguments(tracefs: &Tracefs, thread: i32, kind: MapKind) -> Result<Compiled> {
+    let mut format = tracefs.event("raw_syscalls", "sys_enter")?;
+    let args = format.fields.iter_mut().find(|field| field.name == "args").context("args")?;
+    (args.type_name, args.size) = ("unsigned long".into(), 8);
+    let text = format!("hist:keys=args:vals=id:size=131072 if id==62 && common_pid=={thread}");
+    let context = resolve::Context::default();
+    let per_cpu = pipeline::plan(&text, &format, &context, Wishes::default())?;
+    let memory = (kind == MapKind::Hash).then(|| per_cpu.map.bytes(1) - 1);
+    let wishes = Wishes { memory, ..Wishes::default() };
+    let compiled = pipeline::compile(&text, &format, &context, wishes)?;
+    assert_eq!(compiled.plan.map.kind, kind);
+    Ok(compiled)
+}
+
 /// The ELF is for others; that it is right shows when another loader takes it.
 #[test]
 fn ayas_own_loader_takes_the_object() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
-    for wishes in [Wishes { log: false }, Wishes { log: true }] {
+    for wishes in [Wishes::default(), Wishes { log: true, ..Wishes::default() }] {
         let format = tracefs.event("raw_syscalls", "sys_enter")?;
         let compiled =
             pipeline::compile("hist:keys=id", &format, &resolve::Context::default(), wishes)?;

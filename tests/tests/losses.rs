@@ -48,7 +48,7 @@ fn attached(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Att
 /// use no field.
 fn raw(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Compiled> {
     let mut compiled = compile(tracefs, event, trigger)?;
-    compiled.plan.attach = Attach::RawTracepoint { name: event.1.to_owned() };
+    compiled.plan.attach = Attach::RawTracepoint { name: event.1.to_owned(), btf_id: None };
     Ok(compiled)
 }
 
@@ -206,6 +206,7 @@ mod without_kernel {
     use hist_cli::codegen::insn::Insn;
     use hist_cli::link::{Program, Target};
     use hist_cli::tracefs::format;
+    use hist_tests::interpreter::without_atomics;
 
     const HIST: u64 = 1;
     const LOSSES: u64 = 2;
@@ -250,6 +251,7 @@ mod without_kernel {
             let dst = insns[reference.slot].dst;
             insns[reference.slot..reference.slot + 2].copy_from_slice(&Insn::ld_imm64(dst, value));
         }
+        without_atomics(&mut insns);
         insns.into_iter().flat_map(Insn::encode).collect()
     }
 

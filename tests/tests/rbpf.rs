@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use hist_cli::codegen::code::{Code, HoleCode};
-use hist_cli::codegen::insn::{Insn, R1, R2, Width};
-use hist_cli::pipeline::compile;
-use hist_cli::plan::{Plan, Wishes};
+use hist_cli::codegen::insn::{Insn, R10, Width};
+use hist_cli::link::{Program, Target};
+use hist_cli::pipeline::{Compiled, compile, link};
+use hist_cli::plan::{MapKind, Plan, Wishes};
 use hist_cli::print;
 use hist_cli::read::empty;
 use hist_cli::read::snapshot::{Row, Snapshot};
@@ -16,7 +16,8 @@ use hist_cli::read::sort::{Ties, sort};
 use hist_cli::resolve::Context;
 use hist_cli::tracefs::format::{EventFormat, FieldFormat};
 use hist_cli::tracefs::symbols::Symbols;
-use hist_common::holes;
+use hist_common::layout;
+use hist_tests::interpreter::without_atomics;
 use hist_tests::model::{Hit, Memory, Model, NoMemory};
 use proptest::prelude::*;
 
@@ -127,86 +128,208 @@ fn ktime_get_ns(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     NOW
 }
 
-/// A hole's body as a program of its own: its arguments come from the metadata buffer.
-fn program(hole: &HoleCode) -> Vec<u8> {
-    let head = [Insn::load(Width::Dw, R2, R1, 8), Insn::load(Width::Dw, R1, R1, 0)];
-    let mut body: Vec<_> = hole.lines.iter().map(|line| line.insn).collect();
-    for (line, offset) in &hole.data_uses {
-        let address = hole.data.as_ptr().expose_provenance() as u64 + u64::from(*offset);
-        let dst = body[*line].dst;
-        body[*line..*line + 2].copy_from_slice(&Insn::ld_imm64(dst, address));
+/// What the program's maps are called when it is run: their numbers.
+const HIST: u64 = 1;
+const LOSSES: u64 = 2;
+const SCRATCH: u64 = 3;
+
+/// -EEXIST and -E2BIG
+const EXISTS: u64 = (-17i64).cast_unsigned();
+const FULL: u64 = (-7i64).cast_unsigned();
+
+thread_local! {
+    /// The maps of the program that runs.
+    static MAPS: RefCell<Maps> = RefCell::default();
+}
+
+/// A trigger's maps, as one CPU sees them.
+#[derive(Debug, Default)]
+struct Maps {
+    key_size: usize,
+    value_size: usize,
+    capacity: usize,
+    /// By key, where in `values` its value is.
+    places: HashMap<Vec<u8>, usize>,
+    /// Room for all values; it never moves.
+    values: Vec<u8>,
+    losses: [u64; 2],
+    scratch: Vec<u64>,
+}
+
+impl Maps {
+    /// Those of `plan`, empty. No more records than that come.
+    fn new(plan: &Plan, records: usize) -> Self {
+        let (key_size, value_size) = (plan.map.key_size as usize, plan.map.value_size as usize);
+        let capacity = plan.map.max_entries as usize;
+        let is_array = plan.map.kind == MapKind::PerCpuArray;
+        let room = if is_array { capacity } else { capacity.min(records) };
+        let numbers = 0..if is_array { plan.map.max_entries } else { 0 };
+        Self {
+            key_size,
+            value_size,
+            capacity,
+            places: numbers
+                .map(|number| (number.to_le_bytes().to_vec(), number as usize * value_size))
+                .collect(),
+            values: vec![0; room * value_size],
+            losses: [0; 2],
+            scratch: vec![0xa5a5_a5a5_a5a5_a5a5; layout::LARGE_KEY_ROOM / 8],
+        }
     }
-    head.into_iter().chain(body).chain([Insn::exit()]).flat_map(Insn::encode).collect()
+
+    fn value(&self, key: &[u8]) -> Option<&[u8]> {
+        Some(&self.values[*self.places.get(key)?..][..self.value_size])
+    }
 }
 
-/// Runs one hole on a record and a key or value; gives r0. What lies around the two is not
-/// writable, so a stray store fails.
-fn run(hole: &HoleCode, record: &mut [u8], data: &mut [u8]) -> u64 {
-    let program = program(hole);
-    let mut vm = rbpf::EbpfVmMbuff::new(Some(&program)).expect("rbpf takes the program");
-    vm.register_helper(14, current_pid_tgid).expect("helper");
-    vm.register_helper(8, smp_processor_id).expect("helper");
-    vm.register_helper(16, current_comm).expect("helper");
-    vm.register_helper(113, probe_read_kernel).expect("helper");
-    vm.register_helper(114, probe_read_user_str).expect("helper");
-    vm.register_helper(115, probe_read_kernel_str).expect("helper");
-    READABLE.with_borrow_mut(|regions| {
-        regions.record = (record.as_ptr().expose_provenance() as u64, record.to_vec());
-    });
-    let constants = hole.data.as_ptr_range();
-    vm.register_allowed_memory(constants.start as u64..constants.end as u64);
-    vm.register_helper(5, ktime_get_ns).expect("helper");
-    let (start, end) = (data.as_ptr() as u64, data.as_ptr() as u64 + data.len() as u64);
-    vm.register_allowed_memory(start..end);
-    let metadata: Vec<u8> =
-        [record.as_ptr() as u64, start].into_iter().flat_map(u64::to_ne_bytes).collect();
-    vm.execute_program(record, &metadata).expect("the program runs")
+/// Copies `size` bytes of the program's memory.
+fn copied(from: u64, size: usize) -> Vec<u8> {
+    let from: *const u8 =
+        std::ptr::with_exposed_provenance(usize::try_from(from).expect("64 bits"));
+    // SAFETY: as for `write`: a program that names less than its map needs is a defect to be found.
+    unsafe { std::slice::from_raw_parts(from, size) }.to_vec()
 }
 
-/// The template's part in plain Rust, with the holes run by rbpf.
+fn lookup(map: u64, key: u64, _: u64, _: u64, _: u64) -> u64 {
+    MAPS.with_borrow_mut(|maps| match map {
+        HIST => {
+            let key = copied(key, maps.key_size);
+            let value = maps.places.get(&key).map(|place| &raw mut maps.values[*place]);
+            value.map_or(0, |value| value.expose_provenance() as u64)
+        }
+        LOSSES => maps.losses.as_mut_ptr().expose_provenance() as u64,
+        SCRATCH => maps.scratch.as_mut_ptr().expose_provenance() as u64,
+        other => panic!("there is no map {other}"),
+    })
+}
+
+fn insert(map: u64, key: u64, value: u64, flags: u64, _: u64) -> u64 {
+    assert_eq!((map, flags), (HIST, 1), "a new entry, and only if there is none");
+    MAPS.with_borrow_mut(|maps| {
+        let (key, value) = (copied(key, maps.key_size), copied(value, maps.value_size));
+        if maps.places.contains_key(&key) {
+            return EXISTS;
+        }
+        if maps.places.len() == maps.capacity {
+            return FULL;
+        }
+        let place = maps.places.len() * maps.value_size;
+        maps.values[place..][..value.len()].copy_from_slice(&value);
+        maps.places.insert(key, place);
+        0
+    })
+}
+
+/// A linked program as rbpf takes it: maps by number, data by address, nothing atomic, and what
+/// the stack holds at first is garbage.
+fn runnable(program: &Program, constants: &HashMap<String, Vec<u8>>, paused: &u32) -> Vec<u8> {
+    let mut insns: Vec<Insn> = program.lines.iter().map(|line| line.insn).collect();
+    for reference in &program.references {
+        let address = match &reference.target {
+            Target::Map(name) if *name == program.names.hist => HIST,
+            Target::Map(name) if *name == program.names.losses => LOSSES,
+            Target::Map(_) => SCRATCH,
+            Target::Data { section, .. } if *section == program.names.paused => {
+                std::ptr::from_ref(paused).expose_provenance() as u64
+            }
+            Target::Data { section, offset } => {
+                constants[section].as_ptr().expose_provenance() as u64 + u64::from(*offset)
+            }
+            Target::Hole(hole) => panic!("{hole} is open"),
+        };
+        let dst = insns[reference.slot].dst;
+        insns[reference.slot..reference.slot + 2].copy_from_slice(&Insn::ld_imm64(dst, address));
+    }
+    without_atomics(&mut insns);
+    let garbage = (1..=64).map(|word| Insn::store_imm(Width::Dw, R10, -8 * word, -0x5a5a_5a5b));
+    garbage.chain(insns).flat_map(Insn::encode).collect()
+}
+
+/// A linked program in user space, with maps of one CPU.
 struct Machine<'a> {
     plan: &'a Plan,
-    code: &'a Code,
-    map: HashMap<Vec<u8>, Vec<u8>>,
-    full: u64,
+    code: Vec<u8>,
+    constants: HashMap<String, Vec<u8>>,
+    /// The address is in the code.
+    paused: Box<u32>,
 }
 
-impl Machine<'_> {
-    fn hole(&self, symbol: &str) -> &HoleCode {
-        self.code.holes.iter().find(|hole| hole.symbol == symbol).expect("every hole is filled")
+impl<'a> Machine<'a> {
+    fn new(compiled: &'a Compiled, records: usize) -> Self {
+        let object = link(std::slice::from_ref(compiled)).expect("a trigger that compiles links");
+        let program = &object.programs[0];
+        let data = program.data.iter().filter(|data| data.is_read_only());
+        let constants = data.map(|data| (data.name.clone(), data.bytes.clone())).collect();
+        let paused = Box::new(u32::from(compiled.plan.hist.paused));
+        let code = runnable(program, &constants, &paused);
+        MAPS.set(Maps::new(&compiled.plan, records));
+        Self { plan: &compiled.plan, code, constants, paused }
     }
 
-    fn hit(&mut self, record: &mut [u8]) {
-        if self.plan.hist.paused || run(self.hole(holes::FILTER), record, &mut []) == 0 {
-            return;
+    fn hit(&self, record: &mut [u8]) {
+        let mut vm = rbpf::EbpfVmRaw::new(Some(&self.code)).expect("rbpf takes the program");
+        for (number, helper) in HELPERS {
+            vm.register_helper(number, helper).expect("helper");
         }
-        // Garbage, as on a real stack: every byte must be overwritten.
-        let mut key = vec![0xa5; self.plan.map.key_size as usize];
-        run(self.hole(holes::KEY), record, &mut key);
-        if let Some(mut value) = self.map.remove(&key) {
-            run(self.hole(holes::UPDATE), record, &mut value);
-            self.map.insert(key, value);
-        } else if self.map.len() < self.plan.map.max_entries as usize {
-            let mut value = vec![0xa5; self.plan.map.value_size as usize];
-            run(self.hole(holes::INIT), record, &mut value);
-            self.map.insert(key, value);
-        } else {
-            self.full += 1;
-        }
+        READABLE.with_borrow_mut(|regions| {
+            regions.record = (record.as_ptr().expose_provenance() as u64, record.to_vec());
+        });
+        let flag = std::ptr::from_ref(&*self.paused) as u64;
+        vm.register_allowed_memory(flag..flag + 4);
+        let mut allow = |bytes: std::ops::Range<*const u8>| {
+            vm.register_allowed_memory(bytes.start as u64..bytes.end as u64);
+        };
+        self.constants.values().for_each(|bytes| allow(bytes.as_ptr_range()));
+        MAPS.with_borrow(|maps| {
+            allow(maps.values.as_ptr_range());
+            let words = |words: &[u64]| {
+                let words = words.as_ptr_range();
+                words.start.cast()..words.end.cast()
+            };
+            allow(words(&maps.losses));
+            allow(words(&maps.scratch));
+        });
+        assert_eq!(vm.execute_program(record).expect("the program runs"), 0);
     }
 
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = empty(self.plan, self.plan.hist.paused);
-        snapshot.losses.full = self.full;
-        snapshot.rows = self.map.iter().map(|(key, value)| row(key, value)).collect();
+        MAPS.with_borrow(|maps| {
+            assert_eq!(maps.losses[1], 0, "a map is never busy here");
+            snapshot.losses.full = maps.losses[0];
+            let rows = maps.places.keys().map(|key| (key, maps.value(key).expect("its value")));
+            let rows = rows.map(|(key, value)| match &self.plan.index {
+                Some(index) => {
+                    let number = key.first_chunk().expect("four bytes");
+                    row(self.plan, &index.key(u32::from_le_bytes(*number)), value)
+                }
+                None => row(self.plan, key, value),
+            });
+            snapshot.rows = rows.filter(|row| row.hitcount > 0).collect();
+        });
         snapshot
     }
 }
 
-fn row(key: &[u8], value: &[u8]) -> Row {
+type Helper = fn(u64, u64, u64, u64, u64) -> u64;
+
+/// Every helper that programs call.
+const HELPERS: [(u32, Helper); 9] = [
+    (1, lookup),
+    (2, insert),
+    (5, ktime_get_ns),
+    (8, smp_processor_id),
+    (14, current_pid_tgid),
+    (16, current_comm),
+    (113, probe_read_kernel),
+    (114, probe_read_user_str),
+    (115, probe_read_kernel_str),
+];
+
+fn row(plan: &Plan, key: &[u8], value: &[u8]) -> Row {
     let words: Vec<u64> =
         value.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    Row { key: key.into(), hitcount: words[0], sums: words[1..].to_vec(), comm: [0; 16] }
+    Row { key: key.into(), hitcount: words[0], sums: plan.sums_of(key, &words), comm: [0; 16] }
 }
 
 fn text(mut snapshot: Snapshot) -> String {
@@ -293,13 +416,32 @@ fn trigger_spec() -> impl Strategy<Value = TriggerSpec> {
         })
 }
 
+/// What the entries are to be kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// Whatever is best.
+    Best,
+    /// A hash for all CPUs, unless there are few keys.
+    Shared,
+    /// What a table with a name is.
+    Named,
+}
+
+/// Triggers whose keys are powers of two and buckets only, or fields that happen to be small.
+fn few_keys() -> impl Strategy<Value = TriggerSpec> {
+    let width = prop_oneof![1u64..20, Just(64), Just(1000)];
+    let key = (any::<usize>(), prop::sample::select(vec![0usize, 0, 1, 2, 8]), width);
+    (trigger_spec(), prop::collection::vec(key, 1..=2))
+        .prop_map(|(spec, keys)| TriggerSpec { keys, ..spec })
+}
+
 /// The names that a trigger may use.
 fn names(event: &EventFormat) -> Vec<&str> {
     let own = event.fields.iter().filter(|field| !field.common).map(|field| field.name.as_str());
     own.chain(["common_pid", "common_cpu", "common_type"]).collect()
 }
 
-fn trigger_text(spec: &TriggerSpec, event: &EventFormat) -> String {
+fn trigger_text(spec: &TriggerSpec, event: &EventFormat, kept: Kept) -> String {
     let names = names(event);
     let name = |idx: usize| names[idx % names.len()];
     let keys: Vec<_> = spec
@@ -316,7 +458,8 @@ fn trigger_text(spec: &TriggerSpec, event: &EventFormat) -> String {
             _ => name(idx).to_owned(),
         })
         .collect();
-    let mut text = format!("hist:keys={}", keys.join(","));
+    let table = if kept == Kept::Named { "name=shared:" } else { "" };
+    let mut text = format!("hist:{table}keys={}", keys.join(","));
     let values = spec.values.iter().map(|&(idx, hex)| match (hex, idx % 3) {
         (true, 0) => format!("{}/{}", name(idx), name(idx / 3)),
         (true, 1) => format!("{}-common_cpu*3", name(idx)),
@@ -381,13 +524,23 @@ fn records() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(prop::collection::vec(byte, 64), 1..160)
 }
 
-fn check(specs: &[Spec], trigger: &TriggerSpec, records: &[Vec<u8>]) {
+fn check(specs: &[Spec], trigger: &TriggerSpec, records: &[Vec<u8>], kept: Kept) {
     let event = event(specs);
-    let text_of_trigger = trigger_text(trigger, &event);
-    let compiled = compile(&text_of_trigger, &event, &Context::default(), Wishes::default())
-        .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"));
+    let text_of_trigger = trigger_text(trigger, &event, kept);
+    let context = Context { possible_cpus: Some(CPU + 1), ..Context::default() };
+    let compile = |wishes| {
+        compile(&text_of_trigger, &event, &context, wishes)
+            .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"))
+    };
+    let mut compiled = compile(Wishes::default());
+    if kept == Kept::Shared && compiled.plan.map.kind == MapKind::PerCpuHash {
+        let per_cpu = compiled.plan.map;
+        compiled =
+            compile(Wishes { memory: Some(per_cpu.bytes(CPU + 1) - 1), ..Wishes::default() });
+        assert_eq!(compiled.plan.map.kind, MapKind::Hash, "{text_of_trigger}");
+    }
     let (plan, code) = (&compiled.plan, &compiled.code);
-    let mut machine = Machine { plan, code, map: HashMap::new(), full: 0 };
+    let machine = Machine::new(&compiled, records.len());
     let mut model = Model::new(plan);
     for record in records {
         let mut record = record[..event.record_size() as usize].to_vec();
@@ -410,8 +563,19 @@ proptest! {
         specs in prop::collection::vec(spec(), 1..5),
         trigger in trigger_spec(),
         records in records(),
+        kept in prop::sample::select(vec![Kept::Best, Kept::Shared, Kept::Named]),
     ) {
-        check(&specs, &trigger, &records);
+        check(&specs, &trigger, &records, kept);
+    }
+
+    /// Those that may be arrays.
+    #[test]
+    fn few_keys_are_numbered_right(
+        specs in prop::collection::vec(spec(), 1..5),
+        trigger in few_keys(),
+        records in records(),
+    ) {
+        check(&specs, &trigger, &records, Kept::Best);
     }
 }
 
@@ -630,11 +794,11 @@ fn check_strings(
         text_of_trigger += if *not { "!" } else { "" };
         text_of_trigger += &predicate_text(predicate, records);
     }
-    let context = Context { symbols: None, possible_cpus: Some(POSSIBLE) };
+    let context = Context { symbols: None, possible_cpus: Some(POSSIBLE), btf: None };
     let compiled = compile(&text_of_trigger, &event, &context, Wishes::default())
         .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"));
     let (plan, code) = (&compiled.plan, &compiled.code);
-    let mut machine = Machine { plan, code, map: HashMap::new(), full: 0 };
+    let machine = Machine::new(&compiled, records.len());
     let mut model = Model::new(plan);
     for contents in records {
         let mut record = contents.record(gap, size);

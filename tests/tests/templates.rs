@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfLoader};
 use hist_cli::codegen::code::{Code, HoleCode, Line};
 use hist_cli::codegen::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
 use hist_cli::link::{Object, ProgramNames, link};
-use hist_cli::plan::{Attach, MapPlan, Plan, Template};
+use hist_cli::plan::{Attach, MapKind, MapPlan, Plan, Template};
 use hist_cli::resolve::hist::Hist;
 use hist_common::holes;
 
@@ -185,6 +185,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
             size: max_entries,
             paused: false,
             record_size: 64,
+            fields: vec![],
             event_id: 0,
             nohitcount: false,
             clock: None,
@@ -197,10 +198,16 @@ fn plan(template: Template, max_entries: u32) -> Plan {
             id: 0,
         },
         shared: false,
-        map: MapPlan { key_size: 8, value_size: 8, max_entries },
+        map: MapPlan { kind: MapKind::PerCpuHash, key_size: 8, value_size: 8, max_entries },
+        cpus: 1,
+        index: None,
         filter: None,
         keys: vec![],
         values: vec![],
+        copies: vec![],
+        system_call: None,
+        why: vec![],
+        sums: vec![],
     }
 }
 

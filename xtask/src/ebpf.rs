@@ -42,8 +42,9 @@ struct Template {
     features: &'static [&'static str],
 }
 
-const TEMPLATES: [Template; 3] = [
+const TEMPLATES: [Template; 4] = [
     Template { object: "hist.bpf.o", features: &[] },
+    Template { object: "hist_array.bpf.o", features: &["array"] },
     Template { object: "hist_large.bpf.o", features: &["large"] },
     Template { object: "hist_log.bpf.o", features: &["log"] },
 ];

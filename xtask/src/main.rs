@@ -1,5 +1,6 @@
 //! Takes a subcommand. Gives its module the word.
 
+mod arguments;
 mod bench;
 mod ebpf;
 mod fuzz;
@@ -24,6 +25,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Compare what fields are known to be copies of with records, on live events.
+    Arguments(arguments::Args),
     /// Measure what counting costs, here and in virtual machines.
     Bench(bench::Args),
     /// Rebuild the eBPF templates that are committed, or check them.
@@ -36,6 +39,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
+        Command::Arguments(args) => arguments::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),

@@ -53,6 +53,13 @@ pub(crate) struct MachineArgs {
     timeout: u64,
 }
 
+impl MachineArgs {
+    /// Some kernel was asked for.
+    pub(crate) fn is_named(&self) -> bool {
+        !self.kernel.is_empty() || !self.image.is_empty()
+    }
+}
+
 #[derive(clap::Args)]
 struct ShowArgs {
     #[command(flatten)]

@@ -110,6 +110,16 @@ pub(super) struct Args {
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 
+    /// How programs are attached
+    #[arg(long, value_name = "WAY", default_value = "auto")]
+    pub attach: Way,
+
+    /// The most that one histogram may take in the kernel: bytes, or with K, M or G. By default
+    /// a histogram takes what it needs, but all CPUs share one value in an entry if 64M would not
+    /// do for one each
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub memory: Option<u64>,
+
     /// Print what a stage of the compiler makes of the triggers, and attach nothing
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["command", "duration", "fail_on_loss"])]
     #[arg(conflicts_with_all = ["format", "top", "delta", "timestamp", "clear_screen", "weight"])]
@@ -118,6 +128,17 @@ pub(super) struct Args {
     /// Read the events' formats below this directory instead of the mounted tracefs
     #[arg(long, value_name = "DIR", requires = "emit")]
     pub tracefs: Option<PathBuf>,
+}
+
+/// A way to attach a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Way {
+    /// The cheapest that is known to be right; -v tells which
+    Auto,
+    /// To the raw tracepoint, or not at all
+    Raw,
+    /// To the classic tracepoint
+    Tracepoint,
 }
 
 /// [`Format`] as it is written.
@@ -168,6 +189,19 @@ pub(super) enum Stage {
 /// A hundred years, in seconds: clocks overflow far above it.
 const MAX_SECONDS: f64 = 100.0 * 365.25 * 86400.0;
 
+/// A number of bytes, perhaps with a suffix for a power of 1024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let suffix = text.char_indices().last().filter(|(_, last)| last.is_ascii_alphabetic());
+    let (digits, shift) = match suffix {
+        Some((end, 'k' | 'K')) => (&text[..end], 10),
+        Some((end, 'm' | 'M')) => (&text[..end], 20),
+        Some((end, 'g' | 'G')) => (&text[..end], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| "not a number of bytes, such as 64M")?;
+    number.checked_mul(1 << shift).ok_or_else(|| "more bytes than there can be".to_owned())
+}
+
 /// A number of seconds, not negative, fractions allowed.
 fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
@@ -200,6 +234,17 @@ mod tests {
         ] {
             let line = parse(words).expect("pairs");
             assert!(line.task.is_none(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_suffixes() {
+        assert_eq!(bytes("12"), Ok(12));
+        assert_eq!(bytes("3k"), Ok(3 << 10));
+        assert_eq!(bytes("64M"), Ok(64 << 20));
+        assert_eq!(bytes("2G"), Ok(2 << 30));
+        for bad in ["", "M", "-1", "1.5M", "1T", "1MB", "99999999999G"] {
+            assert!(bytes(bad).is_err(), "{bad}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::options::{Options, Pair};
 use crate::load::Facts;
 use crate::parse;
 use crate::pipeline::{self, CompileError};
-use crate::plan::Wishes;
+use crate::resolve::Context;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
 
@@ -27,12 +27,12 @@ pub(super) fn emit(
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
     if stage == Stage::Asm {
-        return asm(&options.pairs, &formats, (&facts, options.wishes()));
+        return asm(options, &formats, &facts);
     }
     let mut text = String::new();
     for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
         let separator = if idx > 0 { "\n" } else { "" };
-        write!(text, "{separator}{}", one(pair, format, (&facts, options.wishes()), stage)?)?;
+        write!(text, "{separator}{}", one(options, pair, format, &facts, stage)?)?;
     }
     Ok(text)
 }
@@ -48,12 +48,14 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
 }
 
 fn one(
+    options: &Options,
     pair: &Pair,
     format: &EventFormat,
-    (facts, wishes): (&Facts, Wishes),
+    facts: &Facts,
     stage: Stage,
 ) -> anyhow::Result<String> {
-    let compiled = pipeline::compile(&pair.trigger, format, &facts.context(), wishes)?;
+    let wishes = options.wishes();
+    let compiled = pipeline::compile(&pair.trigger, format, &context(options, facts), wishes)?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
         Stage::Plan => compiled.plan.to_string(),
@@ -61,15 +63,20 @@ fn one(
     })
 }
 
-fn asm(
-    pairs: &[Pair],
-    formats: &[EventFormat],
-    (facts, wishes): (&Facts, Wishes),
-) -> anyhow::Result<String> {
-    let compiled = pairs
+/// Formats from elsewhere are another kernel's, so this one's types say nothing of them.
+fn context<'a>(options: &Options, facts: &'a Facts) -> Context<'a> {
+    let context = facts.context();
+    Context { btf: context.btf.filter(|_| options.tracefs.is_none()), ..context }
+}
+
+fn asm(options: &Options, formats: &[EventFormat], facts: &Facts) -> anyhow::Result<String> {
+    let wishes = options.wishes();
+    let context = context(options, facts);
+    let compiled = options
+        .pairs
         .iter()
         .zip(formats)
-        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, &facts.context(), wishes))
+        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, &context, wishes))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
-use super::args::{Args, CommandLine, Stage};
+use super::args::{Args, CommandLine, Stage, Way};
 use crate::export::Format;
-use crate::plan::Wishes;
+use crate::plan::{AttachWish, Wishes};
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -36,6 +36,10 @@ pub(super) struct Options {
     pub quiet: bool,
     /// 1: more words on stderr; 2: every event.
     pub verbose: u8,
+    /// How programs are attached.
+    pub attach: AttachWish,
+    /// The most that one histogram may take, in bytes.
+    pub memory: Option<u64>,
     /// Print this stage only.
     pub emit: Option<Stage>,
     /// Where formats are read from, if not tracefs.
@@ -45,7 +49,8 @@ pub(super) struct Options {
 impl Options {
     /// What is wanted of the programs.
     pub(super) const fn wishes(&self) -> Wishes {
-        Wishes { log: self.verbose >= 2 }
+        let (log, attach) = (self.verbose >= 2, self.attach);
+        Wishes { log, attach, memory: self.memory, cpus: None }
     }
 }
 
@@ -96,6 +101,12 @@ impl TryFrom<Args> for Options {
             fail_on_loss: args.fail_on_loss,
             quiet: args.quiet,
             verbose: args.verbose,
+            attach: match args.attach {
+                Way::Auto => AttachWish::Auto,
+                Way::Raw => AttachWish::Raw,
+                Way::Tracepoint => AttachWish::Tracepoint,
+            },
+            memory: args.memory,
             emit: args.emit,
             tracefs: args.tracefs,
         })

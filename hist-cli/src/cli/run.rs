@@ -18,6 +18,7 @@ use super::view::View;
 use super::watch::Watch;
 use crate::live::Unfit;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
+use crate::plan::size_text;
 use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
 
@@ -144,15 +145,10 @@ fn describe(options: &Options, session: &Session<Live>) {
 }
 
 fn describe_one(trigger: &AttachedTrigger) {
-    let (plan, cpus) = (&trigger.plan, trigger.cpus());
-    let map = &plan.map;
-    let per_entry = u64::from(map.key_size) + u64::from(map.value_size) * cpus as u64;
+    let plan = &trigger.plan;
     say(&format!("{}: {}", plan.attach, plan.hist));
-    say(&format!(
-        "  {} entries of {} bytes key and {} bytes value on each of {cpus} CPUs: {} KiB",
-        map.max_entries,
-        map.key_size,
-        map.value_size,
-        u64::from(map.max_entries) * per_entry / 1024
-    ));
+    plan.why.iter().for_each(|line| say(&format!("  {line}")));
+    let (memory, cpus) = (size_text(plan.map.bytes(plan.cpus)), plan.cpus);
+    let s = if cpus == 1 { "" } else { "s" };
+    say(&format!("  {}: {memory} on {cpus} CPU{s}", plan.map));
 }

@@ -5,7 +5,7 @@ use super::insn::Insn;
 /// The bodies of a template's holes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
-    /// One per hole, in the order of [`hist_common::holes::ALL`].
+    /// One per hole of the template, in the order of [`hist_common::holes::ALL`].
     pub holes: Vec<HoleCode>,
 }
 

@@ -4,6 +4,7 @@ use hist_common::holes;
 
 use super::CodegenError;
 use super::code::HoleCode;
+use super::copy;
 use super::emit::{Emitter, Label};
 use super::insn::{self, Insn, R0, R1, R3, R4};
 use super::matching::{self, Scratch};
@@ -14,20 +15,25 @@ use crate::resolve::hist::{Compare, Condition, TextSource, Within};
 
 /// Gives 1 for a hit that counts, else 0.
 pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
-    let mut emitter = Emitter::new(holes::FILTER);
+    let mut emitter = Emitter::new(holes::FILTER, plan);
     let condition = match &plan.filter {
+        None if plan.system_call.is_some() => &Condition::Always(true),
         None => {
             emitter.push(Insn::mov64_imm(R0, 1), "no filter: every hit counts");
             return emitter.finish();
         }
-        Some(Condition::Always(answer)) => {
+        Some(Condition::Always(answer)) if plan.system_call.is_none() || !answer => {
             emitter.push(Insn::mov64_imm(R0, i32::from(*answer)), format!("always {answer}"));
             return emitter.finish();
         }
         Some(condition) => condition,
     };
     let (pass, refuse, end) = (emitter.label(), emitter.label(), emitter.label());
-    let arguments = save_context(&mut emitter, condition);
+    let arguments = save_context(&mut emitter, condition, plan.system_call.is_some());
+    if let Some(call) = &plan.system_call {
+        copy::only_call(&mut emitter, call, refuse)?;
+        arguments.restore(&mut emitter);
+    }
     let mut body = Body { emitter, arguments, scratch: Scratch::default() };
     branch(&mut body, condition, Goals { yes: pass, no: refuse, next: pass })?;
     let mut emitter = body.emitter;
@@ -61,14 +67,16 @@ impl Goals {
 }
 
 /// The context is wanted after a call or a scan if another comparison reads the record.
-fn save_context(emitter: &mut Emitter, condition: &Condition) -> Arguments {
-    let loses = any(condition, &|test| match test {
-        Condition::Compare(compare) => source::calls(&compare.source),
-        Condition::Within(within) => source::calls(&within.source),
-        Condition::Text(test) => matching::loses_context(test),
-        Condition::Cpumask(_) => true,
-        _ => false,
-    });
+/// `is_lost` if it is before any of them.
+fn save_context(emitter: &mut Emitter, condition: &Condition, is_lost: bool) -> Arguments {
+    let loses = is_lost
+        || any(condition, &|test| match test {
+            Condition::Compare(compare) => source::calls(&compare.source),
+            Condition::Within(within) => source::calls(&within.source),
+            Condition::Text(test) => matching::loses_context(test),
+            Condition::Cpumask(_) => true,
+            _ => false,
+        });
     let reads = any(condition, &|test| match test {
         Condition::Compare(compare) => source::reads_record(&compare.source),
         Condition::Within(within) => source::reads_record(&within.source),

@@ -3,6 +3,8 @@
 use super::CodegenError;
 use super::code::{HoleCode, Line};
 use super::insn::{Insn, PSEUDO_MAP_VALUE, Reg};
+use crate::plan::Plan;
+use crate::plan::raw::copy::{Copied, FieldCopy, Text};
 
 /// A place that jumps may go to, before it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +13,10 @@ pub(super) struct Label(usize);
 /// One hole's body in the making.
 pub(super) struct Emitter {
     symbol: &'static str,
+    /// What fields of the record are copies of, where there is no record.
+    copies: Vec<FieldCopy>,
+    /// The verifier knows the types of what arguments point to.
+    is_typed: bool,
     lines: Vec<Line>,
     /// Instruction index of each label once it is placed.
     labels: Vec<Option<usize>>,
@@ -23,15 +29,34 @@ pub(super) struct Emitter {
 }
 
 impl Emitter {
-    pub(super) fn new(symbol: &'static str) -> Self {
+    pub(super) fn new(symbol: &'static str, plan: &Plan) -> Self {
         Self {
             symbol,
+            copies: plan.copies.clone(),
+            is_typed: plan.is_typed(),
             lines: Vec::new(),
             labels: Vec::new(),
             jumps: Vec::new(),
             stack: 0,
             data: Vec::new(),
             data_uses: Vec::new(),
+        }
+    }
+
+    pub(super) const fn is_typed(&self) -> bool {
+        self.is_typed
+    }
+
+    /// What the field at `offset` of the record is a copy of; none if there is a record.
+    pub(super) fn copy_of(&self, offset: u32) -> Option<Copied> {
+        self.copies.iter().find(|copy| copy.offset == offset).map(|copy| copy.value.clone())
+    }
+
+    /// The same for a string.
+    pub(super) fn text_at(&self, offset: u32) -> Result<Text, CodegenError> {
+        match self.copy_of(offset) {
+            Some(Copied::Text(text)) => Ok(text),
+            _ => Err(CodegenError::NoCopy { hole: self.symbol, offset }),
         }
     }
 

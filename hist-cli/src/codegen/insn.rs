@@ -315,10 +315,35 @@ pub mod helper {
     pub const RINGBUF_SUBMIT: i32 = 132;
     /// `(record, flags)`
     pub const RINGBUF_DISCARD: i32 = 133;
+    /// `() -> task_struct *`, of known type; since Linux 5.11
+    pub const GET_CURRENT_TASK_BTF: i32 = 158;
     /// `(map, key, cpu) -> value or null`
     pub const MAP_LOOKUP_PERCPU_ELEM: i32 = 195;
     /// `() -> ns`, CLOCK_TAI
     pub const KTIME_GET_TAI_NS: i32 = 208;
+
+    /// The helper writes to no memory that it is given.
+    #[must_use]
+    pub const fn leaves_memory(number: i32) -> bool {
+        arguments(number) == 0 || matches!(number, MAP_LOOKUP_ELEM | MAP_UPDATE_ELEM)
+    }
+
+    /// How many arguments the helper takes; five if it is not known.
+    #[must_use]
+    pub const fn arguments(number: i32) -> u32 {
+        match number {
+            KTIME_GET_NS | KTIME_GET_BOOT_NS | KTIME_GET_TAI_NS | GET_SMP_PROCESSOR_ID
+            | GET_CURRENT_PID_TGID | GET_CURRENT_TASK => 0,
+            MAP_LOOKUP_ELEM | MAP_DELETE_ELEM | GET_CURRENT_COMM => 2,
+            GET_STACKID
+            | PROBE_READ_USER
+            | PROBE_READ_KERNEL
+            | PROBE_READ_USER_STR
+            | PROBE_READ_KERNEL_STR => 3,
+            MAP_UPDATE_ELEM | GET_STACK => 4,
+            _ => 5,
+        }
+    }
 
     /// The helper's name, for those that this project calls.
     #[must_use]
@@ -334,6 +359,7 @@ pub mod helper {
             PERF_EVENT_OUTPUT => "bpf_perf_event_output",
             GET_STACKID => "bpf_get_stackid",
             GET_CURRENT_TASK => "bpf_get_current_task",
+            GET_CURRENT_TASK_BTF => "bpf_get_current_task_btf",
             GET_STACK => "bpf_get_stack",
             PROBE_READ_USER => "bpf_probe_read_user",
             PROBE_READ_KERNEL => "bpf_probe_read_kernel",
@@ -592,6 +618,100 @@ impl Insn {
                 _ => None,
             },
             _ => None,
+        }
+    }
+
+    /// The registers whose values matter to it, one bit for each. A helper that is not known is
+    /// taken to have five arguments.
+    #[must_use]
+    pub const fn reads(self) -> u16 {
+        let (dst, src) = (1 << self.dst, 1 << self.src);
+        let operand = if self.opcode & SOURCE_REG != 0 { src } else { 0 };
+        match self.opcode & class::MASK {
+            class::LDX => src,
+            class::ST => dst,
+            class::STX if self.imm == ATOMIC_CMPXCHG && self.is_atomic() => dst | src | 1 << R0,
+            class::STX => dst | src,
+            class::ALU | class::ALU64 => match self.opcode & OP_MASK {
+                ALU_END => dst,
+                op if op == Alu::Mov as u8 => operand,
+                op if op == Alu::Neg as u8 => dst,
+                _ => dst | operand,
+            },
+            class::JMP | class::JMP32 => match self.opcode & OP_MASK {
+                JMP_ALWAYS => 0,
+                JMP_EXIT => 1 << R0,
+                JMP_CALL if self.src == 0 => ((1 << helper::arguments(self.imm)) - 1) << R1,
+                JMP_CALL => 0b11_1110,
+                _ => dst | operand,
+            },
+            _ => 0,
+        }
+    }
+
+    /// It reads and writes memory at once.
+    #[must_use]
+    pub const fn is_atomic(self) -> bool {
+        self.opcode & class::MASK == class::STX && self.opcode & mode::MASK == mode::ATOMIC
+    }
+
+    /// Whether it jumps, if it compares 64 bits of `dst`, which are `value`, with a constant.
+    #[must_use]
+    pub fn decides(self, value: u64) -> Option<bool> {
+        if self.opcode & class::MASK != class::JMP || self.opcode & SOURCE_REG != 0 {
+            return None;
+        }
+        let constant = i64::from(self.imm);
+        let (number, unsigned) = (value.cast_signed(), constant.cast_unsigned());
+        Some(match Compare::of_opcode(self.opcode)? {
+            Compare::Eq => value == unsigned,
+            Compare::Ne => value != unsigned,
+            Compare::Gt => value > unsigned,
+            Compare::Ge => value >= unsigned,
+            Compare::Lt => value < unsigned,
+            Compare::Le => value <= unsigned,
+            Compare::Set => value & unsigned != 0,
+            Compare::Sgt => number > constant,
+            Compare::Sge => number >= constant,
+            Compare::Slt => number < constant,
+            Compare::Sle => number <= constant,
+        })
+    }
+
+    /// It loads 64 bits.
+    #[must_use]
+    pub const fn is_load64(self) -> bool {
+        self.opcode == class::LDX | mode::MEM | Width::Dw as u8
+    }
+
+    /// It stores the 64 bits of `src`.
+    #[must_use]
+    pub const fn is_store64_reg(self) -> bool {
+        self.opcode == class::STX | mode::MEM | Width::Dw as u8
+    }
+
+    /// It jumps whatever the registers hold.
+    #[must_use]
+    pub const fn is_goto(self) -> bool {
+        self.opcode == class::JMP | JMP_ALWAYS
+    }
+
+    /// It is `dst = imm`, 64 bits.
+    #[must_use]
+    pub const fn is_mov64_imm(self) -> bool {
+        self.opcode == class::ALU64 | Alu::Mov as u8 && self.off == 0
+    }
+
+    /// Its operand is `src`.
+    #[must_use]
+    pub const fn has_source(self) -> bool {
+        match self.opcode & class::MASK {
+            class::LDX | class::STX => true,
+            class::ALU | class::ALU64 => {
+                self.opcode & SOURCE_REG != 0 && self.opcode & OP_MASK != ALU_END
+            }
+            class::JMP | class::JMP32 => self.is_jump() && self.opcode & SOURCE_REG != 0,
+            _ => false,
         }
     }
 

@@ -1,20 +1,21 @@
-//! Takes a plan's key slots. Gives the body of the key hole: r1 context, r2 the key's bytes.
+//! Takes a plan's key slots. Gives the body of the key hole: r1 context, r2 the key's bytes. Or
+//! that of the index hole: r1 context, result in r0.
 
 use hist_common::holes;
 
 use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::Emitter;
-use super::insn::{Alu, Insn, R1, R2, R3, R4, Reg, Width, helper};
+use super::insn::{Alu, Insn, R0, R1, R2, R3, R4, Reg, Width, helper};
 use super::source::{self, Arguments};
 use super::text;
-use crate::plan::{KeySlot, Plan};
+use crate::plan::{Index, KeySlot, Plan};
 use crate::resolve::hist::{KeySource, TextField};
 
 /// Writes every slot to its last byte, so none is left as it was. Slots whose helpers destroy the
 /// arguments come last.
 pub(super) fn key(plan: &Plan) -> Result<HoleCode, CodegenError> {
-    let mut emitter = Emitter::new(holes::KEY);
+    let mut emitter = Emitter::new(holes::KEY, plan);
     let (calls, plain): (Vec<&KeySlot>, Vec<&KeySlot>) =
         plan.keys.iter().partition(|slot| calls(&slot.source));
     for slot in plain {
@@ -24,6 +25,17 @@ pub(super) fn key(plan: &Plan) -> Result<HoleCode, CodegenError> {
     for slot in calls {
         write_slot(&mut emitter, &arguments, slot)?;
     }
+    emitter.finish()
+}
+
+/// Gives the number of the key's entry.
+pub(super) fn index(plan: &Plan, index: &Index) -> Result<HoleCode, CodegenError> {
+    let mut emitter = Emitter::new(holes::INDEX, plan);
+    let source = &index.source;
+    let again = source::calls(source) && source::reads_record(source);
+    let arguments = Arguments::save(&mut emitter, if again { &[R1] } else { &[] });
+    source::load(&mut emitter, &arguments, source, "the entry's number")?;
+    emitter.push(Insn::mov64_reg(R0, R3), "");
     emitter.finish()
 }
 

@@ -7,7 +7,8 @@ use super::CodegenError;
 use super::condition::{Body, Goals, jump_unless_next};
 use super::emit::{Emitter, Label};
 use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R10, Reg, Width, helper};
-use super::{scan, source};
+use super::{copy, scan, source};
+use crate::plan::raw::copy::{Copied, Text};
 use crate::plan::scan::{COMM_SIZE, Scan};
 use crate::resolve::hist::{CpumaskOp, CpumaskTest, Location, Pattern, TextSource, TextTest};
 
@@ -142,18 +143,59 @@ fn at_one_place(
             memory_equals(body, read, &wanted, exits)?;
             true
         }
+        TextSource::Copied { offset, .. } => {
+            let text = body.emitter.text_at(offset)?;
+            copied_literal(body, &text, test, exits, note)?
+        }
         // What lies in the record has been compared there.
         TextSource::Comm | TextSource::Static { .. } => {
-            let wanted = literal(test).unwrap_or_default();
-            let buffer = load_comm(body, note);
-            let wanted = &wanted[..wanted.len().min(COMM_SIZE as usize)];
-            let place = Place { base: R10, start: buffer.into(), room: COMM_SIZE };
-            equals(&mut body.emitter, place, wanted, exits.mismatched, "")?;
+            comm_equals(body, test, exits, note)?;
             false
         }
     };
     body.emitter.jump(Insn::jump(0), exits.matched, "all of it");
     Ok(may_miss)
+}
+
+/// Falls through if the current thread's name is as wanted.
+fn comm_equals(
+    body: &mut Body,
+    test: &TextTest,
+    exits: Exits,
+    note: &str,
+) -> Result<(), CodegenError> {
+    let wanted = literal(test).unwrap_or_default();
+    let buffer = load_comm(body, note);
+    let wanted = &wanted[..wanted.len().min(COMM_SIZE as usize)];
+    let place = Place { base: R10, start: buffer.into(), room: COMM_SIZE };
+    equals(&mut body.emitter, place, wanted, exits.mismatched, "")
+}
+
+/// Compares a string that arguments lead to; gives whether it may be missing there.
+fn copied_literal(
+    body: &mut Body,
+    text: &Text,
+    test: &TextTest,
+    exits: Exits,
+    note: &str,
+) -> Result<bool, CodegenError> {
+    let wanted = literal(test).unwrap_or_default();
+    match text {
+        Text::Comm => comm_equals(body, test, exits, note)?,
+        Text::Inside { pointer, offset, size } => {
+            let emitter = &mut body.emitter;
+            copy::follow(emitter, R1, pointer, note)?;
+            let wanted = &wanted[..wanted.len().min(*size as usize)];
+            let place = Place { base: R1, start: offset.cast_signed(), room: *size };
+            equals(emitter, place, wanted, exits.mismatched, "")?;
+        }
+        Text::Behind(_) => {
+            copy::text_address(&mut body.emitter, text, note)?;
+            memory_equals(body, Read::KernelText, &wanted, exits)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The name of the current thread in the buffer; gives the buffer.
@@ -172,6 +214,9 @@ pub(super) fn load_pointer(
     offset: u32,
     note: &str,
 ) -> Result<(), CodegenError> {
+    if let Some(Copied::Number(number, to)) = emitter.copy_of(offset) {
+        return copy::converted(emitter, &number, to, note);
+    }
     source::bytes(emitter, offset, 8, note)
 }
 
@@ -413,7 +458,7 @@ fn slot(emitter: &Emitter, offset: i32) -> Result<i16, CodegenError> {
 
 /// Copies `size` bytes of the record, at most a chunk, to the buffer, and NULs behind them up to a
 /// whole word. Gives the buffer.
-pub(super) fn copy(
+pub(super) fn copy_bytes(
     body: &mut Body,
     offset: u32,
     size: u32,

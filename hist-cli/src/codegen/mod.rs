@@ -8,6 +8,7 @@
 mod bits;
 pub mod code;
 mod condition;
+mod copy;
 mod display;
 mod emit;
 pub mod insn;
@@ -40,6 +41,14 @@ pub enum CodegenError {
         /// Bytes.
         offset: u32,
     },
+    /// Without a record, nothing is known of a field.
+    #[error("there is no copy of what lies at byte {offset} of the record, for {hole}")]
+    NoCopy {
+        /// The hole's symbol.
+        hole: &'static str,
+        /// Bytes.
+        offset: u32,
+    },
 }
 
 /// Generates the bodies of all holes of `plan.template`.
@@ -47,12 +56,10 @@ pub enum CodegenError {
 /// # Errors
 /// If a jump or an offset does not fit its 16 bits.
 pub fn generate(plan: &Plan) -> Result<Code, CodegenError> {
-    Ok(Code {
-        holes: vec![
-            condition::filter(plan)?,
-            key::key(plan)?,
-            value::update(plan)?,
-            value::init(plan)?,
-        ],
-    })
+    let mut holes = vec![condition::filter(plan)?];
+    match &plan.index {
+        Some(index) => holes.extend([key::index(plan, index)?, value::update(plan)?]),
+        None => holes.extend([key::key(plan)?, value::update(plan)?, value::init(plan)?]),
+    }
+    Ok(Code { holes })
 }

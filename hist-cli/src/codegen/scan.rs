@@ -10,7 +10,8 @@ use super::condition::Body;
 use super::emit::{Emitter, Label};
 use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R10, Reg, Width};
 use super::matching::{self, CHUNK, Exits, Read};
-use super::source;
+use super::{copy, source};
+use crate::plan::raw::copy::Text;
 use crate::plan::scan::{Scan, limit};
 use crate::resolve::hist::TextSource;
 
@@ -31,13 +32,25 @@ pub(super) fn scan(
 ) -> Result<bool, CodegenError> {
     let streamed = match source {
         TextSource::Static { size, offset } if size <= CHUNK => {
-            matching::copy(body, offset, size, note)?;
+            matching::copy_bytes(body, offset, size, note)?;
             None
         }
         TextSource::Comm => {
             matching::load_comm(body, note);
             None
         }
+        TextSource::Copied { offset, .. } => match body.emitter.text_at(offset)? {
+            Text::Comm => {
+                matching::load_comm(body, note);
+                None
+            }
+            Text::Inside { pointer, offset, size } if size <= CHUNK => {
+                copy::follow(&mut body.emitter, R1, &pointer, note)?;
+                matching::copy_bytes(body, offset, size, note)?;
+                None
+            }
+            _ => Some(begin_stream(body, source, note)?),
+        },
         _ => Some(begin_stream(body, source, note)?),
     };
     let automaton = Automaton::new(body, scan, exits);
@@ -72,6 +85,10 @@ fn begin_stream(body: &mut Body, source: TextSource, note: &str) -> Result<Strea
         TextSource::Static { offset, .. } => {
             emitter.push(Insn::mov64_reg(R3, R1), note);
             emitter.push(Insn::alu64_imm(Alu::Add, R3, offset.cast_signed()), "");
+        }
+        TextSource::Copied { offset, .. } => {
+            let text = emitter.text_at(offset)?;
+            copy::text_address(emitter, &text, note)?;
         }
         TextSource::Comm => {}
     }

@@ -2,9 +2,11 @@
 
 use super::CodegenError;
 use super::bits;
+use super::copy;
 use super::emit::Emitter;
 use super::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
 use crate::parse::ast::BinaryOp;
+use crate::plan::raw::copy::{Copied, Scalar};
 use crate::resolve::hist::{Clock, RecordField, Source};
 
 /// The hole's arguments, and where they are kept while helpers run: a call destroys r1 to r5.
@@ -126,6 +128,11 @@ fn binary(
     note: &str,
 ) -> Result<(), CodegenError> {
     load(emitter, arguments, lhs, note)?;
+    if let Source::Constant(number) = rhs
+        && by_constant(emitter, op, *number)
+    {
+        return Ok(());
+    }
     if let Source::Constant(number) = rhs {
         constant(emitter, *number, R4, "");
     } else {
@@ -142,6 +149,24 @@ fn binary(
         BinaryOp::Div => divide(emitter),
     }
     Ok(())
+}
+
+/// r3 = r3 op `number` in one instruction, if there is such a one.
+fn by_constant(emitter: &mut Emitter, op: BinaryOp, number: u64) -> bool {
+    let Ok(short) = i32::try_from(number.cast_signed()) else { return false };
+    let insn = match op {
+        BinaryOp::Add => Insn::alu64_imm(Alu::Add, R3, short),
+        BinaryOp::Sub => Insn::alu64_imm(Alu::Sub, R3, short),
+        BinaryOp::Mul => Insn::alu64_imm(Alu::Mul, R3, short),
+        BinaryOp::Div if number.is_power_of_two() => {
+            Insn::alu64_imm(Alu::Rsh, R3, number.trailing_zeros().cast_signed())
+        }
+        // As an operand it would be extended by its sign.
+        BinaryOp::Div if short > 0 => Insn::alu64_imm(Alu::Div, R3, short),
+        BinaryOp::Div => return false,
+    };
+    emitter.push(insn, "");
+    true
 }
 
 /// r3 /= r4; all ones for a division by zero, where eBPF's own would give 0.
@@ -163,8 +188,14 @@ pub(super) fn constant(emitter: &mut Emitter, number: u64, dst: Reg, note: &str)
     }
 }
 
-/// Loads a field of the record, sign-extended if signed.
+/// Loads a field of the record, sign-extended if signed, or what it is a copy of.
 fn record(emitter: &mut Emitter, field: RecordField, note: &str) -> Result<(), CodegenError> {
+    if let Some(Copied::Number(number, to)) = emitter.copy_of(field.offset) {
+        copy::converted(emitter, &number, to, note)?;
+        // Some tests look at the low bytes of a field only.
+        copy::convert(emitter, to, Scalar { size: field.size, signed: field.signed });
+        return Ok(());
+    }
     bytes(emitter, field.offset, field.size, &format!("{note}: {field}"))?;
     if field.signed && field.size < 8 {
         sign_extend(emitter, field.size);
@@ -207,7 +238,11 @@ fn largest_piece(offset: u32, left: u32) -> u32 {
     [8, 4, 2].into_iter().find(|size| offset.is_multiple_of(*size) && *size <= left).unwrap_or(1)
 }
 
-fn sign_extend(emitter: &mut Emitter, size: u32) {
+/// r3 = its low `size` bytes as a signed number.
+pub(super) fn sign_extend(emitter: &mut Emitter, size: u32) {
+    if size == 8 {
+        return;
+    }
     let spare = 64 - 8 * size.cast_signed();
     emitter.push(Insn::alu64_imm(Alu::Lsh, R3, spare), "extend the sign");
     emitter.push(Insn::alu64_imm(Alu::Arsh, R3, spare), "");

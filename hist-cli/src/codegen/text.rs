@@ -2,11 +2,14 @@
 //! padded with NULs.
 
 use super::CodegenError;
+use super::copy;
 use super::emit::Emitter;
 use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, Width, helper};
 use super::key::destination;
 use super::source::{self, Arguments};
 use crate::plan::KeySlot;
+use crate::plan::raw::copy::Text;
+use crate::plan::scan::COMM_SIZE;
 use crate::resolve::hist::TextField;
 
 /// Arrays up to this many bytes are copied word by word; a helper does it for longer ones.
@@ -38,11 +41,54 @@ pub(super) fn key(
             Ok(())
         }
         TextField::Dynamic { offset } => located(emitter, arguments, slot, (offset, 0), note),
+        TextField::Copied { offset, size } => {
+            let text = emitter.text_at(offset)?;
+            copied(emitter, arguments, slot, (&text, size), note)
+        }
         TextField::Relative { offset } => {
             // Relative to the end of the location word, which has 4 bytes.
             located(emitter, arguments, slot, (offset, offset + 4), note)
         }
     }
+}
+
+/// Copies a string that arguments lead to. `array` is the size of the record's field, if that is
+/// an array.
+fn copied(
+    emitter: &mut Emitter,
+    arguments: &Arguments,
+    slot: &KeySlot,
+    (text, array): (&Text, Option<u32>),
+    note: &str,
+) -> Result<(), CodegenError> {
+    match text {
+        Text::Inside { pointer, offset, size } if *size <= MAX_INLINE => {
+            let part = KeySlot { size: size.next_multiple_of(8), ..slot.clone() };
+            zero_from(emitter, slot, part.size, note)?;
+            copy::follow(emitter, R1, pointer, note)?;
+            words(emitter, (*offset, *size), &part, note)?;
+            arguments.restore(emitter);
+        }
+        Text::Comm => {
+            zero_from(emitter, slot, COMM_SIZE, note)?;
+            destination(emitter, slot, R1, note);
+            emitter.push(Insn::mov64_imm(R2, COMM_SIZE.cast_signed()), "");
+            emitter.push(Insn::call(helper::GET_CURRENT_COMM), "padded with NULs");
+            arguments.restore(emitter);
+        }
+        Text::Inside { .. } | Text::Behind(_) => {
+            zero_from(emitter, slot, 0, note)?;
+            copy::text_address(emitter, text, note)?;
+            let room = match (text, array) {
+                (_, None) => slot.size,
+                // It may fill its array without a NUL: the helper makes one behind it.
+                (Text::Inside { .. }, Some(size)) => kept(size, slot.size) + 1,
+                (_, Some(size)) => size,
+            };
+            copy(emitter, arguments, slot, room);
+        }
+    }
+    Ok(())
 }
 
 /// How many bytes of an array the kernel keeps: all, but never the last one of the slot.
@@ -81,9 +127,19 @@ fn located(
 
 /// Fills the slot with zeros.
 fn zero(emitter: &mut Emitter, slot: &KeySlot, note: &str) -> Result<(), CodegenError> {
-    for word in (0..slot.size).step_by(8) {
+    zero_from(emitter, slot, 0, note)
+}
+
+/// Fills the slot with zeros from byte `start` on.
+fn zero_from(
+    emitter: &mut Emitter,
+    slot: &KeySlot,
+    start: u32,
+    note: &str,
+) -> Result<(), CodegenError> {
+    for word in (start..slot.size).step_by(8) {
         let offset = emitter.offset(slot.offset + word)?;
-        let note = if word == 0 { format!("{note}: padding") } else { String::new() };
+        let note = if word == start { format!("{note}: padding") } else { String::new() };
         emitter.push(Insn::store_imm(Width::Dw, R2, offset, 0), note);
     }
     Ok(())

@@ -12,16 +12,22 @@ use crate::plan::scan::COMM_SIZE;
 use crate::plan::{Plan, ValueSlot};
 use crate::resolve::hist::Source;
 
-/// Adds the hit to a value in place. Values are per CPU and one program never nests on a CPU, so
-/// no atomics are needed unless another program shares the table.
+/// Adds the hit to a value in place.
+///
+/// No atomics are needed for a value that belongs to one CPU and one program: that never runs twice
+/// at a time on a CPU. Where a program cannot be preempted, nothing but an interrupt comes in
+/// between, and the kernel skips a tracepoint program that one would start; where it can, as
+/// raw tracepoint programs and those of `syscalls:*` since 7.x, it stays on its CPU, and the
+/// kernel skips the same program there until it is done (`bpf_prog_get_recursion_context()` in
+/// Linux include/linux/bpf.h). Both are counted as misses.
 pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
-    let mut emitter = Emitter::new(holes::UPDATE);
+    let mut emitter = Emitter::new(holes::UPDATE, plan);
     each(&mut emitter, plan, |emitter, arguments, slot| {
         let offset = emitter.offset(slot.offset)?;
         let note = format!("value {}", slot.label);
         if plan.shared {
             source::load(emitter, arguments, &slot.source, &note)?;
-            emitter.push(Insn::atomic_add64(R2, offset, R3), "another event may interrupt");
+            emitter.push(Insn::atomic_add64(R2, offset, R3), "others may add, too");
             return Ok(());
         }
         if let Some(step) = short(&slot.source) {
@@ -40,7 +46,7 @@ pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
 
 /// Writes a whole value as the first hit leaves it.
 pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
-    let mut emitter = Emitter::new(holes::INIT);
+    let mut emitter = Emitter::new(holes::INIT, plan);
     each(&mut emitter, plan, |emitter, arguments, slot| {
         let offset = emitter.offset(slot.offset)?;
         let note = format!("first value {}", slot.label);

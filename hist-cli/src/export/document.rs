@@ -162,7 +162,7 @@ impl Entry {
     fn new(snapshot: &Snapshot, row: usize, symbols: &Symbols) -> Self {
         let row = &snapshot.rows[row];
         let cells = snapshot.keys.iter().map(|column| owned(cell(column, row, symbols)));
-        Self { cells: cells.collect(), hitcount: row.hitcount, sums: row.sums.clone() }
+        Self { cells: cells.collect(), hitcount: row.hitcount, sums: row.sums.to_vec() }
     }
 }
 

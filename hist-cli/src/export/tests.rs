@@ -114,7 +114,7 @@ fn any_row(number: u8) -> impl Strategy<Value = Row> {
         let key = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let mut comm = [0; 16];
         comm[..2].copy_from_slice(b"\xfcb");
-        Row { key, hitcount, sums: vec![sum, other], comm }
+        Row { key, hitcount, sums: [sum, other].as_slice().into(), comm }
     })
 }
 
@@ -233,7 +233,12 @@ proptest! {
 fn row(ret: i64, ip: u64, hitcount: u64) -> Row {
     let words = [ret.cast_unsigned(), ip, ip + 1, 0, 0, 7];
     let key = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    Row { key, hitcount, sums: vec![hitcount, 0], comm: *b"task\0\0\0\0\0\0\0\0\0\0\0\0" }
+    Row {
+        key,
+        hitcount,
+        sums: [hitcount, 0].as_slice().into(),
+        comm: *b"task\0\0\0\0\0\0\0\0\0\0\0\0",
+    }
 }
 
 const READ: u64 = 0xffff_ffff_8100_1000;

@@ -1,6 +1,7 @@
 //! Takes a template and the code of its holes. Gives a [`Program`] in which the bodies stand in
 //! the calls' places.
 
+use aya_obj::generated::bpf_map_type;
 use hist_common::layout::{MAP_HIST, MAP_LOSSES, VAR_PAUSED};
 
 use super::error::{BodyError, LinkError};
@@ -8,7 +9,7 @@ use super::frame::{self, Field, STACK};
 use super::template::{DataSection, MapDef, Reference, Target, TemplateObject};
 use crate::codegen::code::{Code, HoleCode, Line};
 use crate::codegen::insn::{Insn, R6};
-use crate::plan::MapPlan;
+use crate::plan::{MapKind, MapPlan};
 
 /// The map that aya-log looks for; all programs of an object share it.
 const MAP_LOGS: &str = "AYA_LOGS";
@@ -46,7 +47,7 @@ pub struct Program {
 pub struct ProgramNames {
     /// The program.
     pub program: String,
-    /// The entries: a per-CPU hash map.
+    /// The entries.
     pub hist: String,
     /// A per-CPU array holding one [`hist_common::layout::Losses`].
     pub losses: String,
@@ -91,6 +92,7 @@ pub fn fill(
     let stack = bodies.iter().map(|body| template.stack + body.stack).max();
     let mut maps = template.maps.clone();
     for def in maps.iter_mut().filter(|def| def.name == MAP_HIST) {
+        def.map_type = map_type(map.kind);
         def.key_size = map.key_size;
         def.value_size = map.value_size;
         def.max_entries = map.max_entries;
@@ -139,6 +141,15 @@ fn refer_to_constants(program: &mut Program, bodies: &[Body<'_>], starts: &[usiz
         }));
     }
     program.references.sort_by_key(|reference| reference.slot);
+}
+
+/// The kernel's number for it (`enum bpf_map_type`).
+const fn map_type(kind: MapKind) -> u32 {
+    match kind {
+        MapKind::Hash => bpf_map_type::BPF_MAP_TYPE_HASH as u32,
+        MapKind::PerCpuHash => bpf_map_type::BPF_MAP_TYPE_PERCPU_HASH as u32,
+        MapKind::PerCpuArray => bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32,
+    }
 }
 
 fn ensure_room(what: &'static str, size: u32, room: u32) -> Result<(), LinkError> {
@@ -412,7 +423,8 @@ mod tests {
     use crate::link::template;
     use crate::plan::Template;
 
-    const MAP: MapPlan = MapPlan { key_size: 8, value_size: 16, max_entries: 128 };
+    const MAP: MapPlan =
+        MapPlan { kind: MapKind::PerCpuHash, key_size: 8, value_size: 16, max_entries: 128 };
 
     fn hole(symbol: &'static str, stack: u32, insns: &[Insn]) -> HoleCode {
         let line = |insn: &Insn| Line { insn: *insn, note: format!("of {symbol}") };

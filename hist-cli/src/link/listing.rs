@@ -140,7 +140,7 @@ mod tests {
     use crate::codegen::code::{Code, HoleCode, Line};
     use crate::codegen::insn::{Insn, R0, R2, Width};
     use crate::link::{fill, template};
-    use crate::plan::{MapPlan, Template};
+    use crate::plan::{MapKind, MapPlan, Template};
 
     fn listing() -> String {
         let hole = |symbol, insn: Insn, note: &str| {
@@ -155,7 +155,8 @@ mod tests {
                 hole(holes::INIT, Insn::store_imm(Width::Dw, R2, 0, 1), ""),
             ],
         };
-        let map = MapPlan { key_size: 8, value_size: 16, max_entries: 2048 };
+        let map =
+            MapPlan { kind: MapKind::PerCpuHash, key_size: 8, value_size: 16, max_entries: 2048 };
         fill(&template(Template::Hist).unwrap(), &map, &code, 0).unwrap().to_string()
     }
 

@@ -8,9 +8,12 @@
 mod elf;
 mod error;
 mod fill;
+mod flow;
 mod frame;
 mod listing;
+mod ops;
 mod template;
+mod tidy;
 
 pub use error::LinkError;
 pub use fill::{Program, ProgramLine, ProgramNames, fill};
@@ -38,9 +41,17 @@ pub fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, LinkError> {
     let programs = triggers
         .iter()
         .enumerate()
-        .map(|(index, (plan, code))| fill(&template(plan.template)?, &plan.map, code, index))
+        .map(|(index, (plan, code))| program(plan, code, index))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Object { bytes: elf::write(&programs)?, programs })
+}
+
+/// The program of one trigger.
+fn program(plan: &Plan, code: &Code, index: usize) -> Result<Program, LinkError> {
+    let template = template(plan.template)?;
+    let mut program = fill(&template, &plan.map, code, index)?;
+    tidy::tidy(&mut program, |hole| template.room(hole, &plan.map))?;
+    Ok(program)
 }
 
 /// The parsed template.
@@ -57,6 +68,9 @@ const fn prebuilt(template: Template) -> &'static [u8] {
         Template::Hist => include_bytes!("../../../hist-ebpf/prebuilt/hist.bpf.o"),
         Template::HistLarge => {
             include_bytes!("../../../hist-ebpf/prebuilt/hist_large.bpf.o")
+        }
+        Template::HistArray => {
+            include_bytes!("../../../hist-ebpf/prebuilt/hist_array.bpf.o")
         }
         Template::HistLog => include_bytes!("../../../hist-ebpf/prebuilt/hist_log.bpf.o"),
     }

@@ -17,7 +17,7 @@ use super::program::{self, ProgramType};
 use super::table::{Feeder, Table, set_flag};
 use super::{LoadError, bpf, perf};
 use crate::link::{Object, Program};
-use crate::plan::{Attach, Plan, Template};
+use crate::plan::{Attach, MapPlan, Plan, Template};
 
 /// Programs that count. Dropping it detaches them; so does the end of this process in whatever
 /// way, for the kernel holds them by file descriptors only.
@@ -148,7 +148,8 @@ fn existing(
         },
     };
     let (wanted, found) = (plan.map, table.map);
-    if (wanted.key_size, wanted.value_size) != (found.key_size, found.value_size) {
+    let shape = |map: MapPlan| (map.kind, map.key_size, map.value_size);
+    if shape(wanted) != shape(found) {
         return Err(LoadError::OtherTable { event: plan.event_name(), wanted, found });
     }
     Ok(Some(table.clone()))
@@ -182,7 +183,8 @@ fn load(
 fn program_type(plan: &Plan) -> ProgramType {
     match plan.attach {
         Attach::Tracepoint { .. } => ProgramType::Tracepoint,
-        Attach::RawTracepoint { .. } => ProgramType::RawTracepoint,
+        Attach::RawTracepoint { btf_id: None, .. } => ProgramType::RawTracepoint,
+        Attach::RawTracepoint { btf_id: Some(id), .. } => ProgramType::Tracing(id),
     }
 }
 
@@ -222,9 +224,10 @@ fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
 fn open_link(attach: &Attach, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     match attach {
         Attach::Tracepoint { id, .. } => perf::attach(*id, program),
-        Attach::RawTracepoint { name } => {
-            bpf::open_raw_tracepoint(&CString::new(name.as_str())?, program)
+        Attach::RawTracepoint { name, btf_id: None } => {
+            bpf::open_raw_tracepoint(Some(&CString::new(name.as_str())?), program)
         }
+        Attach::RawTracepoint { btf_id: Some(_), .. } => bpf::open_raw_tracepoint(None, program),
     }
 }
 

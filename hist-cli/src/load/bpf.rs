@@ -78,7 +78,8 @@ struct CreateAttr {
 /// Bytes of a name, NUL included (`BPF_OBJ_NAME_LEN`).
 const NAME_SIZE: usize = 16;
 
-/// The members of `union bpf_attr` for `BPF_PROG_LOAD`, up to `expected_attach_type`.
+/// The members of `union bpf_attr` for `BPF_PROG_LOAD`, up to `attach_btf_id`. Kernels that know
+/// fewer take zeros in the others.
 #[repr(C)]
 struct ProgAttr {
     prog_type: u32,
@@ -93,6 +94,14 @@ struct ProgAttr {
     prog_name: [u8; NAME_SIZE],
     prog_ifindex: u32,
     expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
+    line_info_rec_size: u32,
+    line_info: u64,
+    line_info_cnt: u32,
+    attach_btf_id: u32,
 }
 
 /// The members of `union bpf_attr` for `BPF_RAW_TRACEPOINT_OPEN`.
@@ -336,6 +345,10 @@ fn create_array(map_type: u32, inner: Option<BorrowedFd<'_>>) -> io::Result<Owne
 pub(crate) struct ProgramText<'a> {
     /// `enum bpf_prog_type`
     pub(crate) program_type: u32,
+    /// `enum bpf_attach_type`; 0 for types that need none.
+    pub(crate) attach_type: u32,
+    /// The type in the kernel's BTF that the program is attached to; 0 for none.
+    pub(crate) attach_btf_id: u32,
     /// At most 15 of `[A-Za-z0-9_.]`.
     pub(crate) name: &'a str,
     /// Resolved: maps by file descriptor.
@@ -367,21 +380,33 @@ pub(crate) fn load_program(text: &ProgramText<'_>, log: &mut [u8]) -> io::Result
         prog_flags: 0,
         prog_name,
         prog_ifindex: 0,
-        expected_attach_type: 0,
+        expected_attach_type: text.attach_type,
+        prog_btf_fd: 0,
+        func_info_rec_size: 0,
+        func_info: 0,
+        func_info_cnt: 0,
+        line_info_rec_size: 0,
+        line_info: 0,
+        line_info_cnt: 0,
+        attach_btf_id: text.attach_btf_id,
     };
     // SAFETY: the kernel reads insn_cnt instructions and a NUL-terminated licence, and writes at
     // most log_size bytes to log_buf; the command opens a program.
     unsafe { bpf_open(PROG_LOAD, &mut attr) }
 }
 
-/// Attaches a program of type RAW_TRACEPOINT; closing what is returned detaches it.
+/// Attaches a program of type RAW_TRACEPOINT to the tracepoint `name`, or one of type TRACING, which
+/// has no `name`, to its own; closing what is returned detaches it.
 ///
 /// # Errors
 /// `ENOENT` if the kernel has no tracepoint of that name; otherwise what bpf(2) says.
-pub(crate) fn open_raw_tracepoint(name: &CStr, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let name = name.as_ptr() as u64;
+pub(crate) fn open_raw_tracepoint(
+    name: Option<&CStr>,
+    program: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
+    let name = name.map_or(0, |name| name.as_ptr() as u64);
     let mut attr = RawTracepointAttr { name, prog_fd: raw(program), pad: 0 };
-    // SAFETY: the kernel reads a NUL-terminated name; the command opens a link.
+    // SAFETY: the kernel reads a NUL-terminated name, if any; the command opens a link.
     unsafe { bpf_open(RAW_TRACEPOINT_OPEN, &mut attr) }
 }
 

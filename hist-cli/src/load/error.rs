@@ -58,11 +58,12 @@ pub enum LoadError {
         /// The errno.
         source: io::Error,
     },
-    /// The table that a trigger is to feed has entries of another size.
+    /// The table that a trigger is to feed is of another kind, or has entries of another size.
     #[error(
-        "{event} cannot feed that table: its keys and values have {} and {} bytes, \
-         the table's {} and {}",
-        .wanted.key_size, .wanted.value_size, .found.key_size, .found.value_size
+        "{event} cannot feed that table: its keys and values have {} and {} bytes in a {}, \
+         the table's {} and {} in a {}",
+        .wanted.key_size, .wanted.value_size, .wanted.kind,
+        .found.key_size, .found.value_size, .found.kind
     )]
     OtherTable {
         /// `system:event`
@@ -78,6 +79,14 @@ pub enum LoadError {
     /// What we linked does not fit together: a defect of ours.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl LoadError {
+    /// The kernel did not take a program, or did not attach it; another one might do.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Verifier { .. } | Self::Attach { .. })
+    }
 }
 
 fn attach_hint(source: &io::Error) -> &'static str {

@@ -3,6 +3,7 @@
 use std::{fs, io};
 
 use super::LoadError;
+use crate::btf::Btf;
 use crate::resolve::Context;
 use crate::tracefs::symbols::Symbols;
 
@@ -16,6 +17,8 @@ pub struct Facts {
     symbols: Symbols,
     /// One more than the highest number of a CPU.
     possible_cpus: u32,
+    /// Read when first needed, as far as it is.
+    btf: Btf,
 }
 
 impl Facts {
@@ -28,13 +31,17 @@ impl Facts {
         let text = fs::read_to_string(POSSIBLE).map_err(fail)?;
         let broken = || io::Error::new(io::ErrorKind::InvalidData, format!("`{}`", text.trim()));
         let possible_cpus = possible(&text).ok_or_else(|| fail(broken()))?;
-        Ok(Self { symbols: Symbols::new(), possible_cpus })
+        Ok(Self { symbols: Symbols::new(), possible_cpus, btf: Btf::at(Btf::VMLINUX) })
     }
 
     /// As resolve takes them.
     #[must_use]
     pub fn context(&self) -> Context<'_> {
-        Context { symbols: Some(&self.symbols), possible_cpus: Some(self.possible_cpus) }
+        Context {
+            symbols: Some(&self.symbols),
+            possible_cpus: Some(self.possible_cpus),
+            btf: Some(&self.btf),
+        }
     }
 }
 

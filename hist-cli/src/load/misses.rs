@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn kernels_count_what_perf_programs_miss_since_6_7() {
         let perf = Attach::Tracepoint { system: "a".into(), event: "b".into(), id: 1 };
-        let raw = Attach::RawTracepoint { name: "b".into() };
+        let raw = Attach::RawTracepoint { name: "b".into(), btf_id: None };
         for (release, counted) in [
             ("5.10.0-32-cloud-amd64", false),
             ("6.1.176", false),

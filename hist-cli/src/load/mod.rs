@@ -14,6 +14,7 @@ mod privilege;
 mod program;
 mod table;
 mod verifier;
+pub(crate) mod walk;
 
 pub use attach::{Attached, AttachedTrigger, Feeds, attach, attach_to};
 pub use control::ControlError;

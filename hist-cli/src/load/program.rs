@@ -11,13 +11,30 @@ use super::bpf::{self, ProgramText};
 use super::maps::missing;
 use crate::codegen::insn::{INSN_SIZE, Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
 use crate::link::{Program, Target};
+use crate::plan::raw::copy::BtfId;
 
-/// `enum bpf_prog_type` in Linux include/uapi/linux/bpf.h.
+/// What a program is to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub(super) enum ProgramType {
-    Tracepoint = 5,
-    RawTracepoint = 17,
+    Tracepoint,
+    RawTracepoint,
+    /// A raw tracepoint whose arguments' types the verifier knows ("tp_btf"): the typedef in the
+    /// kernel's BTF.
+    Tracing(BtfId),
+}
+
+impl ProgramType {
+    /// `enum bpf_prog_type`, `enum bpf_attach_type` and the type's number; Linux
+    /// include/uapi/linux/bpf.h.
+    const fn numbers(self) -> (u32, u32, u32) {
+        /// `BPF_TRACE_RAW_TP`
+        const TRACE_RAW_TP: u32 = 23;
+        match self {
+            Self::Tracepoint => (5, 0, 0),
+            Self::RawTracepoint => (17, 0, 0),
+            Self::Tracing(BtfId(id)) => (26, TRACE_RAW_TP, id),
+        }
+    }
 }
 
 /// How often a load is tried that a signal cut short.
@@ -40,8 +57,11 @@ pub(super) fn load<'fd>(
     let insns = resolve(program, |name| map(name).map(|fd| fd.as_raw_fd()))?;
     let license = CStr::from_bytes_with_nul(&program.license)
         .map_err(|error| LoadError::Internal(format!("licence: {error}")))?;
+    let (program_type, attach_type, attach_btf_id) = program_type.numbers();
     let text = ProgramText {
-        program_type: program_type as u32,
+        program_type,
+        attach_type,
+        attach_btf_id,
         name: &program.names.program,
         insns: &insns,
         license,

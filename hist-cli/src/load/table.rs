@@ -10,7 +10,8 @@ use hist_common::layout::Losses;
 
 use super::bpf::{self, RawMap};
 use super::misses::Misses;
-use crate::plan::MapPlan;
+use super::walk::{Fate, Way, walk};
+use crate::plan::{MapKind, MapPlan};
 
 /// The entries of a histogram and its loss counters. It lives as long as anyone holds it, also
 /// when nothing feeds it any more.
@@ -60,12 +61,12 @@ impl Table {
         self.losses.fd().as_fd()
     }
 
-    /// The map of entries; a value is that of all CPUs.
+    /// The map of entries; a value is that of all CPUs, one behind the other if each has one.
     pub(crate) fn hist(&self) -> RawMap<'_> {
         RawMap {
             fd: self.hist_fd(),
             key_size: self.map.key_size as usize,
-            value_size: self.map.value_size as usize * self.cpus,
+            value_size: self.map.value_size as usize * self.map.copies(self.cpus),
         }
     }
 
@@ -119,7 +120,12 @@ impl Table {
 
     fn clear_stopped(&self, feeders: &[Arc<Feeder>]) -> io::Result<()> {
         bpf::wait_for_programs()?;
-        remove_all(self.hist())?;
+        match self.map.kind {
+            MapKind::PerCpuArray => zero_all(self.hist(), self.map.max_entries)?,
+            MapKind::Hash | MapKind::PerCpuHash => {
+                walk(self.hist(), (Fate::Go, Way::Best), |_, _| {})?;
+            }
+        }
         let losses = self.losses();
         losses.update(&0u32.to_ne_bytes(), &vec![0; losses.value_size])?;
         self.missed_by_others.store(0, Ordering::Relaxed);
@@ -140,43 +146,10 @@ fn stop(feeders: &[Arc<Feeder>]) -> io::Result<()> {
     feeders.iter().try_for_each(|feeder| feeder.set_flag(true))
 }
 
-/// Entries asked for at once. A batch needs room for at least one whole bucket.
-const BATCH: usize = 4096;
-
-fn remove_all(map: RawMap<'_>) -> io::Result<()> {
-    match remove_batches(map) {
-        Err(error) if bpf::is_without_batches(&error) => remove_singly(map),
-        result => result,
-    }
-}
-
-fn remove_batches(map: RawMap<'_>) -> io::Result<()> {
-    let (mut room, mut first) = (BATCH, true);
-    let mut position = vec![0; map.key_size.max(size_of::<u32>())];
-    let (mut keys, mut values) = (Vec::new(), Vec::new());
-    loop {
-        keys.resize(room * map.key_size, 0);
-        values.resize(room * map.value_size, 0);
-        match map.take_batch(&mut position, first, (&mut keys, &mut values), room) {
-            Ok(batch) if batch.last => return Ok(()),
-            Ok(_) => first = false,
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => room *= 2,
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Asks for each key's successor before the key goes: from one that is gone the kernel would
-/// begin anew.
-fn remove_singly(map: RawMap<'_>) -> io::Result<()> {
-    let (mut key, mut next) = (vec![0; map.key_size], vec![0; map.key_size]);
-    let mut is_left = map.next_key(None, &mut key)?;
-    while is_left {
-        is_left = map.next_key(Some(&key), &mut next)?;
-        map.delete(&key)?;
-        std::mem::swap(&mut key, &mut next);
-    }
-    Ok(())
+/// Sets every element of an array to zero; its keys are numbers.
+fn zero_all(map: RawMap<'_>, entries: u32) -> io::Result<()> {
+    let zero = vec![0; map.value_size];
+    (0..entries).try_for_each(|number| map.update(&number.to_ne_bytes(), &zero))
 }
 
 impl Feeder {
@@ -235,29 +208,4 @@ impl Feeder {
 pub(super) fn set_flag(flag: &MapData, paused: bool) -> io::Result<()> {
     let map = RawMap { fd: flag.fd().as_fd(), key_size: 4, value_size: 4 };
     map.update(&0u32.to_ne_bytes(), &u32::from(paused).to_ne_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Kernels with batches never come to it, so it is tried on its own.
-    #[test]
-    fn entries_can_be_removed_one_by_one() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: maps need root");
-            return;
-        }
-        for remove in [remove_singly, remove_batches] {
-            // BPF_MAP_TYPE_HASH
-            let hash = aya_obj::Map::new_from_params(1, 8, 8, 10_000, 0);
-            let hash = MapData::create(hash, "test", None).unwrap();
-            let map = RawMap { fd: hash.fd().as_fd(), key_size: 8, value_size: 8 };
-            for key in 0..10_000u64 {
-                map.update(&key.to_ne_bytes(), &[1; 8]).unwrap();
-            }
-            remove(map).unwrap();
-            assert!(!map.next_key(None, &mut [0; 8]).unwrap(), "nothing is left");
-        }
-    }
 }

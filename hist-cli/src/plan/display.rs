@@ -2,21 +2,23 @@
 
 use std::fmt;
 
-use super::{Attach, KeySlot, Plan, Template, ValueSlot};
+use super::{Attach, KeySlot, MapKind, MapPlan, Plan, Sum, Template, ValueSlot, size_text};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "attach   {}", self.attach)?;
+        for line in &self.why {
+            writeln!(f, "why      {line}")?;
+        }
         writeln!(f, "template {}", self.template)?;
-        let map = &self.map;
-        writeln!(
-            f,
-            "map      per-CPU hash, key {} bytes, value {} bytes, {} entries{}",
-            map.key_size,
-            map.value_size,
-            map.max_entries,
-            if self.shared { ", shared by name" } else { "" }
-        )?;
+        let by_name = if self.hist.name.is_some() { ", shared by name" } else { "" };
+        writeln!(f, "map      {}{by_name}", self.map)?;
+        let (bytes, cpus) = (self.map.bytes(self.cpus), self.cpus);
+        let s = if cpus == 1 { "" } else { "s" };
+        writeln!(f, "memory   {} on {cpus} CPU{s}", size_text(bytes))?;
+        if let Some(index) = &self.index {
+            writeln!(f, "index    {}", index.source)?;
+        }
         match &self.filter {
             Some(filter) => writeln!(f, "filter   {filter}")?,
             None => writeln!(f, "filter   none")?,
@@ -26,6 +28,11 @@ impl fmt::Display for Plan {
         }
         for slot in &self.values {
             writeln!(f, "value    {slot}")?;
+        }
+        for (value, sum) in self.hist.values.iter().zip(&self.sums) {
+            if let Sum::Key(key) = sum {
+                writeln!(f, "value    {value} = hitcount * key +{}", self.keys[*key].offset)?;
+            }
         }
         if let Some(offset) = self.comm {
             writeln!(f, "value    +{offset} task's name, at the first hit")?;
@@ -38,7 +45,10 @@ impl fmt::Display for Attach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tracepoint { system, event, .. } => write!(f, "tracepoint {system}:{event}"),
-            Self::RawTracepoint { name } => write!(f, "raw tracepoint {name}"),
+            Self::RawTracepoint { name, btf_id: None } => write!(f, "raw tracepoint {name}"),
+            Self::RawTracepoint { name, btf_id: Some(_) } => {
+                write!(f, "raw tracepoint {name}, with types")
+            }
         }
     }
 }
@@ -49,6 +59,28 @@ impl fmt::Display for Template {
             Self::Hist => "hist",
             Self::HistLarge => "hist_large",
             Self::HistLog => "hist_log",
+            Self::HistArray => "hist_array",
+        })
+    }
+}
+
+impl fmt::Display for MapPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, key_size, value_size, max_entries } = self;
+        write!(f, "{kind}, ")?;
+        if *kind != MapKind::PerCpuArray {
+            write!(f, "key {key_size} bytes, ")?;
+        }
+        write!(f, "value {value_size} bytes, {max_entries} entries")
+    }
+}
+
+impl fmt::Display for MapKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PerCpuHash => "per-CPU hash",
+            Self::Hash => "hash",
+            Self::PerCpuArray => "per-CPU array",
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Takes nothing. Gives what can go wrong in planning.
 
+use super::size_text;
+
 /// Why a histogram cannot be planned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -18,6 +20,21 @@ pub enum PlanError {
     NoLog {
         /// Bytes wanted.
         size: u32,
+    },
+    /// There is not memory enough for all entries.
+    #[error(
+        "{entries} entries take {} even with one value for all CPUs, and --memory allows {}; {}",
+        size_text(*.needed), size_text(*.budget), memory_hint(*.fitting, *.needed)
+    )]
+    Memory {
+        /// What there is, in bytes.
+        budget: u64,
+        /// How many were asked for.
+        entries: u32,
+        /// What they take, in bytes.
+        needed: u64,
+        /// The largest size that fits, if any does.
+        fitting: Option<u32>,
     },
     /// A load would lie outside of the record, or in its first 8 bytes, which the kernel hides.
     #[error(
@@ -66,4 +83,24 @@ pub enum PlanError {
         /// How many we dare.
         max: u64,
     },
+    /// Only a raw tracepoint is wished.
+    #[error(
+        "{event} cannot be counted on its raw tracepoint: {reasons}; leave out --attach raw, or \
+         leave out what needs the record"
+    )]
+    NotRaw {
+        /// `system:event`
+        event: String,
+        /// Field by field.
+        reasons: String,
+    },
+}
+
+/// The way out, if memory does not do.
+fn memory_hint(fitting: Option<u32>, needed: u64) -> String {
+    let enough = needed.div_ceil(1024);
+    match fitting {
+        Some(size) => format!("size={size} fits, or use --memory {enough}K"),
+        None => format!("no size fits: use --memory {enough}K"),
+    }
 }

@@ -57,7 +57,9 @@ fn join(parts: &[Condition], decides: bool, node: fn(Vec<Condition>) -> Conditio
 fn is_too_long(test: &TextTest) -> bool {
     let room = match test.source {
         TextSource::Static { .. } | TextSource::Comm => scan::limit(test.source) as usize,
-        TextSource::Dynamic(_) | TextSource::Pointer { .. } => return false,
+        TextSource::Dynamic(_) | TextSource::Pointer { .. } | TextSource::Copied { .. } => {
+            return false;
+        }
     };
     room < match &test.pattern {
         Pattern::Exact(text)

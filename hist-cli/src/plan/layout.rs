@@ -3,10 +3,10 @@
 use hist_common::layout::STACK_DEPTH;
 
 pub(super) use super::scan::COMM_SIZE;
-use super::{KeySlot, Plan, PlanError, ValueSlot};
+use super::{KeySlot, Plan, PlanError, Sum, ValueSlot};
 use crate::resolve::hist::{
-    Condition, Hist, KeyModifier, KeySource, Location, RecordField, Source, TextField, TextSource,
-    TextTest,
+    Condition, Hist, Key, KeyModifier, KeySource, Location, RecordField, Source, TextField,
+    TextSource, TextTest,
 };
 
 /// Bytes of a number in a key: every number is kept as its u64 image.
@@ -42,15 +42,26 @@ const fn slot_size(source: &KeySource) -> u32 {
     }
 }
 
-pub(super) fn value_slots(hist: &Hist) -> Vec<ValueSlot> {
-    let hitcount = ("hitcount".to_owned(), Source::Constant(1));
-    let sums = hist.values.iter().map(|value| (value.to_string(), value.source.clone()));
-    let sources = std::iter::once(hitcount).chain(sums);
-    (0..)
-        .step_by(VALUE_SIZE as usize)
-        .zip(sources)
-        .map(|(offset, (label, source))| ValueSlot { offset, source, label })
-        .collect()
+/// What is added up, the hitcount first, and how the histogram's values come of it. Nothing needs
+/// to be added up for a value that is a key, too: its sum is that number times the hitcount.
+pub(super) fn value_slots(hist: &Hist) -> (Vec<ValueSlot>, Vec<Sum>) {
+    let hitcount =
+        ValueSlot { offset: 0, source: Source::Constant(1), label: "hitcount".to_owned() };
+    let (mut slots, mut sums) = (vec![hitcount], Vec::new());
+    for value in &hist.values {
+        let is_same =
+            |key: &Key| matches!(&key.source, KeySource::Number(source) if *source == value.source);
+        sums.push(match hist.keys.iter().position(is_same) {
+            Some(key) => Sum::Key(key),
+            None => Sum::Slot(slots.len()),
+        });
+        if let Some(Sum::Slot(_)) = sums.last() {
+            let offset = VALUE_SIZE * u32::try_from(slots.len()).unwrap_or(u32::MAX);
+            let (source, label) = (value.source.clone(), value.to_string());
+            slots.push(ValueSlot { offset, source, label });
+        }
+    }
+    (slots, sums)
 }
 
 /// A key is shown with the task's name.
@@ -80,7 +91,7 @@ fn check_key(label: &str, source: &KeySource, record_size: u32) -> Result<(), Pl
         KeySource::Text(TextField::Dynamic { offset } | TextField::Relative { offset }) => {
             check_range(label, *offset, LOCATION_SIZE, record_size)
         }
-        KeySource::Comm | KeySource::Stack => Ok(()),
+        KeySource::Text(TextField::Copied { .. }) | KeySource::Comm | KeySource::Stack => Ok(()),
     }
 }
 
@@ -103,7 +114,7 @@ fn check_text(test: &TextTest, record_size: u32) -> Result<(), PlanError> {
         TextSource::Static { offset, size } => check_range(&test.label, offset, size, record_size),
         TextSource::Dynamic(location) => check_location(&test.label, location, record_size),
         TextSource::Pointer { offset, .. } => check_range(&test.label, offset, 8, record_size),
-        TextSource::Comm => Ok(()),
+        TextSource::Copied { .. } | TextSource::Comm => Ok(()),
     }
 }
 

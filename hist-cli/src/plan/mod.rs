@@ -4,13 +4,22 @@
 mod display;
 mod error;
 mod filter;
+mod index;
 mod layout;
+mod memory;
+pub mod raw;
 pub mod scan;
 
 pub use error::PlanError;
+pub use index::Index;
+pub use memory::{BUDGET, size_text};
+pub use raw::AttachWish;
 
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
+use self::raw::copy::{BtfId, FieldCopy, SystemCall};
+use crate::btf::Btf;
+use crate::read::snapshot::Sums;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
 
 /// Everything that codegen and link need to know about one trigger.
@@ -22,17 +31,29 @@ pub struct Plan {
     pub template: Template,
     /// How the program is attached.
     pub attach: Attach,
-    /// Programs of other events may count in the same table, and interrupt this one: values are
-    /// added to atomically.
+    /// Programs on other CPUs, or of other events that interrupt this one, may add to the same
+    /// value: they all do it atomically.
     pub shared: bool,
-    /// Sizes of the histogram map.
+    /// Kind and sizes of the histogram map.
     pub map: MapPlan,
+    /// How many CPUs there may be; 1 if that is not known.
+    pub cpus: u32,
+    /// How keys are numbered, if entries are found by number.
+    pub index: Option<Index>,
     /// What the filter hole tests; everything passes if absent.
     pub filter: Option<Condition>,
-    /// What the key hole writes, in order, without gaps.
+    /// What the key hole writes, in order, without gaps; an array's keys are made when it is read.
     pub keys: Vec<KeySlot>,
     /// What the update and init holes add, in order, without gaps; the first is the hitcount.
     pub values: Vec<ValueSlot>,
+    /// Without a record: what the fields are copies of that the holes read.
+    pub copies: Vec<FieldCopy>,
+    /// The program runs at every system call, and this one counts.
+    pub system_call: Option<SystemCall>,
+    /// Why it is attached as it is, line by line; nothing if that was not asked.
+    pub why: Vec<String>,
+    /// Where each of the histogram's values comes from when it is read, in their order.
+    pub sums: Vec<Sum>,
     /// Where a new value keeps the current task's name, in bytes from its start. Only the copy of
     /// the CPU that made the entry has it.
     pub comm: Option<u32>,
@@ -44,6 +65,42 @@ impl Plan {
     pub fn event_name(&self) -> String {
         format!("{}:{}", self.hist.system, self.hist.event)
     }
+
+    /// The program's context is the event's record.
+    #[must_use]
+    pub const fn has_record(&self) -> bool {
+        matches!(self.attach, Attach::Tracepoint { .. })
+    }
+
+    /// The program knows its arguments' types, and may follow pointers.
+    #[must_use]
+    pub const fn is_typed(&self) -> bool {
+        matches!(self.attach, Attach::RawTracepoint { btf_id: Some(_), .. })
+    }
+
+    /// The values of an entry, besides its hitcount: `words` is its value, the hitcount first.
+    #[must_use]
+    pub fn sums_of(&self, key: &[u8], words: &[u64]) -> Sums {
+        let word = |offset: usize| {
+            key.get(offset..)
+                .and_then(|rest| rest.first_chunk())
+                .map_or(0, |b| u64::from_le_bytes(*b))
+        };
+        let sums = self.sums.iter().map(|sum| match sum {
+            Sum::Slot(slot) => words[*slot],
+            Sum::Key(slot) => words[0].wrapping_mul(word(self.keys[*slot].offset as usize)),
+        });
+        sums.collect()
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sum {
+    /// That one of [`Plan::values`].
+    Slot(usize),
+    /// It is the number in that one of [`Plan::keys`], so all hits of an entry have the same.
+    Key(usize),
 }
 
 /// A prebuilt program with holes.
@@ -55,6 +112,8 @@ pub enum Template {
     HistLarge,
     /// The same, and every event is logged through aya-log.
     HistLog,
+    /// One event, entries found by number.
+    HistArray,
 }
 
 /// How a program gets its events.
@@ -74,15 +133,31 @@ pub enum Attach {
     RawTracepoint {
         /// The tracepoint's name, without system.
         name: String,
+        /// By which the kernel's verifier knows the arguments' types, as a program of type TRACING
+        /// ("tp_btf"): it may follow pointers.
+        btf_id: Option<BtfId>,
     },
 }
 
-/// Sizes of the histogram map.
+/// What the entries are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapKind {
+    /// Found by key, a value for each CPU.
+    PerCpuHash,
+    /// Found by key, one value for all CPUs.
+    Hash,
+    /// Found by number, a value for each CPU.
+    PerCpuArray,
+}
+
+/// Kind and sizes of the histogram map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapPlan {
-    /// Bytes per key, a multiple of 8.
+    /// What it is.
+    pub kind: MapKind,
+    /// Bytes per key, a multiple of 8; 4 for an array.
     pub key_size: u32,
-    /// Bytes per value and CPU, a multiple of 8.
+    /// Bytes per value, and per CPU if each has one; a multiple of 8.
     pub value_size: u32,
     /// Entries.
     pub max_entries: u32,
@@ -117,31 +192,82 @@ pub struct ValueSlot {
 pub struct Wishes {
     /// Log every event through aya-log.
     pub log: bool,
+    /// How programs are to be attached.
+    pub attach: AttachWish,
+    /// The most that a histogram may take in the kernel, in bytes; without it, a hash whose values
+    /// would take more than [`BUDGET`] with one for each CPU has one for all.
+    pub memory: Option<u64>,
+    /// How many CPUs there may be, if that is known.
+    pub cpus: Option<u32>,
 }
 
-/// Chooses template and layout for `hist`.
+/// Chooses template, layout and attachment for `hist`. Without `btf` it is attached to the classic
+/// tracepoint.
 ///
 /// # Errors
-/// If keys or values fit no template, a field lies outside of what a program may read of its
-/// record, or the verifier would not follow the filter to its end.
-pub fn plan(hist: Hist, wishes: Wishes) -> Result<Plan, PlanError> {
+/// If keys or values fit no template or no memory, a field lies outside of what a program may read
+/// of its record, the verifier would not follow the filter to its end, or only a raw tracepoint is
+/// wished and cannot be used.
+pub fn plan(hist: Hist, wishes: Wishes, btf: Option<&Btf>) -> Result<Plan, PlanError> {
     let keys = layout::key_slots(&hist);
-    let values = layout::value_slots(&hist);
-    let sums = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
-    let comm = layout::keeps_comm(&hist).then_some(sums);
-    let map = MapPlan {
+    let (values, sums) = layout::value_slots(&hist);
+    let words = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
+    let comm = layout::keeps_comm(&hist).then_some(words);
+    let hash = MapPlan {
+        kind: MapKind::PerCpuHash,
         key_size: keys.last().map_or(0, |slot| slot.offset + slot.size),
-        value_size: sums + comm.map_or(0, |_| layout::COMM_SIZE),
+        value_size: words + comm.map_or(0, |_| layout::COMM_SIZE),
         max_entries: hist.size,
     };
-    let template = template(map.key_size, wishes)?;
-    check_room("values", map.value_size, VALUE_ROOM)?;
+    check_room("values", hash.value_size, VALUE_ROOM)?;
+    let (cpus, index) = (wishes.cpus.unwrap_or(1), index(&hist, wishes));
+    let (template, map) = match array(hash, index.as_ref(), wishes) {
+        Some(array) => (Template::HistArray, array),
+        None => (template(hash.key_size, wishes)?, memory::hash(hash, wishes.memory, cpus)?),
+    };
+    let index = index.filter(|_| template == Template::HistArray);
     let filter = hist.filter.as_ref().and_then(|filter| filter::simplify(&filter.tree));
     filter.as_ref().map_or(Ok(()), filter::check_complexity)?;
-    let (attach, shared) = (attach(&hist), hist.name.is_some());
-    let plan = Plan { template, attach, shared, map, filter, keys, values, comm, hist };
-    layout::check_loads(&plan)?;
+    let (attach, shared) = (attach(&hist), hist.name.is_some() || map.kind == MapKind::Hash);
+    let (copies, system_call, why) = (Vec::new(), None, Vec::new());
+    let mut plan = Plan {
+        hist,
+        template,
+        attach,
+        shared,
+        map,
+        cpus,
+        index,
+        filter,
+        keys,
+        values,
+        sums,
+        copies,
+        system_call,
+        why,
+        comm,
+    };
+    raw::choose(&mut plan, wishes.attach, btf)?;
+    if plan.has_record() {
+        layout::check_loads(&plan)?;
+    }
     Ok(plan)
+}
+
+/// How keys are numbered, where that can be. In a table with a name, other events' keys may be
+/// others; and what is logged is a hash.
+fn index(hist: &Hist, wishes: Wishes) -> Option<Index> {
+    let most = hist.size.min(index::ENTRIES_MAX);
+    let index = || Index::of(hist, wishes.cpus, most);
+    (hist.name.is_none() && !wishes.log).then(index).flatten()
+}
+
+/// The array in the place of `hash`, if keys are numbered and there is memory for it.
+fn array(hash: MapPlan, index: Option<&Index>, wishes: Wishes) -> Option<MapPlan> {
+    let max_entries = index?.entries;
+    let array = MapPlan { kind: MapKind::PerCpuArray, key_size: 4, max_entries, ..hash };
+    let budget = wishes.memory.unwrap_or(BUDGET);
+    (array.bytes(wishes.cpus.unwrap_or(1)) <= budget).then_some(array)
 }
 
 fn template(key_size: u32, wishes: Wishes) -> Result<Template, PlanError> {

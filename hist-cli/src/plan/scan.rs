@@ -168,6 +168,7 @@ pub const fn limit(source: TextSource) -> u32 {
         TextSource::Dynamic(_) => DYNAMIC_MAX,
         TextSource::Pointer { .. } => POINTER_MAX,
         TextSource::Comm => COMM_SIZE,
+        TextSource::Copied { limit, .. } => limit,
     }
 }
 

@@ -126,7 +126,8 @@ where
     // A stack ends with its own newline, and the kernel then leaves out the space.
     out.push_str(if has_stack { "}" } else { " }" });
     if let Some(hitcount) = entry.hitcount {
-        write!(out, " hitcount: {hitcount:>10}")?;
+        out.push_str(" hitcount: ");
+        modifier::decimal(out, hitcount);
     }
     let values = entry.values.iter().zip(entry.sums).zip(entry.scales);
     for ((column, &sum), &scale) in values.filter(|((column, _), _)| !column.hidden) {
@@ -160,7 +161,7 @@ mod tests {
 
     fn row(keys: &[u64], hitcount: u64, sums: &[u64]) -> Row {
         let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        Row { key: key.into(), hitcount, sums: sums.to_vec(), comm: [0; 16] }
+        Row { key: key.into(), hitcount, sums: sums.into(), comm: [0; 16] }
     }
 
     fn snapshot(keys: &[KeyColumn], values: &[ValueColumn], rows: &[Row]) -> Snapshot {

@@ -12,6 +12,10 @@ pub(super) fn key(out: &mut Bytes, label: &str, show: KeyShow, cell: &Cell<'_>) 
     out.push_str(label);
     out.push_str(if matches!(cell, Cell::Stack(_)) { ":\n" } else { ": " });
     match cell {
+        Cell::Number(number) if show == KeyShow::Decimal => {
+            decimal(out, *number);
+            Ok(())
+        }
         Cell::Number(number) => write_number(out, show, *number),
         Cell::Named(named) => self::named(out, show, named),
         Cell::Text(text) => {
@@ -23,6 +27,22 @@ pub(super) fn key(out: &mut Bytes, label: &str, show: KeyShow, cell: &Cell<'_>) 
             Ok(())
         }
     }
+}
+
+/// Appends what `%10llu` makes of `number`. A large table has hundreds of thousands of them, and
+/// `write!` takes three times as long.
+pub(super) fn decimal(out: &mut Bytes, mut number: u64) {
+    let mut digits = [b' '; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.push_bytes(&digits[start.min(10)..]);
 }
 
 /// A key that is a number, without what fills its column up.
@@ -111,7 +131,13 @@ fn bar(part: Option<u64>) -> String {
 pub(super) fn value(out: &mut Bytes, column: &ValueColumn, sum: u64, scale: Scale) -> fmt::Result {
     let label = &column.label;
     match column.show {
-        ValueShow::Decimal => write!(out, " {label}: {sum:>10}"),
+        ValueShow::Decimal => {
+            out.push(' ');
+            out.push_str(label);
+            out.push_str(": ");
+            decimal(out, sum);
+            Ok(())
+        }
         ValueShow::Hex => write!(out, " {label}: {sum:>10x}"),
         ValueShow::Percent => match part(sum, scale.total) {
             Some(part) => write!(out, " {label} (%): {:>3}.{:02}", part / 100, part % 100),
@@ -125,7 +151,7 @@ pub(super) fn value(out: &mut Bytes, column: &ValueColumn, sum: u64, scale: Scal
 mod tests {
     use super::*;
     use crate::print::cell::cell;
-    use crate::read::snapshot::{KeyColumn, KeyOrder, Row};
+    use crate::read::snapshot::{KeyColumn, KeyOrder, Row, Sums};
     use crate::tracefs::symbols::Symbols;
 
     const KALLSYMS: &str = "\
@@ -147,7 +173,7 @@ ffffffffc0000100 t ext4_close\t[ext4]
         let column = KeyColumn { label: "u64".into(), offset: 8, size: 8, show, order };
         let mut key = vec![0xee; 8];
         key.extend(word.to_le_bytes());
-        let row = Row { key: key.into(), hitcount: 1, sums: vec![], comm };
+        let row = Row { key: key.into(), hitcount: 1, sums: Sums::new(), comm };
         let mut out = Bytes::default();
         let symbols = Symbols::from_kallsyms(KALLSYMS);
         let cell = cell(&column, &row, &symbols);

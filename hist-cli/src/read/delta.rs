@@ -71,7 +71,7 @@ mod tests {
         let row = |(&key, &(hitcount, sum)): (&u8, &(u64, u64))| Row {
             key: vec![key; 8].into(),
             hitcount,
-            sums: vec![sum],
+            sums: [sum].as_slice().into(),
             comm: [0; 16],
         };
         Snapshot {

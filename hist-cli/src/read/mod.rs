@@ -13,8 +13,6 @@ use std::io;
 
 use hist_common::layout;
 
-use entries::ValueShape;
-
 use crate::load::{AttachedTrigger, Table};
 use snapshot::{Losses, Snapshot};
 
@@ -39,12 +37,7 @@ pub enum ReadError {
 pub fn snapshot(trigger: &AttachedTrigger) -> Result<Snapshot, ReadError> {
     let table = trigger.table();
     let mut snapshot = columns::empty(&trigger.plan, trigger.is_paused());
-    let shape = ValueShape {
-        per_cpu: table.map.value_size as usize,
-        n_sums: trigger.plan.values.len(),
-        comm: trigger.plan.comm.map(|offset| offset as usize),
-    };
-    snapshot.rows = entries::read(table.hist(), shape).map_err(ReadError::Entries)?;
+    snapshot.rows = entries::read(table.hist(), &trigger.plan).map_err(ReadError::Entries)?;
     snapshot.losses = losses(table).map_err(ReadError::Losses)?;
     Ok(snapshot)
 }
@@ -56,6 +49,7 @@ fn losses(table: &Table) -> io::Result<Losses> {
     if !map.lookup(&0u32.to_ne_bytes(), &mut value)? {
         return Err(io::Error::other("the array has no first element"));
     }
-    let sums = percpu::sums(&value, size_of::<layout::Losses>());
+    let mut sums = Vec::new();
+    percpu::sums(&value, size_of::<layout::Losses>(), &mut sums);
     Ok(Losses { full: sums[0], busy: sums[1], missed: table.misses()? })
 }

@@ -1,6 +1,8 @@
 //! Takes nothing. Gives the type of a histogram's contents at one moment: all that print and
 //! export ever see.
 
+use smallvec::SmallVec;
+
 /// How keys are compared when sorting by them.
 pub use crate::resolve::hist::Order as KeyOrder;
 
@@ -36,15 +38,22 @@ impl Snapshot {
     }
 }
 
+/// The raw key of an entry, as the kernel's own table would hold it: little-endian, zero padded. A
+/// large table has many of them, so short ones lie in the row itself.
+pub type KeyBytes = SmallVec<[u8; 16]>;
+
+/// The sums of an entry besides the hitcount; there are at most two.
+pub type Sums = SmallVec<[u64; 2]>;
+
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The raw key as the kernel's own table would hold it: little-endian, zero padded.
-    pub key: Box<[u8]>,
+    /// The raw key.
+    pub key: KeyBytes,
     /// How often the key was hit.
     pub hitcount: u64,
     /// One per [`Snapshot::values`].
-    pub sums: Vec<u64>,
+    pub sums: Sums,
     /// The current task's name at the first hit, NUL-padded; empty if nothing shows it.
     pub comm: [u8; 16],
 }

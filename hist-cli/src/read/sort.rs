@@ -36,7 +36,7 @@ pub fn sort(snapshot: &mut Snapshot, ties: Ties) {
             heapsort(run, ties);
         }
     }
-    arrange(&mut snapshot.rows, &items);
+    arrange(&mut snapshot.rows, &mut items);
 }
 
 /// A row on its way through the sort.
@@ -111,10 +111,18 @@ fn unused_bits(size: u32) -> u32 {
     64 - 8 * size.clamp(1, 8)
 }
 
-/// Moves the rows to where the items are.
-fn arrange(rows: &mut Vec<Row>, items: &[Item]) {
-    let mut old: Vec<_> = mem::take(rows).into_iter().map(Some).collect();
-    rows.extend(items.iter().filter_map(|item| old[item.row].take()));
+/// Moves the rows to where the items are, in place: each circle of rows that take each other's
+/// place is gone through once.
+fn arrange(rows: &mut [Row], items: &mut [Item]) {
+    for start in 0..items.len() {
+        let mut place = start;
+        while items[place].row != start {
+            let from = mem::replace(&mut items[place].row, place);
+            rows.swap(place, from);
+            place = from;
+        }
+        items[place].row = place;
+    }
 }
 
 /// The kernel's heapsort.
@@ -206,7 +214,7 @@ mod tests {
 
     fn row(keys: &[i64], hitcount: u64, sums: &[u64]) -> Row {
         let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        Row { key: key.into(), hitcount, sums: sums.to_vec(), comm: [0; 16] }
+        Row { key: key.into(), hitcount, sums: sums.into(), comm: [0; 16] }
     }
 
     fn by(by: SortBy) -> Sort {

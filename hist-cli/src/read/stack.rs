@@ -105,7 +105,7 @@ mod tests {
         frames.resize(4, 0);
         frames.push(number);
         let key = frames.iter().flat_map(|frame| frame.to_le_bytes()).collect();
-        Row { key, hitcount, sums: vec![hitcount * 10], comm: [0; 16] }
+        Row { key, hitcount, sums: [hitcount * 10].as_slice().into(), comm: [0; 16] }
     }
 
     fn snapshot(rows: Vec<Row>) -> Snapshot {

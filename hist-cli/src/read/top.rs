@@ -23,7 +23,8 @@ mod tests {
 
     #[test]
     fn the_largest_are_last_unless_they_descend() {
-        let row = Row { key: [].into(), hitcount: 1, sums: Vec::new(), comm: [0; 16] };
+        let row =
+            Row { key: Default::default(), hitcount: 1, sums: Default::default(), comm: [0; 16] };
         let mut snapshot = Snapshot {
             trigger: String::new(),
             keys: Vec::new(),

@@ -137,6 +137,10 @@ impl fmt::Display for KeySource {
             Self::Text(TextField::Relative { offset }) => {
                 write!(f, "string located relative to record +{offset}")
             }
+            Self::Text(TextField::Copied { size: Some(size), .. }) => {
+                write!(f, "char[{size}], copied")
+            }
+            Self::Text(TextField::Copied { size: None, .. }) => f.write_str("string, copied"),
             Self::Comm => f.write_str("current task's name"),
             Self::Stack => f.write_str("kernel stack"),
         }

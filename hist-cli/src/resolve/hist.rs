@@ -1,6 +1,7 @@
 //! Takes nothing. Gives the types of a resolved trigger.
 
 use crate::parse::ast::{BinaryOp, CompareOp};
+use crate::tracefs::format::FieldFormat;
 
 /// A histogram to be kept: what to count, under which keys, in which order to show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Hist {
     pub event_id: u32,
     /// The length of the fixed part of the event's record, in bytes.
     pub record_size: u32,
+    /// The event's fields, for who must know what lies at an offset of the record.
+    pub fields: Vec<FieldFormat>,
     /// 1 to 3.
     pub keys: Vec<Key>,
     /// The values besides the hitcount, 0 to 2.
@@ -108,6 +111,13 @@ pub enum TextField {
     Relative {
         /// Of the location word.
         offset: u32,
+    },
+    /// Not in a record: the plan's copies tell where it is. Resolving gives none of those.
+    Copied {
+        /// Where it would be in the record: by this its copy is known.
+        offset: u32,
+        /// Of the array, if it is one in the record.
+        size: Option<u32>,
     },
 }
 
@@ -316,6 +326,13 @@ pub enum TextSource {
     },
     /// The name of the thread that the event happened in, in 16 bytes.
     Comm,
+    /// Not in a record: the plan's copies tell where it is. Resolving gives none of those.
+    Copied {
+        /// Where it would be in the record: by this its copy is known.
+        offset: u32,
+        /// Bytes that are looked at, at most.
+        limit: u32,
+    },
 }
 
 /// A word of a record that says where data in its variable part are: their offset in the low 16

@@ -15,6 +15,7 @@ pub mod matching;
 mod sort;
 mod value;
 
+use crate::btf::Btf;
 use crate::diag::{Kind, Span, TriggerError};
 use crate::parse;
 use crate::parse::ast::{Control, Spanned, Trigger};
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub symbols: Option<&'a Symbols>,
     /// One more than the highest number that a CPU can have; for `CPUS{}`.
     pub possible_cpus: Option<u32>,
+    /// The kernel's types. Resolving does not need them, but planning does to use raw tracepoints.
+    pub btf: Option<&'a Btf>,
 }
 
 /// Binds every name of `trigger` to what the event offers.
@@ -70,6 +73,7 @@ pub fn hist(
         name: trigger.name.as_ref().map(|name| name.node.clone()),
         event_id: event.id,
         record_size: event.record_size(),
+        fields: event.fields.clone(),
         keys,
         values,
         sort,

@@ -155,13 +155,14 @@ impl Backend for Fake {
 
     /// All hits have the key 1.
     fn snapshot(&self, trigger: &FakeTrigger) -> Result<Snapshot, SessionError> {
-        let plan =
-            plan::plan(trigger.hist.clone(), Wishes::default()).map_err(CompileError::from)?;
+        let plan = plan::plan(trigger.hist.clone(), Wishes::default(), None)
+            .map_err(CompileError::from)?;
         let mut snapshot = read::empty(&plan, false);
         if let Some(&hitcount) = self.0.borrow().hits.get(&trigger.table) {
-            let mut key = vec![0; plan.map.key_size as usize];
+            let size = plan.keys.iter().map(|slot| slot.size as usize).sum();
+            let mut key = vec![0; size];
             key[0] = 1;
-            let sums = vec![0; plan.hist.values.len()];
+            let sums = vec![0; plan.hist.values.len()].into();
             snapshot.rows.push(Row { key: key.into(), hitcount, sums, comm: [0; 16] });
         }
         Ok(snapshot)

@@ -11,7 +11,7 @@ use crate::codegen;
 use crate::link;
 use crate::load::{self, Attached, AttachedTrigger, Facts, Feeds, LoadError};
 use crate::pipeline::CompileError;
-use crate::plan::{self, Wishes};
+use crate::plan::{self, AttachWish, Plan, Wishes};
 use crate::read;
 use crate::read::snapshot::Snapshot;
 use crate::resolve::Context;
@@ -47,6 +47,14 @@ impl Live {
             }),
         }
     }
+}
+
+/// Compiles the plan and lets it count.
+fn attach(plan: Plan, joins: Option<&LiveTrigger>) -> Result<LiveTrigger, SessionError> {
+    let code = codegen::generate(&plan).map_err(CompileError::from)?;
+    let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
+    let feeds = joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
+    Ok(LiveTrigger(load::attach_to(&object, vec![(plan, feeds)])?))
 }
 
 /// The time since boot without sleep, which is about what the kernel's own log has.
@@ -94,12 +102,22 @@ impl Backend for Live {
         hist: Hist,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let plan = plan::plan(hist, self.wishes).map_err(CompileError::from)?;
-        let code = codegen::generate(&plan).map_err(CompileError::from)?;
-        let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
-        let feeds =
-            joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
-        Ok(LiveTrigger(load::attach_to(&object, vec![(plan, feeds)])?))
+        let cpus = self.wishes.cpus.or(self.facts.context().possible_cpus);
+        let wishes = Wishes { cpus, ..self.wishes };
+        let plan = plan::plan(hist, wishes, self.context().btf).map_err(CompileError::from)?;
+        let classic = plan.hist.clone();
+        let is_open = self.wishes.attach == AttachWish::Auto && !plan.has_record();
+        match attach(plan, joins) {
+            // The classic tracepoint is always right, so whatever the kernel has against the raw
+            // one is no reason to give up.
+            Err(SessionError::Load(error)) if is_open && error.is_refusal() => {
+                let wishes = Wishes { attach: AttachWish::Tracepoint, ..wishes };
+                let mut plan = plan::plan(classic, wishes, None).map_err(CompileError::from)?;
+                plan.why = vec![format!("the raw tracepoint was refused: {error}")];
+                attach(plan, joins)
+            }
+            result => result,
+        }
     }
 
     fn pause(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {

@@ -84,9 +84,20 @@ pub fn name(number: u32) -> Option<&'static str> {
     low.or_else(common).copied().filter(|name| !name.is_empty())
 }
 
+/// The number of the system call of that name, without `sys_`; `None` as for [`name`].
+#[must_use]
+pub fn number(name: &str) -> Option<u32> {
+    if !cfg!(target_arch = "x86_64") || name.is_empty() {
+        return None;
+    }
+    let low = (0..).zip(LOW);
+    let mut all = low.chain((COMMON_START..).zip(COMMON));
+    all.find(|(_, known)| *known == name).map(|(number, _)| number)
+}
+
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
-    use super::name;
+    use super::{name, number};
 
     #[test]
     fn names_are_the_kernels_own() {
@@ -109,5 +120,9 @@ mod tests {
         ] {
             assert_eq!(name(number), want, "{number}");
         }
+        for number_of in (0..1000).filter(|number| name(*number).is_some()) {
+            assert_eq!(name(number_of).and_then(number), Some(number_of));
+        }
+        assert_eq!(number(""), None);
     }
 }

@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
-use hist_tests::{bench, engine, ftrace, random, session, suite};
+use hist_tests::{bench, copies, engine, ftrace, random, session, suite};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};
@@ -39,6 +40,15 @@ enum Command {
     Bench {
         /// What the clock of this machine counts.
         unit: Unit,
+    },
+    /// Compare what raw tracepoints give with records.
+    Arguments(ArgumentsArgs),
+    /// Make events of all kinds happen.
+    Load {
+        /// Which ones.
+        part: copies::Part,
+        /// For how long, in milliseconds.
+        millis: u64,
     },
     /// Be the process whose events are counted.
     Workload {
@@ -83,6 +93,19 @@ struct RandomArgs {
     batches: u64,
 }
 
+#[derive(clap::Args)]
+struct ArgumentsArgs {
+    /// Only that event or system.
+    #[arg(long)]
+    event: Vec<String>,
+    /// What might be in the table, instead of what is.
+    #[arg(long)]
+    propose: bool,
+    /// How long events happen for each batch, in seconds.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+}
+
 fn main() -> ExitCode {
     let first = getpid().is_init();
     if first && let Err(error) = prepare() {
@@ -105,6 +128,10 @@ fn run() -> Result<u8> {
         Command::Random(args) => random(&args),
         Command::Show { paths } => show(&paths),
         Command::Bench { unit } => measure(unit),
+        Command::Arguments(args) => arguments(args),
+        Command::Load { part, millis } => {
+            copies::run_load(part, Duration::from_millis(millis)).map(|()| 0)
+        }
         Command::Workload { name } => differential::serve(name).map(|()| 0),
     }
 }
@@ -168,6 +195,27 @@ fn print_random(index: u64, verdict: &random::Verdict) {
             }
         }
     }
+}
+
+/// One line for each row: verdict, event, field, numbers, expression.
+fn arguments(args: ArgumentsArgs) -> Result<u8> {
+    println!("KERNEL {}", uname().release().to_string_lossy());
+    let ArgumentsArgs { event: events, propose, seconds } = args;
+    let wanted = copies::Wanted { events, propose, time: Duration::from_secs(seconds) };
+    copies::run(&wanted, &mut |outcome| {
+        let copies::Outcome { event, field, expression, verdict } = outcome;
+        match verdict {
+            copies::Verdict::Compared { same, different, varied } => {
+                let varied = if *varied { "varied" } else { "constant" };
+                println!("ROW {event} {field} {same} {different} {varied} {expression}");
+            }
+            copies::Verdict::Refused(reason) => {
+                let reason = reason.replace('\n', " ");
+                println!("NONE {event} {field} {expression}: {reason}");
+            }
+        }
+    })?;
+    Ok(0)
 }
 
 fn show(paths: &[PathBuf]) -> Result<u8> {

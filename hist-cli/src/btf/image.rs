@@ -1,0 +1,441 @@
+//! Takes the bytes of BTF, in a file or in memory. Gives what is asked for, by reading no more of
+//! them than that needs.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use memchr::memmem;
+
+use super::BtfError;
+use super::types::{
+    HEADER, Header, MEMBER, Member, PARAM, Parameter, Tracepoint, Type, TypeId, kind, words,
+};
+
+/// `BTF_MAGIC`
+const MAGIC: u16 = 0xeb9f;
+/// Bytes of `struct btf_header`, up to `str_len`.
+const FILE_HEADER: usize = 24;
+/// Bytes that are read at a time when searching. The kernel gives 4 KiB in a call.
+const CHUNK: usize = 32 * 1024;
+/// Bytes that are read at a time around a single type.
+const NEAR: usize = 4 * 1024;
+/// The place of every so many-th type is remembered.
+const STRIDE: usize = 64;
+/// Qualifiers and typedefs on one type, or structs in one another, are never that many.
+const DEPTH: usize = 32;
+/// The longest name, NUL included (`KSYM_NAME_LEN` in Linux include/linux/kallsyms.h).
+const NAME_SIZE: usize = 512;
+
+/// BTF, opened.
+#[derive(Debug)]
+pub(super) struct Image {
+    bytes: Bytes,
+    /// Where the types are.
+    types: Range,
+    /// Where their names are.
+    strings: Range,
+    index: RefCell<Index>,
+}
+
+/// Bytes from `start` to before `end`.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    start: u64,
+    end: u64,
+}
+
+/// What has been seen of the types so far.
+#[derive(Debug)]
+struct Index {
+    /// The type that comes next, and where it is.
+    next: (TypeId, u64),
+    /// Where types 1, 1 + `STRIDE`, ... are.
+    places: Vec<u64>,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    File(File),
+    Memory(Vec<u8>),
+}
+
+impl Bytes {
+    /// Fills `buffer` from `offset` on, as far as there is something; gives how far.
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.read_some(offset + done as u64, &mut buffer[done..]) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn read_some(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read_at(buffer, offset),
+            Self::Memory(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let count = buffer.len().min(bytes.len() - start);
+                buffer[..count].copy_from_slice(&bytes[start..start + count]);
+                Ok(count)
+            }
+        }
+    }
+
+    fn read_array<const N: usize>(&self, offset: u64) -> io::Result<[u8; N]> {
+        let mut array = [0; N];
+        match self.read(offset, &mut array)? {
+            count if count == N => Ok(array),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// A part of the bytes that has been read, for what is read in small pieces one after the other.
+struct Window<'a> {
+    bytes: &'a Bytes,
+    start: u64,
+    held: Vec<u8>,
+    /// Bytes that are read at a time.
+    size: usize,
+}
+
+impl<'a> Window<'a> {
+    const fn new(bytes: &'a Bytes, size: usize) -> Self {
+        Self { bytes, start: 0, held: Vec::new(), size }
+    }
+
+    fn array<const N: usize>(&mut self, offset: u64) -> Result<[u8; N], BtfError> {
+        let is_held =
+            offset >= self.start && offset + N as u64 <= self.start + self.held.len() as u64;
+        if !is_held {
+            self.held.resize(self.size.max(N), 0);
+            let count = self.bytes.read(offset, &mut self.held)?;
+            self.held.truncate(count);
+            self.start = offset;
+        }
+        let at = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
+        let found = self.held.get(at..).and_then(|rest| rest.first_chunk::<N>());
+        found.copied().ok_or(BtfError::Broken("it ends too early"))
+    }
+}
+
+impl Image {
+    pub(super) fn open(path: &Path) -> Result<Self, BtfError> {
+        let file = File::open(path).map_err(|error| BtfError::opening(path, &error))?;
+        Self::new(Bytes::File(file))
+    }
+
+    pub(super) fn of_bytes(bytes: Vec<u8>) -> Result<Self, BtfError> {
+        Self::new(Bytes::Memory(bytes))
+    }
+
+    fn new(bytes: Bytes) -> Result<Self, BtfError> {
+        let header: [u8; FILE_HEADER] = bytes.read_array(0)?;
+        // magic (u16), version, flags (u8), hdr_len, type_off, type_len, str_off, str_len (u32)
+        let [first, hdr_len, type_off, type_len, str_off, str_len] = words(header);
+        // The low half of the first word, whatever the byte order of a kernel that is this one.
+        if u16::from_ne_bytes([header[0], header[1]]) != MAGIC || first == 0 {
+            return Err(BtfError::Broken("it does not begin as BTF does"));
+        }
+        let range = |offset: u32, length: u32| {
+            let start = u64::from(hdr_len) + u64::from(offset);
+            Range { start, end: start + u64::from(length) }
+        };
+        let (types, strings) = (range(type_off, type_len), range(str_off, str_len));
+        let index = Index { next: (1, types.start), places: Vec::new() };
+        Ok(Self { bytes, types, strings, index: RefCell::new(index) })
+    }
+
+    pub(super) fn tracepoint(&self, name: &str) -> Result<Option<Tracepoint>, BtfError> {
+        // The typedef is what the kernel knows the tracepoint by, but its parameters have no
+        // names. Those of the function that calls a tracepoint's probes have.
+        let names = [format!("btf_trace_{name}"), format!("__traceiter_{name}")];
+        let [Some(typedef), Some(function)] = self.find_strings(&names)? else { return Ok(None) };
+        let wanted = [(kind::TYPEDEF, typedef), (kind::FUNC, function)];
+        let [Some(id), Some(function)] = self.find_types(wanted)? else { return Ok(None) };
+        let pointer = self.header(self.header(id)?.size_or_type)?;
+        if pointer.kind() != kind::PTR {
+            return Err(BtfError::Broken("a tracepoint's type is no pointer"));
+        }
+        let (own, named) = (pointer.size_or_type, self.header(function)?.size_or_type);
+        let (own, named) = (self.parameters(own)?, self.parameters(named)?);
+        if !own.iter().map(|one| one.type_id).eq(named.iter().map(|one| one.type_id)) {
+            return Err(BtfError::Broken("two functions of a tracepoint differ"));
+        }
+        // The first is the tracepoint's own `void *__data`, which programs are not given.
+        Ok(Some(Tracepoint { id, parameters: named.into_iter().skip(1).collect() }))
+    }
+
+    pub(super) fn compound(&self, name: &str) -> Result<Option<TypeId>, BtfError> {
+        let [Some(name)] = self.find_strings(&[name.to_owned()])? else { return Ok(None) };
+        let [id] = self.find_types([(kind::STRUCT, name)])?;
+        Ok(id)
+    }
+
+    /// The parameters of a function's prototype.
+    fn parameters(&self, prototype: TypeId) -> Result<Vec<Parameter>, BtfError> {
+        let (header, place) = self.header_at(prototype)?;
+        if header.kind() != kind::FUNC_PROTO {
+            return Err(BtfError::Broken("a tracepoint's type is no function"));
+        }
+        let one = |idx| {
+            let bytes =
+                self.bytes.read_array::<{ PARAM as usize }>(place + HEADER + PARAM * idx)?;
+            let [name, type_id] = words(bytes);
+            Ok(Parameter { name: self.string(name)?, type_id })
+        };
+        (0..u64::from(header.count())).map(one).collect()
+    }
+
+    pub(super) fn resolve(&self, id: TypeId) -> Result<Type, BtfError> {
+        let mut id = id;
+        for _ in 0..DEPTH {
+            if id == 0 {
+                return Ok(Type::Other);
+            }
+            let (header, place) = self.header_at(id)?;
+            id = match header.kind() {
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
+                    header.size_or_type
+                }
+                _ => return self.resolved(id, header, place),
+            };
+        }
+        Err(BtfError::Broken("a type refers to itself"))
+    }
+
+    fn resolved(&self, id: TypeId, header: Header, place: u64) -> Result<Type, BtfError> {
+        let size = header.size_or_type;
+        Ok(match header.kind() {
+            kind::INT => {
+                let [encoding] = words(self.bytes.read_array::<4>(place + HEADER)?);
+                // Bits 24 to 27: 1 signed, 2 char, 4 bool. The low 8 bits: width.
+                if !matches!(size, 1 | 2 | 4 | 8) || encoding & 0xff != 8 * size {
+                    return Ok(Type::Other);
+                }
+                let has = |bit: u32| encoding >> 24 & bit != 0;
+                Type::Integer { size, signed: has(1), is_bool: has(4) }
+            }
+            kind::ENUM | kind::ENUM64 => {
+                Type::Integer { size, signed: header.flag(), is_bool: false }
+            }
+            kind::PTR if self.is_far(header.size_or_type)? => Type::FarPointer,
+            kind::PTR => Type::Pointer(header.size_or_type),
+            kind::STRUCT | kind::UNION => Type::Compound { id, size },
+            kind::ARRAY => {
+                let bytes = self.bytes.read_array::<12>(place + HEADER)?;
+                let [element, _, count] = words(bytes);
+                Type::Array { element, count }
+            }
+            _ => Type::Other,
+        })
+    }
+
+    /// What a pointer points to is tagged as being elsewhere.
+    fn is_far(&self, target: TypeId) -> Result<bool, BtfError> {
+        let mut id = target;
+        for _ in 0..DEPTH {
+            if id == 0 {
+                return Ok(false);
+            }
+            let header = self.header(id)?;
+            id = match header.kind() {
+                kind::TYPE_TAG => match self.string(header.name)?.as_str() {
+                    "user" | "percpu" => return Ok(true),
+                    _ => header.size_or_type,
+                },
+                kind::CONST | kind::VOLATILE => header.size_or_type,
+                _ => return Ok(false),
+            };
+        }
+        Err(BtfError::Broken("a type refers to itself"))
+    }
+
+    pub(super) fn member(
+        &self,
+        compound: TypeId,
+        name: &str,
+        depth: usize,
+    ) -> Result<Option<Member>, BtfError> {
+        for (member, member_name) in self.members(compound)? {
+            if member_name == name {
+                return Ok(Some(member));
+            }
+            if member_name.is_empty()
+                && let Type::Compound { id, .. } = self.resolve(member.type_id)?
+                && depth < DEPTH
+                && let Some(inner) = self.member(id, name, depth + 1)?
+            {
+                let bit_offset = member.bit_offset + inner.bit_offset;
+                return Ok(Some(Member { bit_offset, ..inner }));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn member_names(&self, compound: TypeId) -> Result<Vec<String>, BtfError> {
+        let mut names = Vec::new();
+        let mut open = vec![compound];
+        while let Some(id) = open.pop() {
+            for (member, name) in self.members(id)? {
+                match self.resolve(member.type_id)? {
+                    Type::Compound { id, .. } if name.is_empty() => open.push(id),
+                    _ => names.push(name),
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// The members as they stand, with their names.
+    fn members(&self, compound: TypeId) -> Result<Vec<(Member, String)>, BtfError> {
+        let (header, place) = self.header_at(compound)?;
+        if !matches!(header.kind(), kind::STRUCT | kind::UNION) {
+            return Err(BtfError::Broken("what has members is no struct"));
+        }
+        let mut window = Window::new(&self.bytes, NEAR);
+        (0..u64::from(header.count()))
+            .map(|idx| {
+                let at = place + HEADER + MEMBER * idx;
+                let [name, type_id, offset] = words(window.array::<{ MEMBER as usize }>(at)?);
+                let (bits, bit_offset) = match header.flag() {
+                    true => (offset >> 24, offset & 0x00ff_ffff),
+                    false => (0, offset),
+                };
+                let bits = (bits > 0).then_some(bits);
+                Ok((Member { bit_offset, bits, type_id }, self.string(name)?))
+            })
+            .collect()
+    }
+
+    pub(super) fn name(&self, id: TypeId) -> Result<String, BtfError> {
+        self.string(self.header(id)?.name)
+    }
+
+    fn string(&self, offset: u32) -> Result<String, BtfError> {
+        if offset == 0 {
+            return Ok(String::new());
+        }
+        let mut buffer = [0; NAME_SIZE];
+        let mut length = 0;
+        // Most are short.
+        for room in [48, NAME_SIZE] {
+            length =
+                self.bytes.read(self.strings.start + u64::from(offset), &mut buffer[..room])?;
+            if let Some(end) = buffer[..length].iter().position(|byte| *byte == 0) {
+                return Ok(String::from_utf8_lossy(&buffer[..end]).into_owned());
+            }
+        }
+        debug_assert!(length <= NAME_SIZE);
+        Err(BtfError::Broken("a name has no end"))
+    }
+
+    /// Where `wanted` are in the string section.
+    fn find_strings<const N: usize>(
+        &self,
+        wanted: &[String; N],
+    ) -> Result<[Option<u32>; N], BtfError> {
+        let wanted = wanted.each_ref().map(|name| format!("\0{name}\0"));
+        let finders = wanted.each_ref().map(memmem::Finder::new);
+        // The last bytes of a chunk may be the beginning of what is wanted.
+        let overlap = wanted.iter().map(String::len).max().unwrap_or(1) - 1;
+        let mut found = [None; N];
+        let mut buffer = vec![0; CHUNK];
+        let mut at = self.strings.start;
+        while at < self.strings.end && found.contains(&None) {
+            let left = usize::try_from(self.strings.end - at).unwrap_or(usize::MAX);
+            let count = self.bytes.read(at, &mut buffer[..left.min(CHUNK)])?;
+            for (found, finder) in found.iter_mut().zip(&finders) {
+                if let Some(place) = finder.find(&buffer[..count]) {
+                    // Behind the NUL of the name before.
+                    let offset = u32::try_from(at - self.strings.start + place as u64 + 1);
+                    *found = Some(offset.map_err(|_| BtfError::Broken("it is too long"))?);
+                }
+            }
+            if count <= overlap || count == left {
+                break;
+            }
+            at += (count - overlap) as u64;
+        }
+        Ok(found)
+    }
+
+    /// The types of that kind and name.
+    fn find_types<const N: usize>(
+        &self,
+        wanted: [(u32, u32); N],
+    ) -> Result<[Option<TypeId>; N], BtfError> {
+        let mut index = self.index.borrow_mut();
+        let mut found = [None; N];
+        let mut window = Window::new(&self.bytes, CHUNK);
+        let mut next = (1, self.types.start);
+        while next.1 < self.types.end && found.contains(&None) {
+            let (id, header) = index.step(&mut next, &mut window)?;
+            for (found, (kind, name)) in found.iter_mut().zip(wanted) {
+                if header.name == name && header.kind() == kind {
+                    *found = Some(id);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn header(&self, id: TypeId) -> Result<Header, BtfError> {
+        Ok(self.header_at(id)?.0)
+    }
+
+    /// A type's header, and where it is.
+    fn header_at(&self, id: TypeId) -> Result<(Header, u64), BtfError> {
+        let position = id.checked_sub(1).ok_or(BtfError::Broken("void has no header"))? as usize;
+        let index = &mut *self.index.borrow_mut();
+        let mut window = Window::new(&self.bytes, CHUNK);
+        while index.places.len() <= position / STRIDE && index.next.1 < self.types.end {
+            let mut next = index.next;
+            index.step(&mut next, &mut window)?;
+        }
+        let missing = BtfError::Broken("there is no type of that number");
+        let mut place = *index.places.get(position / STRIDE).ok_or(missing.clone())?;
+        let mut window = Window::new(&self.bytes, NEAR);
+        for _ in 0..position % STRIDE {
+            place += size(Header::parse(window.array(place)?))?;
+        }
+        if place >= self.types.end {
+            return Err(missing);
+        }
+        Ok((Header::parse(window.array(place)?), place))
+    }
+}
+
+impl Index {
+    /// The type at `next`, which goes one on; remembers what has not been seen before.
+    fn step(
+        &mut self,
+        next: &mut (TypeId, u64),
+        window: &mut Window<'_>,
+    ) -> Result<(TypeId, Header), BtfError> {
+        let (id, place) = *next;
+        let header = Header::parse(window.array(place)?);
+        *next = (id + 1, place + size(header)?);
+        if id == self.next.0 {
+            if (id as usize - 1).is_multiple_of(STRIDE) {
+                self.places.push(place);
+            }
+            self.next = *next;
+        }
+        Ok((id, header))
+    }
+}
+
+/// Bytes of a type, its header included.
+fn size(header: Header) -> Result<u64, BtfError> {
+    let rest = header.rest().ok_or(BtfError::Broken("a type is of an unknown kind"))?;
+    Ok(HEADER + rest)
+}

@@ -1,0 +1,155 @@
+use super::*;
+
+/// As much of BTF as a test wants: types in order, and their names.
+#[derive(Default)]
+struct Builder {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+}
+
+impl Builder {
+    fn new() -> Self {
+        Self { types: Vec::new(), strings: vec![0] }
+    }
+
+    fn name(&mut self, name: &str) -> u32 {
+        let at = u32::try_from(self.strings.len()).unwrap();
+        self.strings.extend(name.bytes().chain([0]));
+        at
+    }
+
+    fn words(&mut self, words: &[u32]) {
+        self.types.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+        let mut bytes = Vec::new();
+        for word in [0x0001_eb9f_u32, 24, 0, types, types, strings] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        bytes.extend(&self.types);
+        bytes.extend(&self.strings);
+        bytes
+    }
+}
+
+const fn info(kind: u32, count: u32, flag: bool) -> u32 {
+    (flag as u32) << 31 | kind << 24 | count
+}
+
+/// `int __traceiter_hit(void *__data, struct thing *thing, const int n)`
+fn small() -> Builder {
+    let mut btf = Builder::new();
+    let (int, thing, flags, inner, far, n, user, hit, iter) = (
+        btf.name("int"),
+        btf.name("thing"),
+        btf.name("flags"),
+        btf.name("inner"),
+        btf.name("far"),
+        btf.name("n"),
+        btf.name("user"),
+        btf.name("btf_trace_hit"),
+        btf.name("__traceiter_hit"),
+    );
+    btf.words(&[int, info(types::kind::INT, 0, false), 4, 1 << 24 | 32]); // 1
+    btf.words(&[0, info(types::kind::CONST, 0, false), 1]); // 2
+    btf.words(&[0, info(types::kind::UNION, 1, false), 4, inner, 1, 0]); // 3
+    btf.words(&[user, info(types::kind::TYPE_TAG, 0, false), 1]); // 4
+    btf.words(&[0, info(types::kind::PTR, 0, false), 4]); // 5
+    btf.words(&[thing, info(types::kind::STRUCT, 3, true), 24]); // 6
+    btf.words(&[flags, 1, 3 << 24 | 5]);
+    btf.words(&[0, 3, 64]);
+    btf.words(&[far, 5, 128]);
+    btf.words(&[0, info(types::kind::PTR, 0, false), 6]); // 7
+    btf.words(&[0, info(types::kind::PTR, 0, false), 0]); // 8
+    btf.words(&[0, info(types::kind::FUNC_PROTO, 3, false), 0]); // 9
+    btf.words(&[0, 8, 0, 7, 0, 2]);
+    btf.words(&[0, info(types::kind::PTR, 0, false), 9]); // 10
+    btf.words(&[hit, info(types::kind::TYPEDEF, 0, false), 10]); // 11
+    btf.words(&[0, info(types::kind::FUNC_PROTO, 3, false), 1]); // 12
+    btf.words(&[0, 8, thing, 7, n, 2]);
+    btf.words(&[iter, info(types::kind::FUNC, 0, false), 12]); // 13
+    btf
+}
+
+#[test]
+fn a_tracepoint_and_its_types_are_found() {
+    let btf = Btf::of_bytes(small().bytes());
+    let hit = btf.tracepoint("hit").unwrap().unwrap();
+    let names: Vec<_> = hit.parameters.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!((hit.id, &names[..]), (11, &["thing", "n"][..]));
+    let int = Type::Integer { size: 4, signed: true, is_bool: false };
+    assert_eq!(btf.resolve(hit.parameters[1].type_id), Ok(int));
+    assert_eq!(btf.resolve(hit.parameters[0].type_id), Ok(Type::Pointer(6)));
+    assert_eq!(btf.resolve(6), Ok(Type::Compound { id: 6, size: 24 }));
+    assert_eq!(btf.tracepoint("miss"), Ok(None));
+    assert_eq!(btf.name(6).as_deref(), Ok("thing"));
+}
+
+#[test]
+fn members_are_found_bitfields_and_unnamed_ones_too() {
+    let btf = Btf::of_bytes(small().bytes());
+    let member = |name| btf.member(6, name).unwrap();
+    assert_eq!(member("flags"), Some(Member { bit_offset: 5, bits: Some(3), type_id: 1 }));
+    assert_eq!(member("inner"), Some(Member { bit_offset: 64, bits: None, type_id: 1 }));
+    assert_eq!(member("nothing"), None);
+    assert_eq!(btf.resolve(member("far").unwrap().type_id), Ok(Type::FarPointer));
+    assert_eq!(btf.member_names(6).unwrap(), ["flags", "far", "inner"]);
+}
+
+#[test]
+fn broken_bytes_are_errors() {
+    let whole = small().bytes();
+    for length in 0..whole.len() {
+        let btf = Btf::of_bytes(whole[..length].to_vec());
+        // Whatever it says, it must not panic, nor find what was cut off.
+        if let Ok(Some(found)) = btf.tracepoint("hit") {
+            assert_eq!(found.parameters.len(), 2, "{length}");
+        }
+    }
+    for at in 0..whole.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            let btf = Btf::of_bytes(bytes);
+            if let Ok(Some(found)) = btf.tracepoint("hit") {
+                for parameter in found.parameters {
+                    let _type = btf.resolve(parameter.type_id);
+                }
+                let _members = btf.member(6, "inner");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_type_that_refers_to_itself_is_an_error() {
+    let mut btf = Builder::new();
+    btf.words(&[0, info(types::kind::CONST, 0, false), 1]);
+    let btf = Btf::of_bytes(btf.bytes());
+    assert_eq!(btf.resolve(1), Err(BtfError::Broken("a type refers to itself")));
+}
+
+#[test]
+fn a_kernel_without_btf_says_so() {
+    let btf = Btf::at("/no/such/btf");
+    let error = btf.tracepoint("hit").expect_err("there is none");
+    assert_eq!(error.to_string(), "this kernel has no BTF (/no/such/btf; CONFIG_DEBUG_INFO_BTF)");
+}
+
+/// The machine's own, where it has one.
+#[test]
+fn this_kernels_btf_is_understood() {
+    let btf = Btf::at(Btf::VMLINUX);
+    let switch = match btf.tracepoint("sched_switch") {
+        Err(BtfError::Missing { .. }) => return,
+        found => found.unwrap().expect("every kernel has it"),
+    };
+    let next = switch.parameters.iter().find(|one| one.name == "next").unwrap();
+    let Type::Pointer(task) = btf.resolve(next.type_id).unwrap() else { panic!("no pointer") };
+    let comm = btf.member(task, "comm").unwrap().expect("a task has a name");
+    assert!(matches!(btf.resolve(comm.type_id), Ok(Type::Array { count: 16, .. })));
+    assert_eq!(btf.name(task).as_deref(), Ok("task_struct"));
+    assert_eq!(btf.tracepoint("no_such_tracepoint"), Ok(None));
+}

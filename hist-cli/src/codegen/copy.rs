@@ -1,0 +1,203 @@
+//! Takes what a field is a copy of. Gives the instructions that get it from the tracepoint's
+//! arguments: r1 is the context, eight bytes for each of them.
+//!
+//! A program that knows its arguments' types follows pointers by plain loads; memory that is not
+//! there reads as 0, and so does a record's field when a pointer on its way may be null and the
+//! table has a row for it.
+
+use super::CodegenError;
+use super::emit::Emitter;
+use super::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
+use super::source::{constant, sign_extend};
+use crate::plan::raw::copy::{Number, Operator, Pointer, Scalar, SystemCall, Text};
+
+/// What the kernel records for a string that is nowhere (`EVENT_NULL_STR` in Linux
+/// include/linux/trace_events.h), padded to eight bytes.
+const NULL_TEXT: &[u8; 8] = b"(null)\0\0";
+
+/// `TS_COMPAT` in Linux arch/x86/include/asm/thread_info.h: a 32-bit system call is under way.
+const TS_COMPAT: i32 = 0x0002;
+
+/// r3 = the u64 image of `number`, converted to the field's type. Destroys r0 and r4.
+pub(super) fn converted(
+    emitter: &mut Emitter,
+    number: &Number,
+    to: Scalar,
+    note: &str,
+) -> Result<(), CodegenError> {
+    load(emitter, number, note)?;
+    convert(emitter, number.scalar(), to);
+    Ok(())
+}
+
+fn load(emitter: &mut Emitter, number: &Number, note: &str) -> Result<(), CodegenError> {
+    match number {
+        Number::Constant(number) => constant(emitter, *number, R3, note),
+        Number::Argument { index, scalar } => {
+            let offset = emitter.offset(8 * index)?;
+            emitter.push(Insn::load(width(scalar.size), R3, R1, offset), note);
+            if scalar.signed {
+                sign_extend(emitter, scalar.size);
+            }
+        }
+        Number::Address { pointer, offset } => {
+            follow(emitter, R3, pointer, note)?;
+            if *offset > 0 {
+                emitter.push(Insn::alu64_imm(Alu::Add, R3, offset.cast_signed()), "");
+            }
+            if emitter.is_typed() {
+                // The verifier counts with pointers only by its own rules.
+                emitter.push(Insn::neg64(R3), "no pointer any more, but a number");
+                emitter.push(Insn::neg64(R3), "");
+            }
+        }
+        Number::Member { pointer, offset, scalar, bits } => {
+            follow(emitter, R3, pointer, note)?;
+            let at = emitter.offset(*offset)?;
+            emitter.push(Insn::load(width(scalar.size), R3, R3, at), "");
+            match bits {
+                Some(bits) => bitfield(emitter, *bits, scalar.signed),
+                None if scalar.signed => sign_extend(emitter, scalar.size),
+                None => {}
+            }
+        }
+        Number::Cast(inner, to) => converted(emitter, inner, *to, note)?,
+        Number::Not(inner) => {
+            load(emitter, inner, note)?;
+            let (zero, done) = (emitter.label(), emitter.label());
+            emitter.jump(Insn::jump_imm(Compare::Eq, R3, 0, 0), zero, "");
+            emitter.push(Insn::mov64_imm(R3, 0), "");
+            emitter.jump(Insn::jump(0), done, "");
+            emitter.place(zero);
+            emitter.push(Insn::mov64_imm(R3, 1), "");
+            emitter.place(done);
+        }
+        Number::Binary(op, lhs, rhs, scalar) => {
+            binary(emitter, *op, (lhs, rhs), *scalar, note)?;
+        }
+    }
+    Ok(())
+}
+
+/// The left operand waits on the stack while the right one is got.
+fn binary(
+    emitter: &mut Emitter,
+    op: Operator,
+    (lhs, rhs): (&Number, &Number),
+    scalar: Scalar,
+    note: &str,
+) -> Result<(), CodegenError> {
+    converted(emitter, lhs, scalar, note)?;
+    if let Number::Constant(number) = rhs {
+        constant(emitter, *number, R4, "");
+    } else {
+        let slot = emitter.stack_slot();
+        emitter.push(Insn::store_reg(Width::Dw, R10, slot, R3), "the left operand waits");
+        load(emitter, rhs, "")?;
+        emitter.push(Insn::mov64_reg(R4, R3), "");
+        emitter.push(Insn::load(Width::Dw, R3, R10, slot), "");
+    }
+    let alu = match op {
+        Operator::Or => Alu::Or,
+        Operator::And => Alu::And,
+        Operator::Left => Alu::Lsh,
+        Operator::Right if scalar.signed => Alu::Arsh,
+        Operator::Right => Alu::Rsh,
+        Operator::Add => Alu::Add,
+        Operator::Sub => Alu::Sub,
+    };
+    emitter.push(Insn::alu64_reg(alu, R3, R4), "");
+    if !matches!(op, Operator::Right) {
+        convert(emitter, Scalar { size: 8, signed: false }, scalar);
+    }
+    Ok(())
+}
+
+/// r3 = the image of the number as type `to`, which may cut it.
+pub(super) fn convert(emitter: &mut Emitter, from: Scalar, to: Scalar) {
+    let is_same = from == to || to.size == 8;
+    // A longer one holds it whole, unless a sign would be extended too far.
+    let is_held = from.size < to.size && (!from.signed || to.signed);
+    if is_same || is_held {
+        return;
+    }
+    if to.signed {
+        sign_extend(emitter, to.size);
+    } else if to.size == 4 {
+        emitter.push(Insn::mov32_reg(R3, R3), "as 4 bytes");
+    } else {
+        emitter.push(Insn::alu64_imm(Alu::And, R3, (1 << (8 * to.size)) - 1), "as fewer bytes");
+    }
+}
+
+fn bitfield(emitter: &mut Emitter, (first, count): (u32, u32), signed: bool) {
+    // At most 64 bits in all.
+    let (above, spare) = ((64 - first - count).cast_signed(), (64 - count).cast_signed());
+    emitter.push(Insn::alu64_imm(Alu::Lsh, R3, above), "some bits of it");
+    let right = if signed { Alu::Arsh } else { Alu::Rsh };
+    emitter.push(Insn::alu64_imm(right, R3, spare), "");
+}
+
+/// `dst` = the pointer.
+pub(super) fn follow(
+    emitter: &mut Emitter,
+    dst: Reg,
+    pointer: &Pointer,
+    note: &str,
+) -> Result<(), CodegenError> {
+    let argument = emitter.offset(8 * pointer.argument)?;
+    emitter.push(Insn::load(Width::Dw, dst, R1, argument), note);
+    for offset in &pointer.offsets {
+        let offset = emitter.offset(*offset)?;
+        emitter.push(Insn::load(Width::Dw, dst, dst, offset), "the next pointer");
+    }
+    Ok(())
+}
+
+/// r3 = the address of a string that is in memory; that of another one if it is nowhere.
+pub(super) fn text_address(
+    emitter: &mut Emitter,
+    text: &Text,
+    note: &str,
+) -> Result<(), CodegenError> {
+    match text {
+        Text::Inside { pointer, offset, .. } => {
+            follow(emitter, R3, pointer, note)?;
+            emitter.push(Insn::alu64_imm(Alu::Add, R3, offset.cast_signed()), "");
+        }
+        Text::Behind(pointer) => {
+            follow(emitter, R3, pointer, note)?;
+            let is_there = emitter.label();
+            emitter.jump(Insn::jump_imm(Compare::Ne, R3, 0, 0), is_there, "");
+            let null = emitter.data(NULL_TEXT);
+            emitter.push_data(R3, null, "(null)");
+            emitter.place(is_there);
+        }
+        // It is nowhere in an argument; who calls copies it by a helper.
+        Text::Comm => {}
+    }
+    Ok(())
+}
+
+/// Goes to `other` unless the system call is the one that is counted. Destroys r0 to r5.
+pub(super) fn only_call(
+    emitter: &mut Emitter,
+    call: &SystemCall,
+    other: super::emit::Label,
+) -> Result<(), CodegenError> {
+    load(emitter, &call.id, "which system call")?;
+    // Numbers are below 1000.
+    let number = call.number.cast_signed();
+    emitter.jump(Insn::jump_imm(Compare::Ne, R3, number, 0), other, "another one");
+    emitter.push(Insn::call(helper::GET_CURRENT_TASK_BTF), "");
+    let status = emitter.offset(call.status)?;
+    emitter.push(Insn::load(Width::W, R3, R0, status), "");
+    emitter.push(Insn::alu64_imm(Alu::And, R3, TS_COMPAT), "");
+    let compat = Insn::jump_imm(Compare::Ne, R3, 0, 0);
+    emitter.jump(compat, other, "one of 32 bits, with another meaning of numbers");
+    Ok(())
+}
+
+fn width(size: u32) -> Width {
+    Width::from_bytes(size).unwrap_or(Width::Dw)
+}

@@ -1,0 +1,332 @@
+//! Takes a plan for a classic tracepoint. Gives the same plan for the raw one where everything that
+//! it reads of the record is known to be a copy of the tracepoint's arguments, and the reason why
+//! or why not, field by field.
+//!
+//! The knowledge is the table `arguments.txt`; each row that is used is checked against the running
+//! kernel's types. What does not fit is not guessed: the classic tracepoint is always right.
+
+mod bind;
+pub mod copy;
+mod expr;
+pub mod rows;
+mod uses;
+
+use std::fmt;
+
+use self::bind::{BindError, Scope};
+use self::copy::{BtfId, FieldCopy, SystemCall};
+use self::rows::Row;
+use self::uses::Uses;
+use super::{Attach, Plan, PlanError, filter};
+use crate::btf::{Btf, BtfError, Tracepoint, Type};
+use crate::resolve::hist::{Hist, KeySource};
+use crate::tracefs::format::FieldFormat;
+use crate::tracefs::syscalls;
+
+/// How programs are to be attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttachWish {
+    /// By the cheapest way that is known to be right.
+    #[default]
+    Auto,
+    /// To the raw tracepoint, or not at all.
+    Raw,
+    /// To the classic tracepoint.
+    Tracepoint,
+}
+
+/// Why a trigger cannot run on a raw tracepoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotRaw {
+    /// What stands against it, a sentence each.
+    reasons: Vec<String>,
+}
+
+impl fmt::Display for NotRaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reasons.join("; "))
+    }
+}
+
+impl NotRaw {
+    fn because(reason: impl Into<String>) -> Self {
+        Self { reasons: vec![reason.into()] }
+    }
+}
+
+impl From<BtfError> for NotRaw {
+    fn from(error: BtfError) -> Self {
+        Self::because(error.to_string())
+    }
+}
+
+/// What a plan for the raw tracepoint has of its own.
+struct Raw {
+    attach: Attach,
+    copies: Vec<FieldCopy>,
+    system_call: Option<SystemCall>,
+}
+
+/// Why system calls' own events stay on the classic tracepoint: see docs/attach.md for figures.
+const ALL_CALLS: &str = "a raw program would run at every system call; --attach raw does so";
+
+/// Makes `plan` one for the raw tracepoint where that is wished and right.
+///
+/// # Errors
+/// If nothing else is wished and it is not right.
+pub(super) fn choose(
+    plan: &mut Plan,
+    wish: AttachWish,
+    btf: Option<&Btf>,
+) -> Result<(), PlanError> {
+    if wish == AttachWish::Tracepoint {
+        return Ok(());
+    }
+    // Without types at hand nobody asks why.
+    let Some(btf) = btf else {
+        return match wish {
+            AttachWish::Raw => Err(refusal(plan, &NotRaw::because("no BTF was given"))),
+            _ => Ok(()),
+        };
+    };
+    if wish == AttachWish::Auto && is_system_call(&plan.hist) {
+        plan.why = vec![ALL_CALLS.to_owned()];
+        return Ok(());
+    }
+    match raw_plan(plan, btf) {
+        Ok(raw) => {
+            *plan = raw;
+            Ok(())
+        }
+        Err(error) if wish == AttachWish::Raw => Err(refusal(plan, &error)),
+        Err(error) => {
+            plan.why = error.reasons;
+            Ok(())
+        }
+    }
+}
+
+fn refusal(plan: &Plan, error: &NotRaw) -> PlanError {
+    PlanError::NotRaw { event: plan.event_name(), reasons: error.to_string() }
+}
+
+/// The same plan for the raw tracepoint, with rows of one's own instead of the table's: field and
+/// expression of each.
+///
+/// # Errors
+/// Why it cannot be, in words.
+pub fn plan_with_rows(plan: &Plan, btf: &Btf, rows: &[(&str, &str)]) -> Result<Plan, NotRaw> {
+    let owned = |(field, expression): &(&str, &str)| OwnedRow {
+        field: (*field).to_owned(),
+        expression: (*expression).to_owned(),
+    };
+    plan_of(plan, btf, &rows.iter().map(owned).collect::<Vec<_>>())
+}
+
+/// The plan for the raw tracepoint, by the table.
+fn raw_plan(plan: &Plan, btf: &Btf) -> Result<Plan, NotRaw> {
+    let hist = &plan.hist;
+    let rows: Vec<_> = match is_system_call(hist) {
+        true => system_call_rows(hist)?,
+        false => rows::rows(&hist.system, &hist.event).iter().map(OwnedRow::from).collect(),
+    };
+    plan_of(plan, btf, &rows)
+}
+
+fn plan_of(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Plan, NotRaw> {
+    let raw = raw(plan, btf, rows)?;
+    let mut plan = plan.clone();
+    apply(&mut plan, raw);
+    // The length of a string is in the record, and patterns cost more without it.
+    let checked = plan.filter.as_ref().map_or(Ok(()), filter::check_complexity);
+    checked.map_err(|error| NotRaw::because(error.to_string()))?;
+    Ok(plan)
+}
+
+fn apply(plan: &mut Plan, raw: Raw) {
+    plan.attach = raw.attach;
+    plan.why = raw.copies.iter().map(ToString::to_string).collect();
+    if raw.copies.is_empty() {
+        plan.why.push("no field of the record is used".to_owned());
+    }
+    plan.system_call = raw.system_call;
+    for slot in &mut plan.keys {
+        if let KeySource::Text(text) = &mut slot.source {
+            *text = uses::copied_key(*text);
+        }
+    }
+    plan.filter.iter_mut().for_each(|filter| uses::copied_texts(filter, &raw.copies));
+    plan.copies = raw.copies;
+}
+
+fn is_system_call(hist: &Hist) -> bool {
+    hist.system == "syscalls"
+}
+
+fn raw(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Raw, NotRaw> {
+    let hist = &plan.hist;
+    let name = tracepoint_name(hist)?;
+    let tracepoint = btf.tracepoint(name)?;
+    let tracepoint = tracepoint
+        .ok_or_else(|| NotRaw::because(format!("the kernel's BTF has no tracepoint `{name}`")))?;
+    let scope = Scope { btf, tracepoint: &tracepoint };
+    let copies = copies(plan, &scope, rows)?;
+    let system_call = is_system_call(hist).then(|| system_call(hist, &scope)).transpose()?;
+    let follows = copies.iter().any(|copy| copy.value.follows_pointers())
+        || system_call.as_ref().is_some_and(|call| call.id.follows_pointers());
+    let btf_id = follows.then_some(BtfId(tracepoint.id));
+    let attach = Attach::RawTracepoint { name: name.to_owned(), btf_id };
+    Ok(Raw { attach, copies, system_call })
+}
+
+/// The tracepoint behind an event. Events of one name would be told apart by system only, but a
+/// tracepoint is a symbol of the kernel's, so there is one of each name.
+fn tracepoint_name(hist: &Hist) -> Result<&str, NotRaw> {
+    match hist.system.as_str() {
+        "syscalls" if hist.event.starts_with("sys_enter_") => Ok("sys_enter"),
+        "syscalls" if hist.event.starts_with("sys_exit_") => Ok("sys_exit"),
+        "syscalls" | "ftrace" => Err(NotRaw::because("the event has no tracepoint of its own")),
+        _ => Ok(&hist.event),
+    }
+}
+
+/// A row that is made for the occasion.
+struct OwnedRow {
+    field: String,
+    expression: String,
+}
+
+impl From<&Row> for OwnedRow {
+    fn from(row: &Row) -> Self {
+        Self { field: row.field.to_owned(), expression: row.expression.to_owned() }
+    }
+}
+
+fn copies(plan: &Plan, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Vec<FieldCopy>, NotRaw> {
+    let uses = Uses::of(&plan.keys, &plan.values, plan.filter.as_ref());
+    let mut reasons: Vec<_> = uses
+        .cpumask
+        .map(|label| format!("{label}: sets of CPUs need the record"))
+        .into_iter()
+        .collect();
+    let mut copies = Vec::new();
+    for offset in uses.offsets {
+        let field = plan
+            .hist
+            .fields
+            .iter()
+            .find(|field| field.offset == offset && field.size > 0 && !field.common);
+        let Some(field) = field else {
+            reasons.push(format!("no field is known at byte {offset} of the record"));
+            continue;
+        };
+        match copy(field, scope, rows) {
+            Ok(copy) => copies.push(copy),
+            Err(reason) => reasons.push(format!("{}: {reason}", field.name)),
+        }
+    }
+    match reasons.is_empty() {
+        true => Ok(copies),
+        false => Err(NotRaw { reasons }),
+    }
+}
+
+/// The first of the field's rows that fits.
+fn copy(field: &FieldFormat, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<FieldCopy, String> {
+    let mut last = None;
+    for row in rows.iter().filter(|row| row.field == field.name) {
+        match scope.copied(&row.expression, field) {
+            Ok(value) => {
+                return Ok(FieldCopy {
+                    offset: field.offset,
+                    field: field.name.clone(),
+                    expression: row.expression.clone(),
+                    value,
+                });
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(match last {
+        Some(error) => format!("the known copy does not fit this kernel: {error}"),
+        None => "not known to be a copy of an argument".to_owned(),
+    })
+}
+
+/// Bytes before the first argument of a system call in its events' records
+/// (`struct syscall_trace_enter` in Linux kernel/trace/trace.h), and before the result.
+const FIRST_ARGUMENT: u32 = 16;
+
+/// The registers that hold a system call's arguments (x86-64).
+const REGISTERS: [&str; 6] = ["di", "si", "dx", "r10", "r8", "r9"];
+
+/// Rows for any system call: all have the same shape.
+fn system_call_rows(hist: &Hist) -> Result<Vec<OwnedRow>, NotRaw> {
+    let number = system_call_number(hist)?;
+    let own = hist.fields.iter().filter(|field| !field.common);
+    let row = |field: &FieldFormat| {
+        let position = field.offset.checked_sub(FIRST_ARGUMENT).map(|offset| offset / 8);
+        let expression = match (field.name.as_str(), position) {
+            ("__syscall_nr", None) => number.to_string(),
+            ("ret", Some(0)) if hist.event.starts_with("sys_exit_") => "ret".to_owned(),
+            (_, Some(idx)) if field.size == 8 => {
+                format!("regs->{}", REGISTERS.get(idx as usize)?)
+            }
+            _ => return None,
+        };
+        Some(OwnedRow { field: field.name.clone(), expression })
+    };
+    Ok(own.filter_map(row).collect())
+}
+
+fn system_call_number(hist: &Hist) -> Result<u32, NotRaw> {
+    let (_, name) = hist.event.split_once("sys_").unwrap_or_default();
+    let name = name.strip_prefix("enter_").or_else(|| name.strip_prefix("exit_")).unwrap_or(name);
+    syscalls::number(name).ok_or_else(|| {
+        NotRaw::because(format!("the number of the system call `{name}` is not known"))
+    })
+}
+
+fn system_call(hist: &Hist, scope: &Scope<'_>) -> Result<SystemCall, NotRaw> {
+    let number = system_call_number(hist)?;
+    let text = if hist.event.starts_with("sys_enter_") { "(s32)id" } else { "(s32)regs->orig_ax" };
+    let unbound = |error: BindError| NotRaw::because(format!("the system call's number: {error}"));
+    let expr = expr::parse(text).ok_or_else(|| NotRaw::because("no expression"))?;
+    let id = scope.number(&expr).map_err(unbound)?;
+    let status = compat_status(scope.btf)?.ok_or_else(|| {
+        NotRaw::because("what tells 32-bit system calls is not where it should be")
+    })?;
+    Ok(SystemCall { id, number, status })
+}
+
+/// Where `task_struct.thread_info.status` is, if it is a u32.
+fn compat_status(btf: &Btf) -> Result<Option<u32>, BtfError> {
+    let Some(task) = btf.compound("task_struct")? else { return Ok(None) };
+    let Some(info) = btf.member(task, "thread_info")? else { return Ok(None) };
+    let Type::Compound { id, .. } = btf.resolve(info.type_id)? else { return Ok(None) };
+    let Some(status) = btf.member(id, "status")? else { return Ok(None) };
+    let is_u32 = matches!(btf.resolve(status.type_id)?, Type::Integer { size: 4, .. });
+    let offset = (info.bit_offset + status.bit_offset) / 8;
+    Ok((is_u32 && offset < 0x7ff0).then_some(offset))
+}
+
+/// Why an expression is no copy of `field` on the kernel that `btf` describes; for tests of the
+/// table, and for who writes it.
+///
+/// # Errors
+/// In words.
+pub fn check(
+    btf: &Btf,
+    tracepoint: &Tracepoint,
+    expression: &str,
+    field: &FieldFormat,
+) -> Result<(), String> {
+    let scope = Scope { btf, tracepoint };
+    scope.copied(expression, field).map(drop).map_err(|error| error.to_string())
+}
+
+impl fmt::Display for FieldCopy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", self.field, self.expression)
+    }
+}

@@ -1,0 +1,169 @@
+//! Takes a time. Gives events of many kinds for that long: all workloads of the suite, and besides
+//! them streams over loopback, files that are written and synced, and memory that is mapped.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum as _;
+
+use crate::differential::GO;
+use crate::workload::Workload;
+
+/// Which events happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// What the suite's workloads do, processes and sleeps.
+    Suite,
+    /// Streams and files.
+    Own,
+}
+
+impl Part {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Suite, Self::Own];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Suite => "suite",
+            Self::Own => "own",
+        }
+    }
+}
+
+/// Makes events happen until the time is over.
+///
+/// # Errors
+/// If there is no loopback, or no directory for temporary files.
+pub fn run(part: Part, time: Duration) -> Result<()> {
+    let end = Instant::now() + time;
+    match part {
+        Part::Suite => suite(end),
+        Part::Own => {
+            while Instant::now() < end {
+                streams()?;
+                files()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn suite(end: Instant) {
+    let mut limited = BTreeSet::new();
+    while Instant::now() < end {
+        for workload in Workload::value_variants() {
+            // Some ask for more than every machine allows; there, fewer events happen.
+            if let Err(error) = work(*workload)
+                && limited.insert(workload.name())
+            {
+                eprintln!("the workload {} is cut short here: {error:#}", workload.name());
+            }
+        }
+        processes();
+        sleeps();
+    }
+}
+
+/// Once, in a process of its own: workloads close files that are not theirs.
+fn work(workload: Workload) -> Result<()> {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["workload", workload.name()]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    let told = child.stdin.take().context("its input")?.write_all(GO.as_bytes());
+    let status = child.wait()?;
+    told?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+/// Connections over loopback: accepted, read, written and closed on both sides.
+fn streams() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let server = thread::spawn(move || {
+        for _ in 0..8 {
+            let (mut stream, _) = listener.accept()?;
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                match stream.read(&mut buffer)? {
+                    0 => break,
+                    count => stream.write_all(&buffer[..count])?,
+                }
+            }
+        }
+        std::io::Result::Ok(())
+    });
+    for size in [1, 10, 100, 1000, 10_000, 50_000, 3, 7000] {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(&vec![1; size])?;
+        let mut back = vec![0; size];
+        stream.read_exact(&mut back)?;
+    }
+    server.join().expect("the server panicked")?;
+    Ok(())
+}
+
+/// Files that are made, written, synced, read again, cut, renamed and removed.
+fn files() -> Result<()> {
+    let dir = std::env::temp_dir().join(format!("copies-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    for n in 0..4_usize {
+        let (path, other) = (dir.join(format!("file-{n}")), dir.join(format!("other-{n}")));
+        let mut file =
+            File::options().create(true).truncate(true).read(true).write(true).open(&path)?;
+        file.write_all(&vec![n as u8; 5000 * (n + 1)])?;
+        file.sync_all()?;
+        evict(&file);
+        file.seek(SeekFrom::Start(100))?;
+        file.read_exact(&mut [0; 4000])?;
+        file.set_len(4096 * n as u64 + 17)?;
+        file.sync_data()?;
+        drop(file);
+        fs::rename(&path, &other)?;
+        fs::hard_link(&other, &path)?;
+        fs::metadata(&path)?;
+        read_dir(&dir)?;
+        fs::remove_file(&other)?;
+        fs::remove_file(&path)?;
+    }
+    fs::remove_dir(&dir)?;
+    Ok(())
+}
+
+/// Forgets the file's pages, so that reading takes them from the disk.
+fn evict(file: &File) {
+    // A hint: where it is not taken, fewer events happen.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
+fn read_dir(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        entry?;
+    }
+    Ok(())
+}
+
+/// Programs that are executed, if there is one.
+fn processes() {
+    for _ in 0..3 {
+        // Not every machine has it; there, fewer events happen.
+        let _ = Command::new("/bin/true").status();
+    }
+}
+
+/// Waits that end by timers of all kinds, and CPUs that go idle.
+fn sleeps() {
+    for micros in [1, 50, 200, 1000, 5000] {
+        thread::sleep(Duration::from_micros(micros));
+    }
+}

@@ -1,0 +1,338 @@
+//! Takes an event and rows. Gives two programs on it: the first, on the classic tracepoint, keeps
+//! what the generated code makes of the record; the second, on the raw one, compares that with what
+//! it makes of the arguments.
+//!
+//! A tracepoint calls its programs one after the other on one CPU, in the order in which they were
+//! attached, so both see the same event. All classic programs stand where the first of them did,
+//! whoever attached that, so they come before a raw one that is attached now. Should another task's
+//! event come in between, its number is not the same, and nothing is compared.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use aya::maps::{MapData, PerCpuArray};
+use hist_cli::btf::Btf;
+use hist_cli::codegen;
+use hist_cli::codegen::code::HoleCode;
+use hist_cli::codegen::insn::{
+    Alu, Compare, Insn, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Width, helper,
+};
+use hist_cli::link::{self, DataSection, Object, Program, ProgramLine, Reference, Target};
+use hist_cli::load::{self, Attached, Facts, Feeds};
+use hist_cli::pipeline;
+use hist_cli::plan::raw::plan_with_rows;
+use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Template, Wishes};
+use hist_common::holes;
+
+use super::{Outcome, Subject, Verdict};
+
+/// Words of the per-CPU value; a CPU's part of a map has at most 32 KiB.
+const WORDS: usize = 3072;
+/// `BPF_MAP_TYPE_PERCPU_ARRAY`
+const PERCPU_ARRAY: u32 = 6;
+/// Word 0: whose record is kept, and 1; 0 if none is.
+const KEPT: usize = 0;
+/// Word 1: how often a record has been kept.
+const TIMES: usize = 1;
+/// From here on words for each row.
+const ROWS: usize = 2;
+/// Words for each row: same, different, first value, whether there was one, whether it changed.
+const PER_ROW: usize = 5;
+
+/// Both programs, running.
+pub(super) struct Pair {
+    event: String,
+    rows: Vec<(String, String)>,
+    attached: Attached,
+}
+
+/// One row's code, both ways.
+struct Row {
+    /// Field and expression.
+    name: (String, String),
+    raw: HoleCode,
+    record: HoleCode,
+    /// Words of the value.
+    words: usize,
+    raw_plan: Plan,
+    record_plan: Plan,
+}
+
+impl Pair {
+    /// Attaches both; rows that mean nothing here are reported and left out.
+    ///
+    /// # Errors
+    /// If something fails that has nothing to do with a row.
+    pub(super) fn attach(
+        subject: &Subject,
+        facts: &Facts,
+        btf: &Btf,
+        report: &mut dyn FnMut(&Outcome),
+    ) -> Result<Option<Self>> {
+        let event = format!("{}:{}", subject.format.system, subject.format.name);
+        let mut rows: Vec<Row> = Vec::new();
+        let mut refused = |name: &(String, String), reason: String| {
+            report(&Outcome {
+                event: event.clone(),
+                field: name.0.clone(),
+                expression: name.1.clone(),
+                verdict: Verdict::Refused(reason),
+            });
+        };
+        for name in &subject.rows {
+            match row(subject, name, facts, btf) {
+                // Each alone first: one that the verifier refuses must not take the others along.
+                Ok(row) => match attach(std::slice::from_ref(&row)) {
+                    Ok(_) => rows.push(row),
+                    Err(error) => refused(name, format!("{error:#}")),
+                },
+                Err(error) => refused(name, format!("{error:#}")),
+            }
+        }
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let attached = attach(&rows).with_context(|| event.clone())?;
+        Ok(Some(Self { event, rows: rows.into_iter().map(|row| row.name).collect(), attached }))
+    }
+
+    /// What has been compared so far.
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub(super) fn outcomes(&self) -> Result<Vec<Outcome>> {
+        let fd = self.attached.triggers[0].hist_fd().try_clone_to_owned()?;
+        let map = aya::maps::Map::PerCpuArray(MapData::from_fd(fd)?);
+        let map: PerCpuArray<MapData, [u64; WORDS]> = map.try_into()?;
+        let cpus = map.get(&0, 0)?;
+        let sum = |row: usize, word: usize| -> u64 {
+            cpus.iter().map(|words| words[ROWS + PER_ROW * row + word]).sum()
+        };
+        let firsts = |row: usize| {
+            let counted = cpus.iter().filter(move |words| words[ROWS + PER_ROW * row + 3] > 0);
+            counted.map(move |words| words[ROWS + PER_ROW * row + 2]).collect::<BTreeSet<_>>()
+        };
+        let outcome = |(idx, (field, expression)): (usize, &(String, String))| Outcome {
+            event: self.event.clone(),
+            field: field.clone(),
+            expression: expression.clone(),
+            verdict: Verdict::Compared {
+                same: sum(idx, 0),
+                different: sum(idx, 1),
+                varied: sum(idx, 4) > 0 || firsts(idx).len() > 1,
+            },
+        };
+        Ok(self.rows.iter().enumerate().map(outcome).collect())
+    }
+}
+
+fn row(subject: &Subject, name: &(String, String), facts: &Facts, btf: &Btf) -> Result<Row> {
+    let text = format!("hist:keys={}", name.0);
+    let classic = Wishes { attach: AttachWish::Tracepoint, ..Wishes::default() };
+    let record_plan = pipeline::plan(&text, &subject.format, &facts.context(), classic)?;
+    let rows = [(name.0.as_str(), name.1.as_str())];
+    let raw_plan =
+        plan_with_rows(&record_plan, btf, &rows).map_err(|reason| anyhow::anyhow!("{reason}"))?;
+    let (raw_plan, record_plan) = (as_hash(raw_plan), as_hash(record_plan));
+    let words = record_plan.map.key_size as usize / 8;
+    let (raw, record) = (key_code(&raw_plan)?, key_code(&record_plan)?);
+    Ok(Row { name: name.clone(), raw, record, words, raw_plan, record_plan })
+}
+
+/// The same with a key, where that may be a number as well.
+fn as_hash(plan: Plan) -> Plan {
+    let key_size = plan.keys.last().map_or(0, |slot| slot.offset + slot.size);
+    let map = MapPlan { kind: MapKind::PerCpuHash, key_size, ..plan.map };
+    Plan { template: Template::Hist, index: None, map, ..plan }
+}
+
+fn key_code(plan: &Plan) -> Result<HoleCode> {
+    let code = codegen::generate(plan)?;
+    code.holes.into_iter().find(|hole| hole.symbol == holes::KEY).context("a key hole")
+}
+
+/// Loads and attaches both programs, the one on the classic tracepoint first.
+fn attach(rows: &[Row]) -> Result<Attached> {
+    let first = rows.first().context("a row")?;
+    // One that may follow pointers may do all that others need.
+    let typed = rows.iter().find(|row| row.raw_plan.is_typed()).unwrap_or(first);
+    let (kind, value_size) = (MapKind::PerCpuArray, (WORDS * 8) as u32);
+    let map = MapPlan { kind, key_size: 4, value_size, max_entries: 1 };
+    let mut plans = [first.record_plan.clone(), typed.raw_plan.clone()];
+    let code = [codegen::generate(&plans[0])?, codegen::generate(&plans[1])?];
+    let mut object = link::link(&[(&plans[0], &code[0]), (&plans[1], &code[1])])?;
+    fill(&mut object, 0, keeper(rows)?)?;
+    fill(&mut object, 1, comparer(rows)?)?;
+    plans.iter_mut().for_each(|plan| plan.map = map);
+    let [record, raw] = plans;
+    Ok(load::attach_to(&object, vec![(record, Feeds::New), (raw, Feeds::Earlier(0))])?)
+}
+
+/// A program in the making.
+#[derive(Default)]
+struct Assembly {
+    insns: Vec<Insn>,
+    maps: Vec<usize>,
+    data: Vec<u8>,
+    data_uses: Vec<(usize, u32)>,
+}
+
+impl Assembly {
+    fn push(&mut self, insn: Insn) -> usize {
+        self.insns.push(insn);
+        self.insns.len() - 1
+    }
+
+    /// Lets the jump at `at` go to what comes next.
+    fn land(&mut self, at: usize) {
+        self.insns[at].off = (self.insns.len() - at - 1) as i16;
+    }
+
+    /// r6 = the context, r7 = this CPU's words; goes on only if they are there.
+    fn begin(&mut self) {
+        self.push(Insn::mov64_reg(R6, R1));
+        self.push(Insn::store_imm(Width::W, R10, -4, 0));
+        self.maps.push(self.insns.len());
+        for insn in Insn::ld_map_fd(R1, 0) {
+            self.push(insn);
+        }
+        self.push(Insn::mov64_reg(R2, R10));
+        self.push(Insn::alu64_imm(Alu::Add, R2, -4));
+        self.push(Insn::call(helper::MAP_LOOKUP_ELEM));
+        let there = self.push(Insn::jump_imm(Compare::Ne, R0, 0, 0));
+        self.end();
+        self.land(there);
+        self.push(Insn::mov64_reg(R7, R0));
+        // r8 = the thread and 1, which is never 0.
+        self.push(Insn::call(helper::GET_CURRENT_PID_TGID));
+        self.push(Insn::mov64_reg(R8, R0));
+        self.push(Insn::alu64_imm(Alu::Add, R8, 1));
+    }
+
+    fn end(&mut self) {
+        self.push(Insn::mov64_imm(R0, 0));
+        self.push(Insn::exit());
+    }
+
+    /// The body of a key hole, which writes at that word.
+    fn body(&mut self, hole: &HoleCode, word: usize) {
+        self.push(Insn::mov64_reg(R1, R6));
+        self.push(Insn::mov64_reg(R2, R7));
+        self.push(Insn::alu64_imm(Alu::Add, R2, 8 * word as i32));
+        let start = self.insns.len();
+        let data = self.data.len() as u32;
+        self.data.extend(&hole.data);
+        self.data_uses.extend(hole.data_uses.iter().map(|(at, from)| (start + at, data + from)));
+        self.insns.extend(hole.lines.iter().map(|line| line.insn));
+    }
+
+    fn load(&mut self, dst: Reg, word: usize) {
+        self.push(Insn::load(Width::Dw, dst, R7, 8 * word as i16));
+    }
+
+    fn store(&mut self, word: usize, src: Reg) {
+        self.push(Insn::store_reg(Width::Dw, R7, 8 * word as i16, src));
+    }
+
+    fn count(&mut self, word: usize) {
+        self.load(R3, word);
+        self.push(Insn::alu64_imm(Alu::Add, R3, 1));
+        self.store(word, R3);
+    }
+}
+
+/// Where each row's words are: of the arguments, of the record.
+fn places(rows: &[Row]) -> Result<Vec<(usize, usize)>> {
+    let mut at = ROWS + PER_ROW * rows.len();
+    let mut places = Vec::new();
+    for row in rows {
+        places.push((at, at + row.words));
+        at += 2 * row.words;
+    }
+    anyhow::ensure!(at <= WORDS, "the values need {at} words, there are {WORDS}");
+    Ok(places)
+}
+
+fn keeper(rows: &[Row]) -> Result<Assembly> {
+    let mut program = Assembly::default();
+    program.begin();
+    for (row, (_, word)) in rows.iter().zip(places(rows)?) {
+        program.body(&row.record, word);
+    }
+    program.store(KEPT, R8);
+    program.count(TIMES);
+    program.end();
+    Ok(program)
+}
+
+fn comparer(rows: &[Row]) -> Result<Assembly> {
+    let mut program = Assembly::default();
+    program.begin();
+    program.load(R3, KEPT);
+    let kept = program.push(Insn::jump_reg(Compare::Eq, R3, R8, 0));
+    program.end();
+    program.land(kept);
+    program.load(R9, TIMES);
+    for (idx, (row, place)) in rows.iter().zip(places(rows)?).enumerate() {
+        program.body(&row.raw, place.0);
+        compare(&mut program, ROWS + PER_ROW * idx, row.words, place);
+    }
+    program.push(Insn::mov64_imm(R3, 0));
+    program.store(KEPT, R3);
+    program.end();
+    Ok(program)
+}
+
+fn compare(program: &mut Assembly, counters: usize, words: usize, (raw, record): (usize, usize)) {
+    let mut mismatches = Vec::new();
+    for word in 0..words {
+        program.load(R3, raw + word);
+        program.load(R4, record + word);
+        mismatches.push(program.push(Insn::jump_reg(Compare::Ne, R3, R4, 0)));
+    }
+    program.count(counters);
+    let same = program.push(Insn::jump(0));
+    mismatches.into_iter().for_each(|jump| program.land(jump));
+    // An interrupt's record has been kept meanwhile, and this program may not run there.
+    program.load(R3, TIMES);
+    let interrupted = program.push(Insn::jump_reg(Compare::Ne, R3, R9, 0));
+    program.count(counters + 1);
+    program.land(interrupted);
+    program.land(same);
+    // Did the record's own first word change?
+    program.load(R4, record);
+    program.load(R3, counters + 3);
+    let known = program.push(Insn::jump_imm(Compare::Ne, R3, 0, 0));
+    program.store(counters + 2, R4);
+    program.count(counters + 3);
+    program.land(known);
+    program.load(R3, counters + 2);
+    let unchanged = program.push(Insn::jump_reg(Compare::Eq, R3, R4, 0));
+    program.push(Insn::mov64_imm(R3, 1));
+    program.store(counters + 4, R3);
+    program.land(unchanged);
+}
+
+/// Puts the program in the place of the one that was linked, with its map.
+fn fill(object: &mut Object, index: usize, assembly: Assembly) -> Result<()> {
+    let program: &mut Program = object.programs.get_mut(index).context("a program")?;
+    let hist = program.names.hist.clone();
+    let line = |insn| ProgramLine { insn, hole: None, note: String::new() };
+    program.lines = assembly.insns.into_iter().map(line).collect();
+    let name = format!(".rodata.c{index}");
+    let map = |slot| Reference { slot, target: Target::Map(hist.clone()) };
+    let data =
+        |(slot, offset)| Reference { slot, target: Target::Data { section: name.clone(), offset } };
+    program.references = assembly.maps.into_iter().map(map).collect();
+    program.references.extend(assembly.data_uses.into_iter().map(data));
+    program.references.sort_by_key(|reference| reference.slot);
+    program.data.retain(|section| section.name != name);
+    if !assembly.data.is_empty() {
+        program.data.push(DataSection { name, bytes: assembly.data, symbols: Vec::new() });
+    }
+    for def in program.maps.iter_mut().filter(|def| def.name == hist) {
+        def.map_type = PERCPU_ARRAY;
+        (def.key_size, def.value_size, def.max_entries) = (4, (WORDS * 8) as u32, 1);
+    }
+    Ok(())
+}
