@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::pane;
 use super::tab::Tab;
 use super::table::Table;
+use crate::read::snapshot::KeyBytes;
 
 /// Below that many columns nothing is shown but that there are too few.
 pub(super) const MIN_WIDTH: u16 = 40;
@@ -39,7 +40,7 @@ pub enum Mode {
     /// What lies over the table.
     Pane {
         /// The raw key of the row whose details it has; none for the help.
-        row: Option<Box<[u8]>>,
+        row: Option<KeyBytes>,
         /// Its first line on the screen.
         top: usize,
     },

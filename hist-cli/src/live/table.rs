@@ -8,7 +8,9 @@ use super::text::{Charset, shown, width};
 use crate::print::cell::{Cell, Named, cell};
 use crate::print::{Scale, number, part, scales};
 use crate::read::delta::delta;
-use crate::read::snapshot::{self, KeyColumn, KeyShow, Losses, Snapshot, ValueColumn, ValueShow};
+use crate::read::snapshot::{
+    self, KeyBytes, KeyColumn, KeyShow, Losses, Snapshot, Sums, ValueColumn, ValueShow,
+};
 use crate::read::sort::key_word;
 use crate::resolve::hist::SortBy;
 use crate::tracefs::symbols::Symbols;
@@ -82,14 +84,14 @@ pub struct Counts {
     /// The hitcount.
     pub hits: u64,
     /// One for each of [`Table::values`].
-    pub sums: Vec<u64>,
+    pub sums: Sums,
 }
 
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// What it is known by: the raw key.
-    pub id: Box<[u8]>,
+    pub id: KeyBytes,
     /// One for each key.
     pub keys: Vec<Key>,
     /// Since counting began.
@@ -125,7 +127,7 @@ impl Counts {
         n_values: usize,
         put_together: impl Fn(u64, u64) -> u64,
     ) -> Self {
-        let mut result = Self { hits: 0, sums: vec![0; n_values] };
+        let mut result = Self { hits: 0, sums: zeros(n_values) };
         for counts in all {
             result.hits = put_together(result.hits, counts.hits);
             for (sum, other) in result.sums.iter_mut().zip(&counts.sums) {
@@ -298,6 +300,10 @@ fn counts(row: &snapshot::Row, visible: &[usize]) -> Counts {
     Counts { hits: row.hitcount, sums: visible.iter().map(|&index| row.sums[index]).collect() }
 }
 
+fn zeros(n_values: usize) -> Sums {
+    std::iter::repeat_n(0, n_values).collect()
+}
+
 fn rows(
     snapshot: &Snapshot,
     visible: &[usize],
@@ -327,7 +333,7 @@ impl<'a> Counted<'a> {
     }
 
     fn of(&self, row: &snapshot::Row) -> Counts {
-        let none = || Counts { hits: 0, sums: vec![0; self.n_values] };
+        let none = || Counts { hits: 0, sums: zeros(self.n_values) };
         self.by_key.get(&*row.key).cloned().unwrap_or_else(none)
     }
 }

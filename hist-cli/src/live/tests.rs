@@ -12,7 +12,7 @@ use ratatui::style::{Color, Modifier};
 use super::text::Charset;
 use super::*;
 use crate::read::snapshot::{
-    KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn, ValueShow,
+    KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, Sums, ValueColumn, ValueShow,
 };
 use crate::resolve::hist::{Sort, SortBy};
 use crate::tracefs::symbols::Symbols;
@@ -54,7 +54,7 @@ fn named(rows: &[(&[u8], u64, u64)]) -> Snapshot {
     let rows = rows.iter().map(|&(name, hitcount, bytes)| {
         let mut key = name.to_vec();
         key.resize(16, 0);
-        Row { key: key.into(), hitcount, sums: vec![bytes], comm: [0; 16] }
+        Row { key: key.into(), hitcount, sums: [bytes].into_iter().collect(), comm: [0; 16] }
     });
     let keys = vec![key("name", 0, 16, KeyShow::Text)];
     snapshot(keys, vec![value("bytes", ValueShow::Decimal)], rows.collect())
@@ -246,9 +246,9 @@ fn columns_sort_both_ways_and_rates_follow_the_number() {
 #[test]
 fn numbers_sort_as_numbers_with_their_sign() {
     let rows = [5_i64, -3, 40].map(|key| Row {
-        key: key.to_le_bytes().into(),
+        key: key.to_le_bytes().into_iter().collect(),
         hitcount: 1,
-        sums: vec![],
+        sums: Sums::new(),
         comm: [0; 16],
     });
     let keys = vec![key("ret", 0, 8, KeyShow::Hex)];
@@ -305,7 +305,7 @@ fn a_filter_is_typed_kept_and_dropped() {
 fn a_stack_is_one_line_and_its_frames_are_details() {
     let key_bytes: Vec<u8> =
         [0x1110_u64, 0x1208, 0x1300, 0].into_iter().flat_map(u64::to_le_bytes).collect();
-    let row = Row { key: key_bytes.into(), hitcount: 4, sums: vec![], comm: [0; 16] };
+    let row = Row { key: key_bytes.into(), hitcount: 4, sums: Sums::new(), comm: [0; 16] };
     let keys = vec![key("common_stacktrace", 0, 32, KeyShow::Stack)];
     let mut state = state(vec![table(&snapshot(keys, vec![], vec![row]), None)], (60, 8));
     assert!(lines(&state, PLAIN)[4].starts_with("inner < middle < outer"));
@@ -381,7 +381,12 @@ fn the_current_trigger_is_named_where_not_all_are() {
 #[test]
 fn of_many_rows_only_the_visible_ones_are_looked_at() {
     let rows: Vec<_> = (0..5000_u64)
-        .map(|n| Row { key: n.to_le_bytes().into(), hitcount: n, sums: vec![], comm: [0; 16] })
+        .map(|n| Row {
+            key: n.to_le_bytes().into_iter().collect(),
+            hitcount: n,
+            sums: Sums::new(),
+            comm: [0; 16],
+        })
         .collect();
     let keys = vec![key("n", 0, 8, KeyShow::Decimal)];
     let mut state = state(vec![table(&snapshot(keys, vec![], rows), None)], (80, 25));
