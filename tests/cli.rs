@@ -15,6 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 mod formats;
 #[path = "cli/live.rs"]
 mod live;
+#[path = "cli/serve.rs"]
+mod serve;
 
 /// How long anything may take before a test fails. Tests do not depend on speed below it.
 const PATIENCE: Duration = Duration::from_secs(60);

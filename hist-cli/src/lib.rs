@@ -36,4 +36,6 @@ pub mod session;
 
 pub mod live;
 
+pub mod serve;
+
 pub mod cli;

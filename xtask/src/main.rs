@@ -6,6 +6,7 @@ mod ebpf;
 mod fuzz;
 mod initramfs;
 mod kernels;
+mod prometheus;
 mod qemu;
 mod random;
 mod setup;
@@ -33,6 +34,8 @@ enum Command {
     Ebpf(ebpf::Args),
     /// Run the fuzz targets for a while.
     Fuzz(fuzz::Args),
+    /// Let a real Prometheus scrape `hist-bpf serve` and answer queries.
+    Prometheus,
     /// Tests in virtual machines with other kernels.
     Vm(vm::Args),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Prometheus => prometheus::run(),
         Command::Vm(args) => vm::run(args),
     };
     if let Err(error) = result {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use super::merge::MergeArgs;
+use super::serve::ServeArgs;
 use crate::export::Format;
 
 /// Count trace events with ftrace's hist triggers, compiled to eBPF.
@@ -44,6 +45,9 @@ pub(super) struct CommandLine {
 pub(super) enum Task {
     /// Add up snapshots of several machines or times
     Merge(MergeArgs),
+
+    /// Expose what triggers count as metrics for Prometheus
+    Serve(ServeArgs),
 }
 
 /// The words of the command that counts.

@@ -12,6 +12,7 @@ mod options;
 mod output;
 mod printer;
 mod run;
+mod serve;
 mod signals;
 mod view;
 mod watch;
@@ -42,6 +43,10 @@ pub fn main() -> ExitCode {
             Err(error) => return usage(&error),
         },
         Some(Task::Merge(args)) => merge::run(&args),
+        Some(Task::Serve(args)) => {
+            logger::start(0);
+            serve::run(&args)
+        }
     };
     result.unwrap_or_else(|error| {
         report(&error, verbose);

@@ -66,7 +66,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 /// What the kernel says of this process.
-fn status() -> anyhow::Result<String> {
+pub(super) fn status() -> anyhow::Result<String> {
     let path = "/proc/self/status";
     fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
 }
@@ -87,14 +87,14 @@ const FILES: usize = 16;
 
 /// What waits for signals, time and the command. It panics where it gets no files, so whether
 /// there is room for them is tried before.
-fn runtime() -> anyhow::Result<Runtime> {
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
     let room: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
     room.context("cannot open the files that are needed (ulimit -n sets how many may be open)")?;
     Builder::new_current_thread().enable_all().build().context("cannot prepare to wait for signals")
 }
 
 /// Tells what is missing before anything is touched.
-fn check_privilege(status: &str) -> anyhow::Result<()> {
+pub(super) fn check_privilege(status: &str) -> anyhow::Result<()> {
     match load::missing_capabilities(status) {
         missing if missing.is_empty() => Ok(()),
         missing => Err(LoadError::Capabilities(missing).into()),

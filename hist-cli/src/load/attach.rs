@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aya_log::EbpfLogger;
 
@@ -86,6 +87,25 @@ impl AttachedTrigger {
     pub fn program_fd(&self) -> BorrowedFd<'_> {
         self.feeder.program_fd()
     }
+
+    /// What running the program has cost so far.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn run_stats(&self) -> io::Result<RunStats> {
+        let (nanoseconds, runs) = bpf::run_stats(self.program_fd())?;
+        Ok(RunStats { time: Duration::from_nanos(nanoseconds), runs })
+    }
+}
+
+/// What a program's runs have cost. The kernel counts only while `kernel.bpf_stats_enabled` is 1
+/// or some process has asked for it; else all stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunStats {
+    /// Spent in the program, on all CPUs together.
+    pub time: Duration,
+    /// How often it ran.
+    pub runs: u64,
 }
 
 impl Attached {

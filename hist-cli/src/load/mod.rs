@@ -16,7 +16,7 @@ mod table;
 mod verifier;
 pub(crate) mod walk;
 
-pub use attach::{Attached, AttachedTrigger, Feeds, attach, attach_to};
+pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to};
 pub use control::ControlError;
 pub use error::LoadError;
 pub use event::refuse_unattachable;

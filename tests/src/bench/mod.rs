@@ -67,6 +67,8 @@ pub struct Case {
     pub counts: bool,
     /// Whether another CPU makes the same calls all the time.
     pub contended: bool,
+    /// Whether raw programs can count it: all that it reads is known to be copies of arguments.
+    pub raw: bool,
 }
 
 /// What is measured in instructions. The filter is for fstat(2).
@@ -83,7 +85,11 @@ pub const CASES: [Case; 10] = [
     getppid_case("keys=stacktrace", &["hist:keys=stacktrace"]),
     getppid_case("keys=id:vals=id, and keys=id", &["hist:keys=id:vals=id", "hist:keys=id"]),
     Case { call: Call::Rename, ..getppid_case("rename: keys=pid", &["hist:keys=pid"]) },
-    Case { call: Call::Rename, ..getppid_case("rename: keys=newcomm", &["hist:keys=newcomm"]) },
+    Case {
+        call: Call::Rename,
+        raw: false,
+        ..getppid_case("rename: keys=newcomm", &["hist:keys=newcomm"])
+    },
 ];
 
 /// The same while another CPU makes the same calls.
@@ -96,7 +102,7 @@ const PLAIN: Case = getppid_case("keys=id:vals=id", &["hist:keys=id:vals=id"]);
 
 /// Triggers that count every getppid(2).
 const fn getppid_case(name: &'static str, triggers: &'static [&'static str]) -> Case {
-    Case { name, triggers, call: Call::Getppid, counts: true, contended: false }
+    Case { name, triggers, call: Call::Getppid, counts: true, contended: false, raw: true }
 }
 
 /// No trigger: what a bare program costs.
@@ -128,7 +134,9 @@ impl fmt::Display for Cost {
 /// What is measured, in order.
 fn plan(cases: &[Case]) -> Vec<(Tracer, Case)> {
     let of = |case: &Case| Tracer::COUNTING.map(|tracer| (tracer, *case));
-    let counting = cases.iter().flat_map(of).filter(|(tracer, _)| tracer.exists());
+    let possible =
+        |(tracer, case): &(Tracer, Case)| tracer.exists() && (case.raw || *tracer != Tracer::Raw);
+    let counting = cases.iter().flat_map(of).filter(possible);
     Tracer::EMPTY.map(|tracer| (tracer, NOTHING)).into_iter().chain(counting).collect()
 }
 
