@@ -35,6 +35,8 @@ pub mod pipeline;
 pub mod session;
 
 pub mod discover;
+pub mod live;
+
 pub mod serve;
 
 pub mod cli;

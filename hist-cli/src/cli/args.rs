@@ -148,6 +148,12 @@ pub(super) struct Args {
     #[arg(help_heading = "Tables", hide_short_help = true)]
     pub clear_screen: bool,
 
+    /// Look at the tables on this terminal: sort, filter, pause (`?` shows the keys); the final ones
+    /// are printed at the end, unless -q. Without a terminal, print tables as ever
+    #[arg(help_heading = "Tables", hide_short_help = true)]
+    #[arg(long, conflicts_with_all = ["output", "format", "clear_screen", "delta", "weight", "emit"])]
+    pub live: bool,
+
     /// Measure that value, not the hitcount (folded, plot)
     #[arg(long, value_name = "VALUE")]
     #[arg(help_heading = "Tables", hide_short_help = true)]

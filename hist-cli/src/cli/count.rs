@@ -9,12 +9,13 @@ use anyhow::Context as _;
 use tokio::process::Child;
 use tokio::time::{self, Instant, Interval, MissedTickBehavior};
 
-use super::command::{self, SpawnError};
+use super::command::{self, Kept, SpawnError};
 use super::focus::Focused;
 use super::options::Options;
-use super::output::{Written, say};
+use super::output::{Output, Written, say};
 use super::printer::{Lost, Printer, Work, each_once};
 use super::signals::{Signals, Wish};
+use super::watch::Watch;
 use crate::session::registry::Entry;
 
 /// What a second Ctrl-C exits with, as if it had killed the process: 128 + SIGINT.
@@ -26,8 +27,11 @@ const LOOK_PERIOD: Duration = Duration::from_millis(20);
 /// How often the log of `-vv` is passed on.
 const LOG_PERIOD: Duration = Duration::from_millis(50);
 
+/// What counting goes on for after the end of the command.
+pub(super) const FOLLOWED: &str = "the command has ended, but not all that it started";
+
 /// Something that needs doing.
-enum Event {
+pub(super) enum Event {
     Print,
     PassLogOn,
     /// The command ended.
@@ -36,7 +40,7 @@ enum Event {
 }
 
 /// Why counting ends.
-enum Stop {
+pub(super) enum Stop {
     /// A signal, or the duration is over.
     Asked,
     /// The command ended, or what is counted did.
@@ -46,16 +50,18 @@ enum Stop {
 }
 
 /// All that is waited for.
-struct Counting<'a> {
-    options: &'a Options,
-    signals: Signals,
-    tables: Option<Interval>,
+pub(super) struct Counting<'a> {
+    pub options: &'a Options,
+    pub signals: Signals,
+    pub tables: Option<Interval>,
     log: Option<Interval>,
-    deadline: Option<Instant>,
-    command: Option<Child>,
+    pub deadline: Option<Instant>,
+    pub command: Option<Child>,
     /// How it ended, once it has.
     status: Option<ExitStatus>,
     focused: &'a Focused,
+    /// What the command writes while it cannot have the terminal.
+    kept: Option<Kept>,
     /// A table was asked for while another one was printed.
     wanted: bool,
     /// What the tables printed last had lost.
@@ -74,18 +80,25 @@ pub(super) async fn count(
     signals: Signals,
     printer: Printer,
     focused: &Focused,
+    watch: Option<Watch>,
 ) -> anyhow::Result<ExitCode> {
-    say_attached(options, printer.session.triggers());
-    let command = match start(options, focused).await? {
+    say_attached(options, printer.session.triggers(), watch.is_some());
+    let kept = watch.is_some().then(Kept::new).transpose();
+    let kept = kept.context("cannot keep what the command writes")?;
+    let command = match start(options, focused, kept.as_ref()).await? {
         Ok(command) => command,
         Err(error) => {
             say(&format!("error: {error}"));
             return Ok(error.exit_code());
         }
     };
-    let mut counting = Counting::new(options, signals, command, focused);
-    let stop = counting.until_stopped(printer).await;
+    let mut counting = Counting::new(options, signals, command, focused, kept);
+    let stop = match watch {
+        None => counting.until_stopped(printer).await,
+        Some(watch) => counting.watched(watch, printer).await,
+    };
     counting.end_command().await?;
+    counting.show_kept()?;
     stop?;
     let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0);
     let is_loss = tell_unfollowed(focused)? || is_loss;
@@ -96,12 +109,13 @@ pub(super) async fn count(
 async fn start(
     options: &Options,
     focused: &Focused,
+    kept: Option<&Kept>,
 ) -> anyhow::Result<Result<Option<Child>, SpawnError>> {
     let Some(words) = &options.command else { return Ok(Ok(None)) };
     let child = if focused.follows_command {
-        command::spawn_after(words, |pid| Ok(focused.live.arm(pid)?)).await?
+        command::spawn_after(words, kept, |pid| Ok(focused.live.arm(pid)?)).await?
     } else {
-        command::spawn(words)
+        command::spawn(words, kept)
     };
     Ok(child.map(Some))
 }
@@ -124,7 +138,7 @@ fn exit_code(status: Option<ExitStatus>, fails: bool) -> ExitCode {
     }
 }
 
-fn say_attached(options: &Options, triggers: &[Entry]) {
+fn say_attached(options: &Options, triggers: &[Entry], is_watched: bool) {
     if options.quiet {
         return;
     }
@@ -133,6 +147,7 @@ fn say_attached(options: &Options, triggers: &[Entry]) {
     let triggers = if count == 1 { "trigger" } else { "triggers" };
     let end = match options.command {
         Some(_) => "the command's end",
+        None if is_watched => "q",
         None if !options.focus.pids.is_empty() => "the processes' end or Ctrl-C",
         None => "Ctrl-C",
     };
@@ -147,7 +162,7 @@ fn every(period: Duration) -> Interval {
 }
 
 /// The next tick; never without an interval.
-async fn tick(interval: Option<&mut Interval>) {
+pub(super) async fn tick(interval: Option<&mut Interval>) {
     match interval {
         Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
@@ -164,7 +179,7 @@ async fn due(tables: Option<&mut Interval>, log: Option<&mut Interval>) -> Event
 }
 
 /// The next thing that is asked for from outside, the end first of all.
-async fn asked(
+pub(super) async fn asked(
     signals: &mut Signals,
     deadline: Option<Instant>,
     command: Option<&mut Child>,
@@ -195,6 +210,7 @@ impl<'a> Counting<'a> {
         signals: Signals,
         command: Option<Child>,
         focused: &'a Focused,
+        kept: Option<Kept>,
     ) -> Self {
         Self {
             options,
@@ -205,6 +221,7 @@ impl<'a> Counting<'a> {
             command,
             status: None,
             focused,
+            kept,
             wanted: false,
             lost: Vec::new(),
             ticked: false,
@@ -219,7 +236,10 @@ impl<'a> Counting<'a> {
                 Event::Print => Work::Tables,
                 Event::Ended(status) => match self.command_ended(status)? {
                     true => break Stop::Over,
-                    false => continue,
+                    false => {
+                        self.say_followed();
+                        continue;
+                    }
                 },
                 Event::Stop(stop) => break stop,
             };
@@ -235,15 +255,29 @@ impl<'a> Counting<'a> {
         Ok(stop)
     }
 
+    /// Shows tables on the terminal until that ends, then prints the last ones.
+    async fn watched(&mut self, watch: Watch, printer: Printer) -> anyhow::Result<Stop> {
+        let (printer, stop) = watch.until_stopped(self, printer).await?;
+        self.show_kept()?;
+        self.work(printer, Work::LastTables).await?;
+        Ok(stop)
+    }
+
+    /// Writes to the terminal what the command could not.
+    fn show_kept(&mut self) -> anyhow::Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let bytes = kept.take().context("cannot read what the command wrote")?;
+        // Whether anybody reads it is known with the tables.
+        Output::Stdout.write(&bytes).map(drop)
+    }
+
     /// A table that is due is printed before whatever ends counting at the same moment.
     async fn next(&mut self) -> anyhow::Result<Event> {
         if mem::take(&mut self.wanted) {
             return Ok(Event::Print);
         }
+        let focused = self.limit();
         let Self { tables, log, signals, deadline, command, ticked, .. } = self;
-        // Beside a command that is not followed, what is followed may come and go.
-        let limits = command.is_none() && self.focused.live.is_limited();
-        let focused = limits.then_some(self.focused);
         let ticks = due(tables.as_mut(), log.as_mut());
         let asked = asked(signals, *deadline, command.as_mut(), focused);
         let (is_tick, event) = if *ticked {
@@ -256,15 +290,21 @@ impl<'a> Counting<'a> {
     }
 
     /// Whether counting ends with the command. What it has started may go on.
-    fn command_ended(&mut self, status: ExitStatus) -> anyhow::Result<bool> {
+    pub(super) fn command_ended(&mut self, status: ExitStatus) -> anyhow::Result<bool> {
         (self.command, self.status) = (None, Some(status));
-        if !self.focused.follows_command || self.focused.live.is_over()? {
-            return Ok(true);
-        }
+        Ok(!self.focused.follows_command || self.focused.live.is_over()?)
+    }
+
+    /// What is followed and ends counting by ending, if there is such.
+    pub(super) fn limit(&self) -> Option<&'a Focused> {
+        // Beside a command that is not followed, what is followed may come and go.
+        (self.command.is_none() && self.focused.live.is_limited()).then_some(self.focused)
+    }
+
+    fn say_followed(&self) {
         if !self.options.quiet {
-            say("the command has ended, but not all that it started; Ctrl-C stops");
+            say(&format!("{FOLLOWED}; Ctrl-C stops"));
         }
-        Ok(false)
     }
 
     /// Works in a thread that may block on a slow reader, and heeds signals meanwhile: the second
@@ -339,7 +379,7 @@ async fn ended(command: Option<&mut Child>) -> std::io::Result<ExitStatus> {
 }
 
 /// Whether the wish is to stop. If that was wished before, the process ends here and now.
-fn quit_if_again(wish: Wish, stopping: bool) -> bool {
+pub(super) fn quit_if_again(wish: Wish, stopping: bool) -> bool {
     if wish == Wish::Stop && stopping {
         std::process::exit(INTERRUPTED);
     }

@@ -22,6 +22,7 @@ mod serve;
 mod signals;
 mod version;
 mod view;
+mod watch;
 
 use std::env;
 use std::ffi::OsString;

@@ -31,6 +31,8 @@ pub(super) struct Options {
     pub output: Option<PathBuf>,
     /// How tables are shown.
     pub look: Look,
+    /// Tables are looked at while they fill, and printed at the end.
+    pub live: bool,
     /// Lost events change the exit code.
     pub fail_on_loss: bool,
     /// No chatter on stderr.
@@ -105,6 +107,7 @@ impl TryFrom<Args> for Options {
         let look = Look::new(&args);
         look.check()?;
         let interval = interval(args.interval, &look)?;
+        check_live(&args, interval)?;
         Ok(Self {
             pairs: pairs(&args.pairs)?,
             command: (!args.command.is_empty()).then_some(args.command),
@@ -117,6 +120,7 @@ impl TryFrom<Args> for Options {
             },
             interval,
             look,
+            live: args.live,
             duration: args.duration,
             output: args.output,
             fail_on_loss: args.fail_on_loss,
@@ -148,6 +152,15 @@ fn interval(given: Option<Duration>, look: &Look) -> Result<Option<Duration>, Er
         )),
         None if !adds_up => Ok(None),
         interval => Ok(interval.or(Some(INTERVAL))),
+    }
+}
+
+/// What clap cannot see: values that leave nothing to look at, or write where it is looked at.
+fn check_live(args: &Args, interval: Option<Duration>) -> Result<(), Error> {
+    match (args.live, interval, args.verbose) {
+        (true, None, _) => Err(conflict("--live shows tables at intervals: -i must be above 0")),
+        (true, _, 2..) => Err(conflict("--live has no place for the log of -vv")),
+        _ => Ok(()),
     }
 }
 

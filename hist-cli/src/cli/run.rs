@@ -17,6 +17,8 @@ use super::output::{Output, say};
 use super::printer::Printer;
 use super::signals::Signals;
 use super::view::View;
+use super::watch::Watch;
+use crate::live::Unfit;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
 use crate::plan::size_text;
 use crate::session::{EventName, Live, Session, since_boot};
@@ -41,6 +43,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Signals::listen(&status).context("cannot listen to signals")?
     };
     check_privilege(&status)?;
+    let live = options.live && has_screen(options);
     if let Some(Err(error)) = options.command.as_deref().map(command::check) {
         say(&format!("error: {error}"));
         return Ok(error.exit_code());
@@ -49,11 +52,17 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut view = View::new(options.look.clone())?;
     view.check(&session)?;
     // Before anything counts, and after the mistakes that would leave a file empty.
-    let output = Output::open(options.output.as_deref())?;
+    let output = match live && options.quiet {
+        true => Output::Nowhere,
+        false => Output::open(options.output.as_deref())?,
+    };
     session.release()?;
     view.begin();
     let printer = Printer::new(session, view, output, options.verbose > 0);
-    let code = runtime.block_on(count::count(options, signals, printer, &focused));
+    let code = runtime.block_on(async {
+        let watch = live.then(|| Watch::new(&status)).transpose()?;
+        count::count(options, signals, printer, &focused, watch).await
+    });
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
     code
@@ -63,6 +72,17 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 pub(super) fn status() -> anyhow::Result<String> {
     let path = "/proc/self/status";
     fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
+}
+
+/// Whether tables can be shown live; says why not.
+fn has_screen(options: &Options) -> bool {
+    let unfit = Unfit::check();
+    if let Err(unfit) = &unfit
+        && !options.quiet
+    {
+        say(&format!("--live: {unfit}; printing tables instead"));
+    }
+    unfit.is_ok()
 }
 
 /// More files than what waiting for signals and for a command takes.
