@@ -16,7 +16,7 @@ struct Page {
     sections: &'static [(&'static str, &'static [&'static str])],
 }
 
-const PAGES: [Page; 5] = [
+const PAGES: [Page; 6] = [
     Page {
         name: "hist-bpf",
         sections: &[
@@ -60,7 +60,7 @@ const PAGES: [Page; 5] = [
             (
                 "SEE ALSO",
                 &[
-                    "hist-bpf-list(1), hist-bpf-explain(1), hist-bpf-merge(1), hist-bpf-completions(1)",
+                    "hist-bpf-list(1), hist-bpf-explain(1), hist-bpf-merge(1), hist-bpf-serve(1), hist-bpf-completions(1)",
                     "The language of triggers: Documentation/trace/histogram.rst of the Linux kernel.",
                 ],
             ),
@@ -127,6 +127,21 @@ const PAGES: [Page; 5] = [
         ],
     },
     Page {
+        name: "hist-bpf-serve",
+        sections: &[
+            (
+                "EXAMPLES",
+                &[
+                    "\thist-bpf serve --config metrics.toml --check",
+                    "\thist-bpf serve --config metrics.toml --listen 127.0.0.1:9435",
+                ],
+            ),
+            ("EXIT STATUS", &["0: done.", "1: an error.", "2: the command line is wrong."]),
+            ("FILES", &["The configuration: a table in TOML for each metric."]),
+            ("SEE ALSO", &["hist-bpf(1), hist-bpf-explain(1)"]),
+        ],
+    },
+    Page {
         name: "hist-bpf-completions",
         sections: &[
             ("EXAMPLES", &["For this session of bash:", "\tsource <(hist-bpf completions bash)"]),
@@ -184,7 +199,9 @@ fn render(to: &mut Vec<u8>, command: &Command, name: &str) -> io::Result<()> {
         man.render_subcommands_section(to)?;
     }
     let page = PAGES.iter().find(|page| page.name == name);
-    for (head, lines) in page.into_iter().flat_map(|page| page.sections) {
+    let page =
+        page.ok_or_else(|| io::Error::other(format!("no sections are written for {name}")))?;
+    for (head, lines) in page.sections {
         writeln!(to, ".SH \"{head}\"")?;
         for (idx, line) in lines.iter().enumerate() {
             match line.strip_prefix('\t') {

@@ -28,8 +28,7 @@ use crate::export::Format;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
-    after_help = "Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req' kmem:kmalloc\n\
-                  Exit codes: 0 done, 1 error, 2 usage, 3 lost events with --fail-on-loss. See --help.",
+    after_help = "Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req' kmem:kmalloc   (more: --help)",
     after_long_help = "Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                        Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
                        Ctrl-C, SIGTERM and SIGHUP print the final one. COMMAND is counted from its exec on,\n\
@@ -81,7 +80,9 @@ pub(super) struct Args {
     #[arg(value_name = "COMMAND", last = true, hide = true)]
     pub command: Vec<OsString>,
 
-    /// Count only these processes, all threads of each; the end of all of them stops
+    /// Count only these processes, until all have ended
+    ///
+    /// All threads of each; the end of all of them stops.
     #[arg(short, long, value_name = "PID[,PID]", value_delimiter = ',', help_heading = "Focus")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_PID), conflicts_with = "system_wide")]
     pub pid: Vec<u32>,
@@ -97,7 +98,7 @@ pub(super) struct Args {
     /// Count only processes in this cgroup (v2) or below
     ///
     /// As /sys/fs/cgroup has it or /proc/PID/cgroup.
-    #[arg(long, value_name = "PATH", help_heading = "Focus")]
+    #[arg(long, value_name = "PATH", help_heading = "Focus", hide_short_help = true)]
     pub cgroup: Option<PathBuf>,
 
     /// Count only what happens on these CPUs, such as 0-3,8
@@ -106,12 +107,12 @@ pub(super) struct Args {
 
     /// Seconds between tables; 0 prints only at the end [default: 1]
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
-    #[arg(help_heading = "When")]
+    #[arg(help_heading = "Tables")]
     pub interval: Option<Duration>,
 
     /// Stop after that many seconds
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
-    #[arg(help_heading = "When")]
+    #[arg(help_heading = "Tables")]
     pub duration: Option<Duration>,
 
     /// Write the tables to a file instead of stdout
@@ -163,6 +164,7 @@ pub(super) struct Args {
     ///
     /// With COMMAND, if that itself exits with 0.
     #[arg(long)]
+    #[arg(hide_short_help = true)]
     pub fail_on_loss: bool,
 
     /// Say nothing on stderr but errors and lost events
