@@ -194,7 +194,9 @@ fn copies_are_what_records_have() -> Result<()> {
             let mut words = row.split(' ').skip(1).map(str::parse::<u64>);
             let (same, different) =
                 (words.next().context("same")??, words.next().context("different")??);
-            assert_eq!(different, 0, "{event} {row}");
+            // Another process may watch the same event; then a few are compared with others that
+            // interrupt them (`hist_tests::copies`).
+            assert!(different <= same / 10_000, "{event} {row}");
             assert!(same > 0, "{event} {row}");
             compared += 1;
         }
@@ -254,11 +256,11 @@ fn timers_are_not_lost_in_a_storm_of_system_calls() -> Result<()> {
         assert_eq!((losses.full, losses.busy), (0, 0));
         Ok((snapshot.rows.iter().map(|row| row.hitcount).sum(), losses.missed))
     };
-    let ((raw, raw_missed), (seen, missed)) = (hits(&auto)?, hits(&classic)?);
+    // The classic one was attached later and is read earlier, so it can have no event more.
+    let ((seen, missed), (raw, raw_missed)) = (hits(&classic)?, hits(&auto)?);
     println!("raw: {raw} seen, {raw_missed} missed; classic: {seen} seen, {missed} missed");
     assert_eq!(raw_missed, 0);
     assert!(missed > 0, "the storm makes the classic tracepoint miss timers: {seen} seen");
-    // They were attached and read one after the other.
-    assert!(raw.abs_diff(seen + missed) <= 10 + raw / 100, "{raw} against {seen} + {missed}");
+    assert!(raw >= seen + missed, "{raw} against {seen} + {missed}");
     Ok(())
 }

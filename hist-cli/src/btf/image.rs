@@ -113,17 +113,21 @@ impl<'a> Window<'a> {
     }
 
     fn array<const N: usize>(&mut self, offset: u64) -> Result<[u8; N], BtfError> {
-        let is_held =
-            offset >= self.start && offset + N as u64 <= self.start + self.held.len() as u64;
-        if !is_held {
-            self.held.resize(self.size.max(N), 0);
-            let count = self.bytes.read(offset, &mut self.held)?;
-            self.held.truncate(count);
-            self.start = offset;
+        // What lies before the window is far behind it, too.
+        let at = usize::try_from(offset.wrapping_sub(self.start)).unwrap_or(usize::MAX);
+        match self.held.get(at..).and_then(|rest| rest.first_chunk::<N>()) {
+            Some(found) => Ok(*found),
+            None => self.move_to(offset),
         }
-        let at = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
-        let found = self.held.get(at..).and_then(|rest| rest.first_chunk::<N>());
-        found.copied().ok_or(BtfError::Broken("it ends too early"))
+    }
+
+    #[cold]
+    fn move_to<const N: usize>(&mut self, offset: u64) -> Result<[u8; N], BtfError> {
+        self.held.resize(self.size.max(N), 0);
+        let count = self.bytes.read(offset, &mut self.held)?;
+        self.held.truncate(count);
+        self.start = offset;
+        self.held.first_chunk::<N>().copied().ok_or(BtfError::Broken("it ends too early"))
     }
 }
 
@@ -157,8 +161,8 @@ impl Image {
     pub(super) fn tracepoint(&self, name: &str) -> Result<Option<Tracepoint>, BtfError> {
         // The typedef is what the kernel knows the tracepoint by, but its parameters have no
         // names. Those of the function that calls a tracepoint's probes have.
-        let names = [format!("btf_trace_{name}"), format!("__traceiter_{name}")];
-        let [Some(typedef), Some(function)] = self.find_strings(&names)? else { return Ok(None) };
+        let strings = self.find_strings(["btf_trace_", "__traceiter_"], name)?;
+        let [Some(typedef), Some(function)] = strings else { return Ok(None) };
         let wanted = [(kind::TYPEDEF, typedef), (kind::FUNC, function)];
         let [Some(id), Some(function)] = self.find_types(wanted)? else { return Ok(None) };
         let pointer = self.header(self.header(id)?.size_or_type)?;
@@ -175,7 +179,7 @@ impl Image {
     }
 
     pub(super) fn compound(&self, name: &str) -> Result<Option<TypeId>, BtfError> {
-        let [Some(name)] = self.find_strings(&[name.to_owned()])? else { return Ok(None) };
+        let [Some(name)] = self.find_strings([""], name)? else { return Ok(None) };
         let [id] = self.find_types([(kind::STRUCT, name)])?;
         Ok(id)
     }
@@ -338,26 +342,32 @@ impl Image {
         Err(BtfError::Broken("a name has no end"))
     }
 
-    /// Where `wanted` are in the string section.
+    /// Where `name` is in the string section with each of `prefixes`.
     fn find_strings<const N: usize>(
         &self,
-        wanted: &[String; N],
+        prefixes: [&str; N],
+        name: &str,
     ) -> Result<[Option<u32>; N], BtfError> {
-        let wanted = wanted.each_ref().map(|name| format!("\0{name}\0"));
-        let finders = wanted.each_ref().map(memmem::Finder::new);
-        // The last bytes of a chunk may be the beginning of what is wanted.
-        let overlap = wanted.iter().map(String::len).max().unwrap_or(1) - 1;
+        // They differ at the beginning only, so one search does.
+        let tail = format!("{name}\0");
+        let finder = memmem::Finder::new(&tail);
+        // Where a chunk ends there may be part of what is wanted, with its prefix and a NUL.
+        let longest = prefixes.iter().map(|prefix| prefix.len()).max().unwrap_or(0);
+        let overlap = longest + tail.len();
         let mut found = [None; N];
         let mut buffer = vec![0; CHUNK];
         let mut at = self.strings.start;
         while at < self.strings.end && found.contains(&None) {
             let left = usize::try_from(self.strings.end - at).unwrap_or(usize::MAX);
             let count = self.bytes.read(at, &mut buffer[..left.min(CHUNK)])?;
-            for (found, finder) in found.iter_mut().zip(&finders) {
-                if let Some(place) = finder.find(&buffer[..count]) {
-                    // Behind the NUL of the name before.
-                    let offset = u32::try_from(at - self.strings.start + place as u64 + 1);
-                    *found = Some(offset.map_err(|_| BtfError::Broken("it is too long"))?);
+            for place in finder.find_iter(&buffer[..count]) {
+                for (found, prefix) in found.iter_mut().zip(prefixes) {
+                    let start = buffer[..place].strip_suffix(prefix.as_bytes());
+                    if let Some([.., 0]) = start {
+                        let offset = at - self.strings.start + (place - prefix.len()) as u64;
+                        let offset = u32::try_from(offset);
+                        *found = Some(offset.map_err(|_| BtfError::Broken("it is too long"))?);
+                    }
                 }
             }
             if count <= overlap || count == left {
@@ -436,6 +446,5 @@ impl Index {
 
 /// Bytes of a type, its header included.
 fn size(header: Header) -> Result<u64, BtfError> {
-    let rest = header.rest().ok_or(BtfError::Broken("a type is of an unknown kind"))?;
-    Ok(HEADER + rest)
+    header.size().ok_or(BtfError::Broken("a type is of an unknown kind"))
 }

@@ -127,27 +127,46 @@ impl Header {
         self.info >> 31 == 1
     }
 
-    /// Bytes that follow the header; `None` for a kind that is not known.
-    pub(super) fn rest(self) -> Option<u64> {
-        let count = u64::from(self.count());
-        Some(match self.kind() {
-            kind::INT | kind::VAR | kind::DECL_TAG => 4,
-            kind::ARRAY => 12,
-            kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => 12 * count,
-            kind::ENUM | kind::FUNC_PROTO => 8 * count,
-            kind::PTR
-            | kind::FWD
-            | kind::TYPEDEF
-            | kind::VOLATILE
-            | kind::CONST
-            | kind::RESTRICT
-            | kind::FUNC
-            | kind::FLOAT
-            | kind::TYPE_TAG => 0,
-            _ => return None,
-        })
+    /// Bytes of the type, its header included; `None` for a kind that is not known.
+    pub(super) fn size(self) -> Option<u64> {
+        let (fixed, each) = REST[self.kind() as usize]?;
+        Some(HEADER + u64::from(fixed) + u64::from(each) * u64::from(self.count()))
     }
 }
+
+/// What follows the header of each kind: fixed bytes, and bytes for each that is counted. A table,
+/// because types are gone over by the ten thousand.
+const REST: [Option<(u8, u8)>; 32] = {
+    let known = [
+        (kind::INT, 4, 0),
+        (kind::PTR, 0, 0),
+        (kind::ARRAY, 12, 0),
+        (kind::STRUCT, 0, 12),
+        (kind::UNION, 0, 12),
+        (kind::ENUM, 0, 8),
+        (kind::FWD, 0, 0),
+        (kind::TYPEDEF, 0, 0),
+        (kind::VOLATILE, 0, 0),
+        (kind::CONST, 0, 0),
+        (kind::RESTRICT, 0, 0),
+        (kind::FUNC, 0, 0),
+        (kind::FUNC_PROTO, 0, 8),
+        (kind::VAR, 4, 0),
+        (kind::DATASEC, 0, 12),
+        (kind::FLOAT, 0, 0),
+        (kind::DECL_TAG, 4, 0),
+        (kind::TYPE_TAG, 0, 0),
+        (kind::ENUM64, 0, 12),
+    ];
+    let mut rest = [None; 32];
+    let mut idx = 0;
+    while idx < known.len() {
+        let (kind, fixed, each) = known[idx];
+        rest[kind as usize] = Some((fixed, each));
+        idx += 1;
+    }
+    rest
+};
 
 /// The 32-bit words of a record, in this machine's byte order, which is the kernel's.
 pub(super) fn words<const BYTES: usize, const WORDS: usize>(bytes: [u8; BYTES]) -> [u32; WORDS] {

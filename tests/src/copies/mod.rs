@@ -20,7 +20,7 @@ use hist_cli::tracefs::format::EventFormat;
 use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 
 pub use load::{Part, run as run_load};
-use pair::Pair;
+use pair::{First, Pair};
 
 /// Pairs that are attached at the same time.
 const BATCH: usize = 40;
@@ -84,23 +84,53 @@ pub fn run(wanted: &Wanted, report: &mut dyn FnMut(&Outcome)) -> Result<()> {
     let facts = Facts::read()?;
     let btf = Btf::at(Btf::VMLINUX);
     let subjects = subjects(wanted, &tracefs, &btf)?;
+    let kernel = (&facts, &btf);
     for batch in subjects.chunks(BATCH) {
-        let mut pairs = Vec::new();
-        for subject in batch {
-            pairs.extend(Pair::attach(subject, &facts, &btf, report)?);
+        let mut again = Vec::new();
+        for (subject, outcomes) in compare(batch, First::Raw, kernel, wanted.time, report)? {
+            match outcomes.iter().any(is_disorder) {
+                true => again.push(subject.clone()),
+                false => outcomes.iter().for_each(&mut *report),
+            }
         }
-        let parts = Part::ALL.map(|part| start_load(part, wanted.time));
-        for child in parts {
-            let status = child?.wait()?;
-            ensure!(status.success(), "the load failed: {status}");
-        }
-        // What is under way is compared, too.
-        thread::sleep(Duration::from_millis(50));
-        for pair in &pairs {
-            pair.outcomes()?.iter().for_each(&mut *report);
-        }
+        // Somebody else watches these, or their rows are wrong.
+        let again = compare(&again, First::Classic, kernel, wanted.time, &mut |_| ())?;
+        again.iter().flat_map(|(_, outcomes)| outcomes).for_each(&mut *report);
     }
     Ok(())
+}
+
+/// So many events differ that each has been compared with another one.
+fn is_disorder(outcome: &Outcome) -> bool {
+    match outcome.verdict {
+        Verdict::Compared { same, different, .. } => different > (same + different) / 100,
+        Verdict::Refused(_) => false,
+    }
+}
+
+/// What came of the rows of each subject.
+fn compare<'a>(
+    subjects: &'a [Subject],
+    first: First,
+    kernel: (&Facts, &Btf),
+    time: Duration,
+    report: &mut dyn FnMut(&Outcome),
+) -> Result<Vec<(&'a Subject, Vec<Outcome>)>> {
+    let mut pairs = Vec::new();
+    for subject in subjects {
+        let pair = Pair::attach(subject, first, kernel, report)?;
+        pairs.extend(pair.map(|pair| (subject, pair)));
+    }
+    if pairs.is_empty() {
+        return Ok(Vec::new());
+    }
+    for child in Part::ALL.map(|part| start_load(part, time)) {
+        let status = child?.wait()?;
+        ensure!(status.success(), "the load failed: {status}");
+    }
+    // What is under way is compared, too.
+    thread::sleep(Duration::from_millis(50));
+    pairs.into_iter().map(|(subject, pair)| Ok((subject, pair.outcomes()?))).collect()
 }
 
 /// This program again, making events happen.

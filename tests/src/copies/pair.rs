@@ -1,13 +1,21 @@
-//! Takes an event and rows. Gives two programs on it: the first, on the classic tracepoint, keeps
-//! what the generated code makes of the record; the second, on the raw one, compares that with what
-//! it makes of the arguments.
+//! Takes an event and rows. Gives two programs on it, one on the raw tracepoint and one on the
+//! classic one: the first keeps what the generated code makes of the arguments or of the record, the
+//! second compares that with what it makes of the other.
 //!
 //! A tracepoint calls its programs one after the other on one CPU, in the order in which they were
-//! attached, so both see the same event. All classic programs stand where the first of them did,
-//! whoever attached that, so they come before a raw one that is attached now. Should another task's
-//! event come in between, its number is not the same, and nothing is compared.
+//! attached, so both see the same event. Should another task's event come in between, its number is
+//! not the same, and nothing is compared; nor is it if an interrupt's has been kept meanwhile.
+//!
+//! The raw one goes first. In an interrupt either may be skipped, so there is one more raw program
+//! before both, which numbers the events, and one behind them, which counts those that are over. By
+//! the number the second knows that the first was not skipped, and by the count that no event has
+//! been over since. But all classic programs of an event stand where the first of them did, whoever
+//! attached that. If somebody did before, each event is compared with the one before it, and the
+//! order must be the other one. There nothing can come before, and every 100,000th event, or so, is
+//! compared with that of an interrupt.
 
 use std::collections::BTreeSet;
+use std::iter;
 
 use anyhow::{Context, Result};
 use aya::maps::{MapData, PerCpuArray};
@@ -30,14 +38,29 @@ use super::{Outcome, Subject, Verdict};
 const WORDS: usize = 3072;
 /// `BPF_MAP_TYPE_PERCPU_ARRAY`
 const PERCPU_ARRAY: u32 = 6;
-/// Word 0: whose record is kept, and 1; 0 if none is.
+/// Word 0: whose event is kept, and 1; 0 if none is.
 const KEPT: usize = 0;
-/// Word 1: how often a record has been kept.
-const TIMES: usize = 1;
+/// Word 1: the number of the last event.
+const LAST: usize = 1;
+/// Word 2: the number of the event that is kept.
+const NUMBER: usize = 2;
+/// Word 3: how many events are over.
+const OVER: usize = 3;
+/// Word 4: how many were when this one was kept.
+const WERE_OVER: usize = 4;
 /// From here on words for each row.
-const ROWS: usize = 2;
+const ROWS: usize = 5;
 /// Words for each row: same, different, first value, whether there was one, whether it changed.
 const PER_ROW: usize = 5;
+
+/// Which program is called first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// The one on the raw tracepoint, if nobody else watches.
+    Raw,
+    /// The one on the classic tracepoint.
+    Classic,
+}
 
 /// Both programs, running.
 pub(super) struct Pair {
@@ -65,8 +88,8 @@ impl Pair {
     /// If something fails that has nothing to do with a row.
     pub(super) fn attach(
         subject: &Subject,
-        facts: &Facts,
-        btf: &Btf,
+        first: First,
+        (facts, btf): (&Facts, &Btf),
         report: &mut dyn FnMut(&Outcome),
     ) -> Result<Option<Self>> {
         let event = format!("{}:{}", subject.format.system, subject.format.name);
@@ -82,7 +105,7 @@ impl Pair {
         for name in &subject.rows {
             match row(subject, name, facts, btf) {
                 // Each alone first: one that the verifier refuses must not take the others along.
-                Ok(row) => match attach(std::slice::from_ref(&row)) {
+                Ok(row) => match attach(std::slice::from_ref(&row), first) {
                     Ok(_) => rows.push(row),
                     Err(error) => refused(name, format!("{error:#}")),
                 },
@@ -92,7 +115,7 @@ impl Pair {
         if rows.is_empty() {
             return Ok(None);
         }
-        let attached = attach(&rows).with_context(|| event.clone())?;
+        let attached = attach(&rows, first).with_context(|| event.clone())?;
         Ok(Some(Self { event, rows: rows.into_iter().map(|row| row.name).collect(), attached }))
     }
 
@@ -151,25 +174,34 @@ fn key_code(plan: &Plan) -> Result<HoleCode> {
     code.holes.into_iter().find(|hole| hole.symbol == holes::KEY).context("a key hole")
 }
 
-/// Loads and attaches both programs, the one on the classic tracepoint first.
-fn attach(rows: &[Row]) -> Result<Attached> {
-    let first = rows.first().context("a row")?;
+/// Loads and attaches both programs, in order.
+fn attach(rows: &[Row], first: First) -> Result<Attached> {
+    let row = rows.first().context("a row")?;
     // One that may follow pointers may do all that others need.
-    let typed = rows.iter().find(|row| row.raw_plan.is_typed()).unwrap_or(first);
+    let typed = rows.iter().find(|row| row.raw_plan.is_typed()).unwrap_or(row);
     let (kind, value_size) = (MapKind::PerCpuArray, (WORDS * 8) as u32);
     let map = MapPlan { kind, key_size: 4, value_size, max_entries: 1 };
-    let mut plans = [first.record_plan.clone(), typed.raw_plan.clone()];
-    let code = [codegen::generate(&plans[0])?, codegen::generate(&plans[1])?];
-    let mut object = link::link(&[(&plans[0], &code[0]), (&plans[1], &code[1])])?;
-    fill(&mut object, 0, keeper(rows)?)?;
-    fill(&mut object, 1, comparer(rows)?)?;
+    let (raw, record) = (typed.raw_plan.clone(), row.record_plan.clone());
+    let (mut plans, programs) = match first {
+        First::Raw => {
+            let both = [keeper(rows, first)?, comparer(rows, first)?];
+            let programs = [vec![counter(LAST)], both.into(), vec![counter(OVER)]].concat();
+            (vec![raw.clone(), raw.clone(), record, raw], programs)
+        }
+        First::Classic => (vec![record, raw], vec![keeper(rows, first)?, comparer(rows, first)?]),
+    };
+    let codes: Vec<_> = plans.iter().map(codegen::generate).collect::<Result<_, _>>()?;
+    let mut object = link::link(&plans.iter().zip(&codes).collect::<Vec<_>>())?;
+    for (index, program) in programs.into_iter().enumerate() {
+        fill(&mut object, index, program)?;
+    }
     plans.iter_mut().for_each(|plan| plan.map = map);
-    let [record, raw] = plans;
-    Ok(load::attach_to(&object, vec![(record, Feeds::New), (raw, Feeds::Earlier(0))])?)
+    let feeds = iter::once(Feeds::New).chain(iter::repeat(Feeds::Earlier(0)));
+    Ok(load::attach_to(&object, plans.into_iter().zip(feeds).collect())?)
 }
 
 /// A program in the making.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Assembly {
     insns: Vec<Insn>,
     maps: Vec<usize>,
@@ -253,28 +285,58 @@ fn places(rows: &[Row]) -> Result<Vec<(usize, usize)>> {
     Ok(places)
 }
 
-fn keeper(rows: &[Row]) -> Result<Assembly> {
+/// A program that counts events in that word.
+fn counter(word: usize) -> Assembly {
     let mut program = Assembly::default();
     program.begin();
-    for (row, (_, word)) in rows.iter().zip(places(rows)?) {
-        program.body(&row.record, word);
+    program.count(word);
+    program.end();
+    program
+}
+
+/// Writes what a row means to one of the two programs where it belongs.
+fn write(program: &mut Assembly, row: &Row, (raw, record): (usize, usize), is_raw: bool) {
+    match is_raw {
+        true => program.body(&row.raw, raw),
+        false => program.body(&row.record, record),
+    }
+}
+
+fn keeper(rows: &[Row], first: First) -> Result<Assembly> {
+    let mut program = Assembly::default();
+    program.begin();
+    // What the other program has been skipped for is of no use any more.
+    program.push(Insn::mov64_imm(R3, 0));
+    program.store(KEPT, R3);
+    for (row, place) in rows.iter().zip(places(rows)?) {
+        write(&mut program, row, place, first == First::Raw);
+    }
+    if first == First::Classic {
+        program.count(LAST);
+    }
+    for (from, to) in [(LAST, NUMBER), (OVER, WERE_OVER)] {
+        program.load(R3, from);
+        program.store(to, R3);
     }
     program.store(KEPT, R8);
-    program.count(TIMES);
     program.end();
     Ok(program)
 }
 
-fn comparer(rows: &[Row]) -> Result<Assembly> {
+fn comparer(rows: &[Row], first: First) -> Result<Assembly> {
     let mut program = Assembly::default();
     program.begin();
-    program.load(R3, KEPT);
-    let kept = program.push(Insn::jump_reg(Compare::Eq, R3, R8, 0));
-    program.end();
-    program.land(kept);
-    program.load(R9, TIMES);
+    // First of all: what comes in between from now on is noticed.
+    program.load(R9, LAST);
+    program.load(R4, OVER);
+    for (word, wanted) in [(KEPT, R8), (NUMBER, R9), (WERE_OVER, R4)] {
+        program.load(R3, word);
+        let kept = program.push(Insn::jump_reg(Compare::Eq, R3, wanted, 0));
+        program.end();
+        program.land(kept);
+    }
     for (idx, (row, place)) in rows.iter().zip(places(rows)?).enumerate() {
-        program.body(&row.raw, place.0);
+        write(&mut program, row, place, first == First::Classic);
         compare(&mut program, ROWS + PER_ROW * idx, row.words, place);
     }
     program.push(Insn::mov64_imm(R3, 0));
@@ -293,8 +355,8 @@ fn compare(program: &mut Assembly, counters: usize, words: usize, (raw, record):
     program.count(counters);
     let same = program.push(Insn::jump(0));
     mismatches.into_iter().for_each(|jump| program.land(jump));
-    // An interrupt's record has been kept meanwhile, and this program may not run there.
-    program.load(R3, TIMES);
+    // An interrupt's event has been kept meanwhile, and this program did not run there.
+    program.load(R3, LAST);
     let interrupted = program.push(Insn::jump_reg(Compare::Ne, R3, R9, 0));
     program.count(counters + 1);
     program.land(interrupted);
