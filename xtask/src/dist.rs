@@ -184,7 +184,7 @@ fn size(folder: &Path) -> Result<u64> {
 fn control(architecture: &str, bytes: u64) -> String {
     format!(
         "Package: hist-bpf\nVersion: {VERSION}\nArchitecture: {architecture}\nSection: utils\n\
-         Priority: optional\nInstalled-Size: {}\nMaintainer: The hist-bpf developers <hist-bpf@localhost>\n\
+         Priority: optional\nInstalled-Size: {}\nMaintainer: hist-bpf developers <developers@hist-bpf.invalid>\n\
          Description: histograms of kernel events, counted by eBPF\n \
          Takes ftrace's hist triggers, compiles each to an eBPF program, and prints what the\n \
          kernel's own hist file would print. Needs neither LLVM nor kernel headers.\n",
