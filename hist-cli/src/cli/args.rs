@@ -102,7 +102,7 @@ pub(super) struct Args {
     pub cgroup: Option<PathBuf>,
 
     /// Count only what happens on these CPUs, such as 0-3,8
-    #[arg(long, value_name = "LIST", help_heading = "Focus")]
+    #[arg(long, value_name = "LIST", help_heading = "Focus", hide_short_help = true)]
     pub cpu: Option<String>,
 
     /// Seconds between tables; 0 prints only at the end [default: 1]
@@ -149,9 +149,11 @@ pub(super) struct Args {
     #[arg(help_heading = "Tables", hide_short_help = true)]
     pub clear_screen: bool,
 
-    /// Look at the tables on this terminal: sort, filter, pause (`?` shows the keys); the final ones
-    /// are printed at the end, unless -q. Without a terminal, print tables as ever
-    #[arg(help_heading = "Tables", hide_short_help = true)]
+    /// Look at the tables on this terminal: sort, filter, pause
+    ///
+    /// `?` shows the keys. The final tables are printed at the end, unless -q. Without a terminal,
+    /// tables are printed as ever.
+    #[arg(help_heading = "Tables")]
     #[arg(long, conflicts_with_all = ["output", "format", "clear_screen", "delta", "weight", "emit"])]
     pub live: bool,
 
