@@ -7,6 +7,7 @@ mod control;
 mod error;
 mod event;
 mod facts;
+pub(crate) mod mapping;
 mod maps;
 mod misses;
 mod perf;
