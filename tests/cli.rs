@@ -11,8 +11,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+#[path = "cli/discover.rs"]
+mod discover;
 #[path = "cli/formats.rs"]
 mod formats;
+#[path = "cli/live.rs"]
+mod live;
+#[path = "cli/serve.rs"]
+mod serve;
 
 /// How long anything may take before a test fails. Tests do not depend on speed below it.
 const PATIENCE: Duration = Duration::from_secs(60);

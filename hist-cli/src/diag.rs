@@ -329,10 +329,7 @@ impl TriggerError {
     #[must_use]
     pub fn render(&self, source: &str) -> String {
         let source = command::trim(source);
-        let mut message = format!("error: {}\n  {}\n", self.kind.text(), visible(source));
-        message.push_str("  ");
-        message.push_str(&carets(source, self.span));
-        message.push('\n');
+        let mut message = format!("error: {}\n{}", self.kind.text(), marked(source, self.span));
         for sentence in &self.help {
             // Writing to a String cannot fail.
             let _ = writeln!(message, "  help: {sentence}");
@@ -363,6 +360,12 @@ fn filter_of(text: &str) -> &str {
         .and_then(|command| command::split_filter(command.rest).ok())
         .and_then(|parts| parts.filter)
         .unwrap_or("")
+}
+
+/// `source` and, on a line below, carets under `span`; both indented by two blanks.
+#[must_use]
+pub(crate) fn marked(source: &str, span: Span) -> String {
+    format!("  {}\n  {}\n", visible(source), carets(source, span))
 }
 
 /// `source` on one line: control characters as the pictures that Unicode has for them, tabs kept.

@@ -34,4 +34,9 @@ pub mod pipeline;
 
 pub mod session;
 
+pub mod discover;
+pub mod live;
+
+pub mod serve;
+
 pub mod cli;

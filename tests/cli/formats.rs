@@ -101,7 +101,7 @@ fn options_that_contradict_each_other_are_usage_mistakes() {
 #[test]
 fn help_shows_the_subcommands() {
     let output = output(&["--help"]);
-    assert!(stdout(&output).contains("Subcommands:\n  merge"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("\n  merge  "), "{}", stdout(&output));
     let output = self::output(&["merge", "--help"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(stdout(&output).contains("hist-bpf merge [OPTIONS] <FILE>..."), "{}", stdout(&output));

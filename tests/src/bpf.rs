@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use hist_cli::link::link;
 use hist_cli::load::{Attached, Facts, attach};
 use hist_cli::pipeline::{Compiled, compile};
-use hist_cli::plan::Wishes;
+use hist_cli::plan::{AttachWish, Wishes};
 use hist_cli::read::sort::{Ties, sort};
 use hist_cli::read::stack;
 use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
@@ -19,6 +19,7 @@ use crate::version::Version;
 pub struct Bpf {
     tracefs: Tracefs,
     facts: Facts,
+    wishes: Wishes,
     /// How the running kernel orders entries that compare equal.
     ties: Ties,
     /// How many frames of a stack it keeps.
@@ -29,16 +30,18 @@ pub struct Bpf {
 }
 
 impl Bpf {
-    /// An engine that counts nothing yet, to be compared with a kernel of `version`.
+    /// An engine that counts nothing yet, to be compared with a kernel of `version`. Its programs
+    /// are attached as wished.
     ///
     /// # Errors
     /// If there is no tracefs.
-    pub fn new(version: Version) -> Result<Self> {
+    pub fn new(version: Version, attach: AttachWish) -> Result<Self> {
         let ties = if version < Version(6, 12) { Ties::Linux6_1 } else { Ties::Linux6_12 };
         let depth = if version < Version(7, 0) { 16 } else { stack::DEPTH };
         Ok(Self {
             tracefs: find_or_mount()?,
             facts: Facts::read()?,
+            wishes: Wishes { attach, ..Wishes::default() },
             ties,
             depth,
             attached: None,
@@ -48,7 +51,7 @@ impl Bpf {
 
     fn compile(&self, request: &Request) -> Result<Compiled> {
         let format = self.tracefs.event(&request.system, &request.event)?;
-        Ok(compile(&request.trigger, &format, &self.facts.context(), Wishes::default())?)
+        Ok(compile(&request.trigger, &format, &self.facts.context(), self.wishes.clone())?)
     }
 
     fn text(&self, place: usize, symbols: &Symbols) -> Result<String> {

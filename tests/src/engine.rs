@@ -2,6 +2,7 @@
 //! differential test.
 
 use anyhow::{Result, bail};
+use hist_cli::plan::AttachWish;
 
 use crate::bpf::Bpf;
 use crate::ftrace::Ftrace;
@@ -32,15 +33,17 @@ pub trait Engine {
     fn stop(&mut self) -> Vec<Result<String>>;
 }
 
-/// The engine of that name, for a kernel of `version`. `bpf` is ours; `kernel` is this kernel's own
+/// The engine of that name, for a kernel of `version`. `bpf` is ours, as users run it;
+/// `tracepoint` is ours with programs that see the record, whatever they use of it; `kernel` is this kernel's own
 /// hist triggers, in an instance of their own.
 ///
 /// # Errors
 /// When there is none of that name or it does not work here.
 pub fn by_name(name: &str, version: Version) -> Result<Box<dyn Engine>> {
     match name {
-        "bpf" => Ok(Box::new(Bpf::new(version)?)),
+        "bpf" => Ok(Box::new(Bpf::new(version, AttachWish::Auto)?)),
+        "tracepoint" => Ok(Box::new(Bpf::new(version, AttachWish::Tracepoint)?)),
         "kernel" => Ok(Box::new(Ftrace::instance("reference")?)),
-        _ => bail!("no engine `{name}`: known are `bpf` and `kernel`"),
+        _ => bail!("no engine `{name}`: known are `bpf`, `tracepoint` and `kernel`"),
     }
 }

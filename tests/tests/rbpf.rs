@@ -2,13 +2,14 @@
 //! space by rbpf, counts exactly what the reference model counts.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use hist_cli::codegen::insn::{Insn, R10, Width};
 use hist_cli::link::{Program, Target};
 use hist_cli::pipeline::{Compiled, compile, link};
-use hist_cli::plan::{MapKind, Plan, Wishes};
+use hist_cli::plan::focus::{Processes, runs};
+use hist_cli::plan::{Focus, MapKind, Plan, Wishes};
 use hist_cli::print;
 use hist_cli::read::empty;
 use hist_cli::read::snapshot::{Row, Snapshot};
@@ -23,11 +24,12 @@ use proptest::prelude::*;
 
 /// What the helpers answer; rbpf's helpers are plain functions and cannot be told more.
 const PID: u32 = 0x8001;
+const PROCESS: u32 = 0x1ead_0000;
 const CPU: u32 = 3;
 const NOW: u64 = 1_234_567_890_123;
 
 fn current_pid_tgid(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
-    0xdead_0000_0000_0000 | u64::from(PID)
+    u64::from(PROCESS) << 32 | u64::from(PID)
 }
 
 fn smp_processor_id(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
@@ -524,11 +526,47 @@ fn records() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(prop::collection::vec(byte, 64), 1..160)
 }
 
-fn check(specs: &[Spec], trigger: &TriggerSpec, records: &[Vec<u8>], kept: Kept) {
+/// CPUs and processes, those that helpers tell often among them.
+#[derive(Clone, Debug, Default)]
+struct FocusSpec {
+    cpus: Option<BTreeSet<u32>>,
+    pids: Option<Vec<u32>>,
+}
+
+fn focus_spec() -> impl Strategy<Value = FocusSpec> {
+    let cpus = prop::option::of(prop::collection::btree_set(0..CPU + 5, 1..6));
+    let pids = prop::option::of(prop::collection::vec(PROCESS - 2..PROCESS + 3, 1..5));
+    let some = (cpus, pids).prop_map(|(cpus, pids)| FocusSpec { cpus, pids });
+    prop_oneof![2 => Just(FocusSpec::default()), 1 => some]
+}
+
+impl FocusSpec {
+    fn holds(&self) -> bool {
+        self.cpus.as_ref().is_none_or(|cpus| cpus.contains(&CPU))
+            && self.pids.as_ref().is_none_or(|pids| pids.contains(&PROCESS))
+    }
+
+    fn focus(&self) -> Focus {
+        let cpus = self.cpus.as_ref().map(|cpus| Vec::from_iter(cpus.iter().copied()));
+        Focus {
+            cpus: cpus.map(|cpus| runs(&cpus)),
+            processes: self.pids.clone().map_or(Processes::All, Processes::These),
+            cgroup: None,
+        }
+    }
+}
+
+fn check(
+    specs: &[Spec],
+    trigger: &TriggerSpec,
+    records: &[Vec<u8>],
+    (kept, focus): (Kept, &FocusSpec),
+) {
     let event = event(specs);
     let text_of_trigger = trigger_text(trigger, &event, kept);
     let context = Context { possible_cpus: Some(CPU + 1), ..Context::default() };
     let compile = |wishes| {
+        let wishes = Wishes { focus: focus.focus(), ..wishes };
         compile(&text_of_trigger, &event, &context, wishes)
             .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"))
     };
@@ -545,13 +583,15 @@ fn check(specs: &[Spec], trigger: &TriggerSpec, records: &[Vec<u8>], kept: Kept)
     for record in records {
         let mut record = record[..event.record_size() as usize].to_vec();
         let memory = &NoMemory;
-        model.hit(Hit { record: &record, pid: PID, cpu: CPU, comm: COMM, now: NOW, memory });
+        if focus.holds() {
+            model.hit(Hit { record: &record, pid: PID, cpu: CPU, comm: COMM, now: NOW, memory });
+        }
         machine.hit(&mut record);
     }
     assert_eq!(
         text(machine.snapshot()),
         text(model.snapshot()),
-        "{text_of_trigger}\n{event:?}\n{code}"
+        "{text_of_trigger}\n{focus:?}\n{event:?}\n{code}"
     );
 }
 
@@ -564,8 +604,9 @@ proptest! {
         trigger in trigger_spec(),
         records in records(),
         kept in prop::sample::select(vec![Kept::Best, Kept::Shared, Kept::Named]),
+        focus in focus_spec(),
     ) {
-        check(&specs, &trigger, &records, kept);
+        check(&specs, &trigger, &records, (kept, &focus));
     }
 
     /// Those that may be arrays.
@@ -575,7 +616,7 @@ proptest! {
         trigger in few_keys(),
         records in records(),
     ) {
-        check(&specs, &trigger, &records, Kept::Best);
+        check(&specs, &trigger, &records, (Kept::Best, &FocusSpec::default()));
     }
 }
 

@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfLoader};
 use hist_cli::codegen::code::{Code, HoleCode, Line};
 use hist_cli::codegen::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
 use hist_cli::link::{Object, ProgramNames, link};
-use hist_cli::plan::{Attach, MapKind, MapPlan, Plan, Template};
+use hist_cli::plan::{Attach, Focus, MapKind, MapPlan, Plan, Template};
 use hist_cli::resolve::hist::Hist;
 use hist_common::holes;
 
@@ -201,6 +201,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         map: MapPlan { kind: MapKind::PerCpuHash, key_size: 8, value_size: 8, max_entries },
         cpus: 1,
         index: None,
+        focus: Focus::default(),
         filter: None,
         keys: vec![],
         values: vec![],
@@ -240,7 +241,7 @@ fn code(thread: u32, key: HoleCode) -> Code {
 fn body(symbol: &'static str, insns: &[Insn]) -> HoleCode {
     let line = |insn: &Insn| Line { insn: *insn, note: String::new() };
     let lines = insns.iter().map(line).collect();
-    HoleCode { symbol, lines, stack: 0, data: vec![], data_uses: vec![] }
+    HoleCode { symbol, lines, stack: 0, data: vec![], data_uses: vec![], map_uses: vec![] }
 }
 
 /// Key: the syscall's number.

@@ -117,14 +117,14 @@ fn numbers(name: &str) -> Vec<u64> {
 }
 
 /// The value of `key` in the first of apt's records.
-fn field<'a>(record: &'a str, key: &str) -> Result<&'a str> {
+pub(crate) fn field<'a>(record: &'a str, key: &str) -> Result<&'a str> {
     record
         .lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
         .with_context(|| format!("apt's record has no {key}:\n{record}"))
 }
 
-fn only_entry(dir: &Path) -> Result<PathBuf> {
+pub(crate) fn only_entry(dir: &Path) -> Result<PathBuf> {
     let entry = fs::read_dir(dir)?.next().with_context(|| format!("{} is empty", dir.display()))?;
     Ok(entry?.path())
 }

@@ -2,10 +2,13 @@
 
 mod arguments;
 mod bench;
+mod dist;
 mod ebpf;
 mod fuzz;
 mod initramfs;
 mod kernels;
+mod man;
+mod prometheus;
 mod qemu;
 mod random;
 mod setup;
@@ -29,10 +32,16 @@ enum Command {
     Arguments(arguments::Args),
     /// Measure what counting costs, here and in virtual machines.
     Bench(bench::Args),
+    /// Build what is handed out: a static program, an archive, a Debian package.
+    Dist(dist::Args),
     /// Rebuild the eBPF templates that are committed, or check them.
     Ebpf(ebpf::Args),
     /// Run the fuzz targets for a while.
     Fuzz(fuzz::Args),
+    /// Write the manual pages.
+    Man(man::Args),
+    /// Let a real Prometheus scrape `hist-bpf serve` and answer queries.
+    Prometheus,
     /// Tests in virtual machines with other kernels.
     Vm(vm::Args),
 }
@@ -41,8 +50,11 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Arguments(args) => arguments::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Dist(args) => dist::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Prometheus => prometheus::run(),
         Command::Vm(args) => vm::run(args),
     };
     if let Err(error) = result {

@@ -74,7 +74,8 @@ fn codename() -> Result<String> {
     Ok(line.context("/etc/os-release has no VERSION_CODENAME")?.trim_matches('"').to_owned())
 }
 
-fn on_path(program: &str) -> bool {
+/// Whether there is a program of that name.
+pub(crate) fn on_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }

@@ -8,9 +8,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ColorChoice, Parser, Subcommand, ValueEnum};
 
+use super::completions::{CompleteArgs, CompletionsArgs};
+use super::explain::ExplainArgs;
+use super::list::ListArgs;
 use super::merge::MergeArgs;
+use super::serve::ServeArgs;
 use crate::export::Format;
 
 /// Count trace events with ftrace's hist triggers, compiled to eBPF.
@@ -18,17 +22,20 @@ use crate::export::Format;
 #[command(
     name = "hist-bpf",
     version,
-    override_usage = "hist-bpf [OPTIONS] <TRIGGER> <SYSTEM:EVENT> [<TRIGGER> <SYSTEM:EVENT>]... \
-                      [-- COMMAND [ARG]...]\n       hist-bpf <SUBCOMMAND> [OPTIONS] ...",
+    max_term_width = 100,
+    override_usage = "hist-bpf [OPTIONS] (<TRIGGER> <SYSTEM:EVENT>)... [-- COMMAND [ARG]...]\n       hist-bpf <SUBCOMMAND> [OPTIONS] ...",
     subcommand_help_heading = "Subcommands",
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
-    after_help = "Example: hist-bpf 'hist:key=call_site.sym:val=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
-                  Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
-                  Ctrl-C, SIGTERM and SIGHUP print the final one. Exit codes: 0 done, 1 error,\n\
-                  2 usage, 3 lost events with --fail-on-loss, 130 after a second Ctrl-C. With COMMAND:\n\
-                  its own, unless that is 0 and events were lost; 126 not executable, 127 not found."
+    after_help = "Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req' kmem:kmalloc   (more: --help)",
+    after_long_help = "Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
+                       Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
+                       Ctrl-C, SIGTERM and SIGHUP print the final one. COMMAND is counted from its exec on,\n\
+                       with all that it forks, until none of them is left; with -p it only says how long.\n\n\
+                       Exit codes: 0 done, 1 error, 2 usage, 3 lost events with --fail-on-loss, 130 after\n\
+                       a second Ctrl-C. With COMMAND: its own, unless that is 0 and events were lost;\n\
+                       126 not executable, 127 not found."
 )]
 pub(super) struct CommandLine {
     /// None: count.
@@ -37,13 +44,29 @@ pub(super) struct CommandLine {
 
     #[command(flatten)]
     pub args: Args,
+
+    /// When messages have colours; NO_COLOR turns auto off
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", global = true)]
+    #[arg(hide_short_help = true, hide_possible_values = true)]
+    pub color: ColorChoice,
 }
 
 /// Everything that can be done besides counting. Each has its own module, with its own flags.
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
+    /// List the events of this kernel, and what their fields are good for
+    List(ListArgs),
+    /// Say in plain words what a trigger would count, and what that costs
+    Explain(ExplainArgs),
     /// Add up snapshots of several machines or times
     Merge(MergeArgs),
+    /// Expose what triggers count as metrics for Prometheus
+    Serve(ServeArgs),
+    /// Print the script that completes words in a shell
+    Completions(CompletionsArgs),
+    /// What the scripts ask.
+    #[command(name = "__complete", hide = true)]
+    Complete(CompleteArgs),
 }
 
 /// The words of the command that counts.
@@ -53,48 +76,95 @@ pub(super) struct Args {
     #[arg(value_name = "TRIGGER SYSTEM:EVENT", required = true, hide = true)]
     pub pairs: Vec<String>,
 
-    /// Start this once counting has begun, stop when it ends
+    /// Start this and count what it and its descendants do; stop when all have ended
     #[arg(value_name = "COMMAND", last = true, hide = true)]
     pub command: Vec<OsString>,
 
-    /// Seconds between tables, fractions allowed; 0 prints only at the end [default: 1]
+    /// Count only these processes, until all have ended
+    ///
+    /// All threads of each; the end of all of them stops.
+    #[arg(short, long, value_name = "PID[,PID]", value_delimiter = ',', help_heading = "Focus")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_PID), conflicts_with = "system_wide")]
+    pub pid: Vec<u32>,
+
+    /// With --pid: also what these processes have forked and will fork
+    #[arg(long, requires = "pid", help_heading = "Focus", hide_short_help = true)]
+    pub follow: bool,
+
+    /// With COMMAND: count everything, not only the command and what it forks
+    #[arg(long, help_heading = "Focus", hide_short_help = true)]
+    pub system_wide: bool,
+
+    /// Count only processes in this cgroup (v2) or below
+    ///
+    /// As /sys/fs/cgroup has it or /proc/PID/cgroup.
+    #[arg(long, value_name = "PATH", help_heading = "Focus", hide_short_help = true)]
+    pub cgroup: Option<PathBuf>,
+
+    /// Count only what happens on these CPUs, such as 0-3,8
+    #[arg(long, value_name = "LIST", help_heading = "Focus")]
+    pub cpu: Option<String>,
+
+    /// Seconds between tables; 0 prints only at the end [default: 1]
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(help_heading = "Tables")]
     pub interval: Option<Duration>,
 
     /// Stop after that many seconds
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(help_heading = "Tables")]
     pub duration: Option<Duration>,
 
     /// Write the tables to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
+    #[arg(help_heading = "Tables")]
     pub output: Option<PathBuf>,
 
-    /// How tables are written
+    /// How: ftrace, json, ndjson, csv, folded or plot
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "ftrace")]
+    #[arg(help_heading = "Tables", hide_possible_values = true)]
     pub format: FormatName,
 
-    /// Show only the N largest entries, by the first sort key; totals stay those of all
+    /// Show only the N largest entries
+    ///
+    /// By the first sort key; totals stay those of all.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(help_heading = "Tables")]
     pub top: Option<NonZeroUsize>,
 
-    /// Show what has been counted since the table before; entries without a change are left out
+    /// Show what is new since the table before
+    ///
+    /// Entries without a change are left out.
     #[arg(long)]
+    #[arg(help_heading = "Tables", hide_short_help = true)]
     pub delta: bool,
 
     /// Put a line with the time (UTC) before each table
     #[arg(long)]
+    #[arg(help_heading = "Tables", hide_short_help = true)]
     pub timestamp: bool,
 
     /// Clear the screen before each table, on a terminal
     #[arg(long, conflicts_with = "output")]
+    #[arg(help_heading = "Tables", hide_short_help = true)]
     pub clear_screen: bool,
 
-    /// Value that folded stacks and plots measure instead of the hitcount
+    /// Look at the tables on this terminal: sort, filter, pause (`?` shows the keys); the final ones
+    /// are printed at the end, unless -q. Without a terminal, print tables as ever
+    #[arg(help_heading = "Tables", hide_short_help = true)]
+    #[arg(long, conflicts_with_all = ["output", "format", "clear_screen", "delta", "weight", "emit"])]
+    pub live: bool,
+
+    /// Measure that value, not the hitcount (folded, plot)
     #[arg(long, value_name = "VALUE")]
+    #[arg(help_heading = "Tables", hide_short_help = true)]
     pub weight: Option<String>,
 
-    /// Exit with 3 if any event was lost; with COMMAND, if that itself exits with 0
+    /// Exit with 3 if any event was lost
+    ///
+    /// With COMMAND, if that itself exits with 0.
     #[arg(long)]
+    #[arg(hide_short_help = true)]
     pub fail_on_loss: bool,
 
     /// Say nothing on stderr but errors and lost events
@@ -107,21 +177,26 @@ pub(super) struct Args {
 
     /// How programs are attached
     #[arg(long, value_name = "WAY", default_value = "auto")]
+    #[arg(help_heading = "Inside", hide_short_help = true)]
     pub attach: Way,
 
-    /// The most that one histogram may take in the kernel: bytes, or with K, M or G. By default
-    /// a histogram takes what it needs, but all CPUs share one value in an entry if 64M would not
-    /// do for one each
+    /// The most that one histogram may take in the kernel: bytes, or with K, M or G
+    ///
+    /// By default a histogram takes what it needs, but all CPUs share one value in an entry if 64M
+    /// would not do for one each.
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    #[arg(help_heading = "Inside", hide_short_help = true)]
     pub memory: Option<u64>,
 
     /// Print what a stage of the compiler makes of the triggers, and attach nothing
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["command", "duration", "fail_on_loss"])]
     #[arg(conflicts_with_all = ["format", "top", "delta", "timestamp", "clear_screen", "weight"])]
+    #[arg(help_heading = "Inside", hide_short_help = true)]
     pub emit: Option<Stage>,
 
     /// Read the events' formats below this directory instead of the mounted tracefs
     #[arg(long, value_name = "DIR", requires = "emit")]
+    #[arg(help_heading = "Inside", hide_short_help = true)]
     pub tracefs: Option<PathBuf>,
 }
 
@@ -180,6 +255,10 @@ pub(super) enum Stage {
     /// The whole eBPF program
     Asm,
 }
+
+/// The largest pid that a kernel can be told to give (`PID_MAX_LIMIT` in Linux
+/// include/linux/threads.h, which is 2^22), and room for more.
+const MAX_PID: i64 = i32::MAX as i64;
 
 /// A hundred years, in seconds: clocks overflow far above it.
 const MAX_SECONDS: f64 = 100.0 * 365.25 * 86400.0;

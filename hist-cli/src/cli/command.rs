@@ -2,15 +2,21 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{ExitCode, ExitStatus};
+use std::process::{ExitCode, ExitStatus, Stdio};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use anyhow::Context as _;
+use rustix::fs::{Access, AtFlags, CWD, MemfdFlags, accessat, memfd_create};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
+use tokio::task::spawn_blocking;
+
+use crate::load::hold;
 
 /// Why the command does not start, as a shell would say it.
 #[derive(Debug, thiserror::Error)]
@@ -75,14 +81,81 @@ fn is_executable(path: &Path) -> io::Result<()> {
     Ok(accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
-/// Starts the command.
+/// Starts the command. With `kept`, it reads nothing from the terminal and writes nothing there.
 ///
 /// # Errors
 /// If there is no such program or it cannot be executed.
-pub(super) fn spawn(words: &[OsString]) -> Result<Child, SpawnError> {
+pub(super) fn spawn(words: &[OsString], kept: Option<&Kept>) -> Result<Child, SpawnError> {
     let (program, arguments) = words.split_first().expect("clap gives no empty command");
-    let child = Command::new(program).args(arguments).spawn();
+    let mut command = std::process::Command::new(program);
+    command.args(arguments);
+    let child = kept.map_or(Ok(()), |kept| kept.redirect(&mut command));
+    let child = child.and_then(|()| Command::from(command).spawn());
     child.map_err(|error| SpawnError::new(program, error))
+}
+
+/// Starts the command, but lets it execute its program only after `ready` has been told its pid.
+///
+/// # Errors
+/// If `ready` fails; inside, if there is no such program or it cannot be executed.
+pub(super) async fn spawn_after(
+    words: &[OsString],
+    kept: Option<&Kept>,
+    ready: impl FnOnce(u32) -> anyhow::Result<()>,
+) -> anyhow::Result<Result<Child, SpawnError>> {
+    let (program, arguments) = words.split_first().expect("clap gives no empty command");
+    let mut command = std::process::Command::new(program);
+    command.args(arguments);
+    let redirected = kept.map_or(Ok(()), |kept| kept.redirect(&mut command));
+    redirected.context("cannot start the command")?;
+    let mut gate = hold(&mut command).context("cannot start the command")?;
+    let spawned = spawn_blocking(move || Command::from(command).spawn());
+    if let Some(pid) = gate.wait().context("cannot start the command")? {
+        ready(pid)?;
+        gate.open().context("cannot start the command")?;
+    }
+    let child = spawned.await.context("the starting thread panicked")?;
+    Ok(child.map_err(|error| SpawnError::new(program, error)))
+}
+
+/// What a command has written while the terminal was not its own.
+pub(super) struct Kept {
+    /// In memory; standard output and standard error share its position.
+    file: File,
+    /// So much has been shown, in bytes.
+    shown: u64,
+}
+
+impl Kept {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub(super) fn new() -> io::Result<Self> {
+        let file = memfd_create("hist-bpf command", MemfdFlags::CLOEXEC)?;
+        Ok(Self { file: file.into(), shown: 0 })
+    }
+
+    /// Standard error that goes elsewhere still does.
+    fn redirect(&self, command: &mut std::process::Command) -> io::Result<()> {
+        command.stdin(Stdio::null()).stdout(self.file.try_clone()?);
+        if io::stderr().is_terminal() {
+            command.stderr(self.file.try_clone()?);
+        }
+        Ok(())
+    }
+
+    /// What has been written since the last call.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn take(&mut self) -> io::Result<Vec<u8>> {
+        let length = self.file.metadata()?.len().saturating_sub(self.shown);
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, self.shown)?;
+        self.shown += length;
+        Ok(bytes)
+    }
 }
 
 /// Asks a child that is still running to end.

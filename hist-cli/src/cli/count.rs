@@ -9,45 +9,59 @@ use anyhow::Context as _;
 use tokio::process::Child;
 use tokio::time::{self, Instant, Interval, MissedTickBehavior};
 
-use super::command;
+use super::command::{self, Kept, SpawnError};
+use super::focus::Focused;
 use super::options::Options;
-use super::output::{Written, say};
+use super::output::{Output, Written, say};
 use super::printer::{Lost, Printer, Work, each_once};
 use super::signals::{Signals, Wish};
+use super::watch::Watch;
 use crate::session::registry::Entry;
 
 /// What a second Ctrl-C exits with, as if it had killed the process: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
 /// What `--fail-on-loss` exits with.
 const LOSS: u8 = 3;
+/// How often it is looked whether processes that are counted are left.
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
 /// How often the log of `-vv` is passed on.
 const LOG_PERIOD: Duration = Duration::from_millis(50);
 
+/// What counting goes on for after the end of the command.
+pub(super) const FOLLOWED: &str = "the command has ended, but not all that it started";
+
 /// Something that needs doing.
-enum Event {
+pub(super) enum Event {
     Print,
     PassLogOn,
+    /// The command ended.
+    Ended(ExitStatus),
     Stop(Stop),
 }
 
 /// Why counting ends.
-enum Stop {
+pub(super) enum Stop {
     /// A signal, or the duration is over.
     Asked,
-    /// The command ended.
-    Command(ExitStatus),
+    /// The command ended, or what is counted did.
+    Over,
     /// Nobody reads the tables.
     Closed,
 }
 
 /// All that is waited for.
-struct Counting<'a> {
-    options: &'a Options,
-    signals: Signals,
-    tables: Option<Interval>,
+pub(super) struct Counting<'a> {
+    pub options: &'a Options,
+    pub signals: Signals,
+    pub tables: Option<Interval>,
     log: Option<Interval>,
-    deadline: Option<Instant>,
-    command: Option<Child>,
+    pub deadline: Option<Instant>,
+    pub command: Option<Child>,
+    /// How it ended, once it has.
+    status: Option<ExitStatus>,
+    focused: &'a Focused,
+    /// What the command writes while it cannot have the terminal.
+    kept: Option<Kept>,
     /// A table was asked for while another one was printed.
     wanted: bool,
     /// What the tables printed last had lost.
@@ -65,32 +79,66 @@ pub(super) async fn count(
     options: &Options,
     signals: Signals,
     printer: Printer,
+    focused: &Focused,
+    watch: Option<Watch>,
 ) -> anyhow::Result<ExitCode> {
-    say_attached(options, printer.session.triggers());
-    let command = match options.command.as_deref().map(command::spawn).transpose() {
+    say_attached(options, printer.session.triggers(), watch.is_some());
+    let kept = watch.is_some().then(Kept::new).transpose();
+    let kept = kept.context("cannot keep what the command writes")?;
+    let command = match start(options, focused, kept.as_ref()).await? {
         Ok(command) => command,
         Err(error) => {
             say(&format!("error: {error}"));
             return Ok(error.exit_code());
         }
     };
-    let mut counting = Counting::new(options, signals, command);
-    let stop = counting.until_stopped(printer).await;
+    let mut counting = Counting::new(options, signals, command, focused, kept);
+    let stop = match watch {
+        None => counting.until_stopped(printer).await,
+        Some(watch) => counting.watched(watch, printer).await,
+    };
     counting.end_command().await?;
+    counting.show_kept()?;
+    stop?;
     let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0);
-    Ok(exit_code(&stop?, options.fail_on_loss && is_loss))
+    let is_loss = tell_unfollowed(focused)? || is_loss;
+    Ok(exit_code(counting.status, options.fail_on_loss && is_loss))
 }
 
-/// A command that failed has the last word.
-fn exit_code(stop: &Stop, fails: bool) -> ExitCode {
-    match stop {
-        Stop::Command(status) if !status.success() => command::exit_code(*status),
+/// Starts the command, if there is one.
+async fn start(
+    options: &Options,
+    focused: &Focused,
+    kept: Option<&Kept>,
+) -> anyhow::Result<Result<Option<Child>, SpawnError>> {
+    let Some(words) = &options.command else { return Ok(Ok(None)) };
+    let child = if focused.follows_command {
+        command::spawn_after(words, kept, |pid| Ok(focused.live.arm(pid)?)).await?
+    } else {
+        command::spawn(words, kept)
+    };
+    Ok(child.map(Some))
+}
+
+/// Says how many processes could not be followed, if any, and whether there are such.
+fn tell_unfollowed(focused: &Focused) -> anyhow::Result<bool> {
+    let lost = focused.live.lost()?;
+    if lost > 0 {
+        say(&format!("{lost} processes could not be followed, and what they did is not counted"));
+    }
+    Ok(lost > 0)
+}
+
+/// A command that failed by itself has the last word.
+fn exit_code(status: Option<ExitStatus>, fails: bool) -> ExitCode {
+    match status {
+        Some(status) if !status.success() => command::exit_code(status),
         _ if fails => ExitCode::from(LOSS),
         _ => ExitCode::SUCCESS,
     }
 }
 
-fn say_attached(options: &Options, triggers: &[Entry]) {
+fn say_attached(options: &Options, triggers: &[Entry], is_watched: bool) {
     if options.quiet {
         return;
     }
@@ -99,6 +147,8 @@ fn say_attached(options: &Options, triggers: &[Entry]) {
     let triggers = if count == 1 { "trigger" } else { "triggers" };
     let end = match options.command {
         Some(_) => "the command's end",
+        None if is_watched => "q",
+        None if !options.focus.pids.is_empty() => "the processes' end or Ctrl-C",
         None => "Ctrl-C",
     };
     say(&format!("attached {count} {triggers} to {}; {end} stops", events.join(", ")));
@@ -112,7 +162,7 @@ fn every(period: Duration) -> Interval {
 }
 
 /// The next tick; never without an interval.
-async fn tick(interval: Option<&mut Interval>) {
+pub(super) async fn tick(interval: Option<&mut Interval>) {
     match interval {
         Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
@@ -129,10 +179,11 @@ async fn due(tables: Option<&mut Interval>, log: Option<&mut Interval>) -> Event
 }
 
 /// The next thing that is asked for from outside, the end first of all.
-async fn asked(
+pub(super) async fn asked(
     signals: &mut Signals,
     deadline: Option<Instant>,
     command: Option<&mut Child>,
+    focused: Option<&Focused>,
 ) -> anyhow::Result<Event> {
     Ok(tokio::select! {
         biased;
@@ -144,13 +195,23 @@ async fn asked(
             Event::Stop(Stop::Asked)
         }
         status = ended(command) => {
-            Event::Stop(Stop::Command(status.context("cannot wait for the command")?))
+            Event::Ended(status.context("cannot wait for the command")?)
+        }
+        over = over(focused) => {
+            over?;
+            Event::Stop(Stop::Over)
         }
     })
 }
 
 impl<'a> Counting<'a> {
-    fn new(options: &'a Options, signals: Signals, command: Option<Child>) -> Self {
+    fn new(
+        options: &'a Options,
+        signals: Signals,
+        command: Option<Child>,
+        focused: &'a Focused,
+        kept: Option<Kept>,
+    ) -> Self {
         Self {
             options,
             signals,
@@ -158,6 +219,9 @@ impl<'a> Counting<'a> {
             log: (options.verbose >= 2).then(|| every(LOG_PERIOD)),
             deadline: options.duration.map(|duration| Instant::now() + duration),
             command,
+            status: None,
+            focused,
+            kept,
             wanted: false,
             lost: Vec::new(),
             ticked: false,
@@ -170,6 +234,13 @@ impl<'a> Counting<'a> {
             let work = match self.next().await? {
                 Event::PassLogOn => Work::Log,
                 Event::Print => Work::Tables,
+                Event::Ended(status) => match self.command_ended(status)? {
+                    true => break Stop::Over,
+                    false => {
+                        self.say_followed();
+                        continue;
+                    }
+                },
                 Event::Stop(stop) => break stop,
             };
             let stop;
@@ -184,24 +255,56 @@ impl<'a> Counting<'a> {
         Ok(stop)
     }
 
+    /// Shows tables on the terminal until that ends, then prints the last ones.
+    async fn watched(&mut self, watch: Watch, printer: Printer) -> anyhow::Result<Stop> {
+        let (printer, stop) = watch.until_stopped(self, printer).await?;
+        self.show_kept()?;
+        self.work(printer, Work::LastTables).await?;
+        Ok(stop)
+    }
+
+    /// Writes to the terminal what the command could not.
+    fn show_kept(&mut self) -> anyhow::Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let bytes = kept.take().context("cannot read what the command wrote")?;
+        // Whether anybody reads it is known with the tables.
+        Output::Stdout.write(&bytes).map(drop)
+    }
+
     /// A table that is due is printed before whatever ends counting at the same moment.
     async fn next(&mut self) -> anyhow::Result<Event> {
         if mem::take(&mut self.wanted) {
             return Ok(Event::Print);
         }
+        let focused = self.limit();
         let Self { tables, log, signals, deadline, command, ticked, .. } = self;
         let ticks = due(tables.as_mut(), log.as_mut());
-        let asked = asked(signals, *deadline, command.as_mut());
+        let asked = asked(signals, *deadline, command.as_mut(), focused);
         let (is_tick, event) = if *ticked {
             tokio::select! { biased; event = asked => (false, event?), event = ticks => (true, event) }
         } else {
             tokio::select! { biased; event = ticks => (true, event), event = asked => (false, event?) }
         };
         *ticked = is_tick;
-        if let Event::Stop(Stop::Command(_)) = event {
-            *command = None;
-        }
         Ok(event)
+    }
+
+    /// Whether counting ends with the command. What it has started may go on.
+    pub(super) fn command_ended(&mut self, status: ExitStatus) -> anyhow::Result<bool> {
+        (self.command, self.status) = (None, Some(status));
+        Ok(!self.focused.follows_command || self.focused.live.is_over()?)
+    }
+
+    /// What is followed and ends counting by ending, if there is such.
+    pub(super) fn limit(&self) -> Option<&'a Focused> {
+        // Beside a command that is not followed, what is followed may come and go.
+        (self.command.is_none() && self.focused.live.is_limited()).then_some(self.focused)
+    }
+
+    fn say_followed(&self) {
+        if !self.options.quiet {
+            say(&format!("{FOLLOWED}; Ctrl-C stops"));
+        }
     }
 
     /// Works in a thread that may block on a slow reader, and heeds signals meanwhile: the second
@@ -258,6 +361,15 @@ impl<'a> Counting<'a> {
     }
 }
 
+/// The end of all processes that are counted; never if they are not limited.
+async fn over(focused: Option<&Focused>) -> anyhow::Result<()> {
+    let Some(focused) = focused else { return std::future::pending().await };
+    while !focused.live.is_over()? {
+        time::sleep(LOOK_PERIOD).await;
+    }
+    Ok(())
+}
+
 /// The end of the command; never without one.
 async fn ended(command: Option<&mut Child>) -> std::io::Result<ExitStatus> {
     match command {
@@ -267,7 +379,7 @@ async fn ended(command: Option<&mut Child>) -> std::io::Result<ExitStatus> {
 }
 
 /// Whether the wish is to stop. If that was wished before, the process ends here and now.
-fn quit_if_again(wish: Wish, stopping: bool) -> bool {
+pub(super) fn quit_if_again(wish: Wish, stopping: bool) -> bool {
     if wish == Wish::Stop && stopping {
         std::process::exit(INTERRUPTED);
     }

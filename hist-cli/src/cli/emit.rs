@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use super::args::Stage;
+use super::focus::Target;
 use super::options::{Options, Pair};
 use crate::load::Facts;
 use crate::parse;
 use crate::pipeline::{self, CompileError};
+use crate::plan::Wishes;
 use crate::resolve::Context;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
@@ -26,13 +28,15 @@ pub(super) fn emit(
     let (tracefs, facts) = (tracefs()?, Facts::read()?);
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
+    let context = context(options, &facts);
+    let wishes = options.wishes(Target::new(options, &facts)?.focus);
     if stage == Stage::Asm {
-        return asm(options, &formats, &facts);
+        return asm(&options.pairs, &formats, (&context, wishes));
     }
     let mut text = String::new();
     for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
         let separator = if idx > 0 { "\n" } else { "" };
-        write!(text, "{separator}{}", one(options, pair, format, &facts, stage)?)?;
+        write!(text, "{separator}{}", one(pair, format, (&context, wishes.clone()), stage)?)?;
     }
     Ok(text)
 }
@@ -48,14 +52,12 @@ fn trigger(pair: &Pair) -> anyhow::Result<String> {
 }
 
 fn one(
-    options: &Options,
     pair: &Pair,
     format: &EventFormat,
-    facts: &Facts,
+    (context, wishes): (&Context<'_>, Wishes),
     stage: Stage,
 ) -> anyhow::Result<String> {
-    let wishes = options.wishes();
-    let compiled = pipeline::compile(&pair.trigger, format, &context(options, facts), wishes)?;
+    let compiled = pipeline::compile(&pair.trigger, format, context, wishes)?;
     Ok(match stage {
         Stage::Hist => compiled.plan.hist.listing(),
         Stage::Plan => compiled.plan.to_string(),
@@ -69,14 +71,15 @@ fn context<'a>(options: &Options, facts: &'a Facts) -> Context<'a> {
     Context { btf: context.btf.filter(|_| options.tracefs.is_none()), ..context }
 }
 
-fn asm(options: &Options, formats: &[EventFormat], facts: &Facts) -> anyhow::Result<String> {
-    let wishes = options.wishes();
-    let context = context(options, facts);
-    let compiled = options
-        .pairs
+fn asm(
+    pairs: &[Pair],
+    formats: &[EventFormat],
+    (context, wishes): (&Context<'_>, Wishes),
+) -> anyhow::Result<String> {
+    let compiled = pairs
         .iter()
         .zip(formats)
-        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, &context, wishes))
+        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, context, wishes.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(pipeline::link(&compiled)?.to_string())
 }

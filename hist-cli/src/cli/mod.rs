@@ -3,21 +3,33 @@
 //! after a second Ctrl-C.
 
 mod args;
+mod candidates;
+mod color;
 mod command;
+mod completions;
 mod count;
 mod emit;
+mod explain;
+mod focus;
+mod list;
 mod logger;
 mod merge;
 mod options;
 mod output;
 mod printer;
 mod run;
+mod serve;
 mod signals;
+mod version;
 mod view;
+mod watch;
 
+use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::error::ErrorKind;
+use clap::{Command, CommandFactory as _, FromArgMatches as _};
 
 use crate::load::LoadError;
 use crate::session::SessionError;
@@ -27,7 +39,9 @@ use options::Options;
 /// Runs the whole command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let CommandLine { task, args } = match CommandLine::try_parse() {
+    let words: Vec<OsString> = env::args_os().collect();
+    color::set(color::wanted(&words));
+    let CommandLine { task, args, .. } = match parse(&words) {
         Ok(line) => line,
         Err(error) => return usage(&error),
     };
@@ -40,12 +54,38 @@ pub fn main() -> ExitCode {
             }
             Err(error) => return usage(&error),
         },
+        Some(Task::List(args)) => list::run(&args),
+        Some(Task::Explain(args)) => explain::run(&args),
         Some(Task::Merge(args)) => merge::run(&args),
+        Some(Task::Completions(args)) => completions::run(&args),
+        Some(Task::Complete(args)) => completions::complete(&args),
+        Some(Task::Serve(args)) => {
+            logger::start(0);
+            serve::run(&args)
+        }
     };
     result.unwrap_or_else(|error| {
         report(&error, verbose);
         ExitCode::FAILURE
     })
+}
+
+/// The definitions of all flags and subcommands; for man pages, too.
+#[must_use]
+pub fn definitions() -> Command {
+    CommandLine::command().color(color::get())
+}
+
+fn parse(words: &[OsString]) -> Result<CommandLine, clap::Error> {
+    let parse = |command: Command| command.try_get_matches_from(words);
+    match parse(definitions()) {
+        Ok(matches) => CommandLine::from_arg_matches(&matches),
+        // What the kernel offers is only looked for when it is asked for.
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            Err(parse(definitions().long_version(version::long())).err().unwrap_or(error))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Help and version go to stdout with 0, mistakes to stderr with 2.
@@ -59,7 +99,7 @@ fn report(error: &anyhow::Error, verbose: u8) {
     let text = message(error);
     // A trigger's error brings its own head line and caret.
     let head = if text.starts_with("error: ") { "" } else { "error: " };
-    output::say(&format!("{head}{text}"));
+    color::say(&format!("{head}{text}"));
     if let Some(SessionError::Load(LoadError::Verifier { log, .. })) = error.downcast_ref()
         && verbose > 0
     {

@@ -9,8 +9,9 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
 use super::args::{Args, CommandLine, Stage, Way};
+use super::color;
 use crate::export::Format;
-use crate::plan::{AttachWish, Wishes};
+use crate::plan::{AttachWish, Focus, Wishes};
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -20,6 +21,8 @@ pub(super) struct Options {
     pub pairs: Vec<Pair>,
     /// Program and arguments.
     pub command: Option<Vec<OsString>>,
+    /// Whose events are counted.
+    pub focus: FocusOptions,
     /// None: only at the end.
     pub interval: Option<Duration>,
     /// None: until told to stop.
@@ -28,6 +31,8 @@ pub(super) struct Options {
     pub output: Option<PathBuf>,
     /// How tables are shown.
     pub look: Look,
+    /// Tables are looked at while they fill, and printed at the end.
+    pub live: bool,
     /// Lost events change the exit code.
     pub fail_on_loss: bool,
     /// No chatter on stderr.
@@ -44,12 +49,19 @@ pub(super) struct Options {
     pub tracefs: Option<PathBuf>,
 }
 
-impl Options {
-    /// What is wanted of the programs.
-    pub(super) const fn wishes(&self) -> Wishes {
-        let (log, attach) = (self.verbose >= 2, self.attach);
-        Wishes { log, attach, memory: self.memory, cpus: None }
-    }
+/// Whose events are counted, not yet checked against the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FocusOptions {
+    /// Processes; all if empty.
+    pub pids: Vec<u32>,
+    /// Their descendants, too.
+    pub follow: bool,
+    /// Everything, although there is a command.
+    pub system_wide: bool,
+    /// Only this one and those below.
+    pub cgroup: Option<PathBuf>,
+    /// A list.
+    pub cpus: Option<String>,
 }
 
 /// How tables are shown.
@@ -80,6 +92,14 @@ pub(super) struct Pair {
     pub event: String,
 }
 
+impl Options {
+    /// What is asked of the programs, with that focus.
+    pub(super) const fn wishes(&self, focus: Focus) -> Wishes {
+        let (log, memory) = (self.verbose >= 2, self.memory);
+        Wishes { log, attach: self.attach, memory, cpus: None, focus }
+    }
+}
+
 impl TryFrom<Args> for Options {
     type Error = Error;
 
@@ -87,11 +107,20 @@ impl TryFrom<Args> for Options {
         let look = Look::new(&args);
         look.check()?;
         let interval = interval(args.interval, &look)?;
+        check_live(&args, interval)?;
         Ok(Self {
             pairs: pairs(&args.pairs)?,
             command: (!args.command.is_empty()).then_some(args.command),
+            focus: FocusOptions {
+                pids: args.pid,
+                follow: args.follow,
+                system_wide: args.system_wide,
+                cgroup: args.cgroup,
+                cpus: args.cpu,
+            },
             interval,
             look,
+            live: args.live,
             duration: args.duration,
             output: args.output,
             fail_on_loss: args.fail_on_loss,
@@ -123,6 +152,15 @@ fn interval(given: Option<Duration>, look: &Look) -> Result<Option<Duration>, Er
         )),
         None if !adds_up => Ok(None),
         interval => Ok(interval.or(Some(INTERVAL))),
+    }
+}
+
+/// What clap cannot see: values that leave nothing to look at, or write where it is looked at.
+fn check_live(args: &Args, interval: Option<Duration>) -> Result<(), Error> {
+    match (args.live, interval, args.verbose) {
+        (true, None, _) => Err(conflict("--live shows tables at intervals: -i must be above 0")),
+        (true, _, 2..) => Err(conflict("--live has no place for the log of -vv")),
+        _ => Ok(()),
     }
 }
 
@@ -183,12 +221,14 @@ fn unpaired(word: &str) -> String {
     format!("`{word}` is neither a subcommand nor a trigger, which begins with `hist:`")
 }
 
-fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
+/// The words for one trigger, checked.
+pub(super) fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
     let (system, event) = parse_event_name(name)
         .map_err(|error| usage(ErrorKind::ValueValidation, &error.to_string()))?;
     Ok(Pair { trigger: trigger.to_owned(), system: system.to_owned(), event: event.to_owned() })
 }
 
-fn usage(kind: ErrorKind, message: &str) -> Error {
-    CommandLine::command().error(kind, message)
+/// A mistake in the command line.
+pub(super) fn usage(kind: ErrorKind, message: &str) -> Error {
+    CommandLine::command().color(color::get()).error(kind, message)
 }

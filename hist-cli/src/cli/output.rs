@@ -11,6 +11,8 @@ pub(super) enum Output {
     Stdout,
     /// A file, and its name for messages.
     File(File, PathBuf),
+    /// Nowhere: there is nobody who wants them.
+    Nowhere,
 }
 
 /// How writing went.
@@ -42,6 +44,7 @@ impl Output {
     /// Any but a closed pipe.
     pub(super) fn write(&mut self, text: &[u8]) -> anyhow::Result<Written> {
         let (result, name) = match self {
+            Self::Nowhere => return Ok(Written::Whole),
             Self::Stdout => (write_stdout(text), "standard output".to_owned()),
             Self::File(file, path) => (write_whole(file, text), path.display().to_string()),
         };

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
@@ -10,11 +11,14 @@ use tokio::runtime::{Builder, Runtime};
 use super::command;
 use super::count;
 use super::emit;
+use super::focus::{Focused, Target};
 use super::options::{Options, Pair};
 use super::output::{Output, say};
 use super::printer::Printer;
 use super::signals::Signals;
 use super::view::View;
+use super::watch::Watch;
+use crate::live::Unfit;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
 use crate::plan::size_text;
 use crate::session::{EventName, Live, Session, since_boot};
@@ -26,7 +30,8 @@ use crate::tracefs::mount::{Tracefs, find_or_mount};
 /// Whatever keeps it from counting or printing.
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if let Some(stage) = options.emit {
-        let text = emit::emit(options, stage, || tracefs(options))?;
+        let text =
+            emit::emit(options, stage, || tracefs(options.tracefs.as_deref(), options.quiet))?;
         Output::open(options.output.as_deref())?.write(text.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -38,28 +43,46 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Signals::listen(&status).context("cannot listen to signals")?
     };
     check_privilege(&status)?;
+    let live = options.live && has_screen(options);
     if let Some(Err(error)) = options.command.as_deref().map(command::check) {
         say(&format!("error: {error}"));
         return Ok(error.exit_code());
     }
-    let mut session = attach(options)?;
+    let (mut session, focused) = attach(options)?;
     let mut view = View::new(options.look.clone())?;
     view.check(&session)?;
     // Before anything counts, and after the mistakes that would leave a file empty.
-    let output = Output::open(options.output.as_deref())?;
+    let output = match live && options.quiet {
+        true => Output::Nowhere,
+        false => Output::open(options.output.as_deref())?,
+    };
     session.release()?;
     view.begin();
     let printer = Printer::new(session, view, output, options.verbose > 0);
-    let code = runtime.block_on(count::count(options, signals, printer));
+    let code = runtime.block_on(async {
+        let watch = live.then(|| Watch::new(&status)).transpose()?;
+        count::count(options, signals, printer, &focused, watch).await
+    });
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
     code
 }
 
 /// What the kernel says of this process.
-fn status() -> anyhow::Result<String> {
+pub(super) fn status() -> anyhow::Result<String> {
     let path = "/proc/self/status";
     fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
+}
+
+/// Whether tables can be shown live; says why not.
+fn has_screen(options: &Options) -> bool {
+    let unfit = Unfit::check();
+    if let Err(unfit) = &unfit
+        && !options.quiet
+    {
+        say(&format!("--live: {unfit}; printing tables instead"));
+    }
+    unfit.is_ok()
 }
 
 /// More files than what waiting for signals and for a command takes.
@@ -67,34 +90,42 @@ const FILES: usize = 16;
 
 /// What waits for signals, time and the command. It panics where it gets no files, so whether
 /// there is room for them is tried before.
-fn runtime() -> anyhow::Result<Runtime> {
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
     let room: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
     room.context("cannot open the files that are needed (ulimit -n sets how many may be open)")?;
     Builder::new_current_thread().enable_all().build().context("cannot prepare to wait for signals")
 }
 
 /// Tells what is missing before anything is touched.
-fn check_privilege(status: &str) -> anyhow::Result<()> {
+pub(super) fn check_privilege(status: &str) -> anyhow::Result<()> {
     match load::missing_capabilities(status) {
         missing if missing.is_empty() => Ok(()),
         missing => Err(LoadError::Capabilities(missing).into()),
     }
 }
 
-fn tracefs(options: &Options) -> anyhow::Result<Tracefs> {
-    if let Some(root) = &options.tracefs {
+/// The one at `root`, else the mounted one, else one mounted now, of which is told unless `quiet`.
+pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracefs> {
+    if let Some(root) = root {
         return Ok(Tracefs::at(root));
     }
     let tracefs = find_or_mount()?;
-    if tracefs.newly_mounted && !options.quiet {
+    if tracefs.newly_mounted && !quiet {
         say(&format!("mounted tracefs at {}", tracefs.root.display()));
     }
     Ok(tracefs)
 }
 
 /// Carries out what was written for each event, and counts nothing yet.
-fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
-    let live = Live::new(tracefs(options)?, Facts::read()?, options.wishes());
+fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
+    let (tracefs, facts) = (tracefs(options.tracefs.as_deref(), options.quiet)?, Facts::read()?);
+    let target = Target::new(options, &facts)?;
+    if options.verbose > 0 && !target.focus.is_all() {
+        say(&format!("focus: {}", target.focus));
+    }
+    let wishes = options.wishes(target.focus.clone());
+    let focused = target.open(&facts)?;
+    let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
         ensure!(!trigger.trim().is_empty(), "the trigger for {system}:{event} is empty");
@@ -102,7 +133,8 @@ fn attach(options: &Options) -> anyhow::Result<Session<Live>> {
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
     describe(options, &session);
-    Ok(session)
+    focused.settle()?;
+    Ok((session, focused))
 }
 
 /// On `-v` how each trigger runs; and, if it matters, what is not known of its losses.

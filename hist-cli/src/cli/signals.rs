@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::process::Signal as RawSignal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that the command listens to.
@@ -11,6 +12,53 @@ pub(super) struct Signals {
     /// None: it was ignored when the command started, as behind `nohup`, and stays so.
     hangup: Option<Signal>,
     print: Signal,
+}
+
+/// The signals that matter to a process that has taken the terminal.
+pub(super) struct ScreenSignals {
+    stop: Option<Signal>,
+    resume: Signal,
+    hangup: Signal,
+    quit: Signal,
+}
+
+/// What a signal asks of the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScreenWish {
+    /// SIGTSTP: give the terminal back and stop.
+    Suspend,
+    /// SIGCONT: take it again.
+    Resume,
+    /// SIGQUIT, or the terminal is gone, which a live view heeds even behind `nohup`.
+    Quit,
+}
+
+impl ScreenSignals {
+    /// As [`Signals::listen`]; a SIGTSTP that is ignored stays so.
+    ///
+    /// # Errors
+    /// If a handler cannot be installed.
+    pub(super) fn listen(status: &str) -> io::Result<Self> {
+        let kind = |signal: RawSignal| SignalKind::from_raw(signal.as_raw());
+        let stop = kind(RawSignal::TSTP);
+        Ok(Self {
+            stop: (!ignores(status, stop)).then(|| signal(stop)).transpose()?,
+            resume: signal(kind(RawSignal::CONT))?,
+            hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    /// Waits for the next signal.
+    pub(super) async fn next(&mut self) -> ScreenWish {
+        tokio::select! {
+            biased;
+            _ = self.hangup.recv() => ScreenWish::Quit,
+            _ = self.quit.recv() => ScreenWish::Quit,
+            () = received(self.stop.as_mut()) => ScreenWish::Suspend,
+            _ = self.resume.recv() => ScreenWish::Resume,
+        }
+    }
 }
 
 /// What a signal asks for.

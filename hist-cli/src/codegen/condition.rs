@@ -6,6 +6,7 @@ use super::CodegenError;
 use super::code::HoleCode;
 use super::copy;
 use super::emit::{Emitter, Label};
+use super::focus;
 use super::insn::{self, Insn, R0, R1, R3, R4};
 use super::matching::{self, Scratch};
 use super::source::{self, Arguments};
@@ -16,22 +17,27 @@ use crate::resolve::hist::{Compare, Condition, TextSource, Within};
 /// Gives 1 for a hit that counts, else 0.
 pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::FILTER, plan);
+    // Something is tested before the filter.
+    let is_limited = plan.system_call.is_some() || !plan.focus.is_all();
     let condition = match &plan.filter {
-        None if plan.system_call.is_some() => &Condition::Always(true),
+        None if is_limited => &Condition::Always(true),
         None => {
             emitter.push(Insn::mov64_imm(R0, 1), "no filter: every hit counts");
             return emitter.finish();
         }
-        Some(Condition::Always(answer)) if plan.system_call.is_none() || !answer => {
+        Some(Condition::Always(answer)) if !is_limited || !answer => {
             emitter.push(Insn::mov64_imm(R0, i32::from(*answer)), format!("always {answer}"));
             return emitter.finish();
         }
         Some(condition) => condition,
     };
     let (pass, refuse, end) = (emitter.label(), emitter.label(), emitter.label());
-    let arguments = save_context(&mut emitter, condition, plan.system_call.is_some());
+    let arguments = save_context(&mut emitter, condition, is_limited);
     if let Some(call) = &plan.system_call {
         copy::only_call(&mut emitter, call, refuse)?;
+    }
+    focus::tests(&mut emitter, &plan.focus, refuse);
+    if is_limited {
         arguments.restore(&mut emitter);
     }
     let mut body = Body { emitter, arguments, scratch: Scratch::default() };

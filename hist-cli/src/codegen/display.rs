@@ -29,9 +29,11 @@ impl fmt::Display for HoleCode {
         while let Some((idx, line)) = lines.next() {
             let note = if line.note.is_empty() { "" } else { &format!("; {}", line.note) };
             let data = self.data_uses.iter().find(|(line, _)| *line == idx);
-            let mnemonic = match data {
-                Some((_, offset)) => format!("r{} = &data+{offset}", line.insn.dst),
-                None => line.insn.to_string(),
+            let map = self.map_uses.iter().find(|(line, _)| *line == idx);
+            let mnemonic = match (data, map) {
+                (Some((_, offset)), _) => format!("r{} = &data+{offset}", line.insn.dst),
+                (None, Some((_, map))) => format!("r{} = &{}", line.insn.dst, map.name()),
+                (None, None) => line.insn.to_string(),
             };
             let text = format!("{idx:>4}: {mnemonic:<32}{note}");
             writeln!(f, "{}", text.trim_end())?;

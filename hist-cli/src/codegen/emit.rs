@@ -2,8 +2,9 @@
 
 use super::CodegenError;
 use super::code::{HoleCode, Line};
-use super::insn::{Insn, PSEUDO_MAP_VALUE, Reg};
+use super::insn::{Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, Reg};
 use crate::plan::Plan;
+use crate::plan::focus::FocusMap;
 use crate::plan::raw::copy::{Copied, FieldCopy, Text};
 
 /// A place that jumps may go to, before it is known.
@@ -26,20 +27,27 @@ pub(super) struct Emitter {
     stack: u32,
     data: Vec<u8>,
     data_uses: Vec<(usize, u32)>,
+    map_uses: Vec<(usize, FocusMap)>,
 }
 
 impl Emitter {
     pub(super) fn new(symbol: &'static str, plan: &Plan) -> Self {
+        Self { copies: plan.copies.clone(), is_typed: plan.is_typed(), ..Self::program(symbol) }
+    }
+
+    /// A program of its own, without a plan.
+    pub(super) fn program(symbol: &'static str) -> Self {
         Self {
             symbol,
-            copies: plan.copies.clone(),
-            is_typed: plan.is_typed(),
+            copies: Vec::new(),
+            is_typed: false,
             lines: Vec::new(),
             labels: Vec::new(),
             jumps: Vec::new(),
             stack: 0,
             data: Vec::new(),
             data_uses: Vec::new(),
+            map_uses: Vec::new(),
         }
     }
 
@@ -116,6 +124,22 @@ impl Emitter {
         self.push_wide([Insn { src: PSEUDO_MAP_VALUE, ..low }, high], note);
     }
 
+    /// `dst` = the map.
+    pub(super) fn push_map(&mut self, dst: Reg, map: FocusMap, note: impl Into<String>) {
+        self.push_map_as(PSEUDO_MAP_FD, dst, map, note);
+    }
+
+    /// `dst` = the address of the only value of [`FocusMap::State`].
+    pub(super) fn push_state(&mut self, dst: Reg, note: impl Into<String>) {
+        self.push_map_as(PSEUDO_MAP_VALUE, dst, FocusMap::State, note);
+    }
+
+    fn push_map_as(&mut self, src: u8, dst: Reg, map: FocusMap, note: impl Into<String>) {
+        self.map_uses.push((self.lines.len(), map));
+        let [low, high] = Insn::ld_imm64(dst, 0);
+        self.push_wide([Insn { src, ..low }, high], note);
+    }
+
     /// A byte offset as an instruction holds it.
     pub(super) fn offset(&self, offset: u32) -> Result<i16, CodegenError> {
         i16::try_from(offset)
@@ -136,6 +160,7 @@ impl Emitter {
             stack: self.stack,
             data: self.data,
             data_uses: self.data_uses,
+            map_uses: self.map_uses,
         })
     }
 }

@@ -295,6 +295,8 @@ pub mod helper {
     pub const GET_STACKID: i32 = 27;
     /// `() -> task_struct *`
     pub const GET_CURRENT_TASK: i32 = 35;
+    /// `(map, index) -> 1, 0 or -errno`
+    pub const CURRENT_TASK_UNDER_CGROUP: i32 = 37;
     /// `(ctx, buf, size, flags) -> bytes or -errno`
     pub const GET_STACK: i32 = 67;
     /// `(dst, size, user address) -> 0 or -errno`
@@ -305,6 +307,8 @@ pub mod helper {
     pub const PROBE_READ_USER_STR: i32 = 114;
     /// `(dst, size, kernel address) -> bytes with NUL or -errno`
     pub const PROBE_READ_KERNEL_STR: i32 = 115;
+    /// `(device, inode, info, size) -> 0 or -errno`; since Linux 5.7
+    pub const GET_NS_CURRENT_PID_TGID: i32 = 120;
     /// `() -> ns`, CLOCK_BOOTTIME
     pub const KTIME_GET_BOOT_NS: i32 = 125;
     /// `(ringbuf, data, size, flags) -> 0 or -errno`
@@ -334,13 +338,13 @@ pub mod helper {
         match number {
             KTIME_GET_NS | KTIME_GET_BOOT_NS | KTIME_GET_TAI_NS | GET_SMP_PROCESSOR_ID
             | GET_CURRENT_PID_TGID | GET_CURRENT_TASK => 0,
-            MAP_LOOKUP_ELEM | MAP_DELETE_ELEM | GET_CURRENT_COMM => 2,
+            MAP_LOOKUP_ELEM | MAP_DELETE_ELEM | GET_CURRENT_COMM | CURRENT_TASK_UNDER_CGROUP => 2,
             GET_STACKID
             | PROBE_READ_USER
             | PROBE_READ_KERNEL
             | PROBE_READ_USER_STR
             | PROBE_READ_KERNEL_STR => 3,
-            MAP_UPDATE_ELEM | GET_STACK => 4,
+            MAP_UPDATE_ELEM | GET_STACK | GET_NS_CURRENT_PID_TGID => 4,
             _ => 5,
         }
     }
@@ -360,6 +364,8 @@ pub mod helper {
             GET_STACKID => "bpf_get_stackid",
             GET_CURRENT_TASK => "bpf_get_current_task",
             GET_CURRENT_TASK_BTF => "bpf_get_current_task_btf",
+            CURRENT_TASK_UNDER_CGROUP => "bpf_current_task_under_cgroup",
+            GET_NS_CURRENT_PID_TGID => "bpf_get_ns_current_pid_tgid",
             GET_STACK => "bpf_get_stack",
             PROBE_READ_USER => "bpf_probe_read_user",
             PROBE_READ_KERNEL => "bpf_probe_read_kernel",

@@ -11,6 +11,7 @@ mod condition;
 mod copy;
 mod display;
 mod emit;
+mod focus;
 pub mod insn;
 mod key;
 mod matching;
@@ -18,6 +19,7 @@ mod scan;
 mod source;
 mod text;
 mod value;
+pub mod watch;
 
 use crate::plan::Plan;
 use code::Code;

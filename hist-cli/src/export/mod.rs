@@ -8,7 +8,7 @@ mod folded;
 mod ftrace;
 mod json;
 mod merge;
-mod names;
+pub(crate) mod names;
 mod ndjson;
 mod plot;
 mod read;

@@ -1,7 +1,7 @@
 //! Takes labels, which may repeat. Gives names that do not: what is looked up by name needs them.
 
 /// The labels, but for those that have been there already: they get `_2` and so on.
-pub(super) fn unique<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn unique<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for label in labels {
         let numbered = (2_u64..).map(|number| format!("{label}_{number}"));

@@ -9,6 +9,7 @@ use super::frame::{self, Field, STACK};
 use super::template::{DataSection, MapDef, Reference, Target, TemplateObject};
 use crate::codegen::code::{Code, HoleCode, Line};
 use crate::codegen::insn::{Insn, R6};
+use crate::plan::focus::FocusMap;
 use crate::plan::{MapKind, MapPlan};
 
 /// The map that aya-log looks for; all programs of an object share it.
@@ -112,6 +113,7 @@ pub fn fill(
         refer_to_constants(&mut program, &bodies, &starts, &section.name);
         program.data.push(section);
     }
+    refer_to_shared_maps(&mut program, &bodies, &starts);
     Ok(program)
 }
 
@@ -143,6 +145,20 @@ fn refer_to_constants(program: &mut Program, bodies: &[Body<'_>], starts: &[usiz
     program.references.sort_by_key(|reference| reference.slot);
 }
 
+/// Shared maps keep their names, so all programs of an object have the same ones.
+fn refer_to_shared_maps(program: &mut Program, bodies: &[Body<'_>], starts: &[usize]) {
+    for body in bodies {
+        for (line, map) in body.map_uses {
+            let (slot, target) = (starts[body.slot] + line, Target::Map(map.name().to_owned()));
+            program.references.push(Reference { slot, target });
+            if program.maps.iter().all(|def| def.name != map.name()) {
+                program.maps.push(MapDef::of_focus(*map));
+            }
+        }
+    }
+    program.references.sort_by_key(|reference| reference.slot);
+}
+
 /// The kernel's number for it (`enum bpf_map_type`).
 const fn map_type(kind: MapKind) -> u32 {
     match kind {
@@ -165,6 +181,8 @@ struct Body<'code> {
     stack: u32,
     /// Which lines load the address of a constant, and where in the trigger's constants it is.
     data_uses: Vec<(usize, u32)>,
+    /// Which lines load a shared map.
+    map_uses: &'code [(usize, FocusMap)],
     data: &'code [u8],
 }
 
@@ -185,6 +203,7 @@ fn bodies<'code>(
             lines,
             stack: body.stack,
             data_uses: body.data_uses.clone(),
+            map_uses: &body.map_uses,
             data: &body.data,
         });
     }
@@ -429,7 +448,7 @@ mod tests {
     fn hole(symbol: &'static str, stack: u32, insns: &[Insn]) -> HoleCode {
         let line = |insn: &Insn| Line { insn: *insn, note: format!("of {symbol}") };
         let lines = insns.iter().map(line).collect();
-        HoleCode { symbol, lines, stack, data: vec![], data_uses: vec![] }
+        HoleCode { symbol, lines, stack, data: vec![], data_uses: vec![], map_uses: vec![] }
     }
 
     /// Counts everything under key 5.

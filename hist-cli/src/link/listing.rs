@@ -145,7 +145,7 @@ mod tests {
     fn listing() -> String {
         let hole = |symbol, insn: Insn, note: &str| {
             let lines = vec![Line { insn, note: note.to_owned() }];
-            HoleCode { symbol, lines, stack: 0, data: vec![], data_uses: vec![] }
+            HoleCode { symbol, lines, stack: 0, data: vec![], data_uses: vec![], map_uses: vec![] }
         };
         let code = Code {
             holes: vec![

@@ -63,7 +63,7 @@ pub fn template(template: Template) -> Result<TemplateObject, LinkError> {
 }
 
 /// The committed object, as `cargo xtask ebpf` builds it.
-const fn prebuilt(template: Template) -> &'static [u8] {
+pub(crate) const fn prebuilt(template: Template) -> &'static [u8] {
     match template {
         Template::Hist => include_bytes!("../../../hist-ebpf/prebuilt/hist.bpf.o"),
         Template::HistLarge => {

@@ -1,6 +1,7 @@
 //! Takes a template's ELF object. Gives a [`TemplateObject`]: the program, what it refers to, and
 //! what of it is still open.
 
+use aya_obj::generated::bpf_map_type;
 use hist_common::holes;
 use hist_common::layout::MAP_HIST;
 use object::read::elf::{ElfFile64, ElfSection64, ElfSymbol64};
@@ -11,6 +12,7 @@ use super::error::LinkError;
 use super::frame;
 use crate::codegen::insn::{INSN_SIZE, Insn, PSEUDO_CALL};
 use crate::plan::MapPlan;
+use crate::plan::focus::FocusMap;
 
 type File<'data> = ElfFile64<'data, Endianness>;
 type Section<'data, 'file> = ElfSection64<'data, 'file, Endianness>;
@@ -99,6 +101,19 @@ pub struct MapDef {
 }
 
 impl MapDef {
+    /// A map that the programs of a focus share.
+    #[must_use]
+    pub fn of_focus(map: FocusMap) -> Self {
+        let (key_size, value_size, max_entries) = map.sizes();
+        let map_type = match map {
+            FocusMap::Processes => bpf_map_type::BPF_MAP_TYPE_HASH,
+            FocusMap::Cgroup => bpf_map_type::BPF_MAP_TYPE_CGROUP_ARRAY,
+            FocusMap::State => bpf_map_type::BPF_MAP_TYPE_ARRAY,
+        };
+        let (name, map_type) = (map.name().to_owned(), map_type as u32);
+        Self { name, map_type, key_size, value_size, max_entries, map_flags: 0 }
+    }
+
     /// Bytes of a record: these five words, then an id and a pinning mode, both 0 here.
     pub(super) const RECORD_SIZE: usize = 28;
 

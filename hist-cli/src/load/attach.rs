@@ -9,9 +9,11 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aya_log::EbpfLogger;
 
+use super::focus::LiveFocus;
 use super::maps::{OpenMaps, missing};
 use super::program::{self, ProgramType};
 use super::table::{Feeder, Table, set_flag};
@@ -86,6 +88,25 @@ impl AttachedTrigger {
     pub fn program_fd(&self) -> BorrowedFd<'_> {
         self.feeder.program_fd()
     }
+
+    /// What running the program has cost so far.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn run_stats(&self) -> io::Result<RunStats> {
+        let (nanoseconds, runs) = bpf::run_stats(self.program_fd())?;
+        Ok(RunStats { time: Duration::from_nanos(nanoseconds), runs })
+    }
+}
+
+/// What a program's runs have cost. The kernel counts only while `kernel.bpf_stats_enabled` is 1
+/// or some process has asked for it; else all stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunStats {
+    /// Spent in the program, on all CPUs together.
+    pub time: Duration,
+    /// How often it ran.
+    pub runs: u64,
 }
 
 impl Attached {
@@ -112,6 +133,19 @@ pub fn attach(object: &Object, plans: Vec<Plan>) -> Result<Attached, LoadError> 
 /// # Errors
 /// As [`attach`], and if keys or values have another size than those of the table.
 pub fn attach_to(object: &Object, plans: Vec<(Plan, Feeds)>) -> Result<Attached, LoadError> {
+    attach_within(object, plans, None)
+}
+
+/// Does what [`attach_to`] does, with the maps of a focus that is open already. Without it, programs
+/// that look into such maps find nothing there.
+///
+/// # Errors
+/// As [`attach_to`].
+pub fn attach_within(
+    object: &Object,
+    plans: Vec<(Plan, Feeds)>,
+    focus: Option<&LiveFocus>,
+) -> Result<Attached, LoadError> {
     if object.programs.len() != plans.len() {
         return Err(LoadError::Internal("as many plans as programs are needed".to_owned()));
     }
@@ -119,7 +153,7 @@ pub fn attach_to(object: &Object, plans: Vec<(Plan, Feeds)>) -> Result<Attached,
     let mut loaded: Vec<Loaded> = Vec::new();
     for (program, (plan, feeds)) in object.programs.iter().zip(plans) {
         let table = existing(&feeds, &plan, &loaded)?;
-        loaded.push(load(&mut maps, program, plan, table)?);
+        loaded.push(load((&mut maps, focus), program, plan, table)?);
     }
     let logger = start_logger(&loaded)?;
     let triggers = loaded.into_iter().map(attach_one).collect::<Result<_, _>>()?;
@@ -156,7 +190,7 @@ fn existing(
 }
 
 fn load(
-    maps: &mut OpenMaps,
+    (maps, focus): (&mut OpenMaps, Option<&LiveFocus>),
     program: &Program,
     plan: Plan,
     table: Option<Arc<Table>>,
@@ -167,9 +201,10 @@ fn load(
         let is_hist = (name == names.hist).then(|| table.hist_fd());
         is_hist.or_else(|| (name == names.losses).then(|| table.losses_fd()))
     };
-    maps.open(program, |name| in_table(name).is_some())?;
+    let elsewhere = |name: &str| in_table(name).or_else(|| focus?.map(name));
+    maps.open(program, |name| elsewhere(name).is_some())?;
     let fd = program::load(program, program_type(&plan), &plan.event_name(), |name| {
-        in_table(name).or_else(|| maps.fd(name))
+        elsewhere(name).or_else(|| maps.fd(name))
     })?;
     let table = match table {
         Some(table) => table,

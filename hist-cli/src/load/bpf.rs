@@ -114,6 +114,10 @@ struct RawTracepointAttr {
 
 /// Where `id` (u32) lies in `struct bpf_prog_info`.
 const ID_OFFSET: usize = 4;
+/// Where `run_time_ns` (u64) lies in `struct bpf_prog_info`, since Linux 5.1.
+const RUN_TIME_OFFSET: usize = 192;
+/// Where `run_cnt` (u64) lies in `struct bpf_prog_info`, since Linux 5.1.
+const RUN_COUNT_OFFSET: usize = 200;
 /// Where `recursion_misses` (u64) lies in `struct bpf_prog_info`, since Linux 5.12.
 const RECURSION_MISSES_OFFSET: usize = 208;
 /// Room for `struct bpf_prog_info` up to and with `recursion_misses`.
@@ -327,6 +331,19 @@ pub(crate) fn wait_for_programs() -> io::Result<()> {
     outer.update(&0u32.to_ne_bytes(), &raw(inner.as_fd()).to_ne_bytes())
 }
 
+/// Reads a map by one call for many entries, to see whether the kernel can.
+///
+/// # Errors
+/// What bpf(2) says.
+pub(crate) fn try_batch() -> io::Result<()> {
+    /// `BPF_MAP_TYPE_ARRAY`
+    const ARRAY: u32 = 2;
+    let array = create_array(ARRAY, None)?;
+    let array = RawMap { fd: array.as_fd(), key_size: 4, value_size: 4 };
+    let (mut position, mut key, mut value) = ([0; 4], [0; 4], [0; 8]);
+    array.lookup_batch(&mut position, true, (&mut key, &mut value), 1).map(drop)
+}
+
 /// An array of one `u32`, or of one map like `inner`.
 fn create_array(map_type: u32, inner: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
     let mut attr = CreateAttr {
@@ -440,8 +457,20 @@ pub(crate) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
 /// # Errors
 /// What bpf(2) says.
 pub(crate) fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(word(&program_info(program)?, RECURSION_MISSES_OFFSET))
+}
+
+/// For how long (ns) and how often a program has run, as far as the kernel was told to keep count.
+///
+/// # Errors
+/// What bpf(2) says.
+pub(crate) fn run_stats(program: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
     let info = program_info(program)?;
-    let mut misses = [0; 8];
-    misses.copy_from_slice(&info[RECURSION_MISSES_OFFSET..]);
-    Ok(u64::from_ne_bytes(misses))
+    Ok((word(&info, RUN_TIME_OFFSET), word(&info, RUN_COUNT_OFFSET)))
+}
+
+fn word(info: &[u8; PROG_INFO_SIZE], offset: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&info[offset..][..8]);
+    u64::from_ne_bytes(word)
 }

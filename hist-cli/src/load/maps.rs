@@ -63,7 +63,11 @@ pub(super) fn missing(name: &str) -> LoadError {
     LoadError::Internal(format!("the linked object has no {name}"))
 }
 
-fn create(def: &MapDef) -> Result<MapData, LoadError> {
+/// Makes a map.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(super) fn create(def: &MapDef) -> Result<MapData, LoadError> {
     let mut max_entries = def.max_entries;
     if def.map_type == BPF_MAP_TYPE_RINGBUF as u32 {
         // A ring buffer is whole pages, and they are not the same size everywhere. Both numbers

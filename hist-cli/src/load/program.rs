@@ -57,15 +57,21 @@ pub(super) fn load<'fd>(
     let insns = resolve(program, |name| map(name).map(|fd| fd.as_raw_fd()))?;
     let license = CStr::from_bytes_with_nul(&program.license)
         .map_err(|error| LoadError::Internal(format!("licence: {error}")))?;
+    load_insns(&program.names.program, &insns, (program_type, license), event)
+}
+
+/// Loads what refers to maps by file descriptor already.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn load_insns(
+    name: &str,
+    insns: &[[u8; INSN_SIZE]],
+    (program_type, license): (ProgramType, &CStr),
+    event: &str,
+) -> Result<OwnedFd, LoadError> {
     let (program_type, attach_type, attach_btf_id) = program_type.numbers();
-    let text = ProgramText {
-        program_type,
-        attach_type,
-        attach_btf_id,
-        name: &program.names.program,
-        insns: &insns,
-        license,
-    };
+    let text = ProgramText { program_type, attach_type, attach_btf_id, name, insns, license };
     load_text(&text).map_err(|source| match source.raw_os_error() {
         Some(libc::ENOSYS) => LoadError::NoBpf,
         _ => LoadError::Verifier { event: event.to_owned(), log: log(&text), source },

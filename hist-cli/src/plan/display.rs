@@ -19,6 +19,9 @@ impl fmt::Display for Plan {
         if let Some(index) = &self.index {
             writeln!(f, "index    {}", index.source)?;
         }
+        if !self.focus.is_all() {
+            writeln!(f, "focus    {}", self.focus)?;
+        }
         match &self.filter {
             Some(filter) => writeln!(f, "filter   {filter}")?,
             None => writeln!(f, "filter   none")?,

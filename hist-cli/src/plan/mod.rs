@@ -4,6 +4,7 @@
 mod display;
 mod error;
 mod filter;
+pub mod focus;
 mod index;
 mod layout;
 mod memory;
@@ -11,6 +12,7 @@ pub mod raw;
 pub mod scan;
 
 pub use error::PlanError;
+pub use focus::Focus;
 pub use index::Index;
 pub use memory::{BUDGET, size_text};
 pub use raw::AttachWish;
@@ -40,7 +42,9 @@ pub struct Plan {
     pub cpus: u32,
     /// How keys are numbered, if entries are found by number.
     pub index: Option<Index>,
-    /// What the filter hole tests; everything passes if absent.
+    /// What the filter hole tests first.
+    pub focus: Focus,
+    /// What it tests then; everything passes if absent.
     pub filter: Option<Condition>,
     /// What the key hole writes, in order, without gaps; an array's keys are made when it is read.
     pub keys: Vec<KeySlot>,
@@ -116,6 +120,11 @@ pub enum Template {
     HistArray,
 }
 
+impl Template {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Hist, Self::HistLarge, Self::HistArray, Self::HistLog];
+}
+
 /// How a program gets its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attach {
@@ -188,7 +197,7 @@ pub struct ValueSlot {
 }
 
 /// How the caller wants the program to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// Log every event through aya-log.
     pub log: bool,
@@ -199,6 +208,8 @@ pub struct Wishes {
     pub memory: Option<u64>,
     /// How many CPUs there may be, if that is known.
     pub cpus: Option<u32>,
+    /// Whose events are counted.
+    pub focus: Focus,
 }
 
 /// Chooses template, layout and attachment for `hist`. Without `btf` it is attached to the classic
@@ -220,10 +231,10 @@ pub fn plan(hist: Hist, wishes: Wishes, btf: Option<&Btf>) -> Result<Plan, PlanE
         max_entries: hist.size,
     };
     check_room("values", hash.value_size, VALUE_ROOM)?;
-    let (cpus, index) = (wishes.cpus.unwrap_or(1), index(&hist, wishes));
-    let (template, map) = match array(hash, index.as_ref(), wishes) {
+    let (cpus, index) = (wishes.cpus.unwrap_or(1), index(&hist, &wishes));
+    let (template, map) = match array(hash, index.as_ref(), &wishes) {
         Some(array) => (Template::HistArray, array),
-        None => (template(hash.key_size, wishes)?, memory::hash(hash, wishes.memory, cpus)?),
+        None => (template(hash.key_size, &wishes)?, memory::hash(hash, wishes.memory, cpus)?),
     };
     let index = index.filter(|_| template == Template::HistArray);
     let filter = hist.filter.as_ref().and_then(|filter| filter::simplify(&filter.tree));
@@ -238,6 +249,7 @@ pub fn plan(hist: Hist, wishes: Wishes, btf: Option<&Btf>) -> Result<Plan, PlanE
         map,
         cpus,
         index,
+        focus: wishes.focus,
         filter,
         keys,
         values,
@@ -256,21 +268,21 @@ pub fn plan(hist: Hist, wishes: Wishes, btf: Option<&Btf>) -> Result<Plan, PlanE
 
 /// How keys are numbered, where that can be. In a table with a name, other events' keys may be
 /// others; and what is logged is a hash.
-fn index(hist: &Hist, wishes: Wishes) -> Option<Index> {
+fn index(hist: &Hist, wishes: &Wishes) -> Option<Index> {
     let most = hist.size.min(index::ENTRIES_MAX);
     let index = || Index::of(hist, wishes.cpus, most);
     (hist.name.is_none() && !wishes.log).then(index).flatten()
 }
 
 /// The array in the place of `hash`, if keys are numbered and there is memory for it.
-fn array(hash: MapPlan, index: Option<&Index>, wishes: Wishes) -> Option<MapPlan> {
+fn array(hash: MapPlan, index: Option<&Index>, wishes: &Wishes) -> Option<MapPlan> {
     let max_entries = index?.entries;
     let array = MapPlan { kind: MapKind::PerCpuArray, key_size: 4, max_entries, ..hash };
     let budget = wishes.memory.unwrap_or(BUDGET);
     (array.bytes(wishes.cpus.unwrap_or(1)) <= budget).then_some(array)
 }
 
-fn template(key_size: u32, wishes: Wishes) -> Result<Template, PlanError> {
+fn template(key_size: u32, wishes: &Wishes) -> Result<Template, PlanError> {
     match (key_size as usize <= KEY_ROOM, wishes.log) {
         (true, false) => Ok(Template::Hist),
         (true, true) => Ok(Template::HistLog),

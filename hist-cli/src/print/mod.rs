@@ -9,4 +9,4 @@ mod modifier;
 pub(crate) use bytes::Bytes;
 pub(crate) use hist::{Entry, entry, head, scales, totals};
 pub use hist::{blocks, hist, hist_of};
-pub(crate) use modifier::number;
+pub(crate) use modifier::{Scale, number, part};

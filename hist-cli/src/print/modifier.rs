@@ -108,7 +108,7 @@ pub(crate) struct Scale {
 }
 
 /// Ten-thousandths of `whole`, as `__get_percentage()` computes them; `None` is an error.
-fn part(sum: u64, whole: u64) -> Option<u64> {
+pub(crate) fn part(sum: u64, whole: u64) -> Option<u64> {
     let part = if sum < u64::MAX / 10_000 {
         (sum * 10_000).checked_div(whole)
     } else {

@@ -92,7 +92,7 @@ fn texts<'a>(items: &[Item], snapshot: &'a Snapshot, by: SortBy) -> Vec<&'a [u8]
 
 /// A number that compares, unsigned, as the row's key does. Numbers are read with their own width
 /// and sign, which for a power of two or a bucket may be another number than the one shown.
-fn key_word(column: &KeyColumn, row: &Row, texts: &[&[u8]]) -> u64 {
+pub(crate) fn key_word(column: &KeyColumn, row: &Row, texts: &[&[u8]]) -> u64 {
     let word = row.word(column.offset);
     match column.order {
         KeyOrder::Unsigned(size) => word << unused_bits(size),

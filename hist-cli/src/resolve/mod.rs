@@ -38,6 +38,14 @@ pub struct Context<'a> {
     pub btf: Option<&'a Btf>,
 }
 
+/// The CPUs of a list as `CPUS{}` in a filter has it, ascending: numbers and ranges such as `0-3,8`.
+/// `None` if it is no list, or names a CPU that there cannot be. `possible` is one more than the
+/// highest number of a CPU.
+#[must_use]
+pub fn cpu_list(list: &str, possible: u32) -> Option<Vec<u32>> {
+    filter::cpus::parse(list, possible).ok()
+}
+
 /// Binds every name of `trigger` to what the event offers.
 ///
 /// # Errors
@@ -83,6 +91,11 @@ pub fn hist(
         clock,
         filter,
     })
+}
+
+/// The pattern that a text behind `~` means, and whether a leading `!` negates it.
+pub(crate) fn glob(text: &str) -> (hist::Pattern, bool) {
+    filter::pattern::parse(text)
 }
 
 /// What names are looked up in.

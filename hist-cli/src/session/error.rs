@@ -24,14 +24,6 @@ pub enum SessionError {
     /// The event cannot be looked up.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// The list of dynamic events cannot be read.
-    #[error("cannot read {path}: {source}")]
-    DynamicEvents {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
     /// It has no program.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -57,8 +49,7 @@ impl SessionError {
             }
             Self::NotUtf8 | Self::Compile(CompileError::Plan(_)) => libc::EINVAL,
             Self::Event(error) => event_errno(error),
-            Self::DynamicEvents { source, .. }
-            | Self::Control(
+            Self::Control(
                 ControlError::Pause { source, .. } | ControlError::Clear { source, .. },
             ) => source.raw_os_error().unwrap_or(libc::EIO),
             Self::Load(error) => load_errno(error),

@@ -1,7 +1,6 @@
 //! Takes the changes of a session. Gives programs that count in the running kernel.
 
-use std::fs;
-use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -9,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::{Backend, EventName, SessionError};
 use crate::codegen;
 use crate::link;
-use crate::load::{self, Attached, AttachedTrigger, Facts, Feeds, LoadError};
+use crate::load::{self, Attached, AttachedTrigger, Facts, Feeds, LiveFocus, LoadError};
 use crate::pipeline::CompileError;
 use crate::plan::{self, AttachWish, Plan, Wishes};
 use crate::read;
@@ -24,6 +23,8 @@ pub struct Live {
     tracefs: Tracefs,
     facts: Facts,
     wishes: Wishes,
+    /// The maps that programs look into if the wishes have a focus that takes some.
+    focus: Option<Arc<LiveFocus>>,
 }
 
 /// A trigger's program, and what it logs.
@@ -33,28 +34,28 @@ impl Live {
     /// The kernel that `facts` are about and whose events `tracefs` describes.
     #[must_use]
     pub const fn new(tracefs: Tracefs, facts: Facts, wishes: Wishes) -> Self {
-        Self { tracefs, facts, wishes }
+        Self { tracefs, facts, wishes, focus: None }
     }
 
-    /// The kernel's list of dynamic events; empty on kernels without any such feature.
-    fn dynamic_events(&self) -> Result<String, SessionError> {
-        let path = self.tracefs.root.join("dynamic_events");
-        match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            result => result.map_err(|source| SessionError::DynamicEvents {
-                path: path.display().to_string(),
-                source,
-            }),
-        }
+    /// The same, with the open maps of the wishes' focus.
+    #[must_use]
+    pub fn within(self, focus: Option<Arc<LiveFocus>>) -> Self {
+        Self { focus, ..self }
     }
-}
 
-/// Compiles the plan and lets it count.
-fn attach(plan: Plan, joins: Option<&LiveTrigger>) -> Result<LiveTrigger, SessionError> {
-    let code = codegen::generate(&plan).map_err(CompileError::from)?;
-    let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
-    let feeds = joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
-    Ok(LiveTrigger(load::attach_to(&object, vec![(plan, feeds)])?))
+    /// Compiles the plan and lets it count.
+    fn attach_plan(
+        &self,
+        plan: Plan,
+        joins: Option<&LiveTrigger>,
+    ) -> Result<LiveTrigger, SessionError> {
+        let code = codegen::generate(&plan).map_err(CompileError::from)?;
+        let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
+        let feeds =
+            joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
+        let focus = self.focus.as_deref();
+        Ok(LiveTrigger(load::attach_within(&object, vec![(plan, feeds)], focus)?))
+    }
 }
 
 /// The time since boot without sleep, which is about what the kernel's own log has.
@@ -88,7 +89,7 @@ impl Backend for Live {
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
         let format = self.tracefs.event(&event.system, &event.name)?;
-        let dynamic_events = self.dynamic_events()?;
+        let dynamic_events = self.tracefs.dynamic_events()?;
         match load::refuse_unattachable(&event.system, &event.name, &dynamic_events) {
             Some(reason) => {
                 Err(LoadError::Unattachable { event: event.to_string(), reason }.into())
@@ -103,18 +104,19 @@ impl Backend for Live {
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
         let cpus = self.wishes.cpus.or(self.facts.context().possible_cpus);
-        let wishes = Wishes { cpus, ..self.wishes };
-        let plan = plan::plan(hist, wishes, self.context().btf).map_err(CompileError::from)?;
+        let wishes = Wishes { cpus, ..self.wishes.clone() };
+        let plan =
+            plan::plan(hist, wishes.clone(), self.context().btf).map_err(CompileError::from)?;
         let classic = plan.hist.clone();
-        let is_open = self.wishes.attach == AttachWish::Auto && !plan.has_record();
-        match attach(plan, joins) {
+        let is_open = wishes.attach == AttachWish::Auto && !plan.has_record();
+        match self.attach_plan(plan, joins) {
             // The classic tracepoint is always right, so whatever the kernel has against the raw
             // one is no reason to give up.
             Err(SessionError::Load(error)) if is_open && error.is_refusal() => {
                 let wishes = Wishes { attach: AttachWish::Tracepoint, ..wishes };
                 let mut plan = plan::plan(classic, wishes, None).map_err(CompileError::from)?;
                 plan.why = vec![format!("the raw tracepoint was refused: {error}")];
-                attach(plan, joins)
+                self.attach_plan(plan, joins)
             }
             result => result,
         }

@@ -198,6 +198,32 @@ impl<B: Backend> Session<B> {
         sort(snapshot, self.ties);
     }
 
+    /// Stops a trigger's counting, or lets it go on.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn set_paused(&mut self, id: TriggerId, paused: bool) -> Result<(), SessionError> {
+        let trigger = &self.attached[&id];
+        match paused {
+            _ if self.held => {}
+            true => self.backend.pause(trigger)?,
+            false => self.backend.resume(trigger)?,
+        }
+        self.registry.set_paused(id, paused);
+        Ok(())
+    }
+
+    /// Empties a table.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn clear(&mut self, table: TableId) -> Result<(), SessionError> {
+        match self.registry.members(table).next() {
+            Some(entry) => self.backend.clear(&self.attached[&entry.id]),
+            None => Ok(()),
+        }
+    }
+
     fn command(&mut self, event: &EventName, text: &str) -> Result<(), SessionError> {
         let at = |error| SessionError::Trigger { error, text: text.to_owned() };
         let trigger = parse::trigger(text).map_err(at)?;
@@ -239,24 +265,6 @@ impl<B: Backend> Session<B> {
         let id = self.registry.attached(request, line, joins, paused);
         self.attached.insert(id, attached);
         Ok(())
-    }
-
-    fn set_paused(&mut self, id: TriggerId, paused: bool) -> Result<(), SessionError> {
-        let trigger = &self.attached[&id];
-        match paused {
-            _ if self.held => {}
-            true => self.backend.pause(trigger)?,
-            false => self.backend.resume(trigger)?,
-        }
-        self.registry.set_paused(id, paused);
-        Ok(())
-    }
-
-    fn clear(&mut self, table: TableId) -> Result<(), SessionError> {
-        match self.registry.members(table).next() {
-            Some(entry) => self.backend.clear(&self.attached[&entry.id]),
-            None => Ok(()),
-        }
     }
 
     fn detach(&mut self, id: TriggerId) {

@@ -65,6 +65,16 @@ pub fn find(mountinfo: &str) -> Option<PathBuf> {
         .or_else(|| of_type("debugfs").next().map(|path| path.join("tracing")))
 }
 
+/// The root of the cgroups of version 2 that is mounted now, if there is one and the mounts can be
+/// read.
+#[must_use]
+pub fn cgroup2_root() -> Option<PathBuf> {
+    let mounts = fs::read(MOUNTINFO).ok()?;
+    let mounts = String::from_utf8_lossy(&mounts);
+    let mut lines = mounts.lines().filter_map(line);
+    lines.find(|line| line.fs_type == "cgroup2").map(|line| line.path())
+}
+
 /// What a line of mountinfo says.
 struct Line<'a> {
     /// Which part of the filesystem is mounted.
@@ -169,6 +179,38 @@ impl Tracefs {
             }
             Err(error) if is_absent(&error) => Err(self.unknown(system, name)),
             Err(error) => Err(self.unreadable(path, error)),
+        }
+    }
+
+    /// System and name of every event, sorted. Reads folders, but no event's format.
+    ///
+    /// # Errors
+    /// If this is no tracefs, or it may not be read.
+    pub fn event_names(&self) -> Result<Vec<(String, String)>, EventError> {
+        let mut names = Vec::new();
+        for system in self.folders(self.events())? {
+            let events = self.folders(self.events().join(&system))?;
+            names.extend(events.into_iter().map(|event| (system.clone(), event)));
+        }
+        Ok(names)
+    }
+
+    fn folders(&self, path: PathBuf) -> Result<BTreeSet<String>, EventError> {
+        folders(&path).map_err(|error| match is_absent(&error) {
+            true => EventError::NotTracefs { root: self.root.clone() },
+            false => self.unreadable(path, error),
+        })
+    }
+
+    /// The kernel's list of dynamic events; empty on kernels without any such feature.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn dynamic_events(&self) -> Result<String, EventError> {
+        let path = self.root.join("dynamic_events");
+        match fs::read_to_string(&path) {
+            Err(error) if is_absent(&error) => Ok(String::new()),
+            result => result.map_err(|error| self.unreadable(path, error)),
         }
     }
 

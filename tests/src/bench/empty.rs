@@ -1,7 +1,7 @@
 //! Takes nothing. Gives a running program that does nothing: two instructions, `r0 = 0; exit`.
 
 use anyhow::{Context, Result};
-use aya::programs::TracePoint;
+use aya::programs::{RawTracePoint, TracePoint};
 use aya::{Ebpf, EbpfLoader};
 use hist_cli::codegen::insn::{INSN_SIZE, Insn, R0};
 use object::write::{Object, StandardSegment, Symbol, SymbolSection};
@@ -14,9 +14,9 @@ use super::Call;
 /// The program's name.
 const NAME: &str = "empty";
 
-/// Loads and attaches it; it runs until it is dropped.
+/// Loads and attaches it to the classic tracepoint; it runs until it is dropped.
 pub(super) fn attach() -> Result<Ebpf> {
-    let mut ebpf = EbpfLoader::new().load(&elf()?)?;
+    let mut ebpf = EbpfLoader::new().load(&elf(b"tracepoint")?)?;
     let program: &mut TracePoint = ebpf.program_mut(NAME).context("the program")?.try_into()?;
     program.load()?;
     let (system, event) = Call::Getppid.event();
@@ -24,13 +24,23 @@ pub(super) fn attach() -> Result<Ebpf> {
     Ok(ebpf)
 }
 
-/// The object file that aya reads.
-fn elf() -> Result<Vec<u8>> {
+/// The same for the raw tracepoint.
+pub(super) fn attach_raw() -> Result<Ebpf> {
+    let mut ebpf = EbpfLoader::new().load(&elf(b"raw_tracepoint")?)?;
+    let program: &mut RawTracePoint = ebpf.program_mut(NAME).context("the program")?.try_into()?;
+    program.load()?;
+    let (_, event) = Call::Getppid.event();
+    program.attach(event)?;
+    Ok(ebpf)
+}
+
+/// The object file that aya reads. The section's name says of which type the program is.
+fn elf(section: &[u8]) -> Result<Vec<u8>> {
     let mut elf = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
     let segment = elf.segment_name(StandardSegment::Text).to_vec();
     let license = elf.add_section(segment.clone(), b"license".to_vec(), SectionKind::ReadOnlyData);
     elf.append_section_data(license, b"Dual MIT/GPL\0", 1);
-    let text = elf.add_section(segment, b"tracepoint".to_vec(), SectionKind::Text);
+    let text = elf.add_section(segment, section.to_vec(), SectionKind::Text);
     let code = [Insn::mov64_imm(R0, 0), Insn::exit()].map(|insn| insn.encode()).concat();
     elf.append_section_data(text, &code, INSN_SIZE as u64);
     elf.add_symbol(Symbol {

@@ -6,7 +6,9 @@
 //! `task:task_rename`, once per prctl(2) with PR_SET_NAME. One tracer runs at a time, because a
 //! second one on the same event makes the kernel call both through a list.
 
+mod companion;
 mod empty;
+mod other;
 mod tracer;
 
 use std::fmt;
@@ -19,6 +21,7 @@ use rustix::thread::{CpuSet, sched_setaffinity, set_name};
 
 use crate::version::Version;
 
+use companion::Companion;
 pub use tracer::Tracer;
 
 /// A system call, and the event that it causes.
@@ -62,11 +65,16 @@ pub struct Case {
     pub call: Call,
     /// Whether the loop's calls are counted; if not, a filter must keep them all out.
     pub counts: bool,
+    /// Whether another CPU makes the same calls all the time.
+    pub contended: bool,
+    /// Whether raw programs can count it: all that it reads is known to be copies of arguments.
+    pub raw: bool,
 }
 
-/// What is measured in instructions. The filter of the fourth one is for fstat(2).
-pub const CASES: [Case; 8] = [
+/// What is measured in instructions. The filter is for fstat(2).
+pub const CASES: [Case; 10] = [
     PLAIN,
+    getppid_case("keys=id.log2", &["hist:keys=id.log2"]),
     getppid_case("keys=id.log2:vals=id", &["hist:keys=id.log2:vals=id"]),
     getppid_case("keys=id,common_pid:vals=id", &["hist:keys=id,common_pid:vals=id"]),
     Case {
@@ -75,15 +83,26 @@ pub const CASES: [Case; 8] = [
     },
     getppid_case("keys=common_pid.execname:vals=id", &["hist:keys=common_pid.execname:vals=id"]),
     getppid_case("keys=stacktrace", &["hist:keys=stacktrace"]),
+    getppid_case("keys=id:vals=id, and keys=id", &["hist:keys=id:vals=id", "hist:keys=id"]),
     Case { call: Call::Rename, ..getppid_case("rename: keys=pid", &["hist:keys=pid"]) },
-    Case { call: Call::Rename, ..getppid_case("rename: keys=newcomm", &["hist:keys=newcomm"]) },
+    Case {
+        call: Call::Rename,
+        raw: false,
+        ..getppid_case("rename: keys=newcomm", &["hist:keys=newcomm"])
+    },
 ];
+
+/// The same while another CPU makes the same calls.
+const CONTENDED: Case = Case {
+    contended: true,
+    ..getppid_case("keys=id:vals=id, two CPUs", &["hist:keys=id:vals=id"])
+};
 
 const PLAIN: Case = getppid_case("keys=id:vals=id", &["hist:keys=id:vals=id"]);
 
 /// Triggers that count every getppid(2).
 const fn getppid_case(name: &'static str, triggers: &'static [&'static str]) -> Case {
-    Case { name, triggers, call: Call::Getppid, counts: true }
+    Case { name, triggers, call: Call::Getppid, counts: true, contended: false, raw: true }
 }
 
 /// No trigger: what a bare program costs.
@@ -115,8 +134,10 @@ impl fmt::Display for Cost {
 /// What is measured, in order.
 fn plan(cases: &[Case]) -> Vec<(Tracer, Case)> {
     let of = |case: &Case| Tracer::COUNTING.map(|tracer| (tracer, *case));
-    let counting = cases.iter().flat_map(of).filter(|(tracer, _)| tracer.exists());
-    std::iter::once((Tracer::Empty, NOTHING)).chain(counting).collect()
+    let possible =
+        |(tracer, case): &(Tracer, Case)| tracer.exists() && (case.raw || *tracer != Tracer::Raw);
+    let counting = cases.iter().flat_map(of).filter(possible);
+    Tracer::EMPTY.map(|tracer| (tracer, NOTHING)).into_iter().chain(counting).collect()
 }
 
 /// How far apart two measures of the same thing in one boot may be, in instructions.
@@ -205,14 +226,19 @@ const QUIET: f64 = 0.1;
 /// When a tracer cannot be started or does not count what it should.
 pub fn nanoseconds(version: Version, report: &mut dyn FnMut(String)) -> Result<()> {
     stay_on_one_cpu()?;
-    let plan = plan(&[PLAIN]);
+    let mut plan = plan(&[PLAIN]);
+    plan.extend(Tracer::OTHERS.into_iter().filter(|other| other.exists()).map(|o| (o, PLAIN)));
+    plan.extend(Tracer::COUNTING.into_iter().filter(|of| of.exists()).map(|of| (of, CONTENDED)));
     let mut bases = Vec::new();
     let mut added = vec![Vec::new(); plan.len()];
     for _ in 0..ROUNDS {
         for ((tracer, case), added) in plan.iter().zip(&mut added) {
+            let _companion = case.contended.then(|| Companion::start(case.call)).transpose()?;
             let base = quiet(case.call);
             added.push(traced(*tracer, *case, version, quiet)? - base);
-            bases.push(base);
+            if !case.contended {
+                bases.push(base);
+            }
         }
     }
     report(format!("BASE {:.1}", quantile(&mut bases, 0.5)));
@@ -268,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_cost_is_one_line() {
-        let cost = Cost { tracer: Tracer::HistBpf, case: PLAIN, added: 1.0, least: 0.5, most: 2.0 };
-        assert_eq!(cost.to_string(), "COST hist-bpf 1.0 0.5 2.0 keys=id:vals=id");
+        let cost = Cost { tracer: Tracer::Raw, case: PLAIN, added: 1.0, least: 0.5, most: 2.0 };
+        assert_eq!(cost.to_string(), "COST raw 1.0 0.5 2.0 keys=id:vals=id");
     }
 }

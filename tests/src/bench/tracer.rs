@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use aya::Ebpf;
+use hist_cli::plan::AttachWish;
 
+use super::other::{self, Other};
 use super::{Call, Case, empty};
 use crate::bpf::Bpf;
 use crate::engine::{Engine, Request};
@@ -17,31 +19,53 @@ pub enum Tracer {
     /// The kernel's own hist trigger.
     Kernel,
     /// This project's program on the classic tracepoint.
-    HistBpf,
+    Tracepoint,
+    /// This project's program on the raw tracepoint.
+    Raw,
     /// A program on the classic tracepoint that returns at once: the least that one can cost.
     Empty,
+    /// The same on the raw tracepoint.
+    EmptyRaw,
+    /// bpftrace, on the classic tracepoint.
+    Bpftrace,
+    /// ply, on the classic tracepoint.
+    Ply,
 }
 
 impl Tracer {
     /// Those that know triggers.
-    pub const COUNTING: [Tracer; 2] = [Tracer::Kernel, Tracer::HistBpf];
+    pub const COUNTING: [Tracer; 3] = [Tracer::Kernel, Tracer::Tracepoint, Tracer::Raw];
+    /// Those that know nothing.
+    pub const EMPTY: [Tracer; 2] = [Tracer::Empty, Tracer::EmptyRaw];
+    /// Those of others, which have languages of their own.
+    pub const OTHERS: [Tracer; 2] = [Tracer::Bpftrace, Tracer::Ply];
 
     /// In one word.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Tracer::Kernel => "kernel",
-            Tracer::HistBpf => "hist-bpf",
+            Tracer::Tracepoint => "tracepoint",
+            Tracer::Raw => "raw",
             Tracer::Empty => "empty",
+            Tracer::EmptyRaw => "empty-raw",
+            Tracer::Bpftrace => other::BPFTRACE.program,
+            Tracer::Ply => other::PLY.program,
         }
     }
 
-    /// Whether it is there: a kernel may be built without hist triggers.
+    /// Whether it is there: a kernel may be built without hist triggers, and others' tracers are
+    /// used where they are installed.
     #[must_use]
     pub fn exists(self) -> bool {
         let (system, event) = Call::Getppid.event();
         let hist = Path::new(TRACEFS).join("events").join(system).join(event).join("hist");
-        self != Tracer::Kernel || hist.exists()
+        match self {
+            Tracer::Kernel => hist.exists(),
+            Tracer::Bpftrace => other::BPFTRACE.is_installed(),
+            Tracer::Ply => other::PLY.is_installed(),
+            _ => true,
+        }
     }
 
     /// Starts it on a kernel of `version`.
@@ -51,8 +75,12 @@ impl Tracer {
     pub(super) fn start(self, case: Case, version: Version) -> Result<Running> {
         let mut engine: Box<dyn Engine> = match self {
             Tracer::Kernel => Box::new(Ftrace::root()),
-            Tracer::HistBpf => Box::new(Bpf::new(version)?),
+            Tracer::Tracepoint => Box::new(Bpf::new(version, AttachWish::Tracepoint)?),
+            Tracer::Raw => Box::new(Bpf::new(version, AttachWish::Raw)?),
             Tracer::Empty => return Ok(Running::Empty(empty::attach()?)),
+            Tracer::EmptyRaw => return Ok(Running::Empty(empty::attach_raw()?)),
+            Tracer::Bpftrace => return Ok(Running::Other(other::BPFTRACE.start()?)),
+            Tracer::Ply => return Ok(Running::Other(other::PLY.start()?)),
         };
         engine.start(&requests(case))?;
         Ok(Running::Engine(engine))
@@ -74,6 +102,7 @@ pub(super) enum Running {
     Engine(Box<dyn Engine>),
     /// Held, for dropping it detaches the program.
     Empty(#[expect(dead_code)] Ebpf),
+    Other(Other),
 }
 
 impl Running {
@@ -87,6 +116,7 @@ impl Running {
                 engine.stop().into_iter().map(|text| total_hits(&text?)).collect()
             }
             Running::Empty(_) => Ok(Vec::new()),
+            Running::Other(other) => Ok(vec![other.stop()?]),
         }
     }
 }

@@ -4,6 +4,9 @@ use anyhow::{Context, Result, bail};
 
 use super::sample::Sample;
 
+/// The kinds of programs that this project counts with.
+pub(super) const KINDS: [&str; 2] = ["tracepoint", "raw"];
+
 /// One run of the guest program.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Figures {
@@ -18,7 +21,7 @@ pub(super) struct Figures {
 /// What a tracer adds to one call.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Cost {
-    /// `kernel`, `hist-bpf` or `empty`.
+    /// `kernel`, `tracepoint`, `raw`, `empty` or `empty-raw`.
     pub tracer: String,
     /// What it counts.
     pub case: String,
@@ -58,13 +61,17 @@ impl Figures {
         cases
     }
 
-    /// For each case that both counted, how much hist-bpf adds in relation to the kernel's trigger.
+    /// How much a kind of our programs adds in relation to the kernel's trigger, if both counted.
+    pub(super) fn ratio(&self, kind: &str, case: &str) -> Option<f64> {
+        Some(self.added(kind, case)?.median / self.added("kernel", case)?.median)
+    }
+
+    /// The same for all kinds and cases, by `KIND: CASE`.
     pub(super) fn ratios(&self) -> Vec<(String, f64)> {
-        let ratio = |case: &&str| {
-            let ours = self.added("hist-bpf", case)?;
-            Some(((*case).to_owned(), ours.median / self.added("kernel", case)?.median))
+        let of = |case: &&str| {
+            KINDS.map(|kind| Some((format!("{kind}: {case}"), self.ratio(kind, case)?)))
         };
-        self.cases().iter().filter_map(ratio).collect()
+        self.cases().iter().flat_map(of).flatten().collect()
     }
 }
 
@@ -82,14 +89,14 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "KERNEL 6.12.1\nBASE 336.2\nCOST empty 20.0 20.0 20.0 empty program\n\
-        COST kernel 800.0 799.0 801.0 keys=a if b\nCOST hist-bpf 400.0 1.0 900.0 keys=a if b\n";
+        COST kernel 800.0 799.0 801.0 keys=a if b\nCOST tracepoint 400.0 1.0 900.0 keys=a if b\n";
 
     #[test]
     fn figures_are_read_and_divided() {
         let figures = Figures::parse(TEXT).unwrap();
         assert_eq!(figures.base, 336.2);
         assert_eq!(figures.cases(), ["empty program", "keys=a if b"]);
-        assert_eq!(figures.ratios(), [("keys=a if b".to_owned(), 0.5)]);
+        assert_eq!(figures.ratios(), [("tracepoint: keys=a if b".to_owned(), 0.5)]);
     }
 
     #[test]

@@ -32,8 +32,8 @@ const ENTRIES_MAX: u64 = 131_072;
 
 /// The most that is allowed, in the unit of the row.
 mod limit {
-    pub(super) const START_UP: Option<f64> = Some(40.0);
-    pub(super) const PEAK_MEMORY: Option<f64> = Some(28.0);
+    pub(super) const START_UP: Option<f64> = Some(6.0);
+    pub(super) const PEAK_MEMORY: Option<f64> = Some(6.0);
     pub(super) const PRINT: Option<f64> = Some(20.0);
     pub(super) const PRINT_MAX: Option<f64> = Some(250.0);
 }

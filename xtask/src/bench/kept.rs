@@ -26,6 +26,12 @@ const HEADER: &str = "\
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Kept(BTreeMap<String, f64>);
 
+impl<const N: usize> From<[(String, f64); N]> for Kept {
+    fn from(ratios: [(String, f64); N]) -> Self {
+        Self(BTreeMap::from(ratios))
+    }
+}
+
 impl Kept {
     /// The ratio kept for a case.
     pub(super) fn ratio(&self, case: &str) -> Option<f64> {

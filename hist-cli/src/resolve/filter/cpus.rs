@@ -13,7 +13,7 @@ use nom::{IResult, Parser};
 
 /// The list is none, or names a CPU that cannot exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BadList;
+pub(in crate::resolve) struct BadList;
 
 /// One part of a list.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ struct Region {
 }
 
 /// The CPUs of `list`, ascending. `possible` is how many there can be, at least 1.
-pub(super) fn parse(list: &str, possible: u32) -> Result<Vec<u32>, BadList> {
+pub(in crate::resolve) fn parse(list: &str, possible: u32) -> Result<Vec<u32>, BadList> {
     let last = possible.saturating_sub(1);
     let regions = preceded(take_while(is_separator), many0(|text| region(text, last)));
     let (_, regions) = all_consuming(regions).parse(list).map_err(|_| BadList)?;

@@ -4,9 +4,9 @@
 //! The order of the checks is that of `parse_pred()` in the kernel's trace_events_filter.c, so
 //! that of several mistakes the same one is told.
 
-mod cpus;
+pub(super) mod cpus;
 mod number;
-mod pattern;
+pub(super) mod pattern;
 
 use super::field::{self, not_found};
 use super::hist::{

@@ -4,7 +4,7 @@
 use crate::resolve::hist::{GlobPart, Pattern};
 
 /// The pattern, and whether a leading `!` negates it.
-pub(super) fn parse(text: &str) -> (Pattern, bool) {
+pub(in crate::resolve) fn parse(text: &str) -> (Pattern, bool) {
     let (text, negated) = match text.strip_prefix('!') {
         Some(rest) => (rest, true),
         None => (text, false),

@@ -1,0 +1,66 @@
+//! Takes a trigger and an event. Gives what would be counted, in plain words.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use super::options::{self, Pair};
+use super::output::Output;
+use super::run;
+use crate::discover::explain::explain;
+use crate::load::{Facts, LoadError, refuse_unattachable};
+use crate::pipeline;
+use crate::plan::Wishes;
+use crate::resolve::Context;
+
+/// The words of `hist-bpf explain`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Nothing is attached, so no root is needed beyond reading tracefs. The cost is a class, not\n\
+                        a measurement: high if a stack is walked or text searched, medium on a classic\n\
+                        tracepoint or if text is copied, else low."
+)]
+pub(super) struct ExplainArgs {
+    /// The trigger
+    #[arg(value_name = "TRIGGER")]
+    pub trigger: String,
+
+    /// The event that it is for
+    #[arg(value_name = "SYSTEM:EVENT")]
+    pub event: String,
+
+    /// Read the events below this directory instead of the mounted tracefs
+    #[arg(long, value_name = "DIR")]
+    pub tracefs: Option<PathBuf>,
+}
+
+/// Explains the trigger.
+///
+/// # Errors
+/// As counting it would give, up to the point where programs are loaded.
+pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let Pair { trigger, system, event } = match options::pair(&args.trigger, &args.event) {
+        Ok(pair) => pair,
+        Err(error) => return Ok(super::usage(&error)),
+    };
+    if trigger.trim().is_empty() {
+        let error = options::usage(ErrorKind::ValueValidation, "the trigger is empty");
+        return Ok(super::usage(&error));
+    }
+    let tracefs = run::tracefs(args.tracefs.as_deref(), false)?;
+    let format = tracefs.event(&system, &event)?;
+    let facts = Facts::read()?;
+    // Formats from elsewhere are another kernel's, so this one's types say nothing of them.
+    let context = facts.context();
+    let context = Context { btf: context.btf.filter(|_| args.tracefs.is_none()), ..context };
+    let compiled = pipeline::compile(&trigger, &format, &context, Wishes::default())?;
+    if let Some(reason) = refuse_unattachable(&system, &event, &tracefs.dynamic_events()?) {
+        return Err(LoadError::Unattachable { event: args.event.clone(), reason }.into());
+    }
+    let object = pipeline::link(std::slice::from_ref(&compiled))?;
+    let text: String =
+        object.programs.iter().map(|program| explain(&compiled.plan, program)).collect();
+    Output::open(None)?.write(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,138 @@
+//! Takes a glob. Gives the events of this kernel that match, and on `-v` what each is good for.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use super::output::Output;
+use super::run;
+use crate::btf::Btf;
+use crate::discover::list::{Listed, list, meant};
+use crate::discover::suits::{self, BUILT_IN, Raw, Role};
+use crate::discover::{Glob, examples};
+use crate::tracefs::format::EventFormat;
+use crate::tracefs::mount::Tracefs;
+
+/// The words of `hist-bpf list`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "With -v, each field has its type and size (bytes); `raw` if it can be counted from the raw\n\
+                        tracepoint, which costs about half of the `classic` one; and the modifiers that suit it\n\
+                        as a key and as a value. Whole tables of tracefs are read, so this needs what reading\n\
+                        tracefs needs, and nothing else."
+)]
+pub(super) struct ListArgs {
+    /// Only events whose name, system, or `system:event` matches; `*`, `?`, `[a-z]` and a leading `!`
+    #[arg(value_name = "GLOB")]
+    pub glob: Option<String>,
+
+    /// Show fields, and what each is good for
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Read the events below this directory instead of the mounted tracefs
+    #[arg(long, value_name = "DIR")]
+    pub tracefs: Option<PathBuf>,
+}
+
+/// Lists the events.
+///
+/// # Errors
+/// If tracefs cannot be read, or nothing matches.
+pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
+    let tracefs = run::tracefs(args.tracefs.as_deref(), false)?;
+    let glob = args.glob.as_deref().map(Glob::new);
+    let events = list(&tracefs, glob.as_ref())?;
+    if events.is_empty() {
+        bail!("{}", no_match(&tracefs, args.glob.as_deref())?);
+    }
+    // Formats from elsewhere are another kernel's, so this one's types say nothing of them.
+    let btf =
+        if args.tracefs.is_none() { Btf::at(Btf::VMLINUX) } else { Btf::of_bytes(Vec::new()) };
+    let text = match args.verbose {
+        true => verbose(&tracefs, &events, &btf)?,
+        false => events.iter().map(|event| format!("{event}\n")).collect(),
+    };
+    Output::open(None)?.write(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn no_match(tracefs: &Tracefs, glob: Option<&str>) -> anyhow::Result<String> {
+    let Some(glob) = glob else { return Ok("this kernel has no events".to_owned()) };
+    let near = meant(tracefs, glob)?.map(|near| format!("; did you mean `{near}`?"));
+    let near = near.unwrap_or_else(|| ", nor its system: `*` stands for any characters".to_owned());
+    Ok(format!("no event's name matches `{glob}`{near}"))
+}
+
+fn verbose(tracefs: &Tracefs, events: &[Listed], btf: &Btf) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let mut common = None;
+    for event in events {
+        writeln!(text, "{event}")?;
+        if event.refusal.is_none() {
+            let format = tracefs.event(&event.system, &event.event)?;
+            text += &fields(&format, btf, |field| !field.starts_with("common_"));
+            text += &examples_of(event);
+            common.get_or_insert(format);
+        }
+        text.push('\n');
+    }
+    if let Some(format) = common {
+        text += "every event\n";
+        text += &fields(&format, btf, |field| field.starts_with("common_"));
+    } else {
+        text.pop();
+    }
+    Ok(text)
+}
+
+/// The wanted ones of the event's names, one a line, in columns.
+fn fields(format: &EventFormat, btf: &Btf, is_wanted: impl Fn(&str) -> bool) -> String {
+    let own = format
+        .fields
+        .iter()
+        .map(|field| (field.name.as_str(), field.type_name.as_str(), field.size.to_string()));
+    let built_in = BUILT_IN.iter().map(|name| (*name, "", String::new()));
+    let rows = own.chain(built_in).filter(|(name, ..)| is_wanted(name) && *name != "hitcount");
+    let raw = Raw::of(format, btf);
+    let row = |(name, kind, size): (&str, &str, String)| row(format, &raw, [name, kind, &size]);
+    columns(&rows.map(row).collect::<Vec<_>>())
+}
+
+/// Cells of one name; the last may be of any width.
+fn row(format: &EventFormat, raw: &Raw<'_>, [name, kind, size]: [&str; 3]) -> [String; 6] {
+    let cells = match suits::modifiers(format, name, Role::Key) {
+        Err(reason) => [String::new(), format!("not countable: {reason}"), String::new()],
+        Ok(key) => {
+            let attach = if raw.gives(format, name) { "raw" } else { "classic" };
+            let value =
+                suits::modifiers(format, name, Role::Value).map(|value| suits::shown(&value));
+            let value = value.map_or_else(|_| String::new(), |value| format!("value {value}"));
+            [attach.to_owned(), format!("key {}", suits::shown(&key)), value]
+        }
+    };
+    let [attach, key, value] = cells;
+    [name.to_owned(), kind.to_owned(), size.to_owned(), attach, key, value]
+}
+
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let is_long = |cell: &String| cell.starts_with("not ");
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| &row[column]).filter(|cell| !is_long(cell));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("  {cell:width$}"));
+        format!("{}\n", cells.collect::<String>().trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn examples_of(event: &Listed) -> String {
+    let examples = examples::of(&event.system, &event.event);
+    let line = |example: examples::Example| format!("  try '{}'\n", example.trigger);
+    examples.into_iter().map(line).collect()
+}

@@ -1,0 +1,241 @@
+//! Takes the words of `hist-bpf serve`. Gives metrics over HTTP until it is told to stop, and
+//! reads its file again whenever it is told to.
+
+use std::cell::RefCell;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::LocalSet;
+
+use super::output::say;
+use super::run::{check_privilege, runtime, status};
+use crate::load::Facts;
+use crate::plan::Wishes;
+use crate::serve::config;
+use crate::serve::exposition::Exposition;
+use crate::serve::{
+    self, Changes, Config, Engine, Notifier, Privileges, ReadyFd, Site, drop_privileges,
+};
+use crate::session::Live;
+use crate::tracefs::mount::{Tracefs, find_or_mount, mounted_root};
+
+/// Where metrics are served unless told otherwise: to this machine alone, on a port that Prometheus'
+/// list of exporters leaves free and that no connection gets by chance.
+const LISTEN: &str = "127.0.0.1:29435";
+
+/// The words of `hist-bpf serve`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "SIGHUP reads the file again: metrics that are in both go on counting, and if it is wrong\n\
+                  all go on as before. SIGTERM and Ctrl-C end it. docs/serve.md describes the file."
+)]
+pub(super) struct ServeArgs {
+    /// The metrics
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+
+    /// Where to listen, as ADDRESS:PORT
+    #[arg(short, long, value_name = "ADDR", default_value = LISTEN)]
+    pub listen: SocketAddr,
+
+    /// Say what is wrong with the file, and serve nothing
+    #[arg(long)]
+    pub check: bool,
+
+    /// Check against the events' formats below this directory instead of the mounted tracefs
+    #[arg(long, value_name = "DIR", requires = "check")]
+    pub tracefs: Option<PathBuf>,
+
+    /// Write a line to this file descriptor once metrics are served
+    #[arg(long, value_name = "FD", conflicts_with = "check")]
+    pub ready_fd: Option<u16>,
+
+    /// Keep no capabilities to read another file with; SIGHUP ends it
+    #[arg(long, conflicts_with = "check")]
+    pub no_reload: bool,
+}
+
+/// Serves, or checks.
+///
+/// # Errors
+/// If the file is wrong, or cannot be served.
+pub(super) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    if args.check {
+        return check(args);
+    }
+    let manager = Notifier::open().context("cannot reach the service manager (NOTIFY_SOCKET)")?;
+    let ready_fd = args.ready_fd.map(|fd| {
+        ReadyFd::open(fd.into()).with_context(|| format!("--ready-fd {fd} is no open file"))
+    });
+    let ready_fd = ready_fd.transpose()?;
+    let runtime = runtime()?;
+    let result = LocalSet::new().block_on(&runtime, async {
+        // Before anything else: a signal that comes while triggers are attached must not be lost.
+        let signals = Signals::listen().context("cannot listen to signals")?;
+        serve(args, signals, manager, ready_fd).await
+    });
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+fn check(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let tracefs = args.tracefs.clone().or_else(mounted_root).map(Tracefs::at);
+    let readable = tracefs.filter(|tracefs| fs::read_dir(tracefs.root.join("events")).is_ok());
+    if readable.is_none() {
+        say("no tracefs can be read here: events and their fields were not looked up");
+    }
+    let config = read(args, readable)?;
+    let n_metrics = config.metrics.len();
+    say(&format!("{}: nothing wrong, {}", args.config.display(), metrics(n_metrics)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the file; the error has all that is wrong with it.
+fn read(args: &ServeArgs, tracefs: Option<Tracefs>) -> anyhow::Result<Config> {
+    let name = args.config.display().to_string();
+    let bytes = fs::read(&args.config).with_context(|| format!("cannot read {name}"))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        anyhow!("{name}:{line}: not UTF-8")
+    })?;
+    let kernel = match tracefs {
+        Some(tracefs) => Some(Live::new(tracefs, Facts::read()?, Wishes::default())),
+        None => None,
+    };
+    let config = config::read(&text, kernel.as_ref());
+    config.map_err(|problems| {
+        let count = problems.problems.len();
+        let errors = if count == 1 { "error" } else { "errors" };
+        anyhow!("{count} {errors} in {name}\n{}", problems.render(&name, &text))
+    })
+}
+
+fn metrics(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "metric" } else { "metrics" })
+}
+
+/// Attaches, listens, and answers until a signal ends it.
+async fn serve(
+    args: &ServeArgs,
+    signals: Signals,
+    manager: Notifier,
+    ready_fd: Option<ReadyFd>,
+) -> anyhow::Result<()> {
+    check_privilege(&status()?)?;
+    let tracefs = find_or_mount()?;
+    let config = read(args, Some(tracefs.clone()))?;
+    // Before anything is attached: whoever starts it twice shall not count twice.
+    let listener = TcpListener::bind(args.listen).await;
+    let listener = listener.with_context(|| cannot_listen(args.listen))?;
+    let address = listener.local_addr().context("cannot tell where it listens")?;
+    let engine = Engine::start(config, tracefs.clone())?;
+    let symbols = engine.shows_symbols();
+    drop_privileges(Privileges { reload: !args.no_reload, symbols })?;
+    let status = format!("{} on http://{address}/metrics", metrics(engine.n_metrics()));
+    say(&format!("serving {status}"));
+    manager.ready(&status);
+    ready_fd.map_or(Ok(()), ReadyFd::ready).context("cannot write to --ready-fd")?;
+    let server =
+        Server { args, manager, tracefs, address, engine: Rc::new(RefCell::new(Exposed(engine))) };
+    server.until_stopped(listener, signals).await
+}
+
+fn cannot_listen(address: SocketAddr) -> String {
+    format!("cannot listen on {address}; --listen ADDRESS:PORT names another place")
+}
+
+/// What is exposed.
+struct Exposed(Engine);
+
+impl Site for Exposed {
+    fn metrics(&mut self, format: Exposition) -> String {
+        self.0.expose(format)
+    }
+}
+
+/// All that a reload needs.
+struct Server<'a> {
+    args: &'a ServeArgs,
+    manager: Notifier,
+    tracefs: Tracefs,
+    address: SocketAddr,
+    engine: Rc<RefCell<Exposed>>,
+}
+
+impl Server<'_> {
+    async fn until_stopped(&self, listener: TcpListener, signals: Signals) -> anyhow::Result<()> {
+        let end = async {
+            let mut signals = signals;
+            while signals.next().await == Wish::Reload && !self.args.no_reload {
+                self.reload();
+            }
+            self.manager.stopping();
+        };
+        serve::serve(listener, self.engine.clone(), end).await.context("cannot serve")
+    }
+
+    /// A file that is wrong changes nothing.
+    fn reload(&self) {
+        self.manager.reloading();
+        let name = self.args.config.display();
+        match self.replace() {
+            Ok(Changes { kept, added, removed }) => {
+                say(&format!(
+                    "{name} was read again: {kept} kept, {added} added, {removed} removed"
+                ));
+            }
+            Err(error) => {
+                self.engine.borrow_mut().0.reload_failed();
+                say(&format!("error: {}\nall metrics go on as before", super::message(&error)));
+            }
+        }
+        let count = self.engine.borrow().0.n_metrics();
+        self.manager.ready(&format!("{} on http://{}/metrics", metrics(count), self.address));
+    }
+
+    fn replace(&self) -> anyhow::Result<Changes> {
+        let config = read(self.args, Some(self.tracefs.clone()))?;
+        Ok(self.engine.borrow_mut().0.reload(config)?)
+    }
+}
+
+/// The signals that the server listens to.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// SIGTERM or Ctrl-C.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.terminate.recv() => Wish::Stop,
+            _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Takes a session that counts. Gives a live view of it on the terminal, until a key, a signal, the
+//! end of the command or of the duration.
+
+use std::io;
+
+use anyhow::Context as _;
+use crossterm::event::Event as Input;
+use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
+use tokio::task::{JoinError, JoinHandle};
+
+use super::count::{Counting, Event, FOLLOWED, Stop, asked, quit_if_again, tick};
+use super::printer::Printer;
+use super::signals::{ScreenSignals, ScreenWish};
+use crate::live::{Action, Change, Look, Reader, Reading, Screen, State, is_orphaned};
+use crate::session::SessionError;
+
+/// What comes back from the thread that reads.
+struct Done {
+    printer: Printer,
+    reader: Reader,
+    reading: Result<Reading, SessionError>,
+}
+
+/// The live view.
+pub(super) struct Watch {
+    signals: ScreenSignals,
+    look: Look,
+}
+
+/// The live view while it is on the screen.
+struct Shown {
+    signals: ScreenSignals,
+    screen: Screen,
+    state: State,
+    /// The session, while nothing is being read.
+    idle: Option<(Printer, Reader)>,
+    /// The thread that has it else.
+    reading: Option<JoinHandle<Done>>,
+    /// It is time to read.
+    due: bool,
+    /// What shall be done before.
+    changes: Vec<Change>,
+}
+
+/// Something that needs doing.
+enum Wake {
+    Asked(Event),
+    Signal(ScreenWish),
+    Input(Input),
+    Read(Box<Result<Done, JoinError>>),
+    Tick,
+}
+
+impl Watch {
+    /// Listens to signals, and leaves the terminal alone for now. `status` is the text of
+    /// /proc/self/status.
+    ///
+    /// # Errors
+    /// If a handler cannot be installed.
+    pub(super) fn new(status: &str) -> anyhow::Result<Self> {
+        let signals = ScreenSignals::listen(status).context("cannot listen to signals")?;
+        Ok(Self { signals, look: Look::of_environment() })
+    }
+
+    /// Shows tables until something ends it, and gives the terminal back.
+    ///
+    /// # Errors
+    /// If the maps cannot be read or the terminal cannot be written to.
+    pub(super) async fn until_stopped(
+        self,
+        counting: &mut Counting<'_>,
+        printer: Printer,
+    ) -> anyhow::Result<(Printer, Stop)> {
+        let reader = Reader::new(self.look.charset);
+        let mut shown = Shown {
+            signals: self.signals,
+            screen: Screen::open(self.look).context(TERMINAL)?,
+            state: State::default(),
+            idle: Some((printer, reader)),
+            reading: None,
+            due: true,
+            changes: Vec::new(),
+        };
+        let stop = shown.run(counting).await?;
+        Ok((shown.end(counting).await?, stop))
+    }
+}
+
+const TERMINAL: &str = "cannot use the terminal";
+
+impl Shown {
+    async fn run(&mut self, counting: &mut Counting<'_>) -> anyhow::Result<Stop> {
+        loop {
+            self.read_if_wanted();
+            self.screen.draw(&mut self.state).context(TERMINAL)?;
+            let stop = match self.next(counting).await? {
+                Wake::Asked(Event::Stop(stop)) => Some(stop),
+                Wake::Asked(Event::Ended(status)) => {
+                    let is_over = counting.command_ended(status)?;
+                    if !is_over {
+                        self.state.notice = Some(FOLLOWED.to_owned());
+                    }
+                    is_over.then_some(Stop::Over)
+                }
+                Wake::Asked(Event::Print | Event::PassLogOn) | Wake::Tick => {
+                    self.due = true;
+                    None
+                }
+                Wake::Signal(wish) => self.heed(wish).context(TERMINAL)?,
+                Wake::Input(input) => self.input(&input).context(TERMINAL)?,
+                Wake::Read(done) => {
+                    self.show(done.context("the reading thread panicked")?)?;
+                    None
+                }
+            };
+            if let Some(stop) = stop {
+                return Ok(stop);
+            }
+        }
+    }
+
+    async fn next(&mut self, counting: &mut Counting<'_>) -> anyhow::Result<Wake> {
+        let limit = counting.limit();
+        let Counting { signals, tables, deadline, command, .. } = counting;
+        Ok(tokio::select! {
+            biased;
+            event = asked(signals, *deadline, command.as_mut(), limit) => Wake::Asked(event?),
+            wish = self.signals.next() => Wake::Signal(wish),
+            input = self.screen.next() => Wake::Input(input.context(TERMINAL)?),
+            done = read(&mut self.reading) => Wake::Read(Box::new(done)),
+            () = tick(tables.as_mut()) => Wake::Tick,
+        })
+    }
+
+    /// Reads in a thread of its own: a large table takes a while, and keys must not wait.
+    fn read_if_wanted(&mut self) {
+        if !self.due && self.changes.is_empty() {
+            return;
+        }
+        let Some((mut printer, mut reader)) = self.idle.take() else { return };
+        self.due = false;
+        let changes = std::mem::take(&mut self.changes);
+        self.reading = Some(tokio::task::spawn_blocking(move || {
+            let reading = reader.read(&mut printer.session, &changes);
+            Done { printer, reader, reading }
+        }));
+    }
+
+    fn show(&mut self, done: Done) -> anyhow::Result<()> {
+        self.idle = Some((done.printer, done.reader));
+        let reading = done.reading?;
+        self.state.refresh(reading.tables);
+        if reading.notice.is_some() {
+            self.state.notice = reading.notice;
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, input: &Input) -> io::Result<Option<Stop>> {
+        // The size is looked up whenever something is drawn.
+        let Input::Key(key) = input else { return Ok(None) };
+        let current = self.state.current;
+        match self.state.press(*key) {
+            None => {}
+            Some(Action::Quit) => return Ok(Some(Stop::Asked)),
+            Some(Action::Pause(paused)) => self.changes.push(Change::Pause(current, paused)),
+            Some(Action::Clear) => self.changes.push(Change::Clear(current)),
+            Some(Action::Redraw) => self.screen.redraw()?,
+            // As the terminal would if it still minded Ctrl-Z: the command stops, too.
+            Some(Action::Suspend) => kill_current_process_group(Signal::TSTP)?,
+        }
+        Ok(None)
+    }
+
+    fn heed(&mut self, wish: ScreenWish) -> io::Result<Option<Stop>> {
+        match wish {
+            ScreenWish::Quit => return Ok(Some(Stop::Asked)),
+            ScreenWish::Resume => self.screen.take()?,
+            // As the kernel has it: a process that nobody would let go on does not stop.
+            ScreenWish::Suspend if is_orphaned() => {
+                self.state.notice = Some("no shell to go back to".to_owned());
+            }
+            ScreenWish::Suspend => {
+                self.screen.give_back()?;
+                // Goes on from here after SIGCONT, which then takes the terminal again.
+                kill_process(getpid(), Signal::STOP)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives the terminal back, then waits for what is still being read.
+    async fn end(mut self, counting: &mut Counting<'_>) -> anyhow::Result<Printer> {
+        self.screen.give_back().context(TERMINAL)?;
+        loop {
+            if let Some((printer, _)) = self.idle {
+                return Ok(printer);
+            }
+            tokio::select! {
+                done = read(&mut self.reading) => {
+                    let done = done.context("the reading thread panicked")?;
+                    self.idle = Some((done.printer, done.reader));
+                }
+                wish = counting.signals.next() => drop(quit_if_again(wish, true)),
+            }
+        }
+    }
+}
+
+/// What is being read; never if nothing is.
+async fn read(reading: &mut Option<JoinHandle<Done>>) -> Result<Done, JoinError> {
+    let Some(job) = reading else { return std::future::pending().await };
+    let done = job.await;
+    *reading = None;
+    done
+}

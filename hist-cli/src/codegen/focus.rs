@@ -1,0 +1,74 @@
+//! Takes a focus. Gives the tests that go before a trigger's own filter, the cheapest first.
+
+use std::collections::BTreeSet;
+
+use super::emit::{Emitter, Label};
+use super::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
+use crate::plan::focus::{Focus, FocusMap, Processes, runs};
+
+/// Goes to `refuse` for what is not in focus. Destroys r0 to r5.
+pub(super) fn tests(emitter: &mut Emitter, focus: &Focus, refuse: Label) {
+    if let Some(cpus) = &focus.cpus {
+        emitter.push(Insn::call(helper::GET_SMP_PROCESSOR_ID), "focus: the CPU");
+        among(emitter, cpus, refuse);
+    }
+    match &focus.processes {
+        Processes::All => {}
+        Processes::These(pids) => {
+            process(emitter);
+            let pids: Vec<_> = BTreeSet::from_iter(pids.iter().copied()).into_iter().collect();
+            among(emitter, &runs(&pids), refuse);
+        }
+        Processes::Set(_) => in_set(emitter, refuse),
+    }
+    if focus.cgroup.is_some() {
+        emitter.push_map(R1, FocusMap::Cgroup, "focus: the cgroup");
+        emitter.push(Insn::mov64_imm(R2, 0), "");
+        emitter.push(Insn::call(helper::CURRENT_TASK_UNDER_CGROUP), "");
+        emitter.jump(Insn::jump_imm(Compare::Ne, R0, 1, 0), refuse, "not in it, nor below");
+    }
+}
+
+/// r0 = the current process's pid.
+fn process(emitter: &mut Emitter) {
+    emitter.push(Insn::call(helper::GET_CURRENT_PID_TGID), "focus: the process");
+    emitter.push(Insn::alu64_imm(Alu::Rsh, R0, 32), "its pid is the high half");
+}
+
+/// Goes to `refuse` unless r0 lies in one of the runs, which ascend. No number is 2^31 or more.
+fn among(emitter: &mut Emitter, runs: &[(u32, u32)], refuse: Label) {
+    let Some((last, others)) = runs.split_last() else { return };
+    let inside = emitter.label();
+    for run in others {
+        let next = emitter.label();
+        leave(emitter, *run, (refuse, next));
+        emitter.jump(Insn::jump(0), inside, "in focus");
+        emitter.place(next);
+    }
+    leave(emitter, *last, (refuse, refuse));
+    emitter.place(inside);
+}
+
+/// Goes to `below` or `above` unless r0 lies in the run.
+fn leave(emitter: &mut Emitter, (first, last): (u32, u32), (below, above): (Label, Label)) {
+    let jump = |op, number: u32| Insn::jump_imm(op, R0, number.cast_signed(), 0);
+    if first == last {
+        emitter.jump(jump(Compare::Ne, first), above, format!("is not {first}"));
+        return;
+    }
+    if first > 0 {
+        emitter.jump(jump(Compare::Lt, first), below, format!("below {first}"));
+    }
+    emitter.jump(jump(Compare::Gt, last), above, format!("above {last}"));
+}
+
+fn in_set(emitter: &mut Emitter, refuse: Label) {
+    process(emitter);
+    let slot = emitter.stack_slot();
+    emitter.push(Insn::store_reg(Width::W, R10, slot, R0), "");
+    emitter.push(Insn::mov64_reg(R2, R10), "");
+    emitter.push(Insn::alu64_imm(Alu::Add, R2, i32::from(slot)), "");
+    emitter.push_map(R1, FocusMap::Processes, "");
+    emitter.push(Insn::call(helper::MAP_LOOKUP_ELEM), "");
+    emitter.jump(Insn::jump_imm(Compare::Eq, R0, 0, 0), refuse, "it is not in the set");
+}

@@ -1,0 +1,95 @@
+//! Takes an event's name. Gives triggers that are worth trying on it, from `examples.txt`.
+
+/// Events, each followed by triggers, indented by 4, and what each shows, indented by 8.
+const TABLE: &str = include_str!("examples.txt");
+
+/// A trigger, and what it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// `system:event`
+    pub event: &'static str,
+    /// The trigger.
+    pub trigger: &'static str,
+    /// What it shows, in a few words.
+    pub says: &'static str,
+}
+
+/// All of them, in the table's order.
+pub fn all() -> impl Iterator<Item = Example> {
+    let mut event = "";
+    let lines: Vec<_> = TABLE.lines().filter(|line| !line.starts_with('#')).collect();
+    let mut examples = Vec::new();
+    for (idx, line) in lines.iter().enumerate() {
+        match line.strip_prefix("    ") {
+            None if !line.is_empty() => event = line,
+            Some(trigger) if !trigger.starts_with(' ') => {
+                let says = lines.get(idx + 1).map_or("", |line| line.trim());
+                examples.push(Example { event, trigger, says });
+            }
+            _ => {}
+        }
+    }
+    examples.into_iter()
+}
+
+/// Those for `system:event`.
+#[must_use]
+pub fn of(system: &str, event: &str) -> Vec<Example> {
+    let name = format!("{system}:{event}");
+    all().filter(|example| example.event == name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Facts;
+    use crate::pipeline;
+    use crate::plan::Wishes;
+    use crate::tracefs::error::EventError;
+    use crate::tracefs::mount::{Tracefs, mounted_root, parse_event_name};
+
+    #[test]
+    fn the_table_is_sorted_and_whole() {
+        let events: Vec<_> = all().map(|example| example.event).collect();
+        assert!(events.len() > 20, "{}", events.len());
+        assert!(events.is_sorted());
+        for example in all() {
+            assert!(example.trigger.starts_with("hist:"), "{example:?}");
+            assert!(!example.says.is_empty() && !example.says.starts_with("hist:"), "{example:?}");
+            assert!(parse_event_name(example.event).is_ok(), "{example:?}");
+        }
+        assert!(!of("kmem", "kmalloc").is_empty());
+    }
+
+    /// Those of events that this kernel has.
+    #[test]
+    fn every_example_compiles_on_this_kernel() {
+        let Some(root) = mounted_root() else {
+            eprintln!("skipped: tracefs is not mounted");
+            return;
+        };
+        let tracefs = Tracefs::at(root);
+        let facts = Facts::read().expect("the kernel's facts");
+        let mut compiled = 0;
+        for Example { event: name, trigger, .. } in all() {
+            let (system, event) = parse_event_name(name).expect("a name");
+            let format = match tracefs.event(system, event) {
+                Ok(format) => format,
+                Err(EventError::Denied { .. }) => {
+                    eprintln!("skipped: tracefs may be read by root only");
+                    return;
+                }
+                Err(EventError::UnknownSystem { .. } | EventError::UnknownEvent { .. }) => {
+                    eprintln!("skipped: this kernel has no {name}");
+                    continue;
+                }
+                Err(error) => panic!("{name}: {error}"),
+            };
+            let result = pipeline::compile(trigger, &format, &facts.context(), Wishes::default())
+                .and_then(|compiled| pipeline::link(&[compiled]));
+            result.unwrap_or_else(|error| panic!("{name}: {error}"));
+            compiled += 1;
+        }
+        assert!(compiled >= 10, "only {compiled} of them are of events that are here");
+    }
+}

@@ -1,0 +1,62 @@
+//! Takes tracefs and a glob. Gives the events that match, and why some cannot be counted.
+
+use std::fmt;
+
+use super::Glob;
+use crate::diag::nearest;
+use crate::load::refuse_unattachable;
+use crate::tracefs::error::EventError;
+use crate::tracefs::mount::Tracefs;
+
+/// An event of this kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its system.
+    pub system: String,
+    /// Its name.
+    pub event: String,
+    /// Why it cannot be counted; `None` if nothing is known against it.
+    pub refusal: Option<&'static str>,
+}
+
+/// `system:event`, and behind a `#` why it cannot be counted.
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.system, self.event)?;
+        match self.refusal {
+            Some(reason) => write!(f, "  # cannot be counted: {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The events that `glob` means, or all, sorted by name. Reads folders, but no format.
+///
+/// # Errors
+/// If tracefs cannot be read.
+pub fn list(tracefs: &Tracefs, glob: Option<&Glob>) -> Result<Vec<Listed>, EventError> {
+    let dynamic = tracefs.dynamic_events()?;
+    let mut events = tracefs.event_names()?;
+    events.retain(|(system, event)| glob.is_none_or(|glob| glob.matches(system, event)));
+    let listed = events.into_iter().map(|(system, event)| Listed {
+        refusal: refuse_unattachable(&system, &event, &dynamic),
+        system,
+        event,
+    });
+    Ok(listed.collect())
+}
+
+/// The event or system that `text`, which matches nothing, was probably meant to be.
+///
+/// # Errors
+/// If tracefs cannot be read.
+pub fn meant(tracefs: &Tracefs, text: &str) -> Result<Option<String>, EventError> {
+    let events = tracefs.event_names()?;
+    if text.contains([':', '/']) {
+        let names: Vec<_> =
+            events.iter().map(|(system, event)| format!("{system}:{event}")).collect();
+        return Ok(nearest(text, names.iter().map(String::as_str)).map(str::to_owned));
+    }
+    let parts = events.iter().flat_map(|(system, event)| [event.as_str(), system.as_str()]);
+    Ok(nearest(text, parts).map(str::to_owned))
+}

@@ -1,0 +1,133 @@
+//! Takes an event's format. Gives what each field is good for, found by trying: a modifier suits
+//! where a trigger with it resolves.
+
+use crate::btf::{Btf, Tracepoint};
+use crate::plan::{
+    self,
+    raw::rows::{self, Row},
+};
+use crate::resolve::{self, Context};
+use crate::tracefs::format::EventFormat;
+use crate::{diag::TriggerError, parse};
+
+/// Every modifier, as a trigger that is tried has it; `=N` stands for the number in listings.
+pub const MODIFIERS: [&str; 11] = [
+    "hex",
+    "sym",
+    "sym-offset",
+    "execname",
+    "syscall",
+    "log2",
+    "buckets=10",
+    "usecs",
+    "percent",
+    "graph",
+    "stacktrace",
+];
+
+/// Names that every event has besides its fields; `common_pid` is one of its fields.
+pub const BUILT_IN: [&str; 5] =
+    ["common_cpu", "common_comm", "common_stacktrace", "common_timestamp", "hitcount"];
+
+/// What a name may be in a trigger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A part of the key.
+    Key,
+    /// A sum.
+    Value,
+}
+
+/// The modifiers that suit `name` of `event`; or, if not even the name alone does, why.
+///
+/// # Errors
+/// One sentence.
+pub fn modifiers(event: &EventFormat, name: &str, role: Role) -> Result<Vec<&'static str>, String> {
+    resolves(event, name, role).map_err(|error| reason(&error))?;
+    let suits = |modifier: &&str| resolves(event, &format!("{name}.{modifier}"), role).is_ok();
+    Ok(MODIFIERS.into_iter().filter(suits).collect())
+}
+
+fn resolves(event: &EventFormat, item: &str, role: Role) -> Result<(), TriggerError> {
+    let text = match role {
+        Role::Key => format!("hist:keys={item}"),
+        Role::Value => format!("hist:keys=common_cpu:vals={item}"),
+    };
+    let trigger = parse::trigger(&text)?;
+    resolve::hist(&trigger, event, &Context::default()).map(drop)
+}
+
+/// What is wrong, in the sentence that says most.
+fn reason(error: &TriggerError) -> String {
+    error.help.last().map_or_else(|| error.kind.text().to_owned(), Clone::clone)
+}
+
+/// What is known of an event's raw tracepoint, from which counting costs less.
+pub struct Raw<'a> {
+    btf: &'a Btf,
+    tracepoint: Option<Tracepoint>,
+    rows: Vec<Row>,
+}
+
+impl<'a> Raw<'a> {
+    /// Looks the tracepoint up among the kernel's types, which takes some milliseconds. System calls
+    /// have none of their own. Without types nothing is known to be right.
+    #[must_use]
+    pub fn of(event: &EventFormat, btf: &'a Btf) -> Self {
+        let has_own = !matches!(event.system.as_str(), "syscalls" | "ftrace");
+        let tracepoint = || btf.tracepoint(&event.name).ok().flatten();
+        let tracepoint = has_own.then(tracepoint).flatten();
+        Self { btf, tracepoint, rows: rows::rows(&event.system, &event.name) }
+    }
+
+    /// Whether `name`, a field of `event` or what every event has, can be counted from it.
+    #[must_use]
+    pub fn gives(&self, event: &EventFormat, name: &str) -> bool {
+        let Some(tracepoint) = &self.tracepoint else { return false };
+        let own = event.fields.iter().find(|field| field.name == name && !field.common);
+        let Some(field) = own else { return true };
+        let mut rows = self.rows.iter().filter(|row| row.field == name);
+        rows.any(|row| plan::raw::check(self.btf, tracepoint, row.expression, field).is_ok())
+    }
+}
+
+/// The modifiers as people write them: ` .hex .buckets=N`.
+#[must_use]
+pub fn shown(modifiers: &[&str]) -> String {
+    let one = |modifier: &&str| format!(".{}", modifier.replace("=10", "=N"));
+    modifiers.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracefs::format;
+
+    const EVENT: &str = "name: e\nID: 9\nformat:\n\
+        \tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n\
+        \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+        \tfield:u64 n;\toffset:8;\tsize:8;\tsigned:0;\n\
+        \tfield:char text[16];\toffset:16;\tsize:16;\tsigned:0;\n\
+        \tfield:unsigned long args[6];\toffset:32;\tsize:48;\tsigned:0;\n\nprint fmt: \"\"\n";
+
+    #[test]
+    fn modifiers_suit_where_triggers_resolve() {
+        let event = format::parse("s", EVENT).expect("a format");
+        let shown = |name: &str, role| match modifiers(&event, name, role) {
+            Ok(modifiers) => shown(&modifiers),
+            Err(reason) => reason,
+        };
+        let number = ".hex .sym .sym-offset .syscall .log2 .buckets=N .usecs";
+        assert_eq!(shown("n", Role::Key), number);
+        assert_eq!(shown("n", Role::Value), ".hex .usecs .percent .graph");
+        assert_eq!(
+            shown("common_pid", Role::Key),
+            ".hex .sym .sym-offset .execname .syscall .log2 .buckets=N .usecs"
+        );
+        assert!(!shown("text", Role::Key).contains("log2"));
+        assert!(modifiers(&event, "text", Role::Value).is_err());
+        assert!(shown("args", Role::Key).contains("48 bytes"));
+        assert!(shown("common_flags", Role::Key).contains("first 8 bytes"));
+        assert_eq!(shown("common_stacktrace", Role::Key), "");
+    }
+}

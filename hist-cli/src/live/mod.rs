@@ -1,0 +1,24 @@
+//! Takes a session's histograms, again and again, and what is typed on a terminal. Gives a view of
+//! them there: [`Reader`] makes [`Table`]s, [`State`] is what the user has made of them, [`draw`]
+//! puts that into cells, [`Screen`] brings these to the terminal.
+//!
+//! All but `Reader` and `Screen` is plain data and does no I/O. No byte of a key reaches the
+//! terminal as it is: [`text`] sees to it.
+
+pub mod draw;
+mod pane;
+mod reader;
+mod screen;
+mod state;
+mod tab;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+pub use draw::{Look, draw};
+pub use reader::{Change, Reader, Reading};
+pub use screen::{Screen, Unfit, is_orphaned};
+pub use state::{Action, Mode, State};
+pub use tab::Tab;
+pub use table::{Column, Measure, Table};

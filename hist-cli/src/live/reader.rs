@@ -1,0 +1,91 @@
+//! Takes a session. Gives [`Table`]s of all its triggers, each with what has come since the last
+//! time, after the changes that are wanted.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::table::Table;
+use super::text::Charset;
+use crate::read::snapshot::Snapshot;
+use crate::session::registry::{Entry, TriggerId};
+use crate::session::{Backend, Session, SessionError};
+
+/// Reads, and keeps what was read last.
+pub struct Reader {
+    charset: Charset,
+    before: HashMap<TriggerId, (Instant, Snapshot)>,
+}
+
+/// What is done before reading; triggers go by their place in the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The trigger counts no more, or again.
+    Pause(usize, bool),
+    /// Its table is empty.
+    Clear(usize),
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// One for each trigger.
+    pub tables: Vec<Table>,
+    /// What became of the last change.
+    pub notice: Option<String>,
+}
+
+impl Reader {
+    /// A reader that has read nothing.
+    #[must_use]
+    pub fn new(charset: Charset) -> Self {
+        Self { charset, before: HashMap::new() }
+    }
+
+    /// Makes the changes and reads. A change that fails is told in the notice.
+    ///
+    /// # Errors
+    /// If a table cannot be read.
+    pub fn read<B: Backend>(
+        &mut self,
+        session: &mut Session<B>,
+        changes: &[Change],
+    ) -> Result<Reading, SessionError> {
+        let notices = changes.iter().filter_map(|change| apply(session, *change));
+        let notice = notices.last();
+        let tables: Result<_, _> =
+            session.triggers().iter().map(|entry| self.table(session, entry)).collect();
+        Ok(Reading { tables: tables?, notice })
+    }
+
+    fn table<B: Backend>(
+        &mut self,
+        session: &Session<B>,
+        entry: &Entry,
+    ) -> Result<Table, SessionError> {
+        let now = Instant::now();
+        let snapshot = session.snapshot(entry)?;
+        let before = self.before.get(&entry.id);
+        let before = before.map(|(time, snapshot)| (snapshot, now.duration_since(*time)));
+        let (event, names) = (entry.event.to_string(), session.symbols());
+        let table = Table::new(event, entry.paused, &snapshot, before, (&names, self.charset));
+        self.before.insert(entry.id, (now, snapshot));
+        Ok(table)
+    }
+}
+
+fn apply<B: Backend>(session: &mut Session<B>, change: Change) -> Option<String> {
+    let place = match change {
+        Change::Pause(place, _) | Change::Clear(place) => place,
+    };
+    let entry = session.triggers().get(place)?;
+    let (id, table) = (entry.id, entry.table);
+    let (result, done) = match change {
+        Change::Pause(_, true) => (session.set_paused(id, true), "paused"),
+        Change::Pause(_, false) => (session.set_paused(id, false), "counting again"),
+        Change::Clear(_) => (session.clear(table), "cleared"),
+    };
+    Some(match result {
+        Ok(()) => done.to_owned(),
+        Err(error) => error.to_string().replace('\n', " "),
+    })
+}

@@ -1,0 +1,209 @@
+//! Takes a [`State`]. Gives it to the terminal, and what is typed there. Whatever happens, the
+//! terminal is left as it was found.
+
+use std::future::poll_fn;
+use std::io::{self, IsTerminal as _, Stdout, Write as _};
+use std::panic;
+use std::pin::Pin;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossterm::cursor::{Hide, Show};
+use crossterm::event::{Event, EventStream};
+use crossterm::execute;
+use crossterm::style::ResetColor;
+use crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use futures_core::Stream as _;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use rustix::process::{Pid, getpgid, getpid, getsid};
+
+use super::draw::{Look, draw};
+use super::state::State;
+use super::text::Charset;
+
+/// The terminal shows us and not what was there before.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static HOOK: Once = Once::new();
+
+/// A terminal that has been taken.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    events: EventStream,
+    look: Look,
+}
+
+/// Why there is no live view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Of the two that are needed.
+    #[error("standard input is no terminal")]
+    Input,
+    /// Of the two that are needed.
+    #[error("standard output is no terminal")]
+    Output,
+    /// It moves no cursor.
+    #[error("TERM is `{0}`")]
+    Dumb(&'static str),
+}
+
+impl Unfit {
+    /// Whether there is a terminal that a screen can be drawn on.
+    ///
+    /// # Errors
+    /// If there is none: why.
+    pub fn check() -> Result<(), Self> {
+        if !io::stdin().is_terminal() {
+            return Err(Self::Input);
+        }
+        if !io::stdout().is_terminal() {
+            return Err(Self::Output);
+        }
+        match std::env::var_os("TERM") {
+            None => Err(Self::Dumb("")),
+            Some(term) if term.is_empty() => Err(Self::Dumb("")),
+            Some(term) if term == "dumb" => Err(Self::Dumb("dumb")),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+impl Look {
+    /// What the terminal can show, by the locale and by NO_COLOR (no-color.org).
+    #[must_use]
+    pub fn of_environment() -> Self {
+        let variable = |name: &str| std::env::var(name).ok();
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { color: !no_color, charset: Charset::of_locale(variable) }
+    }
+}
+
+impl Screen {
+    /// Takes the terminal. Dropping gives it back, and so does a panic.
+    ///
+    /// # Errors
+    /// If it cannot be taken.
+    pub fn open(look: Look) -> io::Result<Self> {
+        HOOK.call_once(restore_on_panic);
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let mut screen = Self { terminal, events: EventStream::new(), look };
+        screen.take()?;
+        Ok(screen)
+    }
+
+    /// Takes the terminal (again), as after a stop.
+    ///
+    /// # Errors
+    /// If it cannot be taken.
+    pub fn take(&mut self) -> io::Result<()> {
+        // If somebody else has changed its modes meanwhile, ours must be set once more; asking for
+        // them while they are thought to be there does nothing.
+        disable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        enable_raw_mode()?;
+        execute!(io::stdout(), EnterAlternateScreen, Hide)?;
+        self.redraw()
+    }
+
+    /// Gives the terminal back, for the time being or for good.
+    ///
+    /// # Errors
+    /// If it cannot be written to; its modes are set back all the same.
+    pub fn give_back(&mut self) -> io::Result<()> {
+        restore()
+    }
+
+    /// Forgets what is on the screen: the next [`draw`](Self::draw) draws all of it.
+    ///
+    /// # Errors
+    /// If the terminal cannot be written to.
+    pub fn redraw(&mut self) -> io::Result<()> {
+        // `clear` would ask the terminal where its cursor is, and wait for the answer among the keys.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
+    }
+
+    /// Shows the state, which learns the size of the screen first; nothing while the terminal is
+    /// given back.
+    ///
+    /// # Errors
+    /// If the terminal cannot be written to.
+    pub fn draw(&mut self, state: &mut State) -> io::Result<()> {
+        if !TAKEN.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let look = self.look;
+        self.terminal.draw(|frame| {
+            let area = frame.area();
+            state.resize((area.width, area.height));
+            draw(state, look, frame.buffer_mut());
+        })?;
+        Ok(())
+    }
+
+    /// What is typed next, or that the size has changed.
+    ///
+    /// # Errors
+    /// If the terminal is gone.
+    pub async fn next(&mut self) -> io::Result<Event> {
+        let next = poll_fn(|context| Pin::new(&mut self.events).poll_next(context)).await;
+        next.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // A terminal that cannot be written to any more has nothing to be restored on.
+        let _ = restore();
+    }
+}
+
+/// Does nothing unless the terminal is taken.
+fn restore() -> io::Result<()> {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return Ok(());
+    }
+    let mut stdout = io::stdout();
+    let shown = execute!(stdout, ResetColor, LeaveAlternateScreen, Show);
+    disable_raw_mode()?;
+    shown?;
+    stdout.flush()
+}
+
+/// What a panic says belongs on the screen that stays.
+fn restore_on_panic() {
+    let say = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        // The panic is what there is to be told.
+        let _ = restore();
+        say(info);
+    }));
+}
+
+/// Whether nobody would let this process go on if it stopped: no ancestor outside its process
+/// group is in its session, so that no shell waits for the group (setpgid(2)).
+#[must_use]
+pub fn is_orphaned() -> bool {
+    let (group, session) = (getpgid(None), getsid(None));
+    let mut ancestor = getpid();
+    while let Some(parent) = parent(ancestor) {
+        if getsid(Some(parent)) != session {
+            return true;
+        }
+        if getpgid(Some(parent)) != group {
+            return false;
+        }
+        ancestor = parent;
+    }
+    true
+}
+
+/// The process's parent, as proc_pid_status(5) has it.
+fn parent(pid: Pid) -> Option<Pid> {
+    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let status = std::fs::read_to_string(path).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    Pid::from_raw(line.trim().parse().ok()?)
+}

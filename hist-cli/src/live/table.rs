@@ -1,0 +1,379 @@
+//! Takes a snapshot, and the one before it. Gives a [`Table`]: the same with every key as text,
+//! and what has come in between.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::text::{Charset, shown, width};
+use crate::print::cell::{Cell, Named, cell};
+use crate::print::{Scale, number, part, scales};
+use crate::read::delta::delta;
+use crate::read::snapshot::{
+    self, KeyBytes, KeyColumn, KeyShow, Losses, Snapshot, Sums, ValueColumn, ValueShow,
+};
+use crate::read::sort::key_word;
+use crate::resolve::hist::SortBy;
+use crate::tracefs::symbols::Symbols;
+
+/// A histogram at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// `system:event`
+    pub event: String,
+    /// The trigger line.
+    pub trigger: String,
+    /// It counts nothing at present.
+    pub paused: bool,
+    /// What can be shown and sorted by, from left to right.
+    pub columns: Vec<Heading>,
+    /// The values that are shown, by [`Column::Value`].
+    pub values: Vec<ValueColumn>,
+    /// The entries, as the kernel sorts them.
+    pub rows: Vec<Row>,
+    /// [`Row::counts`] of all entries together.
+    pub total: Counts,
+    /// [`Row::more`] of all entries together.
+    pub more: Counts,
+    /// The largest of all entries, each by itself.
+    pub largest: Counts,
+    /// What was lost.
+    pub losses: Losses,
+    /// How long [`Row::more`] took to come; none for the first table.
+    pub elapsed: Option<Duration>,
+    /// The trigger's own first sort key, and whether the largest are first by it.
+    pub sort: (Column, bool),
+    scales: Vec<Scale>,
+}
+
+/// The head of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heading {
+    /// Of what.
+    pub column: Column,
+    /// Its name.
+    pub label: String,
+    /// What its widest cell takes, in terminal cells; rates are left out.
+    pub width: usize,
+}
+
+/// Something that a row has one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// A key.
+    Key(usize),
+    /// The hitcount.
+    Hits,
+    /// A sum.
+    Value(usize),
+    /// How fast the measure grows.
+    Rate,
+}
+
+/// What rates and bars are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// The hitcount.
+    Hits,
+    /// A sum.
+    Value(usize),
+}
+
+/// A hitcount and sums.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// The hitcount.
+    pub hits: u64,
+    /// One for each of [`Table::values`].
+    pub sums: Sums,
+}
+
+/// An entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What it is known by: the raw key.
+    pub id: KeyBytes,
+    /// One for each key.
+    pub keys: Vec<Key>,
+    /// Since counting began.
+    pub counts: Counts,
+    /// Since the table before.
+    pub more: Counts,
+}
+
+/// A key as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// On one line; of a stack the functions, the innermost first.
+    pub text: String,
+    /// The frames of a stack; what else is known of others.
+    pub lines: Vec<String>,
+    /// Compares as the key does if it is a number, else 0.
+    rank: u64,
+}
+
+impl Counts {
+    /// What `measure` is about.
+    #[must_use]
+    pub fn of(&self, measure: Measure) -> u64 {
+        match measure {
+            Measure::Hits => self.hits,
+            Measure::Value(index) => self.sums[index],
+        }
+    }
+
+    /// All of them put together, number by number; zeros without any.
+    fn fold<'a>(
+        all: impl Iterator<Item = &'a Self>,
+        n_values: usize,
+        put_together: impl Fn(u64, u64) -> u64,
+    ) -> Self {
+        let mut result = Self { hits: 0, sums: zeros(n_values) };
+        for counts in all {
+            result.hits = put_together(result.hits, counts.hits);
+            for (sum, other) in result.sums.iter_mut().zip(&counts.sums) {
+                *sum = put_together(*sum, *other);
+            }
+        }
+        result
+    }
+}
+
+impl Key {
+    /// Numbers by their order, all else by its text.
+    pub(super) fn rank(&self) -> (u64, &str) {
+        (self.rank, &self.text)
+    }
+}
+
+impl Table {
+    /// The table of `snapshot`, `before` being an earlier one of the same histogram and how long
+    /// ago that was read.
+    #[must_use]
+    pub fn new(
+        event: String,
+        paused: bool,
+        snapshot: &Snapshot,
+        before: Option<(&Snapshot, Duration)>,
+        (symbols, charset): (&Symbols, Charset),
+    ) -> Self {
+        let visible: Vec<_> = visible(snapshot).collect();
+        let news = before.map(|(before, _)| delta(before, snapshot.clone()));
+        let news = Counted::new(news.as_ref(), &visible);
+        let key = |row: &_| keys(snapshot, row, symbols, charset);
+        let rows = rows(snapshot, &visible, key, &news);
+        let values: Vec<_> = visible.iter().map(|&index| snapshot.values[index].clone()).collect();
+        let counts = rows.iter().map(|row| &row.counts);
+        let mut table = Self {
+            event,
+            trigger: shown(snapshot.trigger.as_bytes(), charset),
+            paused,
+            columns: columns(snapshot, values.len()),
+            total: Counts::fold(counts.clone(), values.len(), u64::wrapping_add),
+            more: Counts::fold(rows.iter().map(|row| &row.more), values.len(), u64::wrapping_add),
+            largest: Counts::fold(counts, values.len(), u64::max),
+            scales: scales(values.len(), rows.iter().map(|row| &row.counts.sums[..])),
+            values,
+            rows,
+            losses: snapshot.losses,
+            elapsed: before.map(|(_, elapsed)| elapsed),
+            sort: own_sort(snapshot, &visible),
+        };
+        table.measure_widths(charset);
+        table
+    }
+
+    /// What `row` shows in that column.
+    #[must_use]
+    pub fn cell(&self, row: &Row, column: Column, measure: Measure) -> String {
+        match column {
+            Column::Key(index) => row.keys[index].text.clone(),
+            Column::Hits => row.counts.hits.to_string(),
+            Column::Value(index) => self.value(index, row.counts.sums[index]),
+            Column::Rate => rate_text(self.rate(row, measure)),
+        }
+    }
+
+    fn value(&self, index: usize, sum: u64) -> String {
+        match self.values[index].show {
+            ValueShow::Decimal | ValueShow::Graph => sum.to_string(),
+            ValueShow::Hex => format!("{sum:x}"),
+            ValueShow::Percent => match part(sum, self.scales[index].total) {
+                Some(part) => format!("{}.{:02}%", part / 100, part % 100),
+                None => "[ERROR]".to_owned(),
+            },
+        }
+    }
+
+    /// A second's worth of what the measure grew by; none where there is no table before.
+    #[must_use]
+    pub fn rate(&self, row: &Row, measure: Measure) -> Option<f64> {
+        self.per_second(row.more.of(measure))
+    }
+
+    /// The rate of all rows together.
+    #[must_use]
+    pub fn total_rate(&self, measure: Measure) -> Option<f64> {
+        self.per_second(self.more.of(measure))
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "shown with five digits")]
+    fn per_second(&self, more: u64) -> Option<f64> {
+        let seconds = self.elapsed?.as_secs_f64();
+        (seconds > 0.0).then(|| more as f64 / seconds)
+    }
+
+    /// The name of a measure.
+    #[must_use]
+    pub fn measure_label(&self, measure: Measure) -> &str {
+        match measure {
+            Measure::Hits => "hitcount",
+            Measure::Value(index) => &self.values[index].label,
+        }
+    }
+
+    /// The row of that raw key.
+    #[must_use]
+    pub fn row(&self, id: &[u8]) -> Option<&Row> {
+        self.rows.iter().find(|row| *row.id == *id)
+    }
+
+    /// Every cell is looked at once a table, so that drawing needs the visible ones only.
+    fn measure_widths(&mut self, charset: Charset) {
+        for index in 0..self.columns.len() {
+            let column = self.columns[index].column;
+            let widest = match column {
+                Column::Rate => 0,
+                Column::Key(key) => {
+                    self.rows.iter().map(|row| width(&row.keys[key].text)).max().unwrap_or(0)
+                }
+                // What is shown of a number is ASCII and longest for the largest, but for parts,
+                // none of which is longer than the whole.
+                Column::Hits => self.largest.hits.to_string().len(),
+                Column::Value(value) => self.value(value, self.largest.sums[value]).len(),
+            };
+            let heading = &mut self.columns[index];
+            heading.label = shown(heading.label.as_bytes(), charset);
+            heading.width = widest.max(width(&heading.label) + 2);
+        }
+    }
+}
+
+/// A rate with as many digits as are of use.
+#[must_use]
+pub(super) fn rate_text(rate: Option<f64>) -> String {
+    match rate {
+        None => "-".to_owned(),
+        Some(rate) if rate < 1000.0 => format!("{rate:.1}"),
+        Some(rate) => format!("{rate:.0}"),
+    }
+}
+
+/// The indices of the values that are shown.
+fn visible(snapshot: &Snapshot) -> impl Iterator<Item = usize> {
+    let values = snapshot.values.iter().enumerate();
+    values.filter(|(_, value)| !value.hidden).map(|(index, _)| index)
+}
+
+fn columns(snapshot: &Snapshot, n_values: usize) -> Vec<Heading> {
+    let heading = |column, label: &str| Heading { column, label: label.to_owned(), width: 0 };
+    let keys = snapshot.keys.iter().enumerate();
+    let keys = keys.map(|(index, key)| heading(Column::Key(index), &key.label));
+    let hits = snapshot.show_hitcount.then(|| heading(Column::Hits, "hitcount"));
+    let values = snapshot.values.iter().filter(|value| !value.hidden).enumerate();
+    let values = values.map(|(index, value)| heading(Column::Value(index), &value.label));
+    debug_assert_eq!(values.clone().count(), n_values);
+    keys.chain(hits).chain(values).chain([heading(Column::Rate, "rate/s")]).collect()
+}
+
+/// Of a column that is not shown, the hitcount, or the value that is.
+fn own_sort(snapshot: &Snapshot, visible: &[usize]) -> (Column, bool) {
+    let hits = if snapshot.show_hitcount { Column::Hits } else { Column::Rate };
+    let place = |value: usize| visible.iter().position(|&index| index == value);
+    match snapshot.sort.first().map(|sort| (sort.by, sort.descending)) {
+        Some((SortBy::Key(index), descending)) => (Column::Key(index), descending),
+        Some((SortBy::Value(index), _)) => (place(index).map_or(hits, Column::Value), true),
+        Some((SortBy::Hitcount, _)) | None => (hits, true),
+    }
+}
+
+fn counts(row: &snapshot::Row, visible: &[usize]) -> Counts {
+    Counts { hits: row.hitcount, sums: visible.iter().map(|&index| row.sums[index]).collect() }
+}
+
+fn zeros(n_values: usize) -> Sums {
+    std::iter::repeat_n(0, n_values).collect()
+}
+
+fn rows(
+    snapshot: &Snapshot,
+    visible: &[usize],
+    keys: impl Fn(&snapshot::Row) -> Vec<Key>,
+    news: &Counted<'_>,
+) -> Vec<Row> {
+    let rows = snapshot.rows.iter().map(|row| Row {
+        id: row.key.clone(),
+        keys: keys(row),
+        counts: counts(row, visible),
+        more: news.of(row),
+    });
+    rows.collect()
+}
+
+/// What has come since the table before, by raw key.
+struct Counted<'a> {
+    by_key: HashMap<&'a [u8], Counts>,
+    n_values: usize,
+}
+
+impl<'a> Counted<'a> {
+    fn new(news: Option<&'a Snapshot>, visible: &[usize]) -> Self {
+        let rows = news.into_iter().flat_map(|news| &news.rows);
+        let by_key = rows.map(|row| (&*row.key, counts(row, visible))).collect();
+        Self { by_key, n_values: visible.len() }
+    }
+
+    fn of(&self, row: &snapshot::Row) -> Counts {
+        let none = || Counts { hits: 0, sums: zeros(self.n_values) };
+        self.by_key.get(&*row.key).cloned().unwrap_or_else(none)
+    }
+}
+
+fn keys(snapshot: &Snapshot, row: &snapshot::Row, symbols: &Symbols, charset: Charset) -> Vec<Key> {
+    let keys = snapshot.keys.iter();
+    keys.map(|column| key(column, row, &cell(column, row, symbols), charset)).collect()
+}
+
+fn key(column: &KeyColumn, row: &snapshot::Row, cell: &Cell<'_>, charset: Charset) -> Key {
+    let bytes = |bytes: &[u8]| shown(bytes, charset);
+    match cell {
+        Cell::Number(word) => {
+            let rank = key_word(column, row, &[]);
+            Key { text: number(column.show, *word), lines: Vec::new(), rank }
+        }
+        Cell::Named(named) => named_key(column.show, named, charset),
+        Cell::Text(text) => Key { text: bytes(text), lines: Vec::new(), rank: 0 },
+        Cell::Stack(frames) => {
+            let names: Vec<_> = frames.iter().map(|frame| bytes(function(&frame.name))).collect();
+            let lines = frames.iter().map(|frame| bytes(&frame.name)).collect();
+            Key { text: names.join(" < "), lines, rank: 0 }
+        }
+    }
+}
+
+fn named_key(show: KeyShow, named: &Named<'_>, charset: Charset) -> Key {
+    let name = shown(&named.name, charset);
+    match (show, named.number) {
+        (KeyShow::Execname | KeyShow::Syscall, Some(number)) => {
+            Key { text: format!("{name}[{number}]"), lines: Vec::new(), rank: 0 }
+        }
+        (_, number) => {
+            let lines = number.map(|address| format!("[{address:x}] {name}"));
+            Key { text: name, lines: lines.into_iter().collect(), rank: 0 }
+        }
+    }
+}
+
+/// `name+0x12/0x34` without the place in it.
+fn function(frame: &[u8]) -> &[u8] {
+    frame.split(|byte| *byte == b'+').next().unwrap_or(frame)
+}

@@ -1,0 +1,181 @@
+//! Takes nothing. Gives the type of a focus: whose events are counted at all, whatever the triggers
+//! say; and what the kernel's types must tell for processes to be followed.
+//!
+//! Whose an event is, is asked of the CPU when it fires, as for `common_pid`: the task that runs
+//! there. So an interrupt belongs to whom it interrupts, and `sched_switch` to the one that goes.
+
+use std::fmt;
+
+use crate::btf::{Btf, BtfError, TypeId};
+
+/// Whose events are counted; by default everybody's. All parts must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Focus {
+    /// Only what happens on these CPUs: runs from the first to the last one, ascending.
+    pub cpus: Option<Vec<(u32, u32)>>,
+    /// Only these processes.
+    pub processes: Processes,
+    /// Only processes in this cgroup or below, as the user calls it.
+    pub cgroup: Option<String>,
+}
+
+/// Which processes, all their threads included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Processes {
+    /// All there are.
+    #[default]
+    All,
+    /// These few, by pid (the kernel's tgid, in the initial namespace).
+    These(Vec<u32>),
+    /// Those in [`FocusMap::Processes`], which changes while programs count; in words.
+    Set(String),
+}
+
+/// A map that all programs of a focus share. Whoever loads them has it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FocusMap {
+    /// A hash whose keys are the pids of processes.
+    Processes,
+    /// An array of one cgroup.
+    Cgroup,
+    /// An array of one [`FocusState`](FOCUS_STATE_SIZE).
+    State,
+}
+
+/// How many processes can be followed at a time: 1 MiB, and more than a machine has as a rule.
+pub const PROCESSES_MAX: u32 = 16384;
+/// Bytes of what the watching programs and user space tell each other.
+pub const FOCUS_STATE_SIZE: u32 = 16;
+/// Where in it the pid is that is to be in the focus from its next exec on (u32, as its own pid
+/// namespace has it; 0 for none).
+pub const STATE_ARMED: u32 = 0;
+/// Where in it the number of processes is that found no room (u64).
+pub const STATE_FULL: u32 = 8;
+
+impl FocusMap {
+    /// The map's name in the kernel and in objects.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Processes => "FOCUS_PIDS",
+            Self::Cgroup => "FOCUS_CGROUP",
+            Self::State => "FOCUS_STATE",
+        }
+    }
+
+    /// Bytes of a key and of a value, and how many there are.
+    #[must_use]
+    pub const fn sizes(self) -> (u32, u32, u32) {
+        match self {
+            Self::Processes => (4, 4, PROCESSES_MAX),
+            Self::Cgroup => (4, 4, 1),
+            Self::State => (4, FOCUS_STATE_SIZE, 1),
+        }
+    }
+}
+
+impl Focus {
+    /// Everything is in it.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        self.cpus.is_none() && matches!(self.processes, Processes::All) && self.cgroup.is_none()
+    }
+}
+
+impl fmt::Display for Focus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let processes = match &self.processes {
+            Processes::All => None,
+            Processes::These(pids) if pids.len() == 1 => Some(format!("process {}", pids[0])),
+            Processes::These(pids) => Some(format!("processes {}", joined(pids))),
+            Processes::Set(who) => Some(who.clone()),
+        };
+        let cpus = self.cpus.as_ref().map(|runs| {
+            let one = matches!(runs[..], [(first, last)] if first == last);
+            let runs: Vec<_> = runs.iter().map(run).collect();
+            format!("{} {}", if one { "CPU" } else { "CPUs" }, runs.join(","))
+        });
+        let cgroup = self.cgroup.as_ref().map(|path| format!("cgroup {path} and below"));
+        let parts: Vec<_> = [processes, cgroup, cpus].into_iter().flatten().collect();
+        f.write_str(if parts.is_empty() { "everything" } else { "" })?;
+        f.write_str(&parts.join("; "))
+    }
+}
+
+fn run((first, last): &(u32, u32)) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+fn joined(pids: &[u32]) -> String {
+    pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Runs of numbers, first and last, of ascending ones.
+#[must_use]
+pub fn runs(numbers: &[u32]) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    runs
+}
+
+/// Where the kernel keeps what following processes takes (bytes from the struct's start).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskOffsets {
+    /// `task_struct.tgid`, an int: the process's pid.
+    pub tgid: u32,
+    /// `task_struct.signal`, a pointer.
+    pub signal: u32,
+    /// `signal_struct.live.counter`, an int: threads that have not begun to exit.
+    pub live: u32,
+}
+
+impl TaskOffsets {
+    /// Those of the kernel that `btf` describes; `None` if it has other types.
+    ///
+    /// # Errors
+    /// If there is no BTF or it is damaged.
+    pub fn find(btf: &Btf) -> Result<Option<Self>, BtfError> {
+        let (Some(task), Some(signal)) =
+            (btf.compound("task_struct")?, btf.compound("signal_struct")?)
+        else {
+            return Ok(None);
+        };
+        let (tgid, pointer) = (offset(btf, task, "tgid")?, offset(btf, task, "signal")?);
+        // `atomic_t` begins with its only member.
+        let live = offset(btf, signal, "live")?;
+        let (Some(tgid), Some(signal), Some(live)) = (tgid, pointer, live) else {
+            return Ok(None);
+        };
+        Ok(Some(Self { tgid, signal, live }))
+    }
+}
+
+fn offset(btf: &Btf, compound: TypeId, name: &str) -> Result<Option<u32>, BtfError> {
+    Ok(btf.member(compound, name)?.map(|member| member.bit_offset / 8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_focus_is_told_in_words() {
+        let mut focus = Focus::default();
+        assert!(focus.is_all());
+        assert_eq!(focus.to_string(), "everything");
+        focus.cpus = Some(runs(&[0]));
+        assert_eq!(focus.to_string(), "CPU 0");
+        focus.cpus = Some(runs(&[0, 1, 2, 5, 7, 8]));
+        focus.processes = Processes::These(vec![12, 7]);
+        focus.cgroup = Some("/a".to_owned());
+        assert!(!focus.is_all());
+        assert_eq!(focus.to_string(), "processes 12, 7; cgroup /a and below; CPUs 0-2,5,7-8");
+        focus = Focus { processes: Processes::These(vec![12]), ..Focus::default() };
+        assert_eq!(focus.to_string(), "process 12");
+    }
+}

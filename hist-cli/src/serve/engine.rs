@@ -1,0 +1,378 @@
+//! Takes the metrics of a file. Gives them attached, their samples whenever they are asked for, and
+//! takes another file in their place, while what both have counts on.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::config::{Config, MetricConfig};
+use super::error::{AttachError, ServeError};
+use super::exposition::{Exposition, Family, Kind, Number, write};
+use super::metric::Metric;
+use super::own::{Cost, family, one, unix_seconds};
+use super::shape::{Place, Shape};
+use crate::load::{self, Facts, RunStats};
+use crate::plan::Wishes;
+use crate::read::snapshot::{KeyShow, Losses};
+use crate::session::registry::Entry;
+use crate::session::{Live, Session, SessionError, since_boot};
+use crate::tracefs::mount::Tracefs;
+
+/// Metrics that count.
+pub struct Engine {
+    tracefs: Tracefs,
+    /// `uname -r`
+    release: String,
+    metrics: Vec<Running>,
+    reload: Reload,
+}
+
+/// How the last file was taken.
+#[derive(Clone, Copy)]
+struct Reload {
+    succeeded: bool,
+    /// When one was taken last.
+    success: SystemTime,
+}
+
+/// A metric that counts.
+struct Running {
+    metric: Metric,
+    session: Session<Live>,
+    /// The kernel tells what the program has missed.
+    counts_misses: bool,
+    /// It has been told that addresses have no names.
+    told_symbols: bool,
+    read: Read,
+}
+
+/// How the table was read last.
+#[derive(Clone, Copy, Default)]
+struct Read {
+    /// How often it could not be read.
+    errors: u64,
+    /// The last time it could.
+    succeeded: bool,
+    duration: Duration,
+    entries: usize,
+    losses: Losses,
+    run: RunStats,
+}
+
+/// What a new file has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Metrics that count on.
+    pub kept: usize,
+    /// Metrics that begin.
+    pub added: usize,
+    /// Metrics that have ended.
+    pub removed: usize,
+}
+
+impl Engine {
+    /// Attaches all metrics, then lets them count.
+    ///
+    /// # Errors
+    /// If any of them cannot be attached; all that cannot are told.
+    pub fn start(config: Config, tracefs: Tracefs) -> Result<Self, ServeError> {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let reload = Reload { succeeded: true, success: SystemTime::now() };
+        let mut engine = Self { tracefs, release, metrics: Vec::new(), reload };
+        engine.replace(config)?;
+        Ok(engine)
+    }
+
+    /// Puts the metrics of another file in the place of those that are there. Those that
+    /// [count as](MetricConfig::counts_as) before stay attached and keep their counts.
+    ///
+    /// # Errors
+    /// If any new one cannot be attached. Then all stays as it was.
+    pub fn reload(&mut self, config: Config) -> Result<Changes, ServeError> {
+        let result = self.replace(config);
+        match &result {
+            Ok(_) => self.reload = Reload { succeeded: true, success: SystemTime::now() },
+            Err(_) => self.reload_failed(),
+        }
+        result
+    }
+
+    /// Notes that another file was there and could not be taken.
+    pub const fn reload_failed(&mut self) {
+        self.reload.succeeded = false;
+    }
+
+    fn replace(&mut self, config: Config) -> Result<Changes, ServeError> {
+        let is_kept =
+            |new: &MetricConfig| self.metrics.iter().any(|old| old.metric.config.counts_as(new));
+        let (kept, new): (Vec<_>, Vec<_>) =
+            config.metrics.iter().cloned().partition(|metric| is_kept(metric));
+        let mut added = self.attach_all(new)?;
+        let shapes = self.shapes(&kept)?;
+        for running in &mut added {
+            let released = running.session.release();
+            released.map_err(|source| failed(&running.metric.config, source))?;
+        }
+        let before = self.metrics.len();
+        let mut old = std::mem::take(&mut self.metrics);
+        let mut kept: Vec<_> = kept.into_iter().zip(shapes).collect();
+        let changes =
+            Changes { kept: kept.len(), added: added.len(), removed: before - kept.len() };
+        for metric in config.metrics {
+            let running = match position(&old, &metric) {
+                Some(index) => {
+                    let running = old.swap_remove(index);
+                    let at = kept.iter().position(|(kept, _)| *kept == metric);
+                    let (config, shape) = kept.swap_remove(at.expect("it has been put there"));
+                    Running { metric: running.metric.renamed(config, shape), ..running }
+                }
+                None => added.remove(0),
+            };
+            self.metrics.push(running);
+        }
+        Ok(changes)
+    }
+
+    fn attach_all(&self, metrics: Vec<MetricConfig>) -> Result<Vec<Running>, ServeError> {
+        let mut errors = Vec::new();
+        let mut running = Vec::new();
+        for metric in metrics {
+            match self.attach(metric) {
+                Ok(metric) => running.push(metric),
+                Err(ServeError::Attach(more)) => errors.extend(more),
+                Err(error) => return Err(error),
+            }
+        }
+        if errors.is_empty() { Ok(running) } else { Err(ServeError::Attach(errors)) }
+    }
+
+    /// Attaches a metric, which counts nothing yet.
+    fn attach(&self, config: MetricConfig) -> Result<Running, ServeError> {
+        let live = Live::new(self.tracefs.clone(), Facts::read()?, Wishes::default());
+        let mut session = Session::held(live, Box::new(since_boot));
+        session
+            .write(&config.event, config.trigger.as_bytes())
+            .map_err(|source| failed(&config, source))?;
+        let plan = &session.attached(entry(&session)).trigger().plan;
+        let counts_misses = load::counts_misses(&plan.attach, &self.release);
+        let shape = shape(&session, &config)?;
+        let metric = Metric::new(config, shape);
+        let read = Read::default();
+        Ok(Running { metric, session, counts_misses, told_symbols: false, read })
+    }
+
+    fn shapes(&self, kept: &[MetricConfig]) -> Result<Vec<Shape>, ServeError> {
+        let running = kept.iter().filter_map(|metric| {
+            let index = position(&self.metrics, metric)?;
+            Some(shape(&self.metrics[index].session, metric))
+        });
+        running.collect()
+    }
+
+    /// How many metrics there are.
+    #[must_use]
+    pub fn n_metrics(&self) -> usize {
+        self.metrics.len()
+    }
+
+    /// Addresses are shown by their names, which not every process may read.
+    #[must_use]
+    pub fn shows_symbols(&self) -> bool {
+        let plans = self.metrics.iter().map(|running| {
+            let trigger = running.session.attached(entry(&running.session)).trigger();
+            crate::read::empty(&trigger.plan, false)
+        });
+        plans
+            .flat_map(|snapshot| snapshot.keys)
+            .any(|key| matches!(key.show, KeyShow::Sym | KeyShow::SymOffset | KeyShow::Stack))
+    }
+
+    /// Reads all tables. Gives what they say and what that costs, as text.
+    pub fn expose(&mut self, format: Exposition) -> String {
+        self.metrics.iter_mut().for_each(Running::update);
+        let cost = Cost::read();
+        let mut families: Vec<Family<'_>> = Vec::new();
+        for running in self.metrics.iter().filter(|running| running.read.succeeded) {
+            families.extend(running.metric.families());
+        }
+        families.extend(self.own_families());
+        match &cost {
+            Ok(cost) => families.extend(cost.families()),
+            Err(error) => log::warn!("cannot tell what this process costs: {error}"),
+        }
+        families.retain(|family| !family.points.is_empty());
+        write(&families, format)
+    }
+
+    fn own_families(&self) -> Vec<Family<'_>> {
+        let build = vec![(vec![("version", env!("CARGO_PKG_VERSION"))], Number::Unsigned(1))];
+        let reloaded = Number::Unsigned(u64::from(self.reload.succeeded));
+        let success = Number::Float(unix_seconds(self.reload.success));
+        vec![
+            family("hist_bpf_build", "The program that exposes this", Kind::Info, build),
+            self.losses(),
+            self.each("hist_bpf_table_entries", "Entries in the metric's table", |running| {
+                Some(Number::Unsigned(running.read.entries as u64))
+            }),
+            self.each(
+                "hist_bpf_table_capacity",
+                "Entries that the table has room for",
+                |running| {
+                    let plan = &running.session.attached(entry(&running.session)).trigger().plan;
+                    Some(Number::Unsigned(u64::from(plan.map.max_entries)))
+                },
+            ),
+            self.each("hist_bpf_series", "Series with labels of their own", |running| {
+                Some(Number::Unsigned(running.metric.n_series() as u64))
+            }),
+            self.each("hist_bpf_other_entries", "Entries summed up as `other`", |running| {
+                Some(Number::Unsigned(running.metric.n_others() as u64))
+            }),
+            self.each(
+                "hist_bpf_read_duration_seconds",
+                "Time that reading the table took",
+                |running| Some(Number::Float(running.read.duration.as_secs_f64())),
+            ),
+            self.count("hist_bpf_read_errors", "Tables that could not be read", |running| {
+                Some(Number::Unsigned(running.read.errors))
+            }),
+            self.count(
+                "hist_bpf_program_run_seconds",
+                "Time spent in the metric's eBPF program, while kernel.bpf_stats_enabled is 1",
+                |running| running.runs().map(|run| Number::Float(run.time.as_secs_f64())),
+            ),
+            self.count(
+                "hist_bpf_program_runs",
+                "Runs of the metric's eBPF program, while kernel.bpf_stats_enabled is 1",
+                |running| running.runs().map(|run| Number::Unsigned(run.runs)),
+            ),
+            one(
+                "hist_bpf_config_last_reload_successful",
+                "The last file was taken",
+                Kind::Gauge,
+                reloaded,
+            ),
+            one(
+                "hist_bpf_config_last_reload_success_timestamp_seconds",
+                "When a file was taken last",
+                Kind::Gauge,
+                success,
+            ),
+        ]
+    }
+
+    fn each(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        value: impl Fn(&Running) -> Option<Number>,
+    ) -> Family<'_> {
+        self.all(name, help, Kind::Gauge, value)
+    }
+
+    fn count(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        value: impl Fn(&Running) -> Option<Number>,
+    ) -> Family<'_> {
+        self.all(name, help, Kind::Counter, value)
+    }
+
+    fn all(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        kind: Kind,
+        value: impl Fn(&Running) -> Option<Number>,
+    ) -> Family<'_> {
+        let points = self
+            .metrics
+            .iter()
+            .filter_map(|running| Some((vec![("metric", running.name())], value(running)?)));
+        family(name, help, kind, points.collect())
+    }
+
+    /// What the kernel does not tell is left out: 0 would be a claim.
+    fn losses(&self) -> Family<'_> {
+        let mut points = Vec::new();
+        for running in &self.metrics {
+            let Losses { full, busy, missed } = running.read.losses;
+            let missed = running.counts_misses.then_some(("missed", missed));
+            for (reason, count) in [("full", full), ("busy", busy)].into_iter().chain(missed) {
+                let labels = vec![("metric", running.name()), ("reason", reason)];
+                points.push((labels, Number::Unsigned(count)));
+            }
+        }
+        let help = "Events that the metric should have counted and did not";
+        family("hist_bpf_lost_events", help, Kind::Counter, points)
+    }
+}
+
+impl Running {
+    fn name(&self) -> &str {
+        &self.metric.config.name
+    }
+
+    /// Says once why addresses have no names.
+    fn tell_symbols(&mut self) {
+        let problem = self.session.symbols().problem().map(ToString::to_string);
+        if let Some(problem) = problem.filter(|_| !self.told_symbols) {
+            log::warn!("metric {}: {problem}", self.name());
+            self.told_symbols = true;
+        }
+    }
+
+    /// Counted at all.
+    fn runs(&self) -> Option<RunStats> {
+        Some(self.read.run).filter(|run| run.runs > 0)
+    }
+
+    /// Reads the table. What cannot be read keeps its own numbers, and its samples are left out.
+    fn update(&mut self) {
+        let start = Instant::now();
+        let snapshot = self.session.snapshot(entry(&self.session));
+        self.read.succeeded = snapshot.is_ok();
+        match snapshot {
+            Ok(snapshot) => {
+                self.metric.update(&snapshot, &self.session.symbols());
+                self.read.entries = snapshot.rows.len();
+                self.read.losses = snapshot.losses;
+                self.tell_symbols();
+            }
+            Err(error) => {
+                self.read.errors += 1;
+                log::warn!("metric {}: {error}", self.metric.config.name);
+            }
+        }
+        match self.session.attached(entry(&self.session)).trigger().run_stats() {
+            Ok(run) => self.read.run = run,
+            Err(error) => log::warn!("metric {}: {error}", self.metric.config.name),
+        }
+        self.read.duration = start.elapsed();
+    }
+}
+
+/// A metric's session has one trigger.
+fn entry(session: &Session<Live>) -> &Entry {
+    &session.triggers()[0]
+}
+
+fn position(metrics: &[Running], wanted: &MetricConfig) -> Option<usize> {
+    metrics.iter().position(|running| running.metric.config.counts_as(wanted))
+}
+
+fn shape(session: &Session<Live>, config: &MetricConfig) -> Result<Shape, ServeError> {
+    let hist = &session.attached(entry(session)).trigger().plan.hist;
+    Shape::new(hist, config).map_err(|misfits| {
+        // The file has been checked, so the event has changed since.
+        let first = misfits.into_iter().next();
+        let message = first.map_or_else(String::new, |misfit| match misfit.place {
+            Place::Label(name) | Place::Value(name) => format!("`{name}`: {}", misfit.message),
+            _ => misfit.message,
+        });
+        failed(config, SessionError::Load(load::LoadError::Internal(message)))
+    })
+}
+
+fn failed(config: &MetricConfig, source: SessionError) -> ServeError {
+    ServeError::Attach(vec![AttachError { name: config.name.clone(), source }])
+}

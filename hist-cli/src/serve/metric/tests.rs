@@ -1,0 +1,205 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::load::Facts;
+use crate::plan::Wishes;
+use crate::read::snapshot::{KeyBytes, Sums};
+use crate::serve::config;
+use crate::serve::exposition::{Exposition, write};
+use crate::session::{Backend as _, Live};
+use crate::tracefs::mount::Tracefs;
+use crate::{parse, plan, read, resolve};
+
+/// A metric of one of the golden events, and an empty snapshot of it.
+fn metric(event: &str, lines: &str) -> (Metric, Snapshot) {
+    let formats = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/formats");
+    let live = Live::new(Tracefs::at(formats), Facts::read().expect("CPUs"), Wishes::default());
+    let text = format!("[[metric]]\nname = 'm'\nhelp = 'h'\nevent = '{event}'\n{lines}\n");
+    let config = config::read(&text, Some(&live))
+        .unwrap_or_else(|problems| panic!("{}", problems.render("", &text)));
+    let config = config.metrics.into_iter().next().expect("one");
+    let format = live.event(&config.event).expect("golden");
+    let trigger = parse::trigger(&config.trigger).expect("checked");
+    let hist = resolve::hist(&trigger, &format, &live.context()).expect("checked");
+    let plan = plan::plan(hist, Wishes::default(), None).expect("checked");
+    let shape = Shape::new(&plan.hist, &config).expect("checked");
+    (Metric::new(config, shape), read::empty(&plan, false))
+}
+
+fn row(words: &[u64], hitcount: u64, sums: &[u64]) -> Row {
+    let key: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    Row {
+        key: KeyBytes::from_slice(&key),
+        hitcount,
+        sums: Sums::from_slice(sums),
+        comm: *b"a\"b\\\n\xff\0\0\0\0\0\0\0\0\0\0",
+    }
+}
+
+fn text(metric: &Metric) -> String {
+    write(&metric.families(), Exposition::Text)
+}
+
+fn kallsyms() -> Symbols {
+    Symbols::from_kallsyms(
+        "ffffffff81000000 T _stext\nffffffff81000001 T first\nffffffff81000100 T second\n\
+         ffffffff81000200 T third\nffffffff81000300 T _end\n",
+    )
+}
+
+#[test]
+fn a_histogram_with_its_sum() {
+    let (mut metric, mut snapshot) =
+        metric("kmem:kmalloc", "trigger = 'hist:keys=bytes_req.log2:vals=bytes_req,bytes_alloc'");
+    let symbols = Symbols::from_kallsyms("");
+    metric.update(&snapshot, &symbols);
+    // There before anything is counted.
+    assert!(text(&metric).contains("m_bucket{le=\"+Inf\"} 0\nm_count 0\nm_sum 0\n"));
+    snapshot.rows = vec![row(&[4], 2, &[25, 32]), row(&[0], 3, &[2, 24]), row(&[6], 1, &[64, 64])];
+    metric.update(&snapshot, &symbols);
+    assert_eq!(
+        text(&metric),
+        "# HELP m h\n# TYPE m histogram\n\
+         m_bucket{le=\"1\"} 3\nm_bucket{le=\"8\"} 3\nm_bucket{le=\"16\"} 5\nm_bucket{le=\"32\"} 5\n\
+         m_bucket{le=\"64\"} 6\nm_bucket{le=\"+Inf\"} 6\nm_count 6\nm_sum 91\n\
+         # HELP m_bytes_alloc_total h: sum of bytes_alloc\n# TYPE m_bytes_alloc_total counter\n\
+         m_bytes_alloc_total 120\n"
+    );
+}
+
+#[test]
+fn given_bounds_and_no_sum() {
+    let lines = "trigger = 'hist:keys=bytes_req.buckets=10'\nmax = 30";
+    let (mut metric, mut snapshot) = metric("kmem:kmalloc", lines);
+    snapshot.rows = vec![row(&[0], 1, &[]), row(&[20], 2, &[]), row(&[500], 4, &[])];
+    metric.update(&snapshot, &Symbols::from_kallsyms(""));
+    let new = write(&metric.families(), Exposition::OpenMetrics);
+    assert_eq!(
+        new,
+        "# HELP m h\n# TYPE m histogram\nm_bucket{le=\"9.0\"} 1\nm_bucket{le=\"19.0\"} 1\n\
+         m_bucket{le=\"29.0\"} 3\nm_bucket{le=\"+Inf\"} 7\n# EOF\n"
+    );
+    assert!(text(&metric).ends_with("m_bucket{le=\"+Inf\"} 7\nm_count 7\n"));
+}
+
+#[test]
+fn functions_are_added_up_and_the_rest_is_other() {
+    let lines = "trigger = 'hist:keys=call_site.sym:vals=bytes_req'\nmax_series = 1\n\
+                 labels = { call_site = 'function' }\nvalues = { bytes_req = 'asked_bytes' }";
+    let (mut metric, mut snapshot) = metric("kmem:kmalloc", lines);
+    let at = |offset: u64| 0xffff_ffff_8100_0000 + offset;
+    snapshot.rows =
+        vec![row(&[at(0x10)], 3, &[30]), row(&[at(0x20)], 4, &[40]), row(&[at(0x110)], 6, &[1])];
+    metric.update(&snapshot, &kallsyms());
+    let want = |first: (u64, u64), other: (u64, u64)| {
+        format!(
+            "# HELP m_total h\n# TYPE m_total counter\nm_total{{function=\"first\"}} {}\n\
+             m_total{{function=\"other\"}} {}\n# HELP asked_bytes_total h: sum of bytes_req\n\
+             # TYPE asked_bytes_total counter\nasked_bytes_total{{function=\"first\"}} {}\n\
+             asked_bytes_total{{function=\"other\"}} {}\n",
+            first.0, other.0, first.1, other.1
+        )
+    };
+    assert_eq!(text(&metric), want((7, 70), (6, 1)));
+    assert_eq!((metric.n_series(), metric.n_others()), (1, 1));
+    // Now another one has the most, and the symbols are gone.
+    snapshot.rows.push(row(&[at(0x210)], 1000, &[9]));
+    metric.update(&snapshot, &Symbols::from_kallsyms(""));
+    assert_eq!(text(&metric), want((7, 70), (1006, 10)));
+}
+
+#[test]
+fn labels_hold_any_text() {
+    let lines = "trigger = 'hist:keys=common_pid.execname'\nlabels = { common_pid = 'task' }";
+    let (mut metric, mut snapshot) = metric("kmem:kmalloc", lines);
+    // Threads of the same name are one.
+    snapshot.rows = vec![row(&[7], 1, &[]), row(&[8], 2, &[]), row(&[0], 5, &[])];
+    metric.update(&snapshot, &Symbols::from_kallsyms(""));
+    assert_eq!(
+        text(&metric),
+        "# HELP m_total h\n# TYPE m_total counter\nm_total{task=\"<idle>\"} 5\n\
+         m_total{task=\"a\\\"b\\\\\\n\\\\xff\"} 3\n"
+    );
+}
+
+#[test]
+fn sums_that_may_fall_are_gauges() {
+    let (mut metric, mut snapshot) =
+        metric("kmem:kmalloc", "trigger = 'hist:keys=bytes_req:vals=node:nohitcount'");
+    snapshot.rows = vec![row(&[1], 2, &[u64::MAX])];
+    metric.update(&snapshot, &Symbols::from_kallsyms(""));
+    assert_eq!(
+        text(&metric),
+        "# HELP m_node h: sum of node\n# TYPE m_node gauge\nm_node{bytes_req=\"1\"} -1\n"
+    );
+    let (mut metric, mut snapshot) =
+        self::metric("kmem:kmalloc", "trigger = 'hist:keys=node.log2:vals=node'");
+    snapshot.rows = vec![row(&[64], 2, &[(-2_i64).cast_unsigned()]), row(&[3], 1, &[8])];
+    metric.update(&snapshot, &Symbols::from_kallsyms(""));
+    let new = write(&metric.families(), Exposition::OpenMetrics);
+    assert!(new.contains("m_bucket{le=\"-1.0\"} 2\nm_bucket{le=\"4.0\"} 2\n"), "{new}");
+    assert!(!new.contains("m_sum") && !new.contains("m_count"), "{new}");
+}
+
+#[test]
+fn another_file_may_rename_and_keeps_the_series() {
+    let lines = "trigger = 'hist:keys=ptr'\nmax_series = 1";
+    let (mut one, mut snapshot) = metric("kmem:kmalloc", lines);
+    snapshot.rows = vec![row(&[1], 1, &[])];
+    let symbols = Symbols::from_kallsyms("");
+    one.update(&snapshot, &symbols);
+    snapshot.rows.push(row(&[2], 9, &[]));
+    let (other, _) = metric("kmem:kmalloc", &format!("{lines}\nlabels = {{ ptr = 'p' }}"));
+    let mut renamed = one.clone().renamed(other.config.clone(), other.shape.clone());
+    renamed.update(&snapshot, &symbols);
+    assert!(text(&renamed).contains("{p=\"1\"} 1\nm_total{p=\"other\"} 9\n"), "{}", text(&renamed));
+    // Another cap chooses anew.
+    let config = MetricConfig { max_series: 5, ..other.config.clone() };
+    let mut anew = one.renamed(config, other.shape);
+    anew.update(&snapshot, &symbols);
+    assert!(text(&anew).contains("{p=\"2\"} 9\nm_total{p=\"1\"} 1\n"), "{}", text(&anew));
+}
+
+/// Buckets are cumulative and never fall, whatever is counted and however little room there is.
+#[test]
+fn histograms_never_go_down() {
+    use proptest::prelude::*;
+    use proptest::test_runner::TestRunner;
+    let (metric, snapshot) =
+        metric("kmem:kmalloc", "trigger = 'hist:keys=ptr,bytes_req.log2'\nmax_series = 2");
+    let steps = proptest::collection::vec(
+        proptest::collection::vec((0..4u64, 0..=64u64, 1..9u64), 1..8),
+        1..6,
+    );
+    let check = |steps: Vec<Vec<(u64, u64, u64)>>| {
+        let (mut metric, mut snapshot) = (metric.clone(), snapshot.clone());
+        let mut counts: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+        let mut before: BTreeMap<String, u64> = BTreeMap::new();
+        for step in steps {
+            step.iter().for_each(|(p, b, more)| *counts.entry((*p, *b)).or_default() += more);
+            snapshot.rows = counts.iter().map(|((p, b), n)| row(&[*p, *b], *n, &[])).collect();
+            metric.update(&snapshot, &Symbols::from_kallsyms(""));
+            let text = text(&metric);
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            let now: BTreeMap<String, u64> = lines
+                .map(|line| line.rsplit_once(' ').expect("a value"))
+                .map(|(name, value)| (name.to_owned(), value.parse().expect("a number")))
+                .collect();
+            let total: u64 =
+                now.iter().filter(|(name, _)| name.contains("_count")).map(|(_, n)| n).sum();
+            prop_assert_eq!(total, counts.values().sum::<u64>());
+            for (name, value) in &before {
+                prop_assert!(now.get(name) >= Some(value), "{}", name);
+            }
+            for point in metric.points(|total| metric.histogram(total)) {
+                let counts: Vec<_> = point.value.buckets.iter().map(|(_, count)| *count).collect();
+                prop_assert!(counts.is_sorted() && counts.last() <= Some(&point.value.count));
+            }
+            before = now;
+        }
+        Ok(())
+    };
+    TestRunner::new(proptest::test_runner::Config::with_cases(64))
+        .run(&steps, check)
+        .expect("it holds");
+}

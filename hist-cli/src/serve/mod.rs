@@ -1,0 +1,31 @@
+//! Takes a file of metrics: triggers, each with an event and a name. Gives what they count to
+//! whoever asks over HTTP, as Prometheus reads it.
+//!
+//! text config→ [`Config`] shape→ [`Shape`] engine→ snapshots metric→ families exposition→ text
+//!
+//! What is exposed as a counter never goes down: entries that once have a series keep it, and what
+//! was summed up as `other` stays there.
+
+mod bucket;
+pub mod config;
+mod engine;
+mod error;
+pub mod exposition;
+mod http;
+pub mod metric;
+pub mod names;
+mod negotiate;
+mod notify;
+mod own;
+mod privilege;
+mod series;
+pub mod shape;
+
+pub use config::{Config, MetricConfig};
+pub use engine::{Changes, Engine};
+pub use error::ServeError;
+pub use http::{Site, serve};
+pub use negotiate::negotiate;
+pub use notify::{Notifier, ReadyFd};
+pub use privilege::{Privileges, drop_privileges};
+pub use shape::Shape;

@@ -1,0 +1,239 @@
+//! Takes a resolved trigger and what the file says about its metric. Gives a [`Shape`]: which
+//! families of samples there are, and which keys are their labels.
+
+use super::bucket::{Buckets, MOST_BOUNDS, Width};
+use super::config::MetricConfig;
+use super::names::sanitized;
+use crate::export::names::unique;
+use crate::parse::ast::BinaryOp;
+use crate::resolve::hist::{Hist, Key, KeyModifier, KeySource, Order, RecordField, Source};
+
+/// What is exposed of a trigger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The keys that are labels, but not the one in buckets.
+    pub labels: Vec<Label>,
+    /// The key in buckets; then the hits are a histogram.
+    pub bucket: Option<BucketKey>,
+    /// The hits are exposed, as a counter unless there is a key in buckets.
+    pub hits: bool,
+    /// The sums that have families of their own.
+    pub values: Vec<ValueFamily>,
+}
+
+/// A key that is a label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// What it is called.
+    pub name: String,
+    /// Which of the keys.
+    pub key: usize,
+}
+
+/// A key in buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketKey {
+    /// Which of the keys.
+    pub key: usize,
+    /// Its buckets.
+    pub buckets: Buckets,
+    /// Which of the values is the sum of what is in the buckets.
+    pub sum: Option<usize>,
+}
+
+/// A sum that has a family of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueFamily {
+    /// What it is called, without `_total`.
+    pub name: String,
+    /// What the trigger calls it.
+    pub label: String,
+    /// Which of the values.
+    pub value: usize,
+    /// It may fall, so it is a gauge.
+    pub signed: bool,
+}
+
+/// Something in the file that the trigger does not go with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Where.
+    pub place: Place,
+    /// What is wrong, in one sentence.
+    pub message: String,
+}
+
+/// A part of a metric's table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `trigger`
+    Trigger,
+    /// `max`
+    Max,
+    /// `unit`
+    Unit,
+    /// A key of `labels`.
+    Label(String),
+    /// A key of `values`.
+    Value(String),
+}
+
+impl Shape {
+    /// The shape of a metric.
+    ///
+    /// # Errors
+    /// All that does not go together.
+    pub fn new(hist: &Hist, config: &MetricConfig) -> Result<Self, Vec<Misfit>> {
+        let mut misfits = Vec::new();
+        let bucket = bucket_key(hist).unwrap_or_else(|misfit| {
+            misfits.push(misfit);
+            None
+        });
+        let labels = labels(hist, config, bucket, &mut misfits);
+        let values = values(hist, config, bucket, &mut misfits);
+        let shape = Self { labels, bucket, hits: bucket.is_some() || !hist.nohitcount, values };
+        misfits.extend(shape.other_misfits(config));
+        if misfits.is_empty() { Ok(shape) } else { Err(misfits) }
+    }
+
+    /// The names of all families, which no other metric may have.
+    pub fn families<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let values = self.values.iter().map(|value| value.name.as_str());
+        self.hits.then_some(name).into_iter().chain(values)
+    }
+
+    fn other_misfits(&self, config: &MetricConfig) -> Vec<Misfit> {
+        let mut misfits = Vec::new();
+        if let Some(max) = config.max {
+            let fits = self.bucket.map(|bucket| bucket.buckets.bounds_up_to(max).is_some());
+            let message = match fits {
+                None => {
+                    Some("`max` is for histograms: no key has `.log2` or `.buckets=N`".to_owned())
+                }
+                Some(false) => {
+                    Some(format!("`max` gives no bucket, or more than {MOST_BOUNDS} of that width"))
+                }
+                Some(true) => None,
+            };
+            misfits.extend(message.map(|message| Misfit { place: Place::Max, message }));
+        }
+        if config.unit.is_some() && self.bucket.is_none() {
+            let message = "`unit` is for histograms: hits have none".to_owned();
+            misfits.push(Misfit { place: Place::Unit, message });
+        }
+        if !self.hits && self.values.is_empty() {
+            let message = "nothing is left to expose: `nohitcount`, and no value".to_owned();
+            misfits.push(Misfit { place: Place::Trigger, message });
+        }
+        misfits
+    }
+}
+
+fn bucket_key(hist: &Hist) -> Result<Option<BucketKey>, Misfit> {
+    let keys = hist.keys.iter().enumerate();
+    let buckets: Vec<_> =
+        keys.filter_map(|(key, bound)| Some((key, buckets(bound)?, bound))).collect();
+    match buckets[..] {
+        [] => Ok(None),
+        [(key, buckets, bound)] => Ok(Some(BucketKey { key, buckets, sum: sum(hist, bound) })),
+        _ => Err(Misfit {
+            place: Place::Trigger,
+            message: "a histogram has one key with `.log2` or `.buckets=N`, not several".to_owned(),
+        }),
+    }
+}
+
+fn buckets(key: &Key) -> Option<Buckets> {
+    let width = match key.modifier {
+        KeyModifier::Log2 => Width::Log2,
+        KeyModifier::Buckets(width) => Width::Fixed(width),
+        _ => return None,
+    };
+    Some(Buckets { width, signed: matches!(key.order, Order::Signed(_)) })
+}
+
+/// The value that sums up what the buckets divide.
+fn sum(hist: &Hist, key: &Key) -> Option<usize> {
+    let KeySource::Number(Source::Log2(raw) | Source::Buckets(_, raw)) = &key.source else {
+        return None;
+    };
+    hist.values.iter().position(|value| value.source == **raw)
+}
+
+fn labels(
+    hist: &Hist,
+    config: &MetricConfig,
+    bucket: Option<BucketKey>,
+    misfits: &mut Vec<Misfit>,
+) -> Vec<Label> {
+    let keys = unique(hist.keys.iter().map(|key| key.label.as_str()));
+    let is_bucket = |key: usize| bucket.is_some_and(|bucket| bucket.key == key);
+    for name in config.labels.keys() {
+        if !keys.iter().enumerate().any(|(index, key)| key == name && !is_bucket(index)) {
+            let message = unknown("key", name, &keys);
+            misfits.push(Misfit { place: Place::Label(name.clone()), message });
+        }
+    }
+    let mut labels: Vec<Label> = Vec::new();
+    for (key, own) in keys.iter().enumerate().filter(|(key, _)| !is_bucket(*key)) {
+        let given = config.labels.get(own);
+        let name = given.cloned().unwrap_or_else(|| sanitized(own));
+        let is_twice = labels.iter().any(|label| label.name == name);
+        let is_le = bucket.is_some() && name == "le";
+        let le = is_le.then(|| "`le` is the label of a histogram's buckets".to_owned());
+        let twice = is_twice.then(|| format!("two keys have the label `{name}`"));
+        if let Some(message) = le.or(twice) {
+            let place = given.map_or(Place::Trigger, |_| Place::Label(own.clone()));
+            misfits.push(Misfit { place, message });
+        }
+        labels.push(Label { name, key });
+    }
+    labels
+}
+
+fn values(
+    hist: &Hist,
+    config: &MetricConfig,
+    bucket: Option<BucketKey>,
+    misfits: &mut Vec<Misfit>,
+) -> Vec<ValueFamily> {
+    let labels = unique(hist.values.iter().map(|value| value.label.as_str()));
+    let is_sum = |value: usize| bucket.is_some_and(|bucket| bucket.sum == Some(value));
+    for name in config.values.keys() {
+        if !labels.iter().enumerate().any(|(index, label)| label == name && !is_sum(index)) {
+            let message = unknown("value with a name of its own", name, &labels);
+            misfits.push(Misfit { place: Place::Value(name.clone()), message });
+        }
+    }
+    let own = |label: &String| format!("{}_{}", config.name, sanitized(label));
+    let families = labels.into_iter().enumerate().filter(|(value, _)| !is_sum(*value));
+    let families = families.map(|(value, label)| ValueFamily {
+        name: config.values.get(&label).cloned().unwrap_or_else(|| own(&label)),
+        signed: may_be_negative(&hist.values[value].source),
+        label,
+        value,
+    });
+    families.collect()
+}
+
+fn unknown(what: &str, name: &str, known: &[String]) -> String {
+    match known {
+        [] => format!("the trigger has no {what} `{name}`"),
+        known => format!("the trigger has no {what} `{name}`; it has {}", known.join(", ")),
+    }
+}
+
+/// A sum that may fall is no counter.
+fn may_be_negative(source: &Source) -> bool {
+    match source {
+        Source::Record(RecordField { signed, .. }) => *signed,
+        Source::Negate(_) | Source::Binary(BinaryOp::Sub, ..) => true,
+        Source::Binary(_, left, right) => may_be_negative(left) || may_be_negative(right),
+        Source::Constant(number) => number.cast_signed() < 0,
+        Source::Buckets(..)
+        | Source::Log2(_)
+        | Source::Pid
+        | Source::Cpu
+        | Source::Timestamp { .. } => false,
+    }
+}

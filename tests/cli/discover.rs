@@ -1,0 +1,310 @@
+//! Finding one's way: `list`, `explain`, help, version, colours, and what shells complete.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use super::{check_fails, event_formats, hist_bpf, is_live, output, stderr, stdout};
+
+#[track_caller]
+fn succeeds(arguments: &[&str]) -> String {
+    let output = output(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+    assert_eq!(stderr(&output), "", "{arguments:?}");
+    stdout(&output).to_owned()
+}
+
+#[test]
+fn events_are_listed_by_glob() {
+    let formats = event_formats();
+    let list = |glob| succeeds(&["list", glob, "--tracefs", &formats]);
+    assert_eq!(list("kmem"), "kmem:kmalloc\n");
+    assert_eq!(list("sched_*"), "sched:sched_process_exec\nsched:sched_switch\n");
+    assert_eq!(list("*:sys_enter"), "raw_syscalls:sys_enter\n");
+    assert_eq!(succeeds(&["list", "--tracefs", &formats]).lines().count(), 5);
+    let refused =
+        |glob, parts: &[&str]| check_fails(&["list", glob, "--tracefs", &formats], 1, parts);
+    refused("kmaloc", &["no event's name matches `kmaloc`; did you mean `kmalloc`?"]);
+    refused("kmem:kmaloc", &["did you mean `kmem:kmalloc`?"]);
+    refused("zzzzzz", &["nor its system"]);
+    check_fails(&["list", "--tracefs", "/nonexistent"], 1, &["/nonexistent"]);
+    check_fails(&["list", "a", "b"], 2, &["unexpected argument"]);
+}
+
+#[test]
+fn fields_are_listed_with_what_suits_them() {
+    let text = succeeds(&["list", "-v", "raw_syscalls", "--tracefs", &event_formats()]);
+    let line = |name: &str| {
+        let mut lines = text.lines().map(str::trim);
+        lines.find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"))
+    };
+    assert!(line("id ").contains(".syscall .log2 .buckets=N"), "{text}");
+    assert!(line("id ").contains("value .hex"), "{text}");
+    assert!(line("args ").contains("not countable: `args` is a `unsigned long[6]` of 48 bytes"));
+    assert!(line("common_pid ").contains(".execname"), "{text}");
+    assert!(line("common_flags ").contains("not countable: BPF programs cannot read it"));
+    assert!(text.contains("  try 'hist:keys=id.syscall:"), "{text}");
+    assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
+}
+
+#[test]
+fn live_all_events_are_listed_and_why_some_cannot_be_counted() {
+    if !is_live() {
+        return;
+    }
+    let text = succeeds(&["list"]);
+    assert!(text.lines().any(|line| line == "sched:sched_switch"), "{text}");
+    let refused = "ftrace:function  # cannot be counted: the events of ftrace's own tracers";
+    assert!(text.contains(refused), "{text}");
+    assert!(succeeds(&["list", "-v", "sched:sched_switch"]).contains("next_pid"));
+}
+
+#[test]
+fn live_a_list_that_nobody_reads_is_no_error() {
+    if !is_live() {
+        return;
+    }
+    let mut child = hist_bpf().arg("list").stdout(Stdio::piped()).spawn().expect("it starts");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn triggers_are_explained_in_words() {
+    let trigger = "hist:keys=call_site.sym,bytes_req.log2:vals=bytes_alloc:\
+                   sort=bytes_alloc.descending:size=4096 if bytes_req >= 100 && comm != \"sh\"";
+    let text = succeeds(&["explain", trigger, "kmem:kmalloc", "--tracefs", &event_formats()]);
+    for part in [
+        "counts   kmem:kmalloc, only where bytes_req is at least 100 and the running task's name is not \"sh\"\n",
+        "per      call_site (unsigned long), shown as the kernel symbol",
+        "bytes_req (size_t), by powers of two",
+        "the sum of bytes_alloc (size_t)\n",
+        "order    by bytes_alloc, largest first\n",
+        "table    4096 entries",
+        "16 bytes of key",
+        "cost ",
+        "helper calls in",
+        "in full  hist:keys=call_site.sym,bytes_req.log2:vals=hitcount,bytes_alloc:",
+        "examples for kmem:kmalloc:",
+    ] {
+        assert!(text.contains(part), "no `{part}` in\n{text}");
+    }
+    let cost = |keys: &str| {
+        let trigger = format!("hist:keys={keys}");
+        succeeds(&["explain", &trigger, "kmem:kmalloc", "--tracefs", &event_formats()])
+    };
+    assert!(cost("common_stacktrace").contains("cost     high\n"));
+    assert!(cost("common_comm").contains("cost     medium\n"), "{}", cost("common_comm"));
+}
+
+#[test]
+fn mistakes_are_explained_as_when_counting() {
+    let formats = event_formats();
+    let refused = |trigger, event, code, parts: &[&str]| {
+        check_fails(&["explain", trigger, event, "--tracefs", &formats], code, parts);
+    };
+    refused("hist:keys=call_sit", "kmem:kmalloc", 1, &["^^^^^^^^\n", "did you mean `call_site`?"]);
+    refused("hist:keys=ptr", "kmem:kmaloc", 1, &["no event `kmem:kmaloc`", "kmem:kmalloc"]);
+    refused("hist:keys=ptr", "kmalloc", 2, &["SYSTEM:EVENT"]);
+    refused("", "kmem:kmalloc", 2, &["the trigger is empty"]);
+    check_fails(&["explain", "hist:keys=ptr"], 2, &["SYSTEM:EVENT"]);
+}
+
+#[test]
+fn the_short_help_fits_a_screen() {
+    for arguments in [&["-h"][..], &["list", "-h"], &["explain", "-h"], &["completions", "-h"]] {
+        let text = succeeds(arguments);
+        assert!(text.lines().count() <= 30, "{} lines:\n{text}", text.lines().count());
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+    let long = succeeds(&["--help"]);
+    for part in
+        ["Exit codes: 0 done, 1 error, 2 usage, 3 lost", "--emit", "--clear-screen", "--color"]
+    {
+        assert!(long.contains(part), "no `{part}` in\n{long}");
+    }
+    assert!(!long.contains("__complete"), "{long}");
+}
+
+#[test]
+fn the_long_version_tells_templates_and_kernel() {
+    let short = succeeds(&["-V"]);
+    assert_eq!(short, format!("hist-bpf {}\n", env!("CARGO_PKG_VERSION")));
+    let long = succeeds(&["--version"]);
+    let lines: Vec<_> = long.lines().collect();
+    assert_eq!(lines[0], short.trim_end());
+    assert!(lines[1].starts_with("templates ") && lines[1].contains(": hist "), "{long}");
+    assert!(lines[2].starts_with("kernel ") && lines[2].contains("raw tracepoints "), "{long}");
+    if is_live() {
+        assert!(!long.contains("not known"), "{long}");
+    }
+}
+
+#[test]
+fn messages_have_colours_where_they_are_wanted() {
+    let formats = event_formats();
+    let wrong = ["--emit=plan", "--tracefs", &formats, "hist:keys=x", "kmem:kmalloc"];
+    let run = |words: &[&str], environment: &[(&str, &str)]| {
+        let mut command = hist_bpf();
+        command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").args(words).args(wrong);
+        let output = command.envs(environment.iter().copied()).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(1));
+        stderr(&output).to_owned()
+    };
+    let plain = run(&[], &[]);
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    let colored = run(&["--color", "always"], &[]);
+    assert!(colored.contains("\u{1b}[1m\u{1b}[31m^"), "{colored:?}");
+    assert_eq!(run(&[], &[("CLICOLOR_FORCE", "1")]), colored);
+    assert_eq!(run(&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]), plain);
+    assert_eq!(run(&["--color=never"], &[("CLICOLOR_FORCE", "1")]), plain);
+    check_fails(&["--color=always", "-i", "x", "hist:keys=a", "a:b"], 2, &["\u{1b}["]);
+    check_fails(&["--color=some", "hist:keys=a", "a:b"], 2, &["always", "never"]);
+}
+
+// --- shells --------------------------------------------------------------------------------------
+
+/// Whether the shell is there; says so if not.
+fn has(shell: &str) -> bool {
+    let found = Command::new(shell).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("skipped: {shell} is not installed");
+    }
+    found
+}
+
+/// What `shell` prints for a script of its own, run with the completions in a file named `$1` and
+/// the program in the path.
+fn shell(shell: &str, options: &[&str], script: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let completions = folder.path().join("completions");
+    std::fs::write(&completions, succeeds(&["completions", shell])).expect("a file");
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_hist-bpf")).parent().expect("a folder");
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").expect("a path"));
+    let mut command = Command::new(shell);
+    command.args(options).arg("-c").arg(script);
+    if shell != "fish" {
+        command.arg(shell);
+    }
+    command.arg(&completions).env("PATH", path).stdin(Stdio::null());
+    let output = command.output().expect("it starts");
+    assert_eq!(stderr(&output), "", "{shell}: {script}");
+    assert!(output.status.success(), "{shell}: {script}");
+    stdout(&output).to_owned()
+}
+
+/// What bash offers at the `|` in a line, where it replaces `word`.
+fn bash(line: &str, word: &str) -> Vec<String> {
+    let point = line.find('|').expect("a cursor");
+    let line = line.replacen('|', "", 1).replace('\'', "'\\''");
+    let script = format!(
+        "set -u; . \"$1\"; COMP_LINE='{line}' COMP_POINT={point}; _hist_bpf hist-bpf '{word}' x; \
+         [ ${{#COMPREPLY[@]}} -eq 0 ] || printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    );
+    shell("bash", &["--norc"], &script).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_flags_and_triggers() {
+    if !has("bash") {
+        return;
+    }
+    assert_eq!(bash("hist-bpf li|", "li"), ["list "]);
+    assert_eq!(bash("hist-bpf completions z|", "z"), ["zsh "]);
+    assert_eq!(bash("hist-bpf --form|", "--form"), ["--format "]);
+    assert_eq!(bash("hist-bpf -f js|", "js"), ["json "]);
+    assert_eq!(bash("hist-bpf -qfnd|", "-qfnd"), [""; 0]);
+    // `=` and `:` part words, so only what follows is replaced.
+    assert_eq!(bash("hist-bpf --format=js|", "js"), ["json "]);
+    assert_eq!(bash("hist-bpf hist:keys=common_ti|", "common_ti"), ["common_timestamp"]);
+    assert_eq!(bash("hist-bpf hist:keys=a:so|", "so"), ["sort="]);
+    assert_eq!(bash("hist-bpf hist:keys=common_pid.ex|", "common_pid.ex"), ["common_pid.execname"]);
+    // Quoted, the whole word is one.
+    assert_eq!(
+        bash("hist-bpf 'hist:keys=common_ti|", "hist:keys=common_ti"),
+        ["hist:keys=common_timestamp"]
+    );
+    assert_eq!(bash("hist-bpf merge fi|", "fi"), [""; 0]);
+    assert_eq!(bash("hist-bpf hist:keys=a a:b -- ls --fo|", "--fo"), [""; 0]);
+    assert!(!bash("hist-bpf |", "").contains(&"__complete ".to_owned()));
+}
+
+#[test]
+fn live_bash_completes_events_and_their_fields() {
+    if !is_live() || !has("bash") {
+        return;
+    }
+    assert_eq!(bash("hist-bpf hist:keys=x sched:sched_swit|", "sched_swit"), ["sched_switch "]);
+    assert_eq!(
+        bash("hist-bpf hist:keys=x raw_s|", "raw_s"),
+        ["raw_syscalls:sys_enter ", "raw_syscalls:sys_exit "]
+    );
+    assert!(bash("hist-bpf list |", "").contains(&"kmem:".to_owned()));
+    assert_eq!(bash("hist-bpf list ftrace:|", ""), [""; 0], "they cannot be counted");
+    assert_eq!(
+        bash("hist-bpf 'hist:keys=next_p|' sched:sched_switch", "hist:keys=next_p"),
+        ["hist:keys=next_pid", "hist:keys=next_prio"]
+    );
+    assert_eq!(
+        bash("hist-bpf explain hist:keys=next_pid.l| sched:sched_switch", "next_pid.l"),
+        ["next_pid.log2"]
+    );
+}
+
+#[test]
+fn zsh_completes() {
+    if !has("zsh") {
+        return;
+    }
+    // zsh's own part is a builtin that only works in its editor.
+    let zsh = |words: &str, prefix: &str| {
+        let script = format!(
+            "compdef() {{ :; }}; _default() {{ echo files; }}; source $1; \
+             compadd() {{ print -rl -- \"$@\"; print -rl -- \"${{(@P)@[-1]}}\"; }}; \
+             words=({words}); CURRENT=$#words; PREFIX={prefix}; _hist-bpf"
+        );
+        shell("zsh", &["-f"], &script).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(zsh("hist-bpf li", "li").last().map(String::as_str), Some("list"));
+    let trigger = zsh("hist-bpf hist:keys=common_ti", "hist:keys=common_ti");
+    assert_eq!(trigger.last().map(String::as_str), Some("hist:keys=common_timestamp"));
+    assert!(trigger.windows(2).any(|two| two == ["-S", ""]), "no blank follows: {trigger:?}");
+    assert_eq!(zsh("hist-bpf merge x", "x"), ["files"]);
+}
+
+#[test]
+fn fish_completes() {
+    if !has("fish") {
+        return;
+    }
+    let fish = |line: &str| {
+        let script = format!("source $argv[1]; complete -C \"{line}\"");
+        shell("fish", &["--no-config"], &script)
+    };
+    assert!(fish("hist-bpf li").starts_with("list\t"), "{}", fish("hist-bpf li"));
+    assert!(fish("hist-bpf 'hist:keys=common_ti").starts_with("hist:keys=common_timestamp\t"));
+    assert!(fish("hist-bpf merge /et").contains("/etc/"));
+}
+
+#[test]
+fn shells_find_no_mistakes_in_the_scripts() {
+    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
+        if !has(shell) {
+            continue;
+        }
+        let mut command = Command::new(shell);
+        let mut child = command
+            .args([check, "/dev/stdin"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let script = succeeds(&["completions", shell]);
+        child.stdin.take().expect("piped").write_all(script.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{shell}: {}",
+            stderr(&output)
+        );
+    }
+}

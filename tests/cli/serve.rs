@@ -1,0 +1,349 @@
+//! `hist-bpf serve`: what is said of files, what is exposed over HTTP, signals and readiness. A
+//! real Prometheus reads it in `cargo xtask prometheus`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{
+    PATIENCE, check_fails, event_formats, hist_bpf, is_live, output, patiently, stderr, stdout,
+};
+
+/// Counts the system calls of this thread.
+fn config(name: &str, more: &str) -> String {
+    format!(
+        "[[metric]]\nname = \"{name}\"\nhelp = \"Calls\"\nevent = \"raw_syscalls:sys_enter\"\n\
+         trigger = \"hist:keys=common_cpu:vals=id if common_pid == {}\"\n{more}",
+        rustix::thread::gettid().as_raw_nonzero()
+    )
+}
+
+struct File(tempfile::TempDir);
+
+impl File {
+    fn new(text: &str) -> Self {
+        let file = Self(tempfile::tempdir().expect("a folder"));
+        file.write(text);
+        file
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.path(), text).expect("written");
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("serve.toml")
+    }
+
+    fn arguments(&self) -> [String; 5] {
+        let path = self.path().to_str().expect("UTF-8").to_owned();
+        ["serve".into(), "--config".into(), path, "--listen".into(), "127.0.0.1:0".into()]
+    }
+}
+
+/// A running server.
+struct Server {
+    child: Child,
+    /// The lines that it says on stderr.
+    lines: Receiver<String>,
+    address: String,
+}
+
+impl Server {
+    fn start(file: &File) -> Self {
+        Self::spawn(hist_bpf().args(file.arguments()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let mut server = Self { child, lines, address: String::new() };
+        let line = server.line("serving ");
+        let (_, rest) = line.split_once("http://").expect("an address");
+        server.address = rest.split_once('/').expect("a page").0.to_owned();
+        server
+    }
+
+    /// The next line on stderr that has `part`.
+    fn line(&self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left);
+            let line = line.unwrap_or_else(|error| panic!("no `{part}`: {error}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, signal).expect("it is there");
+    }
+
+    /// Head and body of the answer.
+    fn ask(&self, request: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        write!(stream, "{request}\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an end of the header");
+        (head.to_owned(), body.to_owned())
+    }
+
+    /// The samples of a page of metrics.
+    fn samples(&self) -> BTreeMap<String, f64> {
+        let (head, body) = self.ask("GET /metrics HTTP/1.1");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let samples = body.lines().filter(|line| !line.starts_with('#'));
+        let samples = samples.map(|line| line.rsplit_once(' ').expect("a value"));
+        samples.map(|(name, value)| (name.into(), value.parse().expect("a number"))).collect()
+    }
+
+    /// The sum of the samples of that name, whatever their labels.
+    fn sum(&self, name: &str) -> f64 {
+        let is_it = |sample: &str| sample.split('{').next() == Some(name);
+        self.samples().iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
+    }
+
+    fn status(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is there")
+    }
+
+    /// Ends it; gives the rest of what it says.
+    fn stop(mut self) -> String {
+        self.signal(Signal::TERM);
+        let status = patiently(&mut self.child, "after SIGTERM");
+        let rest = self.lines.iter().collect::<Vec<_>>().join("\n");
+        assert_eq!(status.code(), Some(0), "{rest}");
+        rest
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended unless the test has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Calls that every metric of [`config`] counts.
+fn call(times: usize) {
+    for _ in 0..times {
+        let _ = rustix::process::getppid();
+    }
+}
+
+#[test]
+fn check_tells_all_that_is_wrong() {
+    let good = "[[metric]]\nname = \"a_bytes\"\nhelp = \"h\"\nevent = \"kmem:kmalloc\"\n\
+                trigger = \"hist:keys=bytes_req.log2:vals=bytes_req\"\nunit = \"bytes\"\n";
+    let file = File::new(good);
+    let path = file.path().display().to_string();
+    let check = ["serve", "--check", "--tracefs", &event_formats(), "--config", &path];
+    let right = output(&check);
+    assert_eq!((right.status.code(), stdout(&right)), (Some(0), ""), "{}", stderr(&right));
+    assert_eq!(stderr(&right), format!("{path}: nothing wrong, 1 metric\n"));
+
+    file.write(&format!("{}{}", good.replace("bytes_req.log2", "byte_req.log2"), "colour = 1\n"));
+    let caret =
+        "  trigger = \"hist:keys=byte_req.log2:vals=bytes_req\"\n                       ^^^^^^^^\n";
+    check_fails(
+        &check,
+        1,
+        &[
+            &format!("error: 2 errors in {path}\n"),
+            &format!("{path}:5:22: Couldn't find field\n{caret}"),
+            "did you mean `bytes_req`?",
+            &format!("{path}:7:1: nothing is called `colour` here\n"),
+        ],
+    );
+    fs::write(file.path(), b"a = 1\nb = \"\xff\"\n").expect("written");
+    check_fails(&check, 1, &[&format!("{path}:2: not UTF-8")]);
+    check_fails(&["serve", "--check", "--config", "/no/such"], 1, &["cannot read /no/such"]);
+    check_fails(&["serve"], 2, &["--config"]);
+    check_fails(&["serve", "--config", "x", "--listen", "nowhere"], 2, &["--listen"]);
+    check_fails(&["serve", "--config", "x", "--tracefs", "/"], 2, &["--check"]);
+}
+
+#[test]
+fn what_cannot_be_served_is_told() {
+    if !is_live() {
+        return;
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("a port").to_string();
+    let file = File::new(&config("calls", ""));
+    let path = file.path().display().to_string();
+    let arguments = ["serve", "--config", &path, "--listen", &address];
+    check_fails(&arguments, 1, &[&format!("cannot listen on {address}"), "in use", "--listen"]);
+    file.write(&config("calls", "").replace("common_cpu", "no_cpu"));
+    check_fails(&arguments, 1, &[":5:22: Couldn't find field"]);
+    file.write(&config("calls", ""));
+    let arguments = ["serve", "--config", &path, "--ready-fd", "999"];
+    check_fails(&arguments, 1, &["--ready-fd 999 is no open file"]);
+}
+
+#[test]
+fn counts_rise_and_pages_are_as_asked_for() {
+    if !is_live() {
+        return;
+    }
+    let file = File::new(&config("calls", ""));
+    let server = Server::start(&file);
+    let before = server.sum("calls_total");
+    call(1000);
+    let after = server.sum("calls_total");
+    assert!(after >= before + 1000.0, "{before} {after}");
+    assert!(server.sum("calls_id") > 0.0, "a field with a sign, so a gauge");
+    assert_eq!(
+        server.samples()["hist_bpf_lost_events_total{metric=\"calls\",reason=\"full\"}"],
+        0.0
+    );
+    for own in ["process_resident_memory_bytes", "hist_bpf_build_info"] {
+        assert!(server.sum(own) > 0.0, "{own}");
+    }
+    // It may have taken less than a tick yet.
+    assert!(server.samples().contains_key("process_cpu_seconds_total"));
+    let documentation = include_str!("../../docs/serve.md");
+    for own in server.samples().keys().map(|sample| sample.split('{').next().unwrap_or(sample)) {
+        let is_told = own.starts_with("calls_") || documentation.contains(&format!("`{own}`"));
+        assert!(is_told, "docs/serve.md has no {own}");
+    }
+    let (head, body) =
+        server.ask("GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=1.0.0");
+    let head = head.to_ascii_lowercase();
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(body.starts_with("# HELP calls Calls\n") && body.ends_with("\n# EOF\n"), "{body}");
+    for (request, code) in [
+        ("GET / HTTP/1.1", "200"),
+        ("GET /healthz HTTP/1.1", "200"),
+        ("HEAD /metrics HTTP/1.1", "200"),
+        ("GET /nothing HTTP/1.1", "404"),
+        ("POST /metrics HTTP/1.1", "405"),
+        ("nonsense", "400"),
+    ] {
+        let (head, body) = server.ask(request);
+        assert!(head.starts_with(&format!("HTTP/1.1 {code}")), "{request}: {head}");
+        assert!(!request.starts_with("HEAD") || body.is_empty(), "{body}");
+    }
+    assert_eq!(server.stop(), "");
+}
+
+#[test]
+fn a_new_file_keeps_what_it_has_in_common() {
+    if !is_live() {
+        return;
+    }
+    let file = File::new(&(config("kept", "") + &config("gone", "")));
+    let server = Server::start(&file);
+    call(500);
+    let (kept, gone) = (server.sum("kept_total"), server.sum("gone_total"));
+    assert!(kept >= 500.0 && gone >= 500.0);
+
+    file.write(&(config("kept", "labels = { common_cpu = \"core\" }\n") + &config("new", "")));
+    server.signal(Signal::HUP);
+    let line = server.line("was read again");
+    assert!(line.contains("1 kept, 1 added, 1 removed"), "{line}");
+    assert!(server.sum("kept_total") >= kept, "it has counted on");
+    assert!(server.samples().keys().any(|name| name.starts_with("kept_total{core=")));
+    assert_eq!(server.sum("gone_total"), 0.0);
+    call(10);
+    assert!(server.sum("new_total") >= 10.0);
+    assert_eq!(server.samples()["hist_bpf_config_last_reload_successful"], 1.0);
+
+    file.write("[[metric]]\nname = 1\n");
+    server.signal(Signal::HUP);
+    server.line("4 errors in");
+    server.line(":2:8: `name` must be a string");
+    server.line("all metrics go on as before");
+    let before = server.sum("kept_total");
+    call(10);
+    assert!(server.sum("kept_total") >= before + 10.0);
+    assert_eq!(server.samples()["hist_bpf_config_last_reload_successful"], 0.0);
+    server.stop();
+}
+
+#[test]
+fn readiness_and_end_are_told() {
+    if !is_live() {
+        return;
+    }
+    let name = format!("hist-bpf-serve-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("a name");
+    let manager = UnixDatagram::bind_addr(&address).expect("a socket");
+    manager.set_read_timeout(Some(PATIENCE)).expect("a time");
+    let message = || {
+        let mut buffer = [0; 500];
+        let length = manager.recv(&mut buffer).expect("a message");
+        String::from_utf8(buffer[..length].to_vec()).expect("UTF-8")
+    };
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::empty()).expect("inherited");
+    let file = File::new(&config("calls", ""));
+    let mut command = hist_bpf();
+    command.args(file.arguments()).args(["--ready-fd", &writer.as_raw_fd().to_string()]);
+    let server = Server::spawn(command.env("NOTIFY_SOCKET", format!("@{name}")));
+    let mut line = [0; 8];
+    reader.read_exact(&mut line).expect("a line");
+    assert_eq!(&line, b"READY=1\n");
+    assert!(message().starts_with("READY=1\nSTATUS=1 metric on http://127.0.0.1:"));
+    server.signal(Signal::HUP);
+    server.line("was read again");
+    assert!(message().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert!(message().starts_with("READY=1\n"));
+    server.stop();
+    assert_eq!(message(), "STOPPING=1");
+}
+
+/// The hexadecimal number behind `name` in a status.
+fn mask(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+    u64::from_str_radix(line.trim(), 16).expect("a mask")
+}
+
+#[test]
+fn no_more_capabilities_than_needed_are_kept() {
+    if !is_live() {
+        return;
+    }
+    // CAP_DAC_READ_SEARCH, CAP_SYSLOG, CAP_PERFMON and CAP_BPF (include/uapi/linux/capability.h).
+    let all = 1 << 2 | 1 << 34 | 1 << 38 | 1 << 39;
+    let file = File::new(&config("calls", ""));
+    for (arguments, allowed) in [(&[][..], all), (&["--no-reload"], 1 << 39)] {
+        let server = Server::spawn(hist_bpf().args(file.arguments()).args(arguments));
+        let status = server.status();
+        for set in ["CapPrm:", "CapEff:", "CapBnd:", "CapInh:", "CapAmb:"] {
+            assert_eq!(mask(&status, set) & !allowed, 0, "{arguments:?}\n{status}");
+        }
+        assert_eq!(mask(&status, "NoNewPrivs:"), 1);
+        // What is left is enough.
+        assert!(server.samples().contains_key("hist_bpf_read_errors_total{metric=\"calls\"}"));
+        assert_eq!(server.sum("hist_bpf_read_errors_total"), 0.0);
+        if arguments.is_empty() {
+            server.stop();
+            continue;
+        }
+        server.signal(Signal::HUP);
+        let mut server = server;
+        assert_eq!(patiently(&mut server.child, "after SIGHUP").code(), Some(0));
+    }
+}

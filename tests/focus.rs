@@ -1,0 +1,564 @@
+//! Takes command lines that say whose events count. Gives exact counts, from the real binary on the
+//! real kernel, of processes that fork, have threads and execute, while others do the same. What
+//! needs root runs only as root, and must run then.
+//!
+//! What is counted is kill(2) with signal 0, which the shell's own `kill -0` calls exactly once.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use hist_cli::load::{Facts, LiveFocus, hold};
+use hist_cli::plan::Focus;
+use hist_cli::plan::focus::Processes;
+use hist_cli::tracefs::mount::cgroup2_root;
+use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
+
+/// How long anything may take before a test fails. Tests do not depend on speed below it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Counts the kill(2) calls of each thread.
+const CALLS: [&str; 2] = ["hist:keys=common_pid if sig == 0", "syscalls:sys_enter_kill"];
+/// For the shell: `calls N` makes that many.
+const SHELL: &str =
+    "calls() { i=0; while [ $i -lt $1 ]; do kill -0 $$; i=$((i+1)); done; }; export PS4=; ";
+
+fn hist_bpf(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hist-bpf"));
+    command.stdin(Stdio::null()).args(arguments);
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    hist_bpf(arguments).output().expect("the binary starts")
+}
+
+/// What counts the calls until the end, with `options`.
+fn counted(options: &[&str], command: &[&str]) -> Output {
+    output(&[&["-i0"], options, &CALLS, &["--"], command].concat())
+}
+
+/// The same for a script.
+fn counted_script(options: &[&str], script: &str) -> Output {
+    counted(options, &["sh", "-c", &format!("{SHELL}{script}")])
+}
+
+fn is_live() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("skipped: attaching needs root");
+    }
+    is_root
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Pid and hits of each entry, the fewest hits first.
+fn entries(output: &Output) -> Vec<(u32, u64)> {
+    let text = std::str::from_utf8(&output.stdout).expect("UTF-8");
+    let entry = |line: &str| {
+        let (key, hits) = line.strip_prefix("{ common_pid:")?.split_once("} hitcount:")?;
+        Some((key.trim().parse().expect("a pid"), hits.trim().parse().expect("hits")))
+    };
+    let mut entries: Vec<_> = text.lines().filter_map(entry).collect();
+    entries.sort_by_key(|(_, hits)| *hits);
+    entries
+}
+
+#[track_caller]
+fn check_hits(output: &Output, hits: &[u64]) {
+    let found: Vec<_> = entries(output).into_iter().map(|(_, hits)| hits).collect();
+    assert_eq!(found, hits, "{}", said(output));
+}
+
+/// A process that is told to go on by a line, and ends when nobody can tell it any more.
+struct Workload(Child);
+
+impl Workload {
+    fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self(command.spawn().expect("a process"))
+    }
+
+    fn script(script: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{SHELL}{script}")]);
+        Self::spawn(command)
+    }
+
+    /// One that makes calls all the time.
+    fn outsider() -> Self {
+        Self::script("echo ready; while :; do kill -0 $$; done").ready()
+    }
+
+    /// Waits for the line `ready`.
+    fn ready(mut self) -> Self {
+        let stdout = self.0.stdout.as_mut().expect("piped");
+        let mut text = Vec::new();
+        let mut byte = [0];
+        while !text.ends_with(b"ready\n") {
+            assert_ne!(stdout.read(&mut byte).expect("readable"), 0, "it has ended");
+            text.push(byte[0]);
+        }
+        self
+    }
+
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    fn go_on(&mut self) {
+        self.0.stdin.as_mut().expect("piped").write_all(b"go on\n").expect("it reads");
+    }
+}
+
+impl Drop for Workload {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running hist-bpf that has said `attached`.
+struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = hist_bpf(arguments);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let mut text = String::new();
+        while !text.lines().any(|line| line.starts_with("attached ")) {
+            assert_ne!(stderr.read_line(&mut text).expect("readable"), 0, "{text}");
+        }
+        Self { child, stderr }
+    }
+
+    /// Its output when it has ended by itself.
+    fn end(mut self) -> Output {
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait().expect("waitable").is_none() {
+            if Instant::now() > deadline {
+                self.child.kill().expect("it is there");
+                panic!("it did not end");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut stderr = Vec::new();
+        self.stderr.read_to_end(&mut stderr).expect("readable");
+        let output = self.child.wait_with_output().expect("it has ended");
+        Output { stderr, ..output }
+    }
+}
+
+#[track_caller]
+fn check_fails(arguments: &[&str], code: i32, part: &str) {
+    let output = output(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
+    assert!(said(&output).contains(part), "{arguments:?}: no `{part}` in\n{}", said(&output));
+}
+
+#[test]
+fn contradictions_are_usage_mistakes() {
+    for options in [
+        &["--follow"][..],
+        &["-p1", "--system-wide"],
+        &["-p0"],
+        &["-p", "x"],
+        &["-p", "1,"],
+        &["-p4294967295"],
+    ] {
+        check_fails(&[options, &CALLS].concat(), 2, "error");
+    }
+}
+
+#[test]
+fn plans_tell_the_focus_and_code_tests_it_first() {
+    let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/formats");
+    let formats = formats.to_str().expect("UTF-8");
+    let pid = std::process::id().to_string();
+    let trigger = ["hist:keys=bytes_req if bytes_req > 7", "kmem:kmalloc"];
+    let emit = |stage| {
+        let options = ["--tracefs", formats, "--cpu", "0", "-p", &pid, "--emit", stage];
+        let output = output(&[&options[..], &trigger].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let plan = emit("plan");
+    let lines = format!("focus    process {pid}; CPU 0\nfilter   bytes_req > 7");
+    assert!(plan.contains(&lines), "{plan}");
+    let code = emit("code");
+    let place = |part: &str| code.find(part).unwrap_or_else(|| panic!("no `{part}` in\n{code}"));
+    let order = [place("focus: the CPU"), place("focus: the process"), place("filter bytes_req")];
+    assert!(order.is_sorted(), "{code}");
+    // What it was told to count is no part of the trigger.
+    assert!(!emit("hist").contains("focus"));
+}
+
+#[test]
+fn live_a_command_counts_with_all_that_it_forks_and_executes() {
+    if !is_live() {
+        return;
+    }
+    let outsider = Workload::outsider();
+    let script = "calls 100; (calls 50; (calls 20); sh -c 'kill -0 1; kill -0 1; :'; :) & wait; \
+                  (calls 5); :";
+    let output = counted_script(&[], script);
+    check_hits(&output, &[2, 5, 20, 50, 100]);
+    // Everything is in focus if that is wished, and then the outsider is.
+    let output = counted_script(&["--system-wide"], script);
+    let outsiders: Vec<_> =
+        entries(&output).into_iter().filter(|(pid, _)| *pid == outsider.0.id()).collect();
+    assert_eq!(outsiders.len(), 1, "{:?}", entries(&output));
+    assert!(entries(&output).len() >= 6);
+}
+
+/// By every way to attach, and through every template.
+#[test]
+fn live_every_program_keeps_to_the_focus() {
+    if !is_live() {
+        return;
+    }
+    let _outsider = Workload::outsider();
+    let script = format!("{SHELL}calls 30; (calls 12)");
+    let cgroup = fs::read_to_string("/proc/self/cgroup").expect("readable");
+    let cgroup = cgroup.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned);
+    let cgroup = cgroup.filter(|_| cgroup2_root().is_some());
+    let cgroup = cgroup.as_deref().map_or(vec![], |path| vec!["--cgroup", path]);
+    for options in [&["--attach=auto"][..], &["--attach=tracepoint"], &["-vv"]] {
+        for keys in ["common_pid", "common_cpu", "sig", "common_stacktrace", "pid,sig"] {
+            if keys == "common_stacktrace" && options == ["-vv"] {
+                continue;
+            }
+            let trigger = format!("hist:keys={keys}:vals=sig if sig == 0 && pid != 0");
+            let trigger = ["-i0", &trigger, "syscalls:sys_enter_kill"];
+            let command = ["--cpu", "all", "--", "sh", "-c", &script];
+            let output = output(&[options, &cgroup, &trigger, &command].concat());
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(text.contains("    Hits: 42\n"), "{options:?} {keys}: {text}{}", said(&output));
+            assert!(text.contains(" if sig == 0 && pid != 0 [active]"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn live_all_triggers_of_a_command_have_its_focus() {
+    if !is_live() {
+        return;
+    }
+    let _outsider = Workload::outsider();
+    let arguments = [
+        "-i0",
+        "hist:name=a:keys=common_pid if sig == 0",
+        "syscalls:sys_enter_kill",
+        "hist:name=a:keys=common_pid",
+        "syscalls:sys_exit_kill",
+        "hist:keys=sig",
+        "syscalls:sys_enter_kill",
+        "--",
+        "sh",
+        "-c",
+        "kill -0 $$; kill -0 $$; kill -0 $$; :",
+    ];
+    let output = output(&arguments);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let hits: Vec<_> = text.lines().filter(|line| line.contains("Hits:")).collect();
+    assert!(hits.len() >= 2, "{text}{}", said(&output));
+    let right = |line: &&str| line.trim() == "Hits: 6" || line.trim() == "Hits: 3";
+    assert!(hits.iter().all(right), "{text}{}", said(&output));
+}
+
+/// Counting begins with the exec, not before, and has what the last process does until its exit.
+#[test]
+fn live_a_command_is_counted_from_its_exec_to_its_exit() {
+    if !is_live() {
+        return;
+    }
+    let run = |event: &str, attach: &str| {
+        let script = "/bin/true; (:); /bin/true; :";
+        output(&["-i0", attach, "hist:keys=common_pid", event, "--", "sh", "-c", script])
+    };
+    for attach in ["--attach=auto", "--attach=tracepoint"] {
+        check_hits(&run("sched:sched_process_exec", attach), &[1, 1, 1]);
+        check_hits(&run("sched:sched_process_exit", attach), &[1, 1, 1, 1]);
+        // It has been called before the exec, and returns into the new program.
+        let calls = run("syscalls:sys_enter_execve", attach);
+        check_hits(&calls, &[1, 1]);
+    }
+}
+
+#[test]
+fn live_the_last_child_may_outlive_the_command() {
+    if !is_live() {
+        return;
+    }
+    let script = "(sleep 0.4; calls 7) >/dev/null 2>&1 & calls 3; exit 9";
+    let output = counted_script(&[], script);
+    check_hits(&output, &[3, 7]);
+    assert_eq!(output.status.code(), Some(9));
+    assert!(said(&output).contains("but not all that it started"), "{}", said(&output));
+}
+
+#[test]
+fn live_time_and_signals_end_what_outlives_the_command() {
+    if !is_live() {
+        return;
+    }
+    let script = "(sleep 60 & echo $!; :) ; kill -0 $$; exit 4";
+    let start = Instant::now();
+    let output = counted(&["-d0.5"], &["sh", "-c", &script.replace("60", "60 >/dev/null 2>&1")]);
+    assert!(start.elapsed() < Duration::from_secs(40));
+    check_hits(&output, &[1]);
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let sleeper = text.lines().next().and_then(|line| line.parse().ok()).expect("a pid");
+    let sleeper = Pid::from_raw(sleeper).expect("a pid");
+    kill_process(sleeper, Signal::KILL).expect("it was left alone");
+}
+
+#[test]
+fn live_commands_that_cannot_start_have_the_shells_codes() {
+    if !is_live() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("script");
+    fs::write(&script, "#!/nowhere/interpreter\n").expect("a file");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&script, mode).expect("a mode");
+    let script = script.to_str().expect("UTF-8");
+    for (program, code) in [("/nowhere/x", 127), ("/etc/passwd", 126), (script, 127)] {
+        for options in [&[][..], &["--system-wide"]] {
+            let output = counted(options, &[program]);
+            assert_eq!(output.status.code(), Some(code), "{program}: {}", said(&output));
+            assert!(said(&output).contains("cannot run"), "{}", said(&output));
+        }
+    }
+}
+
+/// The threads of this test's own process, started anew.
+#[test]
+fn workload_of_threads() {
+    let Ok(threads) = std::env::var("HIST_BPF_THREADS") else { return };
+    println!("\nready");
+    std::io::stdin().read_line(&mut String::new()).expect("readable");
+    let call = |count| move || (0..count).for_each(|_| test_kill_process(getpid()).expect("me"));
+    let threads = 0..threads.parse::<u64>().expect("a number");
+    let threads = threads.map(|thread| std::thread::spawn(call(10 + thread)));
+    threads.for_each(|thread| thread.join().expect("no panic"));
+}
+
+fn workload_of_threads_in_its_own_process(threads: u32) -> Workload {
+    let mut command = Command::new(std::env::current_exe().expect("this file"));
+    command.args(["--exact", "workload_of_threads", "--nocapture", "--test-threads=1"]);
+    command.env("HIST_BPF_THREADS", threads.to_string());
+    Workload::spawn(command).ready()
+}
+
+#[test]
+fn live_all_threads_of_a_process_count_until_it_ends() {
+    if !is_live() {
+        return;
+    }
+    let _outsider = Workload::outsider();
+    let mut first = workload_of_threads_in_its_own_process(3);
+    let mut second = workload_of_threads_in_its_own_process(1);
+    let third = workload_of_threads_in_its_own_process(1);
+    for follow in [false, true] {
+        if follow {
+            first = workload_of_threads_in_its_own_process(3);
+            second = workload_of_threads_in_its_own_process(1);
+        }
+        let pids = format!("{},{}", second.pid(), first.pid());
+        let follow = if follow { vec!["--follow"] } else { vec![] };
+        let running = Running::start(&[&["-i0", "-p", &pids], &follow[..], &CALLS].concat());
+        first.go_on();
+        second.go_on();
+        // Nobody tells it to stop.
+        check_hits(&running.end(), &[10, 10, 11, 12]);
+    }
+    drop(third);
+}
+
+#[test]
+fn live_descendants_count_if_they_are_followed() {
+    if !is_live() {
+        return;
+    }
+    let _outsider = Workload::outsider();
+    // One child is there before, and forks later; another one is forked later.
+    let script = "(trap 'calls 9; (calls 8); exit' USR1; echo ready; while :; do sleep 0.05; done) & \
+                  read line; calls 5; (calls 4; /bin/true); kill -USR1 $!; wait";
+    for (options, hits) in [(&[][..], &[5u64][..]), (&["--follow"], &[4, 5, 8, 9])] {
+        let mut workload = Workload::script(script).ready();
+        let pid = workload.pid();
+        let running = Running::start(&[&["-i0", "-p", &pid], options, &CALLS].concat());
+        workload.go_on();
+        check_hits(&running.end(), hits);
+    }
+}
+
+#[test]
+fn live_a_process_that_counts_may_time_with_a_command() {
+    if !is_live() {
+        return;
+    }
+    let outsider = Workload::outsider();
+    let output = counted_script(&["-p", &outsider.pid()], "calls 20; sleep 0.3");
+    let found = entries(&output);
+    assert_eq!(found.len(), 1, "{found:?} {}", said(&output));
+    assert_eq!(found[0].0, outsider.0.id());
+}
+
+/// A cgroup that is there while this lives.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new(path: PathBuf) -> Self {
+        fs::create_dir(&path).expect("a cgroup");
+        Self(path)
+    }
+
+    fn script(&self, script: &str) -> Workload {
+        let script = format!("echo $$ > {}/cgroup.procs; {script}", self.0.display());
+        Workload::script(&script)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // Who was in it may not have gone yet.
+        let deadline = Instant::now() + PATIENCE;
+        while fs::remove_dir(&self.0).is_err() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn live_a_cgroup_counts_with_those_below() {
+    if !is_live() {
+        return;
+    }
+    let Some(root) = cgroup2_root() else {
+        eprintln!("skipped: no cgroup2 filesystem is mounted");
+        return;
+    };
+    let name = format!("hist-bpf-{}", std::process::id());
+    let (inner, outer) =
+        (Cgroup::new(root.join(&name)), Cgroup::new(root.join(name.clone() + "b")));
+    let below = Cgroup::new(inner.0.join("below"));
+    let _outsider = outer.script("echo ready; while :; do kill -0 $$; done").ready();
+    let inside = ["sh", "-c"];
+    let full = inner.0.to_str().expect("UTF-8");
+    for path in [full, &name, &format!("/{name}")] {
+        let mut first = inner.script("echo ready; read x; calls 6; (calls 5)").ready();
+        let mut second = below.script("echo ready; read x; calls 4").ready();
+        let arguments = [&["-i0", "-d60", "--cgroup", path], &CALLS[..]].concat();
+        let running = Running::start(&arguments);
+        first.go_on();
+        second.go_on();
+        for one in [&mut first, &mut second] {
+            one.0.wait().expect("it ends");
+        }
+        let pid = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, Signal::INT).expect("it is there");
+        check_hits(&running.end(), &[4, 5, 6]);
+    }
+    // With a command, both must hold: it has moved into the cgroup only after three calls.
+    let script = format!("{SHELL}calls 3; echo $$ > {full}/cgroup.procs; calls 2");
+    check_hits(&counted(&["--cgroup", full], &[&inside[..], &[&script]].concat()), &[2]);
+    check_fails(&[&["--cgroup", "no-such-cgroup"], &CALLS[..]].concat(), 1, "there is no cgroup");
+    let file = format!("{full}/cgroup.procs");
+    check_fails(&[&["--cgroup", &file], &CALLS[..]].concat(), 1, "is no cgroup");
+}
+
+#[test]
+fn live_cpus_count_by_their_number() {
+    if !is_live() {
+        return;
+    }
+    let possible = Facts::read().expect("the CPUs").context().possible_cpus.expect("read");
+    let last = std::thread::available_parallelism().expect("a number").get() - 1;
+    for (on, counted_on, hits) in
+        [(0, "0", true), (last, "0", last == 0), (0, &*format!("1-{last},0"), true)]
+    {
+        if counted_on.contains('-') && last == 0 {
+            continue;
+        }
+        let (on, script) = (on.to_string(), format!("{SHELL}calls 25; :"));
+        let command = ["taskset", "-c", &on, "sh", "-c", &script];
+        let output = counted(&["--cpu", counted_on], &command);
+        check_hits(&output, if hits { &[25] } else { &[] });
+    }
+    let none = possible.to_string();
+    check_fails(&[&["--cpu", &none], &CALLS[..]].concat(), 1, "or not of this machine's 0 to");
+    check_fails(&[&["--cpu", "3-1"], &CALLS[..]].concat(), 1, "no list of CPUs");
+}
+
+#[test]
+fn live_processes_that_are_not_there_are_told() {
+    if !is_live() {
+        return;
+    }
+    // `pid_max` is at most 2^22.
+    for options in [&["-p", "8388608"][..], &["--follow", "-p", "1,8388608"]] {
+        check_fails(&[options, &CALLS].concat(), 1, "there is no process 8388608");
+    }
+}
+
+/// Programs see pids of the initial namespace: a command is found all the same.
+#[test]
+fn live_within_a_pid_namespace_a_command_counts_and_pids_are_refused() {
+    if !is_live() {
+        return;
+    }
+    let _outsider = Workload::outsider();
+    let within = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc", env!("CARGO_BIN_EXE_hist-bpf"), "-i0"]);
+        command.stdin(Stdio::null()).args(arguments).output().expect("unshare starts")
+    };
+    let script = format!("{SHELL}calls 8; (calls 5); :");
+    let output = within(&[&CALLS[..], &["--", "sh", "-c", &script]].concat());
+    check_hits(&output, &[5, 8]);
+    let output = within(&[&CALLS[..], &["-p1"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("within a pid namespace"), "{}", said(&output));
+}
+
+/// What finds no room is counted; what has ended makes room, and its pid may be another's.
+#[test]
+fn live_a_full_set_is_counted_and_ended_processes_leave_it() {
+    if !is_live() {
+        return;
+    }
+    let facts = Facts::read().expect("the CPUs");
+    let btf = facts.context().btf.expect("the kernel's types");
+    let focus = Focus { processes: Processes::Set("these".to_owned()), ..Focus::default() };
+    for (capacity, script, lost) in [
+        (3, "for i in 1 2 3 4 5; do (:); done", 0),
+        (3, "for i in 1 2 3 4 5; do sleep 0.2 & done; wait", 3),
+    ] {
+        let live = LiveFocus::open(&focus, None, btf, capacity).expect("a focus");
+        live.settle().expect("settled");
+        let mut command = Command::new("sh");
+        let mut gate = hold(command.args(["-c", script])).expect("a gate");
+        let spawning = std::thread::spawn(move || command.spawn());
+        live.arm(gate.wait().expect("a pipe").expect("a child")).expect("armed");
+        assert!(live.is_over().expect("readable"), "it is in before its exec");
+        gate.open().expect("a child");
+        let mut child = spawning.join().expect("no panic").expect("sh");
+        assert!(child.wait().expect("it ends").success());
+        assert_eq!(live.lost().expect("readable"), lost, "{script}");
+        assert!(live.is_over().expect("readable"), "{script}");
+    }
+}

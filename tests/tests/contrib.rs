@@ -1,0 +1,161 @@
+//! Takes the files in `contrib/`. Gives a verdict: each is what those who read it understand, and
+//! they fit together.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use hist_cli::load::Facts;
+use hist_cli::plan::Wishes;
+use hist_cli::serve::{Config, config};
+use hist_cli::session::Live;
+use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use saphyr::{LoadableYamlNode as _, Yaml};
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn contrib(name: &str) -> Result<String> {
+    fs::read_to_string(root().join("contrib").join(name)).with_context(|| name.to_owned())
+}
+
+/// What a file of metrics says; with this machine's kernel as root.
+fn checked(text: &str) -> Result<Config> {
+    let tracefs = rustix::process::geteuid().is_root().then(find_or_mount).transpose()?;
+    let live = |tracefs: Tracefs| -> Result<Live> {
+        Ok(Live::new(tracefs, Facts::read()?, Wishes::default()))
+    };
+    let kernel = tracefs.map(live).transpose()?;
+    let config = config::read(text, kernel.as_ref());
+    config.map_err(|problems| anyhow::anyhow!("{}", problems.render("serve.toml", text)))
+}
+
+#[test]
+fn the_example_is_right() -> Result<()> {
+    let config = checked(&contrib("serve.toml")?)?;
+    assert!(config.metrics.len() >= 4, "{config:?}");
+    Ok(())
+}
+
+/// The names of the metrics in a query: those in front of a brace.
+fn names(query: &str) -> BTreeSet<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let heads = query.match_indices('{').map(|(at, _)| &query[..at]);
+    heads.map(|head| head.rsplit(|c| !is_name(c)).next().unwrap_or("")).collect()
+}
+
+/// Every string behind `key`, wherever it stands.
+fn strings<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| strings(value, key, found)),
+        Value::Object(map) => {
+            found.extend(map.get(key).and_then(Value::as_str));
+            map.values().for_each(|value| strings(value, key, found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_dashboard_asks_for_what_there_is() -> Result<()> {
+    let dashboard: Value = serde_json::from_str(&contrib("grafana-dashboard.json")?)?;
+    let panels = dashboard["panels"].as_array().context("no panels")?;
+    let ids: BTreeSet<_> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
+    ensure!(ids.len() == panels.len() && panels.len() >= 8, "{} panels", panels.len());
+    let config = checked(&contrib("serve.toml")?)?;
+    let own = fs::read_to_string(root().join("docs/serve.md"))?;
+    let mut families = BTreeSet::new();
+    for metric in &config.metrics {
+        families.extend(std::iter::once(&metric.name).chain(metric.values.values()).cloned());
+    }
+    let is_known = |name: &str| {
+        let plain =
+            ["_total", "_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
+        families.contains(plain.unwrap_or(name)) || own.contains(&format!("`{name}`"))
+    };
+    let mut queries = Vec::new();
+    strings(&dashboard, "expr", &mut queries);
+    assert!(queries.len() >= panels.len());
+    for name in queries.iter().flat_map(|query| names(query)) {
+        assert!(is_known(name), "no metric is called {name}");
+    }
+    Ok(())
+}
+
+/// The settings of a section, in their order.
+fn section<'a>(unit: &'a str, name: &str) -> Vec<(&'a str, &'a str)> {
+    let lines = unit.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    lines.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('=')).collect()
+}
+
+#[test]
+fn the_unit_is_one() -> Result<()> {
+    let unit = contrib("hist-bpf.service")?;
+    let service = section(&unit, "Service");
+    let value = |key| service.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
+    assert_eq!(value("Type"), Some("notify"));
+    assert_eq!(value("CapabilityBoundingSet"), value("AmbientCapabilities"));
+    for capability in ["CAP_BPF", "CAP_PERFMON", "CAP_SYSLOG"] {
+        let set = value("CapabilityBoundingSet").unwrap_or_default();
+        assert!(set.split(' ').any(|one| one == capability), "{capability}");
+    }
+    assert!(value("ExecStart").is_some_and(|line| line.contains(" serve --config ")));
+    for line in unit.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '['])) {
+        assert!(line.contains('='), "{line}");
+    }
+    verify(&unit)
+}
+
+/// Lets systemd judge where it is installed. The binary need not be.
+fn verify(unit: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("hist-bpf.service");
+    fs::write(&path, unit.replace("/usr/bin/hist-bpf", "/bin/true"))?;
+    let output = match Command::new("systemd-analyze").arg("verify").arg(&path).output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("no systemd-analyze here");
+            return Ok(());
+        }
+        output => output?,
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let ours = said.lines().filter(|line| line.contains("hist-bpf.service"));
+    assert_eq!(ours.collect::<Vec<_>>(), Vec::<&str>::new());
+    Ok(())
+}
+
+#[test]
+fn the_manifest_is_one() -> Result<()> {
+    let text = contrib("daemonset.yaml")?;
+    let documents = Yaml::load_from_str(&text)?;
+    let kind = |name: &str| {
+        let found = documents.iter().find(|document| document["kind"].as_str() == Some(name));
+        found.with_context(|| format!("no {name}"))
+    };
+    assert_eq!(documents.len(), 3);
+    let config = kind("ConfigMap")?["data"]["serve.toml"].as_str().context("no file")?;
+    checked(config)?;
+    let spec = &kind("DaemonSet")?["spec"];
+    let template = &spec["template"];
+    let label = "app.kubernetes.io/name";
+    let labels = [&spec["selector"]["matchLabels"][label], &template["metadata"]["labels"][label]];
+    assert_eq!(labels.map(Yaml::as_str), [Some("hist-bpf"); 2]);
+    let container = &template["spec"]["containers"][0];
+    let port = container["ports"][0]["containerPort"].as_integer().context("no port")?.to_string();
+    let args = container["args"].as_vec().context("no arguments")?;
+    assert!(args.iter().any(|arg| arg.as_str() == Some(&format!("0.0.0.0:{port}"))), "{args:?}");
+    let annotation = &template["metadata"]["annotations"]["prometheus.io/port"];
+    assert_eq!(annotation.as_str(), Some(port.as_str()));
+    let mounts = container["volumeMounts"].as_vec().context("no mounts")?;
+    let volumes = template["spec"]["volumes"].as_vec().context("no volumes")?;
+    let names = |list: &[Yaml<'_>]| -> BTreeSet<String> {
+        list.iter().filter_map(|one| Some(one["name"].as_str()?.to_owned())).collect()
+    };
+    assert_eq!(names(mounts), names(volumes));
+    Ok(())
+}
