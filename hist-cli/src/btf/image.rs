@@ -9,10 +9,12 @@ use std::path::Path;
 
 use memchr::memmem;
 
-use super::BtfError;
+use crate::load::mapping::Mapping;
+
 use super::types::{
     HEADER, Header, MEMBER, Member, PARAM, Parameter, Tracepoint, Type, TypeId, kind, words,
 };
+use super::{Btf, BtfError};
 
 /// `BTF_MAGIC`
 const MAGIC: u16 = 0xeb9f;
@@ -59,6 +61,9 @@ struct Index {
 #[derive(Debug)]
 enum Bytes {
     File(File),
+    /// Some 800 reads of 4 KiB each, which is what the kernel gives at a time, would take a
+    /// millisecond more.
+    Mapped(Mapping),
     Memory(Vec<u8>),
 }
 
@@ -80,12 +85,8 @@ impl Bytes {
     fn read_some(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::File(file) => file.read_at(buffer, offset),
-            Self::Memory(bytes) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-                let count = buffer.len().min(bytes.len() - start);
-                buffer[..count].copy_from_slice(&bytes[start..start + count]);
-                Ok(count)
-            }
+            Self::Mapped(bytes) => Ok(copy(bytes, offset, buffer)),
+            Self::Memory(bytes) => Ok(copy(bytes, offset, buffer)),
         }
     }
 
@@ -96,6 +97,14 @@ impl Bytes {
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
+}
+
+/// Copies what there is from `offset` on; gives how much.
+fn copy(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> usize {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let count = buffer.len().min(bytes.len() - start);
+    buffer[..count].copy_from_slice(&bytes[start..start + count]);
+    count
 }
 
 /// A part of the bytes that has been read, for what is read in small pieces one after the other.
@@ -134,7 +143,13 @@ impl<'a> Window<'a> {
 impl Image {
     pub(super) fn open(path: &Path) -> Result<Self, BtfError> {
         let file = File::open(path).map_err(|error| BtfError::opening(path, &error))?;
-        Self::new(Bytes::File(file))
+        // Only of the kernel's own file it is known that it stays as it is.
+        let mapping = (path == Path::new(Btf::VMLINUX)).then(|| Mapping::of_constant(&file));
+        Self::new(match mapping {
+            Some(Ok(mapping)) => Bytes::Mapped(mapping),
+            // Before Linux 6.16 it can only be read.
+            _ => Bytes::File(file),
+        })
     }
 
     pub(super) fn of_bytes(bytes: Vec<u8>) -> Result<Self, BtfError> {

@@ -10,6 +10,7 @@ mod facts;
 mod features;
 mod focus;
 mod gate;
+pub(crate) mod mapping;
 mod maps;
 mod misses;
 mod perf;
