@@ -631,7 +631,7 @@ fn ayas_own_loader_takes_the_object() -> Result<()> {
         let compiled =
             pipeline::compile("hist:keys=id", &format, &resolve::Context::default(), wishes)?;
         let object = pipeline::link(&[compiled])?;
-        let mut ebpf = aya::EbpfLoader::new().load(&object.bytes)?;
+        let mut ebpf = aya::EbpfLoader::new().load(&object.elf()?)?;
         let name = &object.programs[0].names.program;
         let program = ebpf.program_mut(name).context("the program")?;
         let program: &mut aya::programs::TracePoint = program.try_into()?;

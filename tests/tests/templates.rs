@@ -71,7 +71,7 @@ fn a_paused_trigger_counts_nothing_until_it_continues() -> Result<()> {
     let names = &object.programs[0].names;
     let mut ebpf = EbpfLoader::new()
         .override_global(&names.paused_variable, &1u32, true)
-        .load(&object.bytes)?;
+        .load(&object.elf()?)?;
     attach(&mut ebpf, names)?;
     getppid(10);
     assert_eq!(hist(&ebpf, names)?.keys().count(), 0);
@@ -267,7 +267,7 @@ fn time() -> HoleCode {
 }
 
 fn load(object: &Object) -> Result<Ebpf> {
-    EbpfLoader::new().load(&object.bytes).with_context(|| format!("loading\n{object}"))
+    EbpfLoader::new().load(&object.elf()?).with_context(|| format!("loading\n{object}"))
 }
 
 fn attach(ebpf: &mut Ebpf, names: &ProgramNames) -> Result<()> {
