@@ -305,14 +305,8 @@ mod tests {
         let line = |hole| move |insn: &Insn| ProgramLine { insn: *insn, hole, note: String::new() };
         let template = |insns: &[Insn]| insns.iter().map(line(None)).collect::<Vec<_>>();
         let body = hole.iter().map(line(Some(PLACE))).collect();
-        let names = ProgramNames {
-            program: "p".into(),
-            hist: "H".into(),
-            losses: "L".into(),
-            paused: ".bss".into(),
-            paused_variable: "P".into(),
-            logs: None,
-        };
+        let names =
+            ProgramNames { program: "p".into(), hist: "H".into(), losses: "L".into(), logs: None };
         Program {
             names,
             section: "tracepoint".into(),
