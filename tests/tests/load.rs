@@ -19,7 +19,7 @@ use hist_cli::codegen::code::Line;
 use hist_cli::codegen::insn::{Insn, R0, R1, R2, Width};
 use hist_cli::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Compiled};
-use hist_cli::plan::{Attach, MapKind, Plan, Template, Wishes};
+use hist_cli::plan::{Attach, AttachWish, MapKind, Plan, Template, Wishes};
 use hist_cli::read;
 use hist_cli::read::snapshot::{KeyBytes, Losses, Snapshot, Sums};
 use hist_cli::resolve;
@@ -128,6 +128,32 @@ fn pausing_stops_and_resuming_goes_on() -> Result<()> {
     Ok(())
 }
 
+/// Its program was still called, looked at a flag and did nothing.
+#[test]
+fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let _stats = aya::sys::enable_stats(aya::sys::Stats::RunTime)?;
+    let (facts, format) = (load::Facts::read()?, tracefs.event("raw_syscalls", "sys_enter")?);
+    for wish in [AttachWish::Tracepoint, AttachWish::Raw] {
+        let wishes = Wishes { attach: wish, ..Wishes::default() };
+        let context = facts.context();
+        let trigger =
+            attach_one(pipeline::compile("hist:keys=id:pause", &format, &context, wishes)?)?;
+        getppid(100);
+        assert_eq!(trigger.run_stats()?.runs, 0, "{wish:?}");
+        trigger.resume()?;
+        getppid(100);
+        trigger.pause();
+        let runs = trigger.run_stats()?.runs;
+        assert!(runs >= 100, "{wish:?}: {runs}");
+        getppid(100);
+        let more = trigger.run_stats()?.runs - runs;
+        // One may have been under way on another CPU.
+        assert!(more <= 1, "{wish:?}: {more}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_trigger_that_starts_paused_counts_when_resumed() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
@@ -160,7 +186,7 @@ fn clearing_empties_entries_and_losses_and_counting_goes_on() -> Result<()> {
     assert!(trigger.is_paused(), "clearing keeps the state");
     trigger.clear()?;
     trigger.resume()?;
-    // Nothing but the write of the flag can come before.
+    // Nothing but what attaches the program can come before.
     getppid(1);
     let rows = read::snapshot(&trigger)?.rows;
     assert_eq!(rows.len(), 1, "there is room again: {rows:?}");

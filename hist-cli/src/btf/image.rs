@@ -414,8 +414,9 @@ impl Image {
     ) -> Result<[Option<TypeId>; N], BtfError> {
         let mut found = [None; N];
         self.walk((1, self.types.start), |id, header| {
-            let this = (header.kind(), header.name);
-            let Some(which) = wanted.iter().position(|wanted| *wanted == this) else {
+            // One comparison each is all that most types get.
+            let named = wanted.iter().position(|(_, name)| header.name == *name);
+            let Some(which) = named.filter(|which| wanted[*which].0 == header.kind()) else {
                 return true;
             };
             found[which] = Some(id);
@@ -431,6 +432,7 @@ impl Image {
         mut see: impl FnMut(TypeId, Header) -> bool,
     ) -> Result<(), BtfError> {
         let places = &mut *self.places.borrow_mut();
+        let mut unseen = to_id(1 + STRIDE * places.len())?;
         let mut window = Window::new(&self.bytes, CHUNK);
         while place < self.types.end {
             let left = usize::try_from(self.types.end - place).unwrap_or(usize::MAX);
@@ -439,8 +441,9 @@ impl Image {
             let mut at = 0;
             while let Some(bytes) = chunk.get(at..).and_then(<[u8]>::first_chunk) {
                 let header = Header::parse(*bytes);
-                if id as usize == 1 + STRIDE * places.len() {
+                if id == unseen {
                     places.push(place + at as u64);
+                    unseen += STRIDE as TypeId;
                 }
                 if !see(id, header) {
                     return Ok(());
