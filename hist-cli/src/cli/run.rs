@@ -119,7 +119,7 @@ pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracef
 /// Carries out what was written for each event, and counts nothing yet.
 fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     let (tracefs, facts) = (tracefs(options.tracefs.as_deref(), options.quiet)?, Facts::read()?);
-    let target = Target::new(options, &facts)?;
+    let target = Target::new(&options.focus, options.command.is_some(), &facts)?;
     if options.verbose > 0 && !target.focus.is_all() {
         say(&format!("focus: {}", target.focus));
     }
