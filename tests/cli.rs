@@ -162,6 +162,16 @@ fn an_event_before_its_trigger_is_told() {
     check_fails(&[&["explain"], &words[..]].concat(), 2, &told);
 }
 
+/// The word behind was called no trigger.
+#[test]
+fn a_misspelt_subcommand_is_told() {
+    let words = ["explian", "hist:keys=id", "a:b"];
+    check_fails(&words, 2, &["no subcommand `explian`; did you mean `explain`?"]);
+    check_fails(&["lst"], 2, &["no subcommand `lst`; did you mean `list`?"]);
+    check_fails(&["help"], 2, &["did you mean `--help`?"]);
+    check_fails(&["-q", "list"], 2, &["the subcommand `list` must come first"]);
+}
+
 /// `-- $COMMAND` with an empty variable counted everything, for ever.
 #[test]
 fn nothing_behind_two_dashes_is_no_command() {
@@ -969,6 +979,8 @@ fn live_every_event_is_logged_on_vv() {
     let hits = totals(stdout(&output), "Hits:")[0];
     let logged = stderr(&output).lines().filter(|line| line.contains("new")).count();
     assert!(hits >= 2 && logged as u64 >= hits, "{hits} hits, {}", stderr(&output));
+    // A library's twenty lines about the kernel stood before them.
+    assert!(!stderr(&output).contains("Feature"), "{}", stderr(&output));
 }
 
 /// Each line of the log was a system call, which was logged in its turn.

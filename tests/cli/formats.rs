@@ -422,8 +422,9 @@ fn a_snapshot_may_come_from_standard_input() {
     };
     let (piped, named) = (merge("-"), merge(keys.to_str().expect("UTF-8")));
     assert_eq!(piped.status.code(), Some(0), "{}", stderr(&piped));
-    assert_eq!(stdout(&piped), stdout(&named));
-    assert!(!stdout(&piped).is_empty());
+    assert!(!piped.stdout.is_empty());
+    // Not all of it is UTF-8.
+    assert!(piped.stdout == named.stdout);
 }
 
 #[test]

@@ -156,6 +156,7 @@ fn say_attached(options: &Options, triggers: &[Entry], is_watched: bool) {
     let end = match options.command {
         Some(_) => "the command's end",
         None if is_watched => "q",
+        None if options.focus.pids.len() == 1 => "the process's end or Ctrl-C",
         None if !options.focus.pids.is_empty() => "the processes' end or Ctrl-C",
         None => "Ctrl-C",
     };

@@ -62,9 +62,11 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
 
 fn no_match(tracefs: &Tracefs, glob: Option<&str>) -> anyhow::Result<String> {
     let Some(glob) = glob else { return Ok("this kernel has no events".to_owned()) };
-    let wide = format!("*{}*", glob.trim_end_matches([':', '/']));
+    let name = glob.trim_end_matches([':', '/']);
+    let wide = format!("*{name}*");
     let parts = list(tracefs, Some(&Glob::new(&wide)))?.len();
     let near = match meant(tracefs, glob)? {
+        Some(near) if near == name => format!("; did you mean `{near}`?"),
         _ if parts > 0 && !glob.contains(['*', '?', '[', '!']) => {
             let s = if parts == 1 { "" } else { "s" };
             format!("; `{wide}` matches {parts} event{s}")

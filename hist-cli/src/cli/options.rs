@@ -10,6 +10,7 @@ use clap::{CommandFactory as _, Error};
 
 use super::args::{Args, CommandLine, FocusArgs, Stage, Way};
 use super::color;
+use crate::diag::nearest;
 use crate::export::Format;
 use crate::plan::{AttachWish, Focus, Wishes};
 use crate::tracefs::mount::parse_event_name;
@@ -208,6 +209,9 @@ fn conflict(message: &str) -> Error {
 }
 
 fn pairs(words: &[String]) -> Result<Vec<Pair>, Error> {
+    if let Some(message) = words.first().and_then(|word| misspelt(word)) {
+        return Err(usage(ErrorKind::InvalidSubcommand, &message));
+    }
     let (pairs, rest) = words.as_chunks::<2>();
     if let [word] = rest {
         let message = unpaired(word);
@@ -216,6 +220,21 @@ fn pairs(words: &[String]) -> Result<Vec<Pair>, Error> {
     let pair = |[trigger, event]: &[String; 2]| pair(trigger, event);
     let pairs = pairs.iter().map(pair).collect::<Result<_, _>>();
     pairs.map_err(|message| usage(ErrorKind::ValueValidation, &message))
+}
+
+/// What is wrong with a first word that was meant to be a subcommand.
+fn misspelt(word: &str) -> Option<String> {
+    if word.contains([':', '=']) {
+        return None;
+    }
+    let command = CommandLine::command();
+    let mut names: Vec<_> = command.get_subcommands().filter(|task| !task.is_hide_set()).collect();
+    names.retain(|task| task.get_name() != word);
+    let near = match word {
+        "help" | "version" => format!("--{word}"),
+        _ => nearest(word, names.into_iter().map(clap::Command::get_name))?.to_owned(),
+    };
+    Some(format!("there is no subcommand `{word}`; did you mean `{near}`?"))
 }
 
 /// What is wrong with a word that has no second one.

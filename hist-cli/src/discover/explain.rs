@@ -83,15 +83,18 @@ fn key_bytes(plan: &Plan) -> u32 {
 
 /// To what, and why: whence each field is taken, or what stands against the raw tracepoint.
 fn attach(plan: &Plan) -> Vec<String> {
-    let head = match &plan.attach {
+    let (head, reasons) = match &plan.attach {
         Attach::Tracepoint { system, event, .. } => {
-            format!("to the classic tracepoint {system}:{event}")
+            (format!("to the classic tracepoint {system}:{event}"), "; why not to the raw one:")
         }
-        Attach::RawTracepoint { name, .. } => format!("to the raw tracepoint {name}"),
+        Attach::RawTracepoint { name, .. } => {
+            let copies = if plan.copies.is_empty() { ":" } else { ", whose arguments have all:" };
+            (format!("to the raw tracepoint {name}"), copies)
+        }
     };
-    let colon = if plan.why.is_empty() { "" } else { ":" };
+    let reasons = if plan.why.is_empty() { "" } else { reasons };
     let why = plan.why.iter().map(|why| format!("  {why}"));
-    std::iter::once(head + colon).chain(why).collect()
+    std::iter::once(head + reasons).chain(why).collect()
 }
 
 fn states(plan: &Plan) -> Vec<String> {
@@ -123,8 +126,8 @@ struct Cost {
     loops: bool,
     helpers: usize,
     insns: usize,
-    /// What an event out of focus takes.
-    focus: Option<String>,
+    /// What an event out of focus takes, and what following processes does.
+    focus: [Option<String>; 2],
 }
 
 impl Cost {
@@ -147,7 +150,7 @@ impl Cost {
             loops: holes().any(|line| line.insn.is_jump() && line.insn.off < 0),
             helpers: calls().count(),
             insns: program.lines.len(),
-            focus: words::focus_cost(&plan.focus),
+            focus: [words::focus_cost(&plan.focus), words::follow_cost(&plan.focus)],
         }
     }
 
@@ -177,7 +180,7 @@ impl Cost {
                 self.insns, self.helpers
             ),
         ];
-        lines.extend(self.focus.clone());
+        lines.extend(self.focus.iter().flatten().cloned());
         lines
     }
 }

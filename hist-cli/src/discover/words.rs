@@ -46,11 +46,7 @@ pub(super) fn value(value: &Value, hist: &Hist) -> String {
         ValueModifier::Graph => ", shown as a bar",
         ValueModifier::Usecs => ", in microseconds",
     };
-    let hidden = if value.hidden {
-        ", to sort by: like ftrace, tables do not show sums of expressions"
-    } else {
-        ""
-    };
+    let hidden = if value.hidden { ", not shown (as in ftrace), only to sort by" } else { "" };
     format!("the sum of {name}{shown}{hidden}")
 }
 
@@ -92,7 +88,13 @@ pub(super) fn focus_cost(focus: &Focus) -> Option<String> {
     let cgroup = focus.cgroup.as_ref().map(|_| "a look at the task's cgroups");
     let tests: Vec<_> = [cpus, processes, cgroup].into_iter().flatten().collect();
     let tests = tests.join(", then ");
-    (!tests.is_empty()).then(|| format!("the focus comes first: {tests}"))
+    (!tests.is_empty()).then(|| format!("an event out of focus takes no more than {tests}"))
+}
+
+/// What following processes takes besides; nothing if none are.
+pub(super) fn follow_cost(focus: &Focus) -> Option<String> {
+    let follows = matches!(focus.processes, Processes::Set(_));
+    follows.then(|| "every fork, exec and exit of a process runs a small program, too".to_owned())
 }
 
 /// With its type, if it is a field.
