@@ -51,13 +51,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let (mut session, focused) = attach(options)?;
     let mut view = View::new(options.look.clone())?;
     view.check(&session)?;
-    // Before anything counts, and after the mistakes that would leave a file empty.
+    session.release()?;
+    view.begin();
+    // After all that could go wrong and leave a file empty.
     let output = match live && options.quiet {
         true => Output::Nowhere,
         false => Output::open(options.output.as_deref())?,
     };
-    session.release()?;
-    view.begin();
     let printer = Printer::new(session, view, output, options.verbose > 0);
     let code = runtime.block_on(async {
         let watch = live.then(|| Watch::new(&status)).transpose()?;

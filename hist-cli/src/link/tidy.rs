@@ -181,20 +181,10 @@ fn decided(op: &Op, state: &State) -> Option<bool> {
 /// Takes out what is never reached, what does nothing, and what nobody reads.
 fn shorten(ops: &mut Vec<Op>) -> bool {
     let before = ops.len();
-    let states = flow::states(ops);
-    for (op, state) in ops.iter_mut().zip(&states) {
-        let is_taken = state.as_ref().and_then(|state| decided(op, state));
-        match (op.target, is_taken) {
-            (Some(_), Some(true)) => op.become_insn(Insn::jump(0)),
-            // A copy of a register to itself goes below.
-            (Some(_), Some(false)) => {
-                op.target = None;
-                op.become_insn(Insn::mov64_reg(R0, R0));
-            }
-            _ => {}
-        }
+    let mut states = flow::states(ops);
+    if decide(ops, &states) {
+        states = flow::states(ops);
     }
-    let states = flow::states(ops);
     let spills = flow::spills(ops);
     let wanted = flow::wanted(ops, &spills);
     let keep: Vec<bool> = (0..ops.len())
@@ -206,6 +196,25 @@ fn shorten(ops: &mut Vec<Op>) -> bool {
         .collect();
     ops::retain(ops, &keep);
     ops.len() < before
+}
+
+/// Makes jumps whose outcome is known go one way.
+fn decide(ops: &mut [Op], states: &[Option<State>]) -> bool {
+    let mut changed = false;
+    for (op, state) in ops.iter_mut().zip(states) {
+        let is_taken = state.as_ref().and_then(|state| decided(op, state));
+        match (op.target, is_taken) {
+            (Some(_), Some(true)) => op.become_insn(Insn::jump(0)),
+            // A copy of a register to itself goes once this is done.
+            (Some(_), Some(false)) => {
+                op.target = None;
+                op.become_insn(Insn::mov64_reg(R0, R0));
+            }
+            _ => continue,
+        }
+        changed = true;
+    }
+    changed
 }
 
 /// A jump to the next instruction, or a copy of what is there already.
@@ -296,14 +305,8 @@ mod tests {
         let line = |hole| move |insn: &Insn| ProgramLine { insn: *insn, hole, note: String::new() };
         let template = |insns: &[Insn]| insns.iter().map(line(None)).collect::<Vec<_>>();
         let body = hole.iter().map(line(Some(PLACE))).collect();
-        let names = ProgramNames {
-            program: "p".into(),
-            hist: "H".into(),
-            losses: "L".into(),
-            paused: ".bss".into(),
-            paused_variable: "P".into(),
-            logs: None,
-        };
+        let names =
+            ProgramNames { program: "p".into(), hist: "H".into(), losses: "L".into(), logs: None };
         Program {
             names,
             section: "tracepoint".into(),

@@ -123,7 +123,8 @@ impl Backend for Live {
     }
 
     fn pause(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
-        Ok(trigger.trigger().pause()?)
+        trigger.trigger().pause();
+        Ok(())
     }
 
     fn resume(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
