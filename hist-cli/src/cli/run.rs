@@ -52,6 +52,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut view = View::new(options.look.clone())?;
     view.check(&session)?;
     session.release()?;
+    // What counts is attached only now.
+    focused.settle()?;
     view.begin();
     // After all that could go wrong and leave a file empty.
     let output = match live && options.quiet {
@@ -133,7 +135,6 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
     describe(options, &session);
-    focused.settle()?;
     Ok((session, focused))
 }
 
