@@ -95,7 +95,7 @@ fn options_that_contradict_each_other_are_usage_mistakes() {
     check_fails(&["merge"], 2, &["<FILE>..."]);
     check_fails(&["merge", "-f", "xml", "x"], 2, &["possible values"]);
     check_fails(&["-q", "merge"], 2, &["the subcommand `merge` must come first"]);
-    check_fails(&["merg"], 2, &["`merg` is neither a subcommand nor a trigger"]);
+    check_fails(&["merg"], 2, &["no subcommand `merg`; did you mean `merge`?"]);
 }
 
 #[test]
