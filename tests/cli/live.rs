@@ -388,6 +388,8 @@ struct Line {
     controller: std::fs::File,
     terminal: std::fs::File,
     child: Child,
+    /// What has been read and not been looked for yet.
+    rest: Vec<u8>,
 }
 
 impl Line {
@@ -411,18 +413,33 @@ impl Line {
         command.args(["--ctty", env!("CARGO_BIN_EXE_hist-bpf")]).args(arguments);
         command.env("TERM", "xterm").env("LC_ALL", "C.UTF-8");
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("it starts");
-        Self { controller: controller.into(), terminal: terminal.into(), child }
+        Self { controller: controller.into(), terminal: terminal.into(), child, rest: Vec::new() }
     }
 
-    /// Reads until `text` has come.
+    /// Reads until `text` has come, and what comes behind it some other time.
+    #[track_caller]
     fn read_until(&mut self, text: &str) {
         use std::io::Read as _;
-        let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
-        while !seen.windows(text.len()).any(|window| window == text.as_bytes()) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut buffer = [0; 4096];
+        loop {
+            let mut windows = self.rest.windows(text.len());
+            if let Some(at) = windows.position(|window| window == text.as_bytes()) {
+                self.rest.drain(..at + text.len());
+                return;
+            }
+            let seen = String::from_utf8_lossy(&self.rest);
+            assert!(Instant::now() < deadline && self.is_readable(), "no {text} in {seen:?}");
             let length = self.controller.read(&mut buffer).expect("it says something");
-            assert!(length > 0, "no {text} in {}", String::from_utf8_lossy(&seen));
-            seen.extend_from_slice(&buffer[..length]);
+            self.rest.extend_from_slice(&buffer[..length]);
         }
+    }
+
+    fn is_readable(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut files = [PollFd::new(&self.controller, PollFlags::IN)];
+        let patience = Timespec::try_from(PATIENCE).expect("a minute");
+        poll(&mut files, Some(&patience)).expect("it is open") > 0
     }
 
     /// Puts in what nobody reads until no more goes in.
