@@ -134,9 +134,8 @@ fn both<'a>(one: &'a File<'_>, other: &File<'_>) -> Option<&'a str> {
         let meets = a.meta.since < b.meta.time && b.meta.since < a.meta.time;
         meets && is_same_histogram(a, b)
     });
-    let mut sources = same.flat_map(|(a, b)| {
-        a.meta.sources.iter().filter(|source| b.meta.sources.contains(source))
-    });
+    let mut sources = same
+        .flat_map(|(a, b)| a.meta.sources.iter().filter(|source| b.meta.sources.contains(source)));
     sources.next().map(|source| source.host.as_str())
 }
 

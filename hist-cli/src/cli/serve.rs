@@ -115,11 +115,7 @@ fn check(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Reads the file; the error has all that is wrong with it.
-fn read(
-    args: &ServeArgs,
-    tracefs: Option<Tracefs>,
-    facts: &Rc<Facts>,
-) -> anyhow::Result<Config> {
+fn read(args: &ServeArgs, tracefs: Option<Tracefs>, facts: &Rc<Facts>) -> anyhow::Result<Config> {
     let name = args.config.display().to_string();
     let bytes = fs::read(&args.config).with_context(|| format!("cannot read {name}"))?;
     let text = String::from_utf8(bytes).map_err(|error| {

@@ -30,7 +30,8 @@ pub fn read(text: &[u8]) -> Result<Vec<Document>, ReadError> {
                 .push(whole.document().map_err(|message| ReadError::Content { line, message })?),
             // Another version may have other parts, so that is what there is to say.
             Some(Err(error)) => {
-                let other = version(&text[start..]).and_then(|version| check_version(version).err());
+                let other =
+                    version(&text[start..]).and_then(|version| check_version(version).err());
                 return Err(other.map_or_else(
                     || place(&error),
                     |message| ReadError::Content { line, message },

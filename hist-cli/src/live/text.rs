@@ -83,7 +83,9 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         lines.push(line.trim_end().to_owned());
         rest = next.trim_start();
     }
-    lines.push(rest.to_owned());
+    if !rest.is_empty() || lines.is_empty() {
+        lines.push(rest.to_owned());
+    }
     lines
 }
 
@@ -99,6 +101,9 @@ fn end_of_line(text: &str, width: usize) -> usize {
     };
     let end = text.find(|c| !fits(c)).unwrap_or(text.len());
     let first = text.chars().next().map_or(0, char::len_utf8);
+    if text[end..].starts_with(' ') {
+        return end.max(first);
+    }
     let blank = text[..end].rfind(' ').filter(|blank| *blank >= end / 2);
     blank.unwrap_or(end).max(first)
 }
@@ -142,7 +147,10 @@ mod tests {
         assert_eq!(wrap("a bcdefghi", 6), ["a bcde", "fghi"]);
         assert_eq!(wrap("漢漢漢", 5), ["漢漢", "漢"]);
         assert_eq!(wrap("漢漢", 1), ["漢", "漢"]);
-        assert_eq!((wrap("", 4), wrap("ab", 0)), (vec![String::new()], vec!["a".into(), "b".into()]));
+        assert_eq!(
+            (wrap("", 4), wrap("ab", 0)),
+            (vec![String::new()], vec!["a".into(), "b".into()])
+        );
     }
 
     #[test]

@@ -77,11 +77,7 @@ impl Engine {
     ///
     /// # Errors
     /// If any of them cannot be attached; all that cannot are told.
-    pub fn start(
-        config: Config,
-        tracefs: Tracefs,
-        facts: &Rc<Facts>,
-    ) -> Result<Self, ServeError> {
+    pub fn start(config: Config, tracefs: Tracefs, facts: &Rc<Facts>) -> Result<Self, ServeError> {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let reload = Reload { succeeded: true, success: SystemTime::now() };
         let mut engine = Self { tracefs, release, metrics: Vec::new(), reload };
