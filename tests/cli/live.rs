@@ -445,11 +445,11 @@ impl Line {
     /// Puts in what nobody reads until no more goes in.
     fn fill(&mut self) {
         use std::io::Write as _;
-        let mut full = 0;
+        let mut full = 0_usize;
         // What is under way between its buffers makes room once more.
         while full < 20 {
             match self.terminal.write(&[b' '; 4096]) {
-                Ok(_) => full = 0,
+                Ok(length) => full = usize::from(length == 0),
                 Err(error) => {
                     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
                     full += 1;

@@ -391,7 +391,7 @@ fn clients_that_ask_or_take_nothing_keep_nobody_out() {
         .map(|_| {
             let mut stream = connect();
             stream.set_nonblocking(true).expect("a mode");
-            let _ = stream.write(requests.as_bytes());
+            assert!(stream.write(requests.as_bytes()).expect("some of it") > 0);
             stream
         })
         .collect();
