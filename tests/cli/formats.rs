@@ -354,7 +354,10 @@ fn live_snapshots_are_added_up() {
     assert_eq!(number(sum, "/rows/0/hitcount") + lost(sum), 340);
     assert_eq!(sum["rows"][0]["values"]["id"], sum["rows"][0]["hitcount"]);
     assert_eq!(sum["sources"].as_array().map(Vec::len), Some(1));
+    assert_eq!(stderr(&merged), "", "they have counted one after the other");
     let twice = output(&["merge", "-fftrace", &a, &a]);
+    let said = stderr(&twice);
+    assert!(said.contains("at the same time: what is in both is added up twice"), "{said}");
     let text = stdout(&twice);
     assert_eq!(super::totals(text, "Hits:"), [400]);
     let line = format!(

@@ -382,3 +382,161 @@ fn live_contradicts_what_writes_elsewhere() {
     check(&["-vv"], "no place for the log");
     assert!(!Path::new("x").exists());
 }
+
+/// A terminal that somebody may stop reading, and what runs on it.
+struct Line {
+    controller: std::fs::File,
+    terminal: std::fs::File,
+    child: Child,
+    /// What has been read and not been looked for yet.
+    rest: Vec<u8>,
+}
+
+impl Line {
+    fn start(arguments: &[&str], (columns, rows): (u16, u16)) -> Self {
+        use rustix::fs::{Mode, OFlags, open};
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&controller).expect("ours");
+        unlockpt(&controller).expect("ours");
+        let name = ptsname(&controller, Vec::new()).expect("a name");
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let terminal = open(&name, flags, Mode::empty()).expect("it is there");
+        let (ws_col, ws_row) = (columns, rows);
+        let size = rustix::termios::Winsize { ws_col, ws_row, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&terminal, size).expect("a size");
+        let end = || {
+            let flags = OFlags::RDWR | OFlags::NOCTTY;
+            Stdio::from(open(&name, flags, Mode::empty()).expect("it is there"))
+        };
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", env!("CARGO_BIN_EXE_hist-bpf")]).args(arguments);
+        command.env("TERM", "xterm").env("LC_ALL", "C.UTF-8");
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("it starts");
+        Self { controller: controller.into(), terminal: terminal.into(), child, rest: Vec::new() }
+    }
+
+    /// Reads until `text` has come, and what comes behind it some other time.
+    #[track_caller]
+    fn read_until(&mut self, text: &str) {
+        use std::io::Read as _;
+        let deadline = Instant::now() + PATIENCE;
+        let mut buffer = [0; 4096];
+        loop {
+            let mut windows = self.rest.windows(text.len());
+            if let Some(at) = windows.position(|window| window == text.as_bytes()) {
+                self.rest.drain(..at + text.len());
+                return;
+            }
+            let seen = String::from_utf8_lossy(&self.rest[self.rest.len().saturating_sub(2000)..]);
+            assert!(Instant::now() < deadline && self.is_readable(), "no {text} in {seen:?}");
+            let length = self.controller.read(&mut buffer).expect("it says something");
+            self.rest.extend_from_slice(&buffer[..length]);
+        }
+    }
+
+    fn is_readable(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut files = [PollFd::new(&self.controller, PollFlags::IN)];
+        let patience = Timespec::try_from(PATIENCE).expect("a minute");
+        poll(&mut files, Some(&patience)).expect("it is open") > 0
+    }
+
+    /// Puts in what nobody reads until no more goes in.
+    fn fill(&mut self) {
+        use std::io::Write as _;
+        let mut full = 0_usize;
+        // What is under way between its buffers makes room once more.
+        while full < 20 {
+            match self.terminal.write(&[b' '; 4096]) {
+                Ok(length) => full = usize::from(length == 0),
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                    full += 1;
+                    sleep(Duration::from_millis(10));
+                }
+            }
+        }
+    }
+
+    fn is_for_lines(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(&self.terminal).expect("modes").local_modes;
+        use rustix::termios::LocalModes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+}
+
+#[test]
+fn live_view_ends_on_a_terminal_that_nobody_reads() {
+    if !is_live() {
+        return;
+    }
+    for signal in ["TERM", "INT", "HUP"] {
+        let counting = ["--live", "-i0.05", "hist:keys=common_pid,id", ENTER];
+        let mut line = Line::start(&counting, (150, 50));
+        line.read_until("?:help");
+        assert!(!line.is_for_lines());
+        line.fill();
+        // It draws meanwhile, or tries to.
+        sleep(Duration::from_millis(500));
+        let pid = line.child.id().to_string();
+        assert!(succeeds(Command::new("kill").args(["-s", signal, &pid])));
+        let status = super::patiently(&mut line.child, &format!("after {signal}"));
+        assert_eq!(status.code(), Some(1), "it says that it has printed nothing");
+        assert!(line.is_for_lines());
+        // When it is read again, it shows what the shell left there.
+        line.read_until("\x1b[?1049l");
+        line.read_until("\x1b[?25h");
+        line.read_until("cannot use the terminal: it has taken nothing for a second");
+    }
+}
+
+#[test]
+fn live_view_goes_on_when_the_terminal_is_read_again() {
+    if !is_live() {
+        return;
+    }
+    let mut line = Line::start(&["--live", "-i0.05", "hist:keys=id", ENTER], (150, 50));
+    line.read_until("?:help");
+    line.fill();
+    sleep(Duration::from_millis(500));
+    line.read_until(&" ".repeat(4096));
+    // The line of the totals changes with every table.
+    line.read_until("\x1b[3;");
+    std::io::Write::write_all(&mut line.controller, b"q").expect("a key");
+    line.read_until("Totals:");
+    let controller = line.controller.try_clone().expect("a copy");
+    let reader = std::thread::spawn(move || {
+        let (mut controller, mut rest) = (controller, Vec::new());
+        // EIO at the end: nobody has the terminal open any more.
+        let _ = std::io::Read::read_to_end(&mut controller, &mut rest);
+    });
+    assert_eq!(super::patiently(&mut line.child, "after q").code(), Some(0));
+    drop(line);
+    reader.join().expect("it reads");
+}
+
+#[test]
+fn live_needs_a_terminal_with_a_size() {
+    if !is_live() {
+        return;
+    }
+    let counting = ["--live", "-d0.3", "-i0.1", "hist:keys=id", ENTER];
+    let mut line = Line::start(&counting, (0, 0));
+    line.read_until("--live: the terminal does not tell its size");
+    line.read_until("Totals:");
+    line.child.kill().expect("it is there");
+    line.child.wait().expect("it ends");
+    // Too small for a table, but not for a sentence.
+    for size in [(20, 5), (1, 1)] {
+        let mut line = Line::start(&["--live", "-d0.3", "hist:keys=id:pause", ENTER], size);
+        line.read_until("\x1b[?1049h");
+        if size != (1, 1) {
+            line.read_until("needs 40x8");
+        }
+        line.read_until("\x1b[?1049l");
+        line.read_until("Totals:");
+        line.child.kill().expect("it is there");
+        line.child.wait().expect("it ends");
+    }
+}

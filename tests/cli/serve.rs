@@ -177,10 +177,17 @@ fn check_tells_all_that_is_wrong() {
         ],
     );
     fs::write(file.path(), b"a = 1\nb = \"\xff\"\n").expect("written");
-    check_fails(&check, 1, &[&format!("{path}:2: not UTF-8")]);
+    check_fails(&check, 1, &[&format!("{path}:2:6: not UTF-8")]);
     check_fails(&["serve", "--check", "--config", "/no/such"], 1, &["cannot read /no/such"]);
     check_fails(&["serve"], 2, &["--config"]);
-    check_fails(&["serve", "--config", "x", "--listen", "nowhere"], 2, &["--listen"]);
+    for (place, part) in [
+        ("nowhere", "there is no port; write ADDRESS:PORT"),
+        (":9090", "write [::]:9090 or 0.0.0.0:9090"),
+        ("::1:9090", "write [::1]:9090"),
+        ("127.0.0.1:99999", "`99999` is no port"),
+    ] {
+        check_fails(&["serve", "--config", "x", "--listen", place], 2, &["--listen", part]);
+    }
     check_fails(&["serve", "--config", "x", "--tracefs", "/"], 2, &["--check"]);
 }
 
@@ -346,4 +353,50 @@ fn no_more_capabilities_than_needed_are_kept() {
         let mut server = server;
         assert_eq!(patiently(&mut server.child, "after SIGHUP").code(), Some(0));
     }
+}
+
+#[test]
+fn names_are_listened_on_as_addresses_are() {
+    if !is_live() {
+        return;
+    }
+    let file = File::new(&config("calls", ""));
+    let path = file.path().display().to_string();
+    for place in ["localhost:0", "[::1]:0"] {
+        let server = Server::spawn(hist_bpf().args(["serve", "-c", &path, "-l", place]));
+        let loopback = ["127.0.0.1:", "[::1]:"];
+        assert!(loopback.iter().any(|start| server.address.starts_with(start)), "{place}");
+        assert!(server.samples().contains_key("process_open_fds"), "{place}");
+        server.stop();
+    }
+    // Reserved for names that nobody has (RFC 6761).
+    let nowhere = ["serve", "-c", &path, "-l", "name.invalid:80"];
+    check_fails(&nowhere, 1, &["cannot listen on name.invalid:80"]);
+}
+
+/// They were waited for, one and all.
+#[test]
+fn clients_that_ask_or_take_nothing_keep_nobody_out() {
+    if !is_live() {
+        return;
+    }
+    let file = File::new(&config("calls", ""));
+    let server = Server::start(&file);
+    let connect = || TcpStream::connect(&server.address).expect("it listens");
+    let silent: Vec<_> = (0..100).map(|_| connect()).collect();
+    assert!(server.samples().contains_key("process_open_fds"));
+    // More than fits between the two.
+    let requests = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2000);
+    let greedy: Vec<_> = (0..70)
+        .map(|_| {
+            let mut stream = connect();
+            stream.set_nonblocking(true).expect("a mode");
+            assert!(stream.write(requests.as_bytes()).expect("some of it") > 0);
+            stream
+        })
+        .collect();
+    let files = server.samples()["process_open_fds"];
+    assert!(files < 120.0, "{files} files are open");
+    drop((silent, greedy));
+    server.stop();
 }

@@ -40,6 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let root = dist.join(format!("hist-bpf-{VERSION}-{}", args.target));
     stage(&root, &program)?;
+    open_folders(&root)?;
     let archive = archive(&root)?;
     println!("{}", archive.display());
     if on_path("dpkg-deb") {
@@ -158,13 +159,53 @@ fn package(dist: &Path, staged: &Path, target: &str, is_native: bool) -> Result<
     for page in fs::read_dir(root.join("usr/share/man/man1"))? {
         succeed(Command::new("gzip").arg("-9n").arg(page?.path()))?;
     }
+    let control = control(architecture, size(&root)?);
+    let sums = sums(&root)?;
     fs::create_dir_all(root.join("DEBIAN"))?;
-    fs::write(root.join("DEBIAN/control"), control(architecture, size(&root)?))?;
+    for (name, text) in [("control", control), ("md5sums", sums)] {
+        fs::write(root.join("DEBIAN").join(name), text)?;
+        fs::set_permissions(root.join("DEBIAN").join(name), fs::Permissions::from_mode(0o644))?;
+    }
+    open_folders(&root)?;
     let file = dist.join(format!("hist-bpf_{VERSION}_{architecture}.deb"));
     let mut build = Command::new("dpkg-deb");
     succeed(build.args(["--root-owner-group", "--build"]).arg(&root).arg(&file))?;
     check_package(&file, is_native)?;
     Ok(file)
+}
+
+/// What `dpkg --verify` compares files with.
+fn sums(root: &Path) -> Result<String> {
+    let mut files = Vec::new();
+    list(&root.join("usr"), &mut files)?;
+    files.sort_unstable();
+    let files = files.iter().map(|file| file.strip_prefix(root).context("it is below"));
+    let files: Vec<_> = files.collect::<Result<_>>()?;
+    succeed(Command::new("md5sum").args(files).current_dir(root))
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), files)?;
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Lets everybody look into all folders, whatever the umask of who builds.
+fn open_folders(folder: &Path) -> Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_folders(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of all files below.
@@ -205,6 +246,15 @@ fn check_package(file: &Path, is_native: bool) -> Result<()> {
     let pages = "share/man/man1/hist-bpf.1.gz";
     for path in ["bin/hist-bpf", pages, BASH, ZSH, FISH, "share/doc/hist-bpf/copyright"] {
         ensure!(contents.contains(&format!("./usr/{path}\n")), "no {path} in\n{contents}");
+    }
+    for line in contents.lines() {
+        let is_program = line.ends_with("./usr/bin/hist-bpf");
+        let mode = match line.starts_with('d') {
+            true => "drwxr-xr-x root/root",
+            false if is_program => "-rwxr-xr-x root/root",
+            false => "-rw-r--r-- root/root",
+        };
+        ensure!(line.starts_with(mode), "not {mode}: {line}");
     }
     let folder = tempfile::tempdir()?;
     succeed(Command::new("dpkg-deb").arg("-x").arg(file).arg(folder.path()))?;

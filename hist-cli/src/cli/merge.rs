@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 
 use super::args::FormatName;
 use super::options;
-use super::output::Output;
+use super::output::{Output, say};
 use super::view;
 use crate::export::{self, Document, Exporter, Format};
 
@@ -59,6 +59,7 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
     }
     let files = args.files.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let sums = sums(&files)?;
+    warn_of_twice(&files);
     ensure!(
         format != Format::Csv || sums.len() == 1,
         "-f csv has one header, so it takes one trigger, and there are {}: use -f json",
@@ -127,6 +128,34 @@ fn sums(files: &[File<'_>]) -> anyhow::Result<Vec<Document>> {
         }
     }
     Ok(sums)
+}
+
+/// Says which files have counted on the same machine at the same time: the same file named twice,
+/// for instance.
+fn warn_of_twice(files: &[File<'_>]) {
+    for (index, one) in files.iter().enumerate() {
+        for other in &files[index + 1..] {
+            if let Some(host) = both(one, other) {
+                say(&format!(
+                    "{} and {} have counted on {host} at the same time: what is in both is added up twice",
+                    one.path.display(),
+                    other.path.display()
+                ));
+            }
+        }
+    }
+}
+
+/// A machine that both have counted the same on at the same time.
+fn both<'a>(one: &'a File<'_>, other: &File<'_>) -> Option<&'a str> {
+    let pairs = one.documents.iter().flat_map(|a| other.documents.iter().map(move |b| (a, b)));
+    let same = pairs.filter(|(a, b)| {
+        let meets = a.meta.since < b.meta.time && b.meta.since < a.meta.time;
+        meets && is_same_histogram(a, b)
+    });
+    let mut sources = same
+        .flat_map(|(a, b)| a.meta.sources.iter().filter(|source| b.meta.sources.contains(source)));
+    sources.next().map(|source| source.host.as_str())
 }
 
 fn sum(files: &[File<'_>], like: &Document) -> anyhow::Result<Document> {

@@ -40,9 +40,9 @@ pub(super) struct ServeArgs {
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
 
-    /// Where to listen, as ADDRESS:PORT
-    #[arg(short, long, value_name = "ADDR", default_value = LISTEN)]
-    pub listen: SocketAddr,
+    /// Where to listen, as ADDRESS:PORT or NAME:PORT
+    #[arg(short, long, value_name = "ADDR", default_value = LISTEN, value_parser = place)]
+    pub listen: String,
 
     /// Say what is wrong with the file, and serve nothing
     #[arg(long)]
@@ -59,6 +59,24 @@ pub(super) struct ServeArgs {
     /// Keep no capabilities to read another file with; SIGHUP ends it
     #[arg(long, conflicts_with = "check")]
     pub no_reload: bool,
+}
+
+/// An address or a name, and a port; names are looked up later.
+fn place(text: &str) -> Result<String, String> {
+    if text.parse::<SocketAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let (host, port) = text.rsplit_once(':').ok_or("there is no port; write ADDRESS:PORT")?;
+    if port.parse::<u16>().is_err() {
+        return Err(format!("`{port}` is no port; ports are numbers up to 65535"));
+    }
+    if host.is_empty() {
+        return Err(format!("for all addresses write [::]{text} or 0.0.0.0{text}"));
+    }
+    if host.contains(':') {
+        return Err(format!("write [{host}]:{port}: an IPv6 address takes brackets"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Serves, or checks.
@@ -90,25 +108,24 @@ fn check(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     if readable.is_none() {
         say("no tracefs can be read here: events and their fields were not looked up");
     }
-    let config = read(args, readable)?;
+    let config = read(args, readable, &Rc::new(Facts::read()?))?;
     let n_metrics = config.metrics.len();
     say(&format!("{}: nothing wrong, {}", args.config.display(), metrics(n_metrics)));
     Ok(ExitCode::SUCCESS)
 }
 
 /// Reads the file; the error has all that is wrong with it.
-fn read(args: &ServeArgs, tracefs: Option<Tracefs>) -> anyhow::Result<Config> {
+fn read(args: &ServeArgs, tracefs: Option<Tracefs>, facts: &Rc<Facts>) -> anyhow::Result<Config> {
     let name = args.config.display().to_string();
     let bytes = fs::read(&args.config).with_context(|| format!("cannot read {name}"))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-        anyhow!("{name}:{line}: not UTF-8")
+        let before = String::from_utf8_lossy(&error.as_bytes()[..at]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        anyhow!("{name}:{line}:{column}: not UTF-8")
     })?;
-    let kernel = match tracefs {
-        Some(tracefs) => Some(Live::new(tracefs, Facts::read()?, Wishes::default())),
-        None => None,
-    };
+    let kernel = tracefs.map(|tracefs| Live::new(tracefs, facts.clone(), Wishes::default()));
     let config = config::read(&text, kernel.as_ref());
     config.map_err(|problems| {
         let count = problems.problems.len();
@@ -130,12 +147,13 @@ async fn serve(
 ) -> anyhow::Result<()> {
     check_privilege(&status()?)?;
     let tracefs = find_or_mount()?;
-    let config = read(args, Some(tracefs.clone()))?;
+    let facts = Rc::new(Facts::read()?);
+    let config = read(args, Some(tracefs.clone()), &facts)?;
     // Before anything is attached: whoever starts it twice shall not count twice.
-    let listener = TcpListener::bind(args.listen).await;
-    let listener = listener.with_context(|| cannot_listen(args.listen))?;
+    let listener = TcpListener::bind(&args.listen).await;
+    let listener = listener.with_context(|| cannot_listen(&args.listen))?;
     let address = listener.local_addr().context("cannot tell where it listens")?;
-    let engine = Engine::start(config, tracefs.clone())?;
+    let engine = Engine::start(config, tracefs.clone(), &facts)?;
     let symbols = engine.shows_symbols();
     drop_privileges(Privileges { reload: !args.no_reload, symbols })?;
     let status = format!("{} on http://{address}/metrics", metrics(engine.n_metrics()));
@@ -147,7 +165,7 @@ async fn serve(
     server.until_stopped(listener, signals).await
 }
 
-fn cannot_listen(address: SocketAddr) -> String {
+fn cannot_listen(address: &str) -> String {
     format!("cannot listen on {address}; --listen ADDRESS:PORT names another place")
 }
 
@@ -201,8 +219,10 @@ impl Server<'_> {
     }
 
     fn replace(&self) -> anyhow::Result<Changes> {
-        let config = read(self.args, Some(self.tracefs.clone()))?;
-        Ok(self.engine.borrow_mut().0.reload(config)?)
+        // Modules, and with them names and addresses, may have come and gone.
+        let facts = Rc::new(Facts::read()?);
+        let config = read(self.args, Some(self.tracefs.clone()), &facts)?;
+        Ok(self.engine.borrow_mut().0.reload(config, &facts)?)
     }
 }
 

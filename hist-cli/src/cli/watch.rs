@@ -2,11 +2,13 @@
 //! end of the command or of the duration.
 
 use std::io;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use crossterm::event::Event as Input;
 use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep_until};
 
 use super::count::{Counting, Event, FOLLOWED, Stop, asked, quit_if_again, tick};
 use super::printer::Printer;
@@ -19,6 +21,8 @@ struct Done {
     printer: Printer,
     reader: Reader,
     reading: Result<Reading, SessionError>,
+    /// How long that took.
+    took: Duration,
 }
 
 /// The live view.
@@ -38,6 +42,8 @@ struct Shown {
     reading: Option<JoinHandle<Done>>,
     /// It is time to read.
     due: bool,
+    /// But not before then.
+    rested: Instant,
     /// What shall be done before.
     changes: Vec<Change>,
 }
@@ -49,6 +55,8 @@ enum Wake {
     Input(Input),
     Read(Box<Result<Done, JoinError>>),
     Tick,
+    /// There is place for more on the screen, or time to read again.
+    Ready,
 }
 
 impl Watch {
@@ -79,6 +87,7 @@ impl Watch {
             idle: Some((printer, reader)),
             reading: None,
             due: true,
+            rested: Instant::now(),
             changes: Vec::new(),
         };
         let stop = shown.run(counting).await?;
@@ -87,6 +96,10 @@ impl Watch {
 }
 
 const TERMINAL: &str = "cannot use the terminal";
+
+/// So many times as long as reading has taken, it rests before it reads again, whatever the
+/// interval: a quarter of a CPU is enough for looking on.
+const REST: u32 = 3;
 
 impl Shown {
     async fn run(&mut self, counting: &mut Counting<'_>) -> anyhow::Result<Stop> {
@@ -106,6 +119,7 @@ impl Shown {
                     self.due = true;
                     None
                 }
+                Wake::Ready => None,
                 Wake::Signal(wish) => self.heed(wish).context(TERMINAL)?,
                 Wake::Input(input) => self.input(&input).context(TERMINAL)?,
                 Wake::Read(done) => {
@@ -121,35 +135,46 @@ impl Shown {
 
     async fn next(&mut self, counting: &mut Counting<'_>) -> anyhow::Result<Wake> {
         let limit = counting.limit();
+        let rests = self.due && self.idle.is_some() && self.rests();
         let Counting { signals, tables, deadline, command, .. } = counting;
         Ok(tokio::select! {
             biased;
             event = asked(signals, *deadline, command.as_mut(), limit) => Wake::Asked(event?),
             wish = self.signals.next() => Wake::Signal(wish),
-            input = self.screen.next() => Wake::Input(input.context(TERMINAL)?),
+            input = self.screen.next() => {
+                input.context(TERMINAL)?.map_or(Wake::Ready, Wake::Input)
+            }
             done = read(&mut self.reading) => Wake::Read(Box::new(done)),
             () = tick(tables.as_mut()) => Wake::Tick,
+            () = sleep_until(self.rested), if rests => Wake::Ready,
         })
+    }
+
+    fn rests(&self) -> bool {
+        Instant::now() < self.rested
     }
 
     /// Reads in a thread of its own: a large table takes a while, and keys must not wait.
     fn read_if_wanted(&mut self) {
-        if !self.due && self.changes.is_empty() {
+        if self.changes.is_empty() && (!self.due || self.rests()) {
             return;
         }
         let Some((mut printer, mut reader)) = self.idle.take() else { return };
         self.due = false;
         let changes = std::mem::take(&mut self.changes);
         self.reading = Some(tokio::task::spawn_blocking(move || {
+            let start = Instant::now();
             let reading = reader.read(&mut printer.session, &changes);
-            Done { printer, reader, reading }
+            Done { printer, reader, reading, took: start.elapsed() }
         }));
     }
 
     fn show(&mut self, done: Done) -> anyhow::Result<()> {
         self.idle = Some((done.printer, done.reader));
         let reading = done.reading?;
+        let start = Instant::now();
         self.state.refresh(reading.tables);
+        self.rested = Instant::now() + (done.took + start.elapsed()) * REST;
         if reading.notice.is_some() {
             self.state.notice = reading.notice;
         }

@@ -22,13 +22,39 @@ pub fn read(text: &[u8]) -> Result<Vec<Document>, ReadError> {
     let mut documents = Vec::new();
     let mut stream = serde_json::Deserializer::from_slice(text).into_iter::<Whole>();
     loop {
-        let line = line_of_next(text, stream.byte_offset());
+        let start = stream.byte_offset();
+        let line = line_of_next(text, start);
         match stream.next() {
             None => return Ok(documents),
             Some(Ok(whole)) => documents
                 .push(whole.document().map_err(|message| ReadError::Content { line, message })?),
-            Some(Err(error)) => return Err(place(&error)),
+            // Another version may have other parts, so that is what there is to say.
+            Some(Err(error)) => {
+                let other =
+                    version(&text[start..]).and_then(|version| check_version(version).err());
+                return Err(other.map_or_else(
+                    || place(&error),
+                    |message| ReadError::Content { line, message },
+                ));
+            }
         }
+    }
+}
+
+/// The version of the first document, if it has one.
+fn version(text: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let mut stream = serde_json::Deserializer::from_slice(text).into_iter::<Versioned>();
+    Some(stream.next()?.ok()?.version)
+}
+
+fn check_version(version: u32) -> Result<(), Mistake> {
+    match version {
+        VERSION => Ok(()),
+        _ => Err(format!("version {version} of the format; this hist-bpf reads {VERSION}")),
     }
 }
 
@@ -135,10 +161,7 @@ type Mistake = String;
 
 impl Whole {
     fn document(self) -> Result<Document, Mistake> {
-        if self.version != VERSION {
-            let version = self.version;
-            return Err(format!("version {version} of the format; this hist-bpf reads {VERSION}"));
-        }
+        check_version(self.version)?;
         let keys: Vec<_> = self.keys.into_iter().map(KeyIn::key).collect::<Result<_, _>>()?;
         let values: Vec<_> =
             self.values.into_iter().map(ValueIn::value).collect::<Result<_, _>>()?;

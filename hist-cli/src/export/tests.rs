@@ -312,6 +312,11 @@ fn mistakes_have_a_place() {
         }
     };
     check_misread(replace("\"version\":1", "\"version\":2"), "line 1: version 2 of the format");
+    // It was told of what the other version calls otherwise.
+    check_misread(
+        |text| text.replace("\"version\":1", "\"version\":2").replace("\"totals\"", "\"sums\""),
+        "line 1: version 2 of the format",
+    );
     check_misread(
         |text| format!("{text}\n{text}").replace("\n{\"version\":1", "\n{\"version\":3"),
         "line 3: version 3",

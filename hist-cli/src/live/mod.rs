@@ -15,6 +15,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod tty;
 
 pub use draw::{Look, draw};
 pub use reader::{Change, Reader, Reading};

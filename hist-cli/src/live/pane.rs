@@ -21,6 +21,7 @@ pub(super) const HELP: &[&str] = &[
     "",
     "Rates are per second, since the table before. They and the bars are about",
     "the number that was sorted by last. LOST: hits that are in no table.",
+    "A table that takes long to read is read less often than -i says.",
 ];
 
 /// Everything about a row.

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::table::Table;
 use super::text::Charset;
-use crate::read::snapshot::Snapshot;
-use crate::session::registry::{Entry, TriggerId};
+use crate::read::snapshot::{Losses, Snapshot};
+use crate::session::registry::{Entry, TableId, TriggerId};
 use crate::session::{Backend, Session, SessionError};
 
 /// Reads, and keeps what was read last.
@@ -50,11 +50,16 @@ impl Reader {
         session: &mut Session<B>,
         changes: &[Change],
     ) -> Result<Reading, SessionError> {
-        let notices = changes.iter().filter_map(|change| apply(session, *change));
+        let notices = changes.iter().filter_map(|change| self.apply(session, *change));
         let notice = notices.last();
-        let tables: Result<_, _> =
-            session.triggers().iter().map(|entry| self.table(session, entry)).collect();
-        Ok(Reading { tables: tables?, notice })
+        Ok(Reading { tables: self.tables(session)?, notice })
+    }
+
+    pub(crate) fn tables<B: Backend>(
+        &mut self,
+        session: &Session<B>,
+    ) -> Result<Vec<Table>, SessionError> {
+        session.triggers().iter().map(|entry| self.table(session, entry)).collect()
     }
 
     fn table<B: Backend>(
@@ -71,21 +76,40 @@ impl Reader {
         self.before.insert(entry.id, (now, snapshot));
         Ok(table)
     }
-}
 
-fn apply<B: Backend>(session: &mut Session<B>, change: Change) -> Option<String> {
-    let place = match change {
-        Change::Pause(place, _) | Change::Clear(place) => place,
-    };
-    let entry = session.triggers().get(place)?;
-    let (id, table) = (entry.id, entry.table);
-    let (result, done) = match change {
-        Change::Pause(_, true) => (session.set_paused(id, true), "paused"),
-        Change::Pause(_, false) => (session.set_paused(id, false), "counting again"),
-        Change::Clear(_) => (session.clear(table), "cleared"),
-    };
-    Some(match result {
-        Ok(()) => done.to_owned(),
-        Err(error) => error.to_string().replace('\n', " "),
-    })
+    pub(crate) fn apply<B: Backend>(
+        &mut self,
+        session: &mut Session<B>,
+        change: Change,
+    ) -> Option<String> {
+        let place = match change {
+            Change::Pause(place, _) | Change::Clear(place) => place,
+        };
+        let entry = session.triggers().get(place)?;
+        let (id, table) = (entry.id, entry.table);
+        let (result, done) = match change {
+            Change::Pause(_, true) => (session.set_paused(id, true), "paused"),
+            Change::Pause(_, false) => (session.set_paused(id, false), "counting again"),
+            Change::Clear(_) => (session.clear(table), "cleared"),
+        };
+        if result.is_ok() && matches!(change, Change::Clear(_)) {
+            self.forget(session, table);
+        }
+        Some(match result {
+            Ok(()) => done.to_owned(),
+            Err(error) => error.to_string().replace('\n', " "),
+        })
+    }
+
+    /// What comes from now on is new. Busy entries may soon have more than they had before, so that
+    /// cannot be told from the counts.
+    fn forget<B: Backend>(&mut self, session: &Session<B>, table: TableId) {
+        for entry in session.triggers().iter().filter(|entry| entry.table == table) {
+            if let Some((time, snapshot)) = self.before.get_mut(&entry.id) {
+                *time = Instant::now();
+                snapshot.rows.clear();
+                snapshot.losses = Losses::default();
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! terminal is left as it was found.
 
 use std::future::poll_fn;
-use std::io::{self, IsTerminal as _, Stdout, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::panic;
 use std::pin::Pin;
 use std::sync::Once;
@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{Event, EventStream};
-use crossterm::execute;
+use crossterm::queue;
 use crossterm::style::ResetColor;
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
 };
 use futures_core::Stream as _;
 use ratatui::Terminal;
@@ -23,6 +23,7 @@ use rustix::process::{Pid, getpgid, getpid, getsid};
 use super::draw::{Look, draw};
 use super::state::State;
 use super::text::Charset;
+use super::tty::{Outbox, Tty, write_last};
 
 /// The terminal shows us and not what was there before.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -30,9 +31,12 @@ static HOOK: Once = Once::new();
 
 /// A terminal that has been taken.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    terminal: Terminal<CrosstermBackend<Outbox>>,
+    tty: Tty,
     events: EventStream,
     look: Look,
+    /// Something has not been drawn because the terminal had not taken what was before.
+    stale: bool,
 }
 
 /// Why there is no live view.
@@ -47,6 +51,9 @@ pub enum Unfit {
     /// It moves no cursor.
     #[error("TERM is `{0}`")]
     Dumb(&'static str),
+    /// A serial line, for instance, does not know it.
+    #[error("the terminal does not tell its size, which `stty cols 80 rows 24` sets")]
+    Size,
 }
 
 impl Unfit {
@@ -65,7 +72,10 @@ impl Unfit {
             None => Err(Self::Dumb("")),
             Some(term) if term.is_empty() => Err(Self::Dumb("")),
             Some(term) if term == "dumb" => Err(Self::Dumb("dumb")),
-            Some(_) => Ok(()),
+            Some(_) => match size() {
+                Ok((width, height)) if width > 0 && height > 0 => Ok(()),
+                _ => Err(Self::Size),
+            },
         }
     }
 }
@@ -87,8 +97,9 @@ impl Screen {
     /// If it cannot be taken.
     pub fn open(look: Look) -> io::Result<Self> {
         HOOK.call_once(restore_on_panic);
-        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        let mut screen = Self { terminal, events: EventStream::new(), look };
+        let tty = Tty::open()?;
+        let terminal = Terminal::new(CrosstermBackend::new(tty.outbox()))?;
+        let mut screen = Self { terminal, tty, events: EventStream::new(), look, stale: false };
         screen.take()?;
         Ok(screen)
     }
@@ -103,7 +114,7 @@ impl Screen {
         disable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
         enable_raw_mode()?;
-        execute!(io::stdout(), EnterAlternateScreen, Hide)?;
+        queue!(self.tty.outbox(), EnterAlternateScreen, Hide)?;
         self.redraw()
     }
 
@@ -112,6 +123,7 @@ impl Screen {
     /// # Errors
     /// If it cannot be written to; its modes are set back all the same.
     pub fn give_back(&mut self) -> io::Result<()> {
+        self.tty.forget();
         restore()
     }
 
@@ -126,12 +138,13 @@ impl Screen {
     }
 
     /// Shows the state, which learns the size of the screen first; nothing while the terminal is
-    /// given back.
+    /// given back, or has not yet taken what was shown before.
     ///
     /// # Errors
-    /// If the terminal cannot be written to.
+    /// If the size of the terminal cannot be told.
     pub fn draw(&mut self, state: &mut State) -> io::Result<()> {
-        if !TAKEN.load(Ordering::SeqCst) {
+        self.stale = !self.tty.is_idle();
+        if !TAKEN.load(Ordering::SeqCst) || self.stale {
             return Ok(());
         }
         let look = self.look;
@@ -143,13 +156,26 @@ impl Screen {
         Ok(())
     }
 
-    /// What is typed next, or that the size has changed.
+    /// What is typed next, or that the size has changed; none when the terminal takes what it did
+    /// not take when it was to be drawn.
     ///
     /// # Errors
     /// If the terminal is gone.
-    pub async fn next(&mut self) -> io::Result<Event> {
-        let next = poll_fn(|context| Pin::new(&mut self.events).poll_next(context)).await;
-        next.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))
+    pub async fn next(&mut self) -> io::Result<Option<Event>> {
+        loop {
+            let Self { tty, events, .. } = self;
+            let event = poll_fn(|context| Pin::new(&mut *events).poll_next(context));
+            tokio::select! {
+                event = event => {
+                    let gone = || Err(io::ErrorKind::UnexpectedEof.into());
+                    return event.unwrap_or_else(gone).map(Some);
+                }
+                written = tty.written() => written?,
+            }
+            if std::mem::take(&mut self.stale) {
+                return Ok(None);
+            }
+        }
     }
 }
 
@@ -165,11 +191,11 @@ fn restore() -> io::Result<()> {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return Ok(());
     }
-    let mut stdout = io::stdout();
-    let shown = execute!(stdout, ResetColor, LeaveAlternateScreen, Show);
+    let mut words = Vec::new();
+    let written =
+        queue!(words, ResetColor, LeaveAlternateScreen, Show).and_then(|()| write_last(&words));
     disable_raw_mode()?;
-    shown?;
-    stdout.flush()
+    written
 }
 
 /// What a panic says belongs on the screen that stays.

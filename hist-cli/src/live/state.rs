@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::pane;
 use super::tab::Tab;
 use super::table::Table;
+use super::text::wrap;
 use crate::read::snapshot::KeyBytes;
 
 /// Below that many columns nothing is shown but that there are too few.
@@ -92,10 +93,16 @@ impl State {
     #[must_use]
     pub fn pane(&self) -> Option<Vec<String>> {
         let Mode::Pane { row, .. } = &self.mode else { return None };
-        let Some(id) = row else { return Some(pane::HELP.iter().map(|&l| l.to_owned()).collect()) };
-        let tab = self.tab()?;
-        let lines = tab.table.row(id).map(|row| pane::details(tab, row));
-        Some(lines.unwrap_or_else(|| vec!["This row has been cleared.".to_owned()]))
+        let lines = match row {
+            None => pane::HELP.iter().map(|&line| line.to_owned()).collect(),
+            Some(id) => {
+                let tab = self.tab()?;
+                let lines = tab.table.row(id).map(|row| pane::details(tab, row));
+                lines.unwrap_or_else(|| vec!["This row has been cleared.".to_owned()])
+            }
+        };
+        let width = self.size.0.max(MIN_WIDTH).into();
+        Some(lines.iter().flat_map(|line| wrap(line, width)).collect())
     }
 
     /// Takes newer tables, one for each trigger.

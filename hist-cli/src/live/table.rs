@@ -1,13 +1,12 @@
 //! Takes a snapshot, and the one before it. Gives a [`Table`]: the same with every key as text,
 //! and what has come in between.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::text::{Charset, shown, width};
 use crate::print::cell::{Cell, Named, cell};
 use crate::print::{Scale, number, part, scales};
-use crate::read::delta::delta;
+use crate::read::delta::counterparts;
 use crate::read::snapshot::{
     self, KeyBytes, KeyColumn, KeyShow, Losses, Snapshot, Sums, ValueColumn, ValueShow,
 };
@@ -121,6 +120,15 @@ impl Counts {
         }
     }
 
+    /// Less `other`, number by number.
+    fn less(mut self, other: &Self) -> Self {
+        self.hits = self.hits.wrapping_sub(other.hits);
+        for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
+            *sum = sum.wrapping_sub(*other);
+        }
+        self
+    }
+
     /// All of them put together, number by number; zeros without any.
     fn fold<'a>(
         all: impl Iterator<Item = &'a Self>,
@@ -157,10 +165,9 @@ impl Table {
         (symbols, charset): (&Symbols, Charset),
     ) -> Self {
         let visible: Vec<_> = visible(snapshot).collect();
-        let news = before.map(|(before, _)| delta(before, snapshot.clone()));
-        let news = Counted::new(news.as_ref(), &visible);
         let key = |row: &_| keys(snapshot, row, symbols, charset);
-        let rows = rows(snapshot, &visible, key, &news);
+        let more = more(snapshot, before.map(|(before, _)| before), &visible);
+        let rows = rows(snapshot, &visible, key, more);
         let values: Vec<_> = visible.iter().map(|&index| snapshot.values[index].clone()).collect();
         let counts = rows.iter().map(|row| &row.counts);
         let mut table = Self {
@@ -308,34 +315,30 @@ fn rows(
     snapshot: &Snapshot,
     visible: &[usize],
     keys: impl Fn(&snapshot::Row) -> Vec<Key>,
-    news: &Counted<'_>,
+    more: Vec<Counts>,
 ) -> Vec<Row> {
-    let rows = snapshot.rows.iter().map(|row| Row {
+    let rows = snapshot.rows.iter().zip(more).map(|(row, more)| Row {
         id: row.key.clone(),
         keys: keys(row),
         counts: counts(row, visible),
-        more: news.of(row),
+        more,
     });
     rows.collect()
 }
 
-/// What has come since the table before, by raw key.
-struct Counted<'a> {
-    by_key: HashMap<&'a [u8], Counts>,
-    n_values: usize,
-}
-
-impl<'a> Counted<'a> {
-    fn new(news: Option<&'a Snapshot>, visible: &[usize]) -> Self {
-        let rows = news.into_iter().flat_map(|news| &news.rows);
-        let by_key = rows.map(|row| (&*row.key, counts(row, visible))).collect();
-        Self { by_key, n_values: visible.len() }
-    }
-
-    fn of(&self, row: &snapshot::Row) -> Counts {
-        let none = || Counts { hits: 0, sums: zeros(self.n_values) };
-        self.by_key.get(&*row.key).cloned().unwrap_or_else(none)
-    }
+/// What has come since `before` for each row: all of it if that had no such row, nothing if there
+/// is no `before`.
+fn more(snapshot: &Snapshot, before: Option<&Snapshot>, visible: &[usize]) -> Vec<Counts> {
+    let now = snapshot.rows.iter().map(|row| counts(row, visible));
+    let Some(before) = before else {
+        return now.map(|_| Counts { hits: 0, sums: zeros(visible.len()) }).collect();
+    };
+    let Some(old) = counterparts(before, snapshot) else { return now.collect() };
+    let more = now.zip(old).map(|(now, old)| match old {
+        Some(old) => now.less(&counts(old, visible)),
+        None => now,
+    });
+    more.collect()
 }
 
 fn keys(snapshot: &Snapshot, row: &snapshot::Row, symbols: &Symbols, charset: Charset) -> Vec<Key> {

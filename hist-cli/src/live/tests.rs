@@ -334,6 +334,25 @@ Esc back  Up Down PgUp PgDn  q quit",
     assert_eq!(state.mode, Mode::Table);
 }
 
+/// It was cut off at the side of the screen, in its details too.
+#[test]
+fn a_long_key_is_whole_in_its_details() {
+    let mut now = named(&[(b"", 1, 1)]);
+    now.keys[0].size = 200;
+    now.rows[0].key = vec![b'z'; 200].into();
+    let mut state = state(vec![table(&now, None)], (60, 12));
+    press(&mut state, KeyCode::Enter);
+    let body = lines(&state, PLAIN)[4..11].concat();
+    assert_eq!(body.matches('z').count(), 200, "{body}");
+}
+
+#[test]
+fn a_filter_with_a_quote_is_told_as_it_was_typed() {
+    let mut state = state(vec![table(&three(), None)], (80, 20));
+    type_in(&mut state, "/ö\"");
+    assert!(lines(&state, PLAIN)[4].starts_with("none of 3 rows has `ö\"` in a key"));
+}
+
 #[test]
 fn keys_ask_for_what_the_state_cannot_do() {
     let mut state = state(vec![table(&three(), None); 3], (80, 20));

@@ -73,6 +73,41 @@ pub fn fit(text: &str, width: usize, charset: Charset) -> String {
     out
 }
 
+/// All of `text`, in lines of at most `width` cells; where there is a blank in the second half of a
+/// line, it ends there.
+#[must_use]
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut rest) = (Vec::new(), text);
+    while rest.width() > width {
+        let (line, next) = rest.split_at(end_of_line(rest, width));
+        lines.push(line.trim_end().to_owned());
+        rest = next.trim_start();
+    }
+    if !rest.is_empty() || lines.is_empty() {
+        lines.push(rest.to_owned());
+    }
+    lines
+}
+
+/// Where the first line ends, which has a character at least.
+fn end_of_line(text: &str, width: usize) -> usize {
+    let mut left = width;
+    let mut fits = |c: char| match left.checked_sub(c.width().unwrap_or(0)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    let end = text.find(|c| !fits(c)).unwrap_or(text.len());
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    if text[end..].starts_with(' ') {
+        return end.max(first);
+    }
+    let blank = text[..end].rfind(' ').filter(|blank| *blank >= end / 2);
+    blank.unwrap_or(end).max(first)
+}
+
 /// How many cells `text` fills.
 #[must_use]
 pub fn width(text: &str) -> usize {
@@ -103,6 +138,19 @@ mod tests {
         // A wide character does not fit into the one cell that is left for it.
         assert_eq!(fit("漢漢漢", 4, Charset::Utf8), "漢…");
         assert_eq!(fit("abc", 0, Charset::Utf8), "");
+    }
+
+    #[test]
+    fn what_is_wrapped_is_whole() {
+        assert_eq!(wrap("abcdef", 4), ["abcd", "ef"]);
+        assert_eq!(wrap("abc def ghi", 7), ["abc def", "ghi"]);
+        assert_eq!(wrap("a bcdefghi", 6), ["a bcde", "fghi"]);
+        assert_eq!(wrap("漢漢漢", 5), ["漢漢", "漢"]);
+        assert_eq!(wrap("漢漢", 1), ["漢", "漢"]);
+        assert_eq!(
+            (wrap("", 4), wrap("ab", 0)),
+            (vec![String::new()], vec!["a".into(), "b".into()])
+        );
     }
 
     #[test]

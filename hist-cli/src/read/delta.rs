@@ -15,15 +15,23 @@ use super::snapshot::{Losses, Row, Snapshot};
 /// cannot be told.
 #[must_use]
 pub fn delta(before: &Snapshot, now: Snapshot) -> Snapshot {
-    let old: HashMap<&[u8], &Row> = before.rows.iter().map(|row| (&*row.key, row)).collect();
-    if was_cleared(&old, before.losses, &now) {
-        return now;
-    }
-    let rows = now.rows.into_iter().filter_map(|row| match old.get(&*row.key) {
+    let Some(old) = counterparts(before, &now) else { return now };
+    let rows = now.rows.into_iter().zip(old).filter_map(|(row, old)| match old {
         Some(old) => difference(old, row),
         None => Some(row),
     });
     Snapshot { rows: rows.collect(), losses: more(before.losses, now.losses), ..now }
+}
+
+/// For each row of `now` the one of the same key in `before`, if that had one. `None` if the table
+/// has been cleared in between.
+pub(crate) fn counterparts<'a>(
+    before: &'a Snapshot,
+    now: &Snapshot,
+) -> Option<Vec<Option<&'a Row>>> {
+    let old: HashMap<&[u8], &Row> = before.rows.iter().map(|row| (&*row.key, row)).collect();
+    let old: Vec<_> = now.rows.iter().map(|row| old.get(&*row.key).copied()).collect();
+    (!was_cleared(&old, before, now)).then_some(old)
 }
 
 /// `now` less `old`; nothing if that is all zero.
@@ -35,18 +43,18 @@ fn difference(old: &Row, mut now: Row) -> Option<Row> {
     (now.hitcount > 0 || now.sums.iter().any(|sum| *sum > 0)).then_some(now)
 }
 
-fn was_cleared(old: &HashMap<&[u8], &Row>, losses: Losses, now: &Snapshot) -> bool {
-    let known = now.rows.iter().filter_map(|row| Some((old.get(&*row.key)?.hitcount, row)));
+fn was_cleared(old: &[Option<&Row>], before: &Snapshot, now: &Snapshot) -> bool {
+    let known = old.iter().zip(&now.rows).filter_map(|(old, row)| Some(((*old)?.hitcount, row)));
     let (mut n_known, mut fell) = (0, false);
     for (before, row) in known {
         n_known += 1;
         fell |= row.hitcount < before;
     }
     let Losses { full, busy, missed } = now.losses;
-    fell || n_known < old.len()
-        || full < losses.full
-        || busy < losses.busy
-        || missed < losses.missed
+    fell || n_known < before.rows.len()
+        || full < before.losses.full
+        || busy < before.losses.busy
+        || missed < before.losses.missed
 }
 
 fn more(before: Losses, now: Losses) -> Losses {

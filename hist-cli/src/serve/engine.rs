@@ -1,6 +1,7 @@
 //! Takes the metrics of a file. Gives them attached, their samples whenever they are asked for, and
 //! takes another file in their place, while what both have counts on.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::config::{Config, MetricConfig};
@@ -15,6 +16,9 @@ use crate::read::snapshot::{KeyShow, Losses};
 use crate::session::registry::Entry;
 use crate::session::{Live, Session, SessionError, since_boot};
 use crate::tracefs::mount::Tracefs;
+
+/// What is known of the kernel is the same for all metrics, and takes time and memory to read.
+type Kernel = Live<Rc<Facts>>;
 
 /// Metrics that count.
 pub struct Engine {
@@ -36,7 +40,7 @@ struct Reload {
 /// A metric that counts.
 struct Running {
     metric: Metric,
-    session: Session<Live>,
+    session: Session<Kernel>,
     /// The kernel tells what the program has missed.
     counts_misses: bool,
     /// It has been told that addresses have no names.
@@ -73,11 +77,11 @@ impl Engine {
     ///
     /// # Errors
     /// If any of them cannot be attached; all that cannot are told.
-    pub fn start(config: Config, tracefs: Tracefs) -> Result<Self, ServeError> {
+    pub fn start(config: Config, tracefs: Tracefs, facts: &Rc<Facts>) -> Result<Self, ServeError> {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let reload = Reload { succeeded: true, success: SystemTime::now() };
         let mut engine = Self { tracefs, release, metrics: Vec::new(), reload };
-        engine.replace(config)?;
+        engine.replace(config, facts)?;
         Ok(engine)
     }
 
@@ -86,8 +90,8 @@ impl Engine {
     ///
     /// # Errors
     /// If any new one cannot be attached. Then all stays as it was.
-    pub fn reload(&mut self, config: Config) -> Result<Changes, ServeError> {
-        let result = self.replace(config);
+    pub fn reload(&mut self, config: Config, facts: &Rc<Facts>) -> Result<Changes, ServeError> {
+        let result = self.replace(config, facts);
         match &result {
             Ok(_) => self.reload = Reload { succeeded: true, success: SystemTime::now() },
             Err(_) => self.reload_failed(),
@@ -100,12 +104,12 @@ impl Engine {
         self.reload.succeeded = false;
     }
 
-    fn replace(&mut self, config: Config) -> Result<Changes, ServeError> {
+    fn replace(&mut self, config: Config, facts: &Rc<Facts>) -> Result<Changes, ServeError> {
         let is_kept =
             |new: &MetricConfig| self.metrics.iter().any(|old| old.metric.config.counts_as(new));
         let (kept, new): (Vec<_>, Vec<_>) =
             config.metrics.iter().cloned().partition(|metric| is_kept(metric));
-        let mut added = self.attach_all(new)?;
+        let mut added = self.attach_all(new, facts)?;
         let shapes = self.shapes(&kept)?;
         for running in &mut added {
             let released = running.session.release();
@@ -131,11 +135,15 @@ impl Engine {
         Ok(changes)
     }
 
-    fn attach_all(&self, metrics: Vec<MetricConfig>) -> Result<Vec<Running>, ServeError> {
+    fn attach_all(
+        &self,
+        metrics: Vec<MetricConfig>,
+        facts: &Rc<Facts>,
+    ) -> Result<Vec<Running>, ServeError> {
         let mut errors = Vec::new();
         let mut running = Vec::new();
         for metric in metrics {
-            match self.attach(metric) {
+            match self.attach(metric, facts) {
                 Ok(metric) => running.push(metric),
                 Err(ServeError::Attach(more)) => errors.extend(more),
                 Err(error) => return Err(error),
@@ -145,8 +153,8 @@ impl Engine {
     }
 
     /// Attaches a metric, which counts nothing yet.
-    fn attach(&self, config: MetricConfig) -> Result<Running, ServeError> {
-        let live = Live::new(self.tracefs.clone(), Facts::read()?, Wishes::default());
+    fn attach(&self, config: MetricConfig, facts: &Rc<Facts>) -> Result<Running, ServeError> {
+        let live = Live::new(self.tracefs.clone(), facts.clone(), Wishes::default());
         let mut session = Session::held(live, Box::new(since_boot));
         session
             .write(&config.event, config.trigger.as_bytes())
@@ -352,7 +360,7 @@ impl Running {
 }
 
 /// A metric's session has one trigger.
-fn entry(session: &Session<Live>) -> &Entry {
+fn entry(session: &Session<Kernel>) -> &Entry {
     &session.triggers()[0]
 }
 
@@ -360,7 +368,7 @@ fn position(metrics: &[Running], wanted: &MetricConfig) -> Option<usize> {
     metrics.iter().position(|running| running.metric.config.counts_as(wanted))
 }
 
-fn shape(session: &Session<Live>, config: &MetricConfig) -> Result<Shape, ServeError> {
+fn shape(session: &Session<Kernel>, config: &MetricConfig) -> Result<Shape, ServeError> {
     let hist = &session.attached(entry(session)).trigger().plan.hist;
     Shape::new(hist, config).map_err(|misfits| {
         // The file has been checked, so the event has changed since.

@@ -1,6 +1,7 @@
 //! Takes a socket that listens, and a site. Gives its pages to whoever asks, over HTTP/1.1.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
@@ -13,19 +14,23 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time;
 
 use super::exposition::Exposition;
 use super::negotiate::negotiate;
 
-/// Connections that are open at the same time, at most. Others wait.
+/// Connections that are open at the same time, at most. The oldest makes room for another one, so
+/// that those who connect and ask nothing, or take no answer, keep nobody out.
 const CONNECTIONS: usize = 64;
 /// For how long a connection may be without a whole request. Prometheus keeps its own open, and asks
 /// every minute or so.
 const PATIENCE: Duration = Duration::from_secs(150);
+/// How long an answer may lie around that its reader does not take, in milliseconds.
+const STALL: u32 = 30_000;
 /// How long answers that are under way get when all ends.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long to wait when no connection can be accepted, most likely because there are too many
@@ -50,16 +55,18 @@ pub async fn serve<S: Site + 'static>(
 ) -> io::Result<()> {
     let (farewell, ends) = watch::channel(());
     let mut connections = JoinSet::new();
+    let mut open = VecDeque::new();
     tokio::pin!(end);
     loop {
-        let is_full = connections.len() >= CONNECTIONS;
         tokio::select! {
             biased;
             () = &mut end => break,
             Some(_) = connections.join_next() => {}
-            stream = listener.accept(), if !is_full => match stream {
+            stream = listener.accept() => match stream {
                 Ok((stream, _)) => {
-                    connections.spawn_local(connection(stream, site.clone(), ends.clone()));
+                    make_room(&mut open);
+                    let connection = connection(stream, site.clone(), ends.clone());
+                    open.push_back(connections.spawn_local(connection));
                 }
                 Err(error) => {
                     log::warn!("cannot accept a connection: {error}");
@@ -76,11 +83,25 @@ pub async fn serve<S: Site + 'static>(
     Ok(())
 }
 
+/// Ends the oldest connection if there are as many as there may be.
+fn make_room(open: &mut VecDeque<AbortHandle>) {
+    open.retain(|connection| !connection.is_finished());
+    if open.len() >= CONNECTIONS
+        && let Some(oldest) = open.pop_front()
+    {
+        oldest.abort();
+    }
+}
+
 async fn connection<S: Site + 'static>(
     stream: TcpStream,
     site: Rc<RefCell<S>>,
     mut ends: watch::Receiver<()>,
 ) {
+    // Also when the other side says that it has no room (tcp(7)), which may go on for ever.
+    if let Err(error) = set_tcp_user_timeout(&stream, STALL) {
+        log::debug!("a connection may stall: {error}");
+    }
     let service = service_fn(move |request: Request<Incoming>| {
         let response = answer(request.method(), request.uri().path(), request.headers(), &site);
         std::future::ready(Ok::<_, Infallible>(response))

@@ -1,5 +1,6 @@
 //! Takes the changes of a session. Gives programs that count in the running kernel.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +19,11 @@ use crate::resolve::hist::Hist;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
 
-/// The running kernel.
-pub struct Live {
+/// The running kernel. Several of them may share what is known of it: `F` is the [`Facts`], or a
+/// pointer to them.
+pub struct Live<F = Facts> {
     tracefs: Tracefs,
-    facts: Facts,
+    facts: F,
     wishes: Wishes,
     /// The maps that programs look into if the wishes have a focus that takes some.
     focus: Option<Arc<LiveFocus>>,
@@ -30,10 +32,10 @@ pub struct Live {
 /// A trigger's program, and what it logs.
 pub struct LiveTrigger(Attached);
 
-impl Live {
+impl<F: Borrow<Facts>> Live<F> {
     /// The kernel that `facts` are about and whose events `tracefs` describes.
     #[must_use]
-    pub const fn new(tracefs: Tracefs, facts: Facts, wishes: Wishes) -> Self {
+    pub const fn new(tracefs: Tracefs, facts: F, wishes: Wishes) -> Self {
         Self { tracefs, facts, wishes, focus: None }
     }
 
@@ -80,11 +82,11 @@ impl LiveTrigger {
     }
 }
 
-impl Backend for Live {
+impl<F: Borrow<Facts>> Backend for Live<F> {
     type Attached = LiveTrigger;
 
     fn context(&self) -> Context<'_> {
-        self.facts.context()
+        self.facts.borrow().context()
     }
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
@@ -103,7 +105,7 @@ impl Backend for Live {
         hist: Hist,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let cpus = self.wishes.cpus.or(self.facts.context().possible_cpus);
+        let cpus = self.wishes.cpus.or(self.context().possible_cpus);
         let wishes = Wishes { cpus, ..self.wishes.clone() };
         let plan =
             plan::plan(hist, wishes.clone(), self.context().btf).map_err(CompileError::from)?;

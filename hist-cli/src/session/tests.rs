@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::fake::{Fake, World};
 use super::{EventName, Session, SessionError};
+use crate::live::text::Charset;
+use crate::live::{Change, Reader};
 
 const A: &str = "hist:keys=a:vals=hitcount:sort=hitcount:size=2048";
 
@@ -618,4 +620,22 @@ fn commands_that_start_together_see_each_other() {
     let session = start(&fake, &commands).expect("pausing is no second trigger");
     assert_eq!(session.triggers().len(), 2);
     assert_eq!(fake.0.borrow_mut().take_calls()[2..], ["resume 2"]);
+}
+
+/// It was taken for what a table that nobody cleared has more than before.
+#[test]
+fn live_rates_after_clearing_are_about_all_that_has_come_since() {
+    let mut bench = Bench::with(&["hist:keys=a:name=both", "hist:keys=b"]);
+    assert_eq!(bench.write_to("two", "hist:keys=a:name=both"), 0);
+    let mut reader = Reader::new(Charset::Ascii);
+    let more = |bench: &Bench, reader: &mut Reader| -> Vec<u64> {
+        let tables = reader.tables(&bench.session).expect("the fake can be read");
+        tables.iter().map(|table| table.more.hits).collect()
+    };
+    bench.hit("one", 3);
+    assert_eq!(more(&bench, &mut reader), [0, 0, 0], "nothing is known of the time before");
+    let notice = reader.apply(&mut bench.session, Change::Clear(2));
+    assert_eq!(notice.as_deref(), Some("cleared"));
+    bench.hit("one", 5);
+    assert_eq!(more(&bench, &mut reader), [5, 5, 5]);
 }

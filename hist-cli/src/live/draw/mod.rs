@@ -58,7 +58,7 @@ pub fn draw(state: &State, look: Look, buffer: &mut Buffer) {
         totals(tab, buffer, look);
         let body = Rect { y: 3, height: area.height - 4, ..area };
         match state.pane() {
-            Some(lines) => pane(state, &lines, buffer, body, look),
+            Some(lines) => pane(state, &lines, buffer, body),
             None => rows::draw(tab, look, buffer, body),
         }
     }
@@ -155,13 +155,13 @@ fn lost(losses: Losses) -> Option<String> {
     (losses.total() > 0).then(|| format!("LOST {} ({})", losses.total(), reasons.join(", ")))
 }
 
-fn pane(state: &State, lines: &[String], buffer: &mut Buffer, body: Rect, look: Look) {
+fn pane(state: &State, lines: &[String], buffer: &mut Buffer, body: Rect) {
     let Mode::Pane { row, top } = &state.mode else { return };
     let title = if row.is_some() { "Details of one row" } else { "Keys" };
     let last = (top + state.page()).min(lines.len());
     put(buffer, body.y, &format!("{title}, lines {} to {last} of {}", top + 1, lines.len()), HEAD);
     for (y, line) in (body.y + 1..body.bottom()).zip(lines.iter().skip(*top)) {
-        put(buffer, y, &fit(line, body.width.into(), look.charset), Style::new());
+        put(buffer, y, line, Style::new());
     }
 }
 

@@ -8,7 +8,7 @@ use super::columns::{Columns, Placed, columns};
 use super::{HEAD, Look, SELECTED};
 use crate::live::tab::Tab;
 use crate::live::table::Column;
-use crate::live::text::{Charset, fit, width};
+use crate::live::text::{Charset, fit, shown, width};
 
 /// Fills the area.
 pub(super) fn draw(tab: &Tab, look: Look, buffer: &mut Buffer, area: Rect) {
@@ -29,7 +29,7 @@ pub(super) fn draw(tab: &Tab, look: Look, buffer: &mut Buffer, area: Rect) {
         }
     }
     if tab.shown.is_empty() {
-        nothing(tab, buffer, area);
+        nothing(tab, look, buffer, area);
     }
 }
 
@@ -97,17 +97,16 @@ fn bar(count: u64, largest: u64, cells: usize, charset: Charset) -> String {
     }
 }
 
-fn nothing(tab: &Tab, buffer: &mut Buffer, area: Rect) {
+fn nothing(tab: &Tab, look: Look, buffer: &mut Buffer, area: Rect) {
     let text = match tab.table.rows.len() {
         0 => "nothing counted yet".to_owned(),
-        n => format!("none of {n} rows has `{}` in a key; Esc shows all", shown_filter(tab)),
+        n => format!("none of {n} rows has `{}` in a key; Esc shows all", shown_filter(tab, look)),
     };
     buffer.set_stringn(0, area.y + 1, text, area.width.into(), Style::new());
 }
 
-/// It was typed, so there is no control character in it; others are left to the last line.
-fn shown_filter(tab: &Tab) -> String {
-    fit(&tab.filter.escape_debug().to_string(), 20, Charset::Ascii)
+fn shown_filter(tab: &Tab, look: Look) -> String {
+    fit(&shown(tab.filter.as_bytes(), look.charset), 20, look.charset)
 }
 
 #[cfg(test)]
