@@ -90,6 +90,10 @@ fn write_slot(
             arguments.restore(emitter);
         }
         KeySource::Stack => {
+            if !emitter.has_record() {
+                // To the verifier of Linux 6.1 these programs' helper reads what it writes.
+                text::zero(emitter, slot, &note)?;
+            }
             destination(emitter, slot, R2, &note);
             emitter.push(Insn::mov64_imm(R3, slot.size.cast_signed()), "");
             emitter.push(Insn::mov64_imm(R4, 0), "the kernel's stack, no frame left out");

@@ -126,7 +126,7 @@ fn located(
 }
 
 /// Fills the slot with zeros.
-fn zero(emitter: &mut Emitter, slot: &KeySlot, note: &str) -> Result<(), CodegenError> {
+pub(super) fn zero(emitter: &mut Emitter, slot: &KeySlot, note: &str) -> Result<(), CodegenError> {
     zero_from(emitter, slot, 0, note)
 }
 
