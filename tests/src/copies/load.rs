@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum as _;
 
+use super::kinds::{self, Pressure};
+use super::machine;
 use crate::differential::GO;
 use crate::workload::Workload;
 
@@ -21,13 +23,19 @@ use crate::workload::Workload;
 pub enum Part {
     /// What the suite's workloads do, processes and sleeps.
     Suite,
-    /// Streams and files.
+    /// Streams, files, and kinds that the suite does not have.
     Own,
+    /// Packets that are sent again.
+    Packets,
+    /// What only a machine of one's own should have.
+    Machine,
+    /// Reads more than its memory has room for.
+    Reader,
 }
 
 impl Part {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Suite, Self::Own];
+    /// What runs at the same time on any machine.
+    pub const ALL: [Self; 3] = [Self::Suite, Self::Own, Self::Packets];
 
     /// Its name on the command line.
     #[must_use]
@@ -35,6 +43,9 @@ impl Part {
         match self {
             Self::Suite => "suite",
             Self::Own => "own",
+            Self::Packets => "packets",
+            Self::Machine => "machine",
+            Self::Reader => "reader",
         }
     }
 }
@@ -46,16 +57,41 @@ impl Part {
 pub fn run(part: Part, time: Duration) -> Result<()> {
     let end = Instant::now() + time;
     match part {
-        Part::Suite => suite(end),
-        Part::Own => {
-            while Instant::now() < end {
-                // In a machine that has just begun, the other part must raise loopback first.
-                if let Err(error) = streams() {
-                    eprintln!("no streams yet: {error:#}");
-                    thread::sleep(Duration::from_millis(100));
-                }
-                files()?;
-            }
+        Part::Suite => {
+            suite(end);
+            Ok(())
+        }
+        Part::Own => own(end),
+        Part::Packets => packets(end),
+        Part::Machine => machine::run(end),
+        Part::Reader => kinds::reader(end),
+    }
+}
+
+fn own(end: Instant) -> Result<()> {
+    let dir = std::env::temp_dir().join(format!("copies-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    let pressure = Pressure::begin(&dir);
+    while Instant::now() < end {
+        // In a machine that has just begun, the other part must raise loopback first.
+        if let Err(error) = streams() {
+            eprintln!("no streams yet: {error:#}");
+            thread::sleep(Duration::from_millis(100));
+        }
+        files(&dir)?;
+        kinds::all(&dir)?;
+        pressure.iter().for_each(Pressure::groups);
+    }
+    drop(pressure);
+    fs::remove_dir(&dir)?;
+    Ok(())
+}
+
+fn packets(end: Instant) -> Result<()> {
+    while Instant::now() < end {
+        // As with streams.
+        if kinds::repetitions(end).is_err() {
+            thread::sleep(Duration::from_millis(100));
         }
     }
     Ok(())
@@ -72,7 +108,6 @@ fn suite(end: Instant) {
                 eprintln!("the workload {} is cut short here: {error:#}", workload.name());
             }
         }
-        processes();
         sleeps();
     }
 }
@@ -120,9 +155,7 @@ fn streams() -> Result<()> {
 }
 
 /// Files that are made, written, synced, read again, cut, renamed and removed.
-fn files() -> Result<()> {
-    let dir = std::env::temp_dir().join(format!("copies-{}", std::process::id()));
-    fs::create_dir_all(&dir)?;
+fn files(dir: &Path) -> Result<()> {
     for n in 0..4_usize {
         let (path, other) = (dir.join(format!("file-{n}")), dir.join(format!("other-{n}")));
         let mut file =
@@ -138,16 +171,15 @@ fn files() -> Result<()> {
         fs::rename(&path, &other)?;
         fs::hard_link(&other, &path)?;
         fs::metadata(&path)?;
-        read_dir(&dir)?;
+        read_dir(dir)?;
         fs::remove_file(&other)?;
         fs::remove_file(&path)?;
     }
-    fs::remove_dir(&dir)?;
     Ok(())
 }
 
 /// Forgets the file's pages, so that reading takes them from the disk.
-fn evict(file: &File) {
+pub(super) fn evict(file: &File) {
     // A hint: where it is not taken, fewer events happen.
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
@@ -157,14 +189,6 @@ fn read_dir(dir: &Path) -> Result<()> {
         entry?;
     }
     Ok(())
-}
-
-/// Programs that are executed, if there is one.
-fn processes() {
-    for _ in 0..3 {
-        // Not every machine has it; there, fewer events happen.
-        let _ = Command::new("/bin/true").status();
-    }
 }
 
 /// Waits that end by timers of all kinds, and CPUs that go idle.
