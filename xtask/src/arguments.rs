@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Compare what might be in the table, by name and type, instead of what is
     #[arg(long)]
     propose: bool,
+    /// Only rows that no kernel has proven yet
+    #[arg(long, conflicts_with = "propose")]
+    unproven: bool,
     /// Write into the table which kernel has proven which rows
     #[arg(long, conflicts_with = "propose")]
     record: bool,
@@ -96,6 +99,7 @@ fn disk(dir: &Path) -> Result<PathBuf> {
 fn words(args: &Args) -> Vec<String> {
     let mut words = vec!["arguments".to_owned(), format!("--seconds={}", args.seconds)];
     words.extend(args.event.iter().map(|event| format!("--event={event}")));
+    words.extend(args.unproven.then(|| "--unproven".to_owned()));
     words.extend(args.propose.then(|| "--propose".to_owned()));
     words
 }

@@ -104,6 +104,9 @@ struct ArgumentsArgs {
     /// What might be in the table, instead of what is.
     #[arg(long)]
     propose: bool,
+    /// Only rows that no kernel has proven yet.
+    #[arg(long)]
+    unproven: bool,
     /// How long events happen for each batch, in seconds.
     #[arg(long, default_value_t = 4)]
     seconds: u64,
@@ -203,11 +206,11 @@ fn print_random(index: u64, verdict: &random::Verdict) {
 /// One line for each row: verdict, event, field, numbers, expression.
 fn arguments(args: ArgumentsArgs) -> Result<u8> {
     println!("KERNEL {}", uname().release().to_string_lossy());
-    let ArgumentsArgs { event: events, disk, propose, seconds } = args;
+    let ArgumentsArgs { event: events, disk, propose, unproven, seconds } = args;
     if disk {
         mount_disk()?;
     }
-    let wanted = copies::Wanted { events, propose, time: Duration::from_secs(seconds) };
+    let wanted = copies::Wanted { events, propose, unproven, time: Duration::from_secs(seconds) };
     copies::run(&wanted, &mut |outcome| {
         let copies::Outcome { event, field, expression, verdict } = outcome;
         match verdict {

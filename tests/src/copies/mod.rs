@@ -35,6 +35,8 @@ pub struct Wanted {
     pub events: Vec<String>,
     /// Fields without a row, and what they might be copies of by name and type.
     pub propose: bool,
+    /// Only rows that no kernel has proven yet.
+    pub unproven: bool,
     /// How long events happen for each batch.
     pub time: Duration,
 }
@@ -196,9 +198,12 @@ fn subjects(wanted: &Wanted, tracefs: &Tracefs, btf: &Btf) -> Result<Vec<Subject
         // Not every kernel has every event.
         let Ok(format) = tracefs.event(system, event) else { continue };
         let rows = rows.iter().filter(|row| format.field(row.field).is_some());
-        let rows = rows.map(|row| (row.field.to_owned(), row.expression.to_owned()));
-        let rows = rows.collect();
-        subjects.push(Subject { format, rows });
+        let rows = rows.filter(|row| !(wanted.unproven && row.is_proven()));
+        let rows: Vec<_> =
+            rows.map(|row| (row.field.to_owned(), row.expression.to_owned())).collect();
+        if !rows.is_empty() {
+            subjects.push(Subject { format, rows });
+        }
     }
     Ok(subjects)
 }
