@@ -18,13 +18,19 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::workload::sys;
 
-/// All kinds, a little of each.
-pub(super) fn all(dir: &Path) -> Result<()> {
+/// Those that take no disk, a little of each.
+pub(super) fn quick(dir: &Path) -> Result<()> {
     executions(dir)?;
     moves();
+    names();
     locks(dir)?;
     intervals();
     refusals();
+    Ok(())
+}
+
+/// Those of files.
+pub(super) fn disk(dir: &Path) -> Result<()> {
     holes(dir)?;
     mapped(dir)?;
     sequential(dir)
@@ -87,6 +93,17 @@ fn moves() {
     let _ = sched_setaffinity(None, &before);
 }
 
+/// This thread under other names, and what no name is.
+fn names() {
+    for n in 0..100_i64 {
+        let name = ["short", "a-longer-name", "x", "fifteen-letters"][n as usize % 4];
+        let name = format!("{name}\0");
+        let at = name.as_ptr().expose_provenance() as i64;
+        sys(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), at]);
+        sys(libc::SYS_prctl, &[123_456, n, 2 * n, 3 * n, 4 * n]);
+    }
+}
+
 /// Files locked, both ways.
 fn locks(dir: &Path) -> Result<()> {
     let path = dir.join("lock");
@@ -104,7 +121,6 @@ fn locks(dir: &Path) -> Result<()> {
         // No lease is broken by the one who has it.
         sys(libc::SYS_fcntl, &[fd, libc::F_SETLEASE.into(), libc::F_WRLCK.into()]);
         sys(libc::SYS_fcntl, &[fd, libc::F_SETLEASE.into(), libc::F_UNLCK.into()]);
-        sys(libc::SYS_prctl, &[123_456, n, 2, 3, 4]);
     }
     fs::remove_file(&path)?;
     Ok(())
@@ -245,13 +261,11 @@ pub(super) struct Pressure {
 impl Pressure {
     /// Begins, where groups may have limits.
     pub(super) fn begin(dir: &Path) -> Option<Self> {
-        let root = cgroup2_root()?;
-        // It may be on already, or not allowed: then the limit cannot be set either.
-        let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
+        let (root, limit) = limited()?;
         let group = root.join(format!("hist-tests-{}", std::process::id()));
         fs::create_dir(&group).ok()?;
         let mut pressure = Self { group, reader: None };
-        fs::write(pressure.group.join("memory.max"), (12 << 20).to_string()).ok()?;
+        fs::write(pressure.group.join(limit), (12 << 20).to_string()).ok()?;
         let mut reader = Command::new("/proc/self/exe");
         reader.args(["load", "reader", "600000"]).env("TMPDIR", dir);
         let reader = reader.stdin(Stdio::null()).stdout(Stdio::null()).spawn().ok()?;
@@ -269,6 +283,18 @@ impl Pressure {
             let _ = fs::remove_dir(&inner);
         }
     }
+}
+
+/// Where groups may have little memory, and the name of the limit's file.
+fn limited() -> Option<(PathBuf, &'static str)> {
+    let first = PathBuf::from("/sys/fs/cgroup/memory");
+    if first.join("memory.limit_in_bytes").exists() {
+        return Some((first, "memory.limit_in_bytes"));
+    }
+    let root = cgroup2_root()?;
+    // It may be on already, or not allowed: then the limit cannot be set either.
+    let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
+    Some((root, "memory.max"))
 }
 
 impl Drop for Pressure {

@@ -23,8 +23,10 @@ use crate::workload::Workload;
 pub enum Part {
     /// What the suite's workloads do, processes and sleeps.
     Suite,
-    /// Streams, files, and kinds that the suite does not have.
+    /// Streams and files, in little memory.
     Own,
+    /// Kinds that the suite does not have.
+    Kinds,
     /// Packets that are sent again.
     Packets,
     /// What only a machine of one's own should have.
@@ -35,7 +37,7 @@ pub enum Part {
 
 impl Part {
     /// What runs at the same time on any machine.
-    pub const ALL: [Self; 3] = [Self::Suite, Self::Own, Self::Packets];
+    pub const ALL: [Self; 4] = [Self::Suite, Self::Own, Self::Kinds, Self::Packets];
 
     /// Its name on the command line.
     #[must_use]
@@ -43,6 +45,7 @@ impl Part {
         match self {
             Self::Suite => "suite",
             Self::Own => "own",
+            Self::Kinds => "kinds",
             Self::Packets => "packets",
             Self::Machine => "machine",
             Self::Reader => "reader",
@@ -62,6 +65,7 @@ pub fn run(part: Part, time: Duration) -> Result<()> {
             Ok(())
         }
         Part::Own => own(end),
+        Part::Kinds => in_directory(|dir| until(end, || kinds::quick(dir))),
         Part::Packets => packets(end),
         Part::Machine => machine::run(end),
         Part::Reader => kinds::reader(end),
@@ -69,21 +73,36 @@ pub fn run(part: Part, time: Duration) -> Result<()> {
 }
 
 fn own(end: Instant) -> Result<()> {
+    in_directory(|dir| {
+        let pressure = Pressure::begin(dir);
+        until(end, || {
+            // In a machine that has just begun, the other part must raise loopback first.
+            if let Err(error) = streams() {
+                eprintln!("no streams yet: {error:#}");
+                thread::sleep(Duration::from_millis(100));
+            }
+            files(dir)?;
+            kinds::disk(dir)?;
+            pressure.iter().for_each(Pressure::groups);
+            Ok(())
+        })
+    })
+}
+
+/// Does it with a directory that is there for that long.
+fn in_directory(act: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let dir = std::env::temp_dir().join(format!("copies-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
-    let pressure = Pressure::begin(&dir);
-    while Instant::now() < end {
-        // In a machine that has just begun, the other part must raise loopback first.
-        if let Err(error) = streams() {
-            eprintln!("no streams yet: {error:#}");
-            thread::sleep(Duration::from_millis(100));
-        }
-        files(&dir)?;
-        kinds::all(&dir)?;
-        pressure.iter().for_each(Pressure::groups);
-    }
-    drop(pressure);
+    act(&dir)?;
     fs::remove_dir(&dir)?;
+    Ok(())
+}
+
+/// Again and again.
+fn until(end: Instant, mut act: impl FnMut() -> Result<()>) -> Result<()> {
+    while Instant::now() < end {
+        act()?;
+    }
     Ok(())
 }
 
