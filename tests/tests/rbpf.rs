@@ -88,10 +88,11 @@ fn write(to: u64, bytes: &[u8]) {
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
 }
 
+/// As Linux 6.1 does it: what is behind the name's last word is left as it was.
 fn current_comm(to: u64, size: u64, _: u64, _: u64, _: u64) -> u64 {
-    let mut comm = COMM.to_vec();
-    comm.resize(usize::try_from(size).expect("64 bits"), 0);
-    write(to, &comm);
+    let length = COMM.iter().position(|byte| *byte == 0).expect("a NUL");
+    let written = (length + 1).next_multiple_of(8).min(usize::try_from(size).expect("64 bits"));
+    write(to, &COMM[..written]);
     0
 }
 

@@ -111,7 +111,9 @@ impl<'a> Raw<'a> {
         let own = event.fields.iter().find(|field| field.name == name && !field.common);
         let Some(field) = own else { return true };
         let mut rows = self.rows.iter().filter(|row| row.field == name);
-        rows.any(|row| plan::raw::check(self.btf, tracepoint, row.expression, field).is_ok())
+        let fits =
+            |row: &&Row| plan::raw::check(self.btf, tracepoint, row.expression, field).is_ok();
+        rows.find(fits).is_some_and(Row::is_proven)
     }
 }
 
