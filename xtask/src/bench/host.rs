@@ -5,14 +5,15 @@ use std::fs;
 use std::io::{Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::guest::Figures;
+use super::guest::{Cost, Figures};
 use super::process::HistBpf;
 use super::sample::Sample;
-use super::table::{Table, cell, verdict};
+use super::table::{NONE, Table, cell, verdict};
 use crate::setup::{succeed, target_dir, workspace};
 use crate::vm::build_guest;
 
@@ -25,6 +26,13 @@ const FEW_RUNS: usize = 5;
 const TRIGGER: &str = "hist:keys=id:vals=id";
 const EVENT: &str = "raw_syscalls:sys_enter";
 
+/// Pause before a start. What the kernel takes apart of the one before, for tens of milliseconds
+/// after its end, holds locks that the next one needs.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What all tracers count when one event is timed.
+const CASE: &str = "keys=id:vals=id";
+
 /// Entries of the table that is printed: as many as a histogram has by default.
 const ENTRIES: u64 = 2048;
 /// As many as one can have.
@@ -34,6 +42,7 @@ const ENTRIES_MAX: u64 = 131_072;
 mod limit {
     pub(super) const START_UP: Option<f64> = Some(6.0);
     pub(super) const PEAK_MEMORY: Option<f64> = Some(6.0);
+    pub(super) const BESIDE_BPFTRACE: Option<f64> = Some(0.5);
     pub(super) const PRINT: Option<f64> = Some(20.0);
     pub(super) const PRINT_MAX: Option<f64> = Some(250.0);
 }
@@ -80,6 +89,7 @@ fn build() -> Result<PathBuf> {
 fn start(program: &Path, table: &mut Table) -> Result<()> {
     let (mut times, mut cpu_times, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
+        thread::sleep(PAUSE);
         let running = HistBpf::start(program, TRIGGER, EVENT)?;
         times.push(milliseconds(running.start_up));
         cpu_times.push(milliseconds(running.cpu_time()?));
@@ -150,7 +160,23 @@ fn events(table: &mut Table) -> Result<()> {
         let name = format!("added per event, {}", who(&cost.tracer, &cost.case));
         table.rows.push(row(&name, "ns", cost.added, None));
     }
+    table.rows.extend(beside_bpftrace(&figures));
     Ok(())
+}
+
+/// What an event costs here, as a part of what it costs bpftrace. Of medians: the runs alternate.
+fn beside_bpftrace(figures: &Figures) -> Option<Vec<String>> {
+    let median = |tracer: &str| {
+        let of_tracer = |cost: &&Cost| cost.tracer == tracer && cost.case == CASE;
+        figures.costs.iter().find(of_tracer).map(|cost| cost.added.median)
+    };
+    let ratio = median("raw")? / median("bpftrace")?;
+    let verdict = verdict(ratio, limit::BESIDE_BPFTRACE);
+    let [ratio, limit] = [(Some(ratio), 2), (limit::BESIDE_BPFTRACE, 1)]
+        .map(|(figure, digits)| cell(figure, digits));
+    let name = format!("raw / bpftrace, {CASE}");
+    let none = NONE.to_owned();
+    Some(vec![name, String::new(), ratio, none.clone(), none, limit, verdict.to_owned()])
 }
 
 fn who(tracer: &str, case: &str) -> String {
