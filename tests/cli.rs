@@ -132,7 +132,8 @@ fn totals(text: &str, name: &str) -> Vec<u64> {
 
 #[test]
 fn usage_mistakes_exit_with_2() {
-    check_fails(&[], 2, &["required"]);
+    // Somebody who knows nothing yet was told of missing arguments.
+    check_fails(&[], 2, &["Usage: hist-bpf ", "Subcommands:", "Example: hist-bpf 'hist:keys="]);
     check_fails(&["hist:keys=id"], 2, &["no event for the trigger `hist:keys=id`"]);
     check_fails(&["hist:keys=id", "kmalloc"], 2, &["SYSTEM:EVENT"]);
     check_fails(&["hist:keys=id", "a:b:c"], 2, &["SYSTEM:EVENT"]);
@@ -143,10 +144,42 @@ fn usage_mistakes_exit_with_2() {
     check_fails(&["--emit", "nothing", "hist:keys=id", "a:b"], 2, &["trigger", "asm"]);
     check_fails(&["--tracefs", "/", "hist:keys=id", "a:b"], 2, &["--emit"]);
     check_fails(&["-q", "-v", "hist:keys=id", "a:b"], 2, &["cannot be used with"]);
+    check_fails(&["--top", "0", "hist:keys=id", "a:b"], 2, &["not a number of entries from 1 on"]);
+    check_fails(&["hist:keys=id", "a:b", "ls"], 2, &["`ls` is neither", "behind `--`"]);
     // What would have no effect is refused.
     let head = ["--emit=plan", "hist:keys=id", "a:b"];
     for rest in [&["--", "true"][..], &["-d1"], &["--fail-on-loss"]] {
         check_fails(&[&head[..], rest].concat(), 2, &["cannot be used with"]);
+    }
+}
+
+/// It was a trigger that does not begin with `hist:`, and an event system named `hist`.
+#[test]
+fn an_event_before_its_trigger_is_told() {
+    let words = ["a:b", "hist:keys=id"];
+    let told = ["the trigger comes before its event: 'hist:keys=id' a:b"];
+    check_fails(&words, 2, &told);
+    check_fails(&[&["explain"], &words[..]].concat(), 2, &told);
+}
+
+/// The word behind was called no trigger.
+#[test]
+fn a_misspelt_subcommand_is_told() {
+    let words = ["explian", "hist:keys=id", "a:b"];
+    check_fails(&words, 2, &["no subcommand `explian`; did you mean `explain`?"]);
+    check_fails(&["lst"], 2, &["no subcommand `lst`; did you mean `list`?"]);
+    check_fails(&["help"], 2, &["did you mean `--help`?"]);
+    check_fails(&["-q", "list"], 2, &["the subcommand `list` must come first"]);
+}
+
+/// `-- $COMMAND` with an empty variable counted everything, for ever.
+#[test]
+fn nothing_behind_two_dashes_is_no_command() {
+    let words = ["-i0", "hist:keys=id", "raw_syscalls:sys_enter", "--"];
+    check_fails(&words, 2, &["there is no COMMAND behind `--`"]);
+    if is_live() {
+        let empty = [&words[..], &[""]].concat();
+        check_fails(&empty, 127, &["cannot run '': No such file"]);
     }
 }
 
@@ -946,6 +979,8 @@ fn live_every_event_is_logged_on_vv() {
     let hits = totals(stdout(&output), "Hits:")[0];
     let logged = stderr(&output).lines().filter(|line| line.contains("new")).count();
     assert!(hits >= 2 && logged as u64 >= hits, "{hits} hits, {}", stderr(&output));
+    // A library's twenty lines about the kernel stood before them.
+    assert!(!stderr(&output).contains("Feature"), "{}", stderr(&output));
 }
 
 /// Each line of the log was a system call, which was logged in its turn.

@@ -23,9 +23,6 @@ pub const MAP_SCRATCH: &str = "SCRATCH";
 pub const MAP_HIST: &str = "HIST";
 /// Name of the per-CPU array holding one [`Losses`].
 pub const MAP_LOSSES: &str = "LOSSES";
-/// Name of the `u32` in a template's `.bss` that is non-zero while the trigger is paused; link
-/// gives each trigger its own section, a one-element array to user space.
-pub const VAR_PAUSED: &str = "PAUSED";
 
 /// Hits that one CPU could not count. Events; monotonic.
 #[repr(C)]

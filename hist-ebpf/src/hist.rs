@@ -14,7 +14,6 @@
 #![feature(core_intrinsics)]
 #![allow(internal_features)]
 
-use core::cell::UnsafeCell;
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::panic::PanicInfo;
 
@@ -32,26 +31,6 @@ type Value = [u64; layout::VALUE_ROOM / 8];
 /// What could not be counted. Its own map: it is read and written apart from the entries.
 #[map]
 static LOSSES: PerCpuArray<Losses> = PerCpuArray::with_max_entries(1, 0);
-
-/// Non-zero while the trigger is paused; written by user space. It lies in `.bss`, where reading
-/// it takes a load and no look-up.
-#[unsafe(no_mangle)]
-static PAUSED: Flag = Flag(UnsafeCell::new(0));
-
-/// A word that user space changes. No atomic type: LLVM has no atomic loads for this target.
-#[repr(transparent)]
-struct Flag(UnsafeCell<u32>);
-
-// SAFETY: programs only read it, in one aligned load.
-unsafe impl Sync for Flag {}
-
-impl Flag {
-    #[inline(always)]
-    fn is_set(&self) -> bool {
-        // SAFETY: the pointer is the static's own; volatile, because user space writes.
-        unsafe { self.0.get().read_volatile() != 0 }
-    }
-}
 
 // `link_name` takes literals only; that they are hist-common's is asserted below.
 unsafe extern "C" {
@@ -71,7 +50,6 @@ const _: () = {
     assert!(same(layout::MAP_HIST, "HIST"));
     assert!(same(layout::MAP_LOSSES, "LOSSES"));
     assert!(same(layout::MAP_SCRATCH, "SCRATCH"));
-    assert!(same(layout::VAR_PAUSED, "PAUSED"));
 };
 
 /// `left == right`, which `str` cannot do in a constant.
@@ -102,9 +80,7 @@ mod entry;
 /// The program. It returns 0, or perf would go on to build a sample of the event.
 #[tracepoint]
 pub fn hist(ctx: TracePointContext) -> u32 {
-    if !PAUSED.is_set() {
-        on_event(&ctx);
-    }
+    on_event(&ctx);
     0
 }
 

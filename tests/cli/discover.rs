@@ -23,9 +23,12 @@ fn events_are_listed_by_glob() {
     assert_eq!(succeeds(&["list", "--tracefs", &formats]).lines().count(), 5);
     let refused =
         |glob, parts: &[&str]| check_fails(&["list", glob, "--tracefs", &formats], 1, parts);
-    refused("kmaloc", &["no event's name matches `kmaloc`; did you mean `kmalloc`?"]);
+    refused("kmaloc", &["no event or system matches `kmaloc`; did you mean `kmalloc`?"]);
+    // Neither was told of a way to what was meant.
+    refused("mallo", &["matches `mallo`; `*mallo*` matches 1 event"]);
+    refused("kmem:", &["matches `kmem:`; did you mean `kmem`?"]);
     refused("kmem:kmaloc", &["did you mean `kmem:kmalloc`?"]);
-    refused("zzzzzz", &["nor its system"]);
+    refused("zzzzzz", &["no event or system matches `zzzzzz`\n"]);
     check_fails(&["list", "--tracefs", "/nonexistent"], 1, &["/nonexistent"]);
     check_fails(&["list", "a", "b"], 2, &["unexpected argument"]);
 }
@@ -37,12 +40,21 @@ fn fields_are_listed_with_what_suits_them() {
         let mut lines = text.lines().map(str::trim);
         lines.find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"))
     };
-    assert!(line("id ").contains(".syscall .log2 .buckets=N"), "{text}");
+    assert!(
+        line("id ").ends_with("key .hex .syscall .log2 .buckets=N  value .hex .percent .graph")
+    );
     assert!(line("id ").contains("value .hex"), "{text}");
     assert!(line("args ").contains("not countable: `args` is a `unsigned long[6]` of 48 bytes"));
     assert!(line("common_pid ").contains(".execname"), "{text}");
     assert!(line("common_flags ").contains("not countable: BPF programs cannot read it"));
     assert!(text.contains("  try 'hist:keys=id.syscall:"), "{text}");
+    // All that the kernel takes was listed, so that nothing told what is good for what.
+    let kmalloc = succeeds(&["list", "-v", "kmem:kmalloc", "--tracefs", &event_formats()]);
+    let line = |name: &str| kmalloc.lines().find(|line| line.trim().starts_with(name));
+    assert!(line("call_site ").is_some_and(|line| line.contains(".sym-offset")), "{kmalloc}");
+    for (name, part) in [("bytes_req ", ".sym"), ("ptr ", ".syscall"), ("node ", ".usecs")] {
+        assert!(line(name).is_some_and(|line| !line.contains(part)), "{kmalloc}");
+    }
     assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
 }
 
@@ -76,13 +88,15 @@ fn triggers_are_explained_in_words() {
     for part in [
         "counts   kmem:kmalloc, only where bytes_req is at least 100 and the running task's name is not \"sh\"\n",
         "per      call_site (unsigned long), shown as the kernel symbol",
-        "bytes_req (size_t), by powers of two",
+        "bytes_req (size_t), in powers of two: `~ 2^N` is for what is above 2^(N-1), up to 2^N\n",
+        "shows    hitcount, the number of events\n",
         "the sum of bytes_alloc (size_t)\n",
-        "order    by bytes_alloc, largest first\n",
-        "table    4096 entries",
-        "16 bytes of key",
-        "cost ",
-        "helper calls in",
+        "order    by bytes_alloc, the largest first\n",
+        "table    up to 4096 entries; an event that needs one more is dropped\n",
+        ", 16 bytes of key and 16 of value in an entry\n",
+        "attach   to the classic tracepoint kmem:kmalloc",
+        "cost     medium: text is copied, the kernel builds a record of each event\n",
+        "no event takes all of them\n",
         "in full  hist:keys=call_site.sym,bytes_req.log2:vals=hitcount,bytes_alloc:",
         "examples for kmem:kmalloc:",
     ] {
@@ -92,8 +106,59 @@ fn triggers_are_explained_in_words() {
         let trigger = format!("hist:keys={keys}");
         succeeds(&["explain", &trigger, "kmem:kmalloc", "--tracefs", &event_formats()])
     };
-    assert!(cost("common_stacktrace").contains("cost     high\n"));
-    assert!(cost("common_comm").contains("cost     medium\n"), "{}", cost("common_comm"));
+    assert!(cost("common_stacktrace").contains("cost     high: the stack is walked"));
+    assert!(cost("common_comm").contains("cost     medium: text is copied"));
+}
+
+/// Whose events count was not told at all.
+#[test]
+fn the_focus_is_explained_with_what_it_costs() {
+    let (formats, pid) = (event_formats(), std::process::id().to_string());
+    let explain = |options: &[&str]| {
+        let trigger = ["explain", "hist:keys=bytes_req", "kmem:kmalloc", "--tracefs", &formats];
+        succeeds(&[&trigger, options].concat())
+    };
+    assert!(!explain(&[]).contains("focus"));
+    // Pids of the host mean nothing in a pid namespace, but CPUs do everywhere.
+    let one = explain(&["--cpu", "0"]);
+    assert!(one.contains("\nfocus    only what happens on CPU 0\n"), "{one}");
+    let part = "an event out of focus takes no more than a comparison of the CPU's number\n";
+    assert!(one.contains(part), "{one}");
+    if is_live() {
+        let two = explain(&["--cpu", "0", "-p", &pid]);
+        let part = format!("\nfocus    only process {pid}, all its threads, until it ends\n");
+        assert!(two.contains(&part), "{two}");
+        let part = "than a comparison of the CPU's number, then a comparison of the process's";
+        assert!(two.contains(part), "{two}");
+        let all = explain(&["--follow", "-p", &pid]);
+        let part = format!("\nfocus    only process {pid} and what it forks\n");
+        assert!(all.contains(&part), "{all}");
+        assert!(all.contains("than a look-up of the process's number\n"), "{all}");
+        assert!(all.contains("every fork, exec and exit of a process runs"), "{all}");
+    }
+    let trigger = ["explain", "hist:keys=bytes_req", "kmem:kmalloc", "--tracefs", &formats];
+    check_fails(&[&trigger[..], &["--cpu", "x"]].concat(), 1, &["not a list of CPUs"]);
+}
+
+/// `never (no event can meet it)` stood behind `only where`, and an address for its text.
+#[test]
+fn what_never_counts_and_what_is_an_address_is_explained() {
+    let formats = event_formats();
+    let explain =
+        |trigger: &str, event: &str| succeeds(&["explain", trigger, event, "--tracefs", &formats]);
+    let never = explain("hist:keys=cpu if CPU & 3", "sched:sched_switch");
+    assert!(never.contains("sched:sched_switch, none at all: the filter never holds\n"), "{never}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let event = folder.path().join("events/sys/event");
+    std::fs::create_dir_all(&event).expect("a folder");
+    let field = |text: &str| format!("\tfield:{text};\tsigned:0;\n");
+    let common = field("int common_pid;\toffset:4;\tsize:4");
+    let own = field("const char * filename;\toffset:8;\tsize:8");
+    let format = format!("name: event\nID: 1\nformat:\n{common}\n{own}\nprint fmt: \"\"\n");
+    std::fs::write(event.join("format"), format).expect("a file");
+    let root = folder.path().to_str().expect("UTF-8");
+    let text = succeeds(&["explain", "hist:keys=filename", "sys:event", "--tracefs", root]);
+    assert!(text.contains("filename (const char *), the address only"), "{text}");
 }
 
 #[test]
@@ -106,6 +171,8 @@ fn mistakes_are_explained_as_when_counting() {
     refused("hist:keys=ptr", "kmem:kmaloc", 1, &["no event `kmem:kmaloc`", "kmem:kmalloc"]);
     refused("hist:keys=ptr", "kmalloc", 2, &["SYSTEM:EVENT"]);
     refused("", "kmem:kmalloc", 2, &["the trigger is empty"]);
+    // The usage was that of counting.
+    refused("hist:keys=ptr", "kmalloc", 2, &["Usage: hist-bpf explain [OPTIONS] <TRIGGER>"]);
     check_fails(&["explain", "hist:keys=ptr"], 2, &["SYSTEM:EVENT"]);
 }
 
@@ -123,6 +190,30 @@ fn the_short_help_fits_a_screen() {
         assert!(long.contains(part), "no `{part}` in\n{long}");
     }
     assert!(!long.contains("__complete"), "{long}");
+}
+
+/// Options that are documented, but are none.
+#[test]
+fn all_options_in_the_documentation_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let subcommands = [&[][..], &["list"], &["explain"], &["merge"], &["serve"], &["completions"]];
+    let help = |words: &[&str]| succeeds(&[words, &["--help"]].concat());
+    let help: String = subcommands.iter().map(|words| help(words)).collect();
+    let is_end = |letter: char| !letter.is_ascii_lowercase() && letter != '-';
+    let exists: Vec<_> = help.split(is_end).filter(|word| word.starts_with("--")).collect();
+    let mut found = 0;
+    for file in ["README.md", "docs/formats.md", "docs/shell.md", "docs/serve.md"] {
+        let text = std::fs::read_to_string(root.join(file)).expect("documentation");
+        for line in text.lines().filter(|line| !line.contains("cargo ")) {
+            let options =
+                line.split(is_end).filter(|word| word.starts_with("--") && word.len() > 2);
+            for option in options.filter(|option| !option.starts_with("---")) {
+                assert!(exists.contains(&option), "{file}: no option {option}: {line}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 30, "{found} options");
 }
 
 #[test]
@@ -163,10 +254,12 @@ fn messages_have_colours_where_they_are_wanted() {
 
 // --- shells --------------------------------------------------------------------------------------
 
-/// Whether the shell is there; says so if not.
+/// Whether the shell is there; says so if not, or fails where nothing may be skipped.
 fn has(shell: &str) -> bool {
     let found = Command::new(shell).arg("--version").output().is_ok();
     if !found {
+        let must = std::env::var_os("HIST_BPF_NO_SKIP").is_some();
+        assert!(!must, "{shell} is not installed; `cargo xtask setup` does so");
         eprintln!("skipped: {shell} is not installed");
     }
     found

@@ -95,7 +95,7 @@ fn options_that_contradict_each_other_are_usage_mistakes() {
     check_fails(&["merge"], 2, &["<FILE>..."]);
     check_fails(&["merge", "-f", "xml", "x"], 2, &["possible values"]);
     check_fails(&["-q", "merge"], 2, &["the subcommand `merge` must come first"]);
-    check_fails(&["merg"], 2, &["`merg` is neither a subcommand nor a trigger"]);
+    check_fails(&["merg"], 2, &["no subcommand `merg`; did you mean `merge`?"]);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn live_folded_stacks_end_in_the_event() {
     }
     assert_eq!(total, 300, "{text}");
     let plain = ["-ffolded", "hist:keys=id", ENTER];
-    check_fails(&plain, 1, &["-f folded needs a stack among the keys, and these are id"]);
+    check_fails(&plain, 1, &["-f folded needs a stack among the keys, and this trigger's are id"]);
     let weight = ["-ffolded", "--weight=bytes", "hist:keys=common_stacktrace", ENTER];
     check_fails(&weight, 1, &["--weight bytes: the trigger sums up the hitcount alone"]);
 }
@@ -243,7 +243,7 @@ fn live_plots_have_a_bar_for_each_bucket() {
     assert!(lines[4].len() <= 80, "{text}");
     assert_eq!(lines[5], "p50 ~1  p90 ~1  p99 ~1  (estimated: interpolated within buckets)");
     let plain = ["-fplot", "hist:keys=id", ENTER];
-    check_fails(&plain, 1, &["-f plot needs a key in buckets, and these are id"]);
+    check_fails(&plain, 1, &["-f plot needs a key in buckets, and this trigger's are id"]);
 }
 
 #[test]
@@ -412,6 +412,24 @@ fn write(folder: &TempDir, name: &str, text: &str) -> PathBuf {
     path
 }
 
+/// `-` was a file of that name.
+#[test]
+fn a_snapshot_may_come_from_standard_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = write(&folder, "keys.json", &golden("keys.json"));
+    let merge = |name: &str| {
+        let mut command = hist_bpf();
+        let input = File::open(&keys).expect("a file");
+        let output = command.args(["merge", "-fftrace", name]).stdin(input).output();
+        output.expect("the binary starts")
+    };
+    let (piped, named) = (merge("-"), merge(keys.to_str().expect("UTF-8")));
+    assert_eq!(piped.status.code(), Some(0), "{}", stderr(&piped));
+    assert!(!piped.stdout.is_empty());
+    // Not all of it is UTF-8.
+    assert!(piped.stdout == named.stdout);
+}
+
 #[test]
 fn what_cannot_be_added_up_is_told_with_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -430,7 +448,7 @@ fn what_cannot_be_added_up_is_told_with_its_place() {
     let rows = write(&folder, "rows.ndjson", &golden("keys.ndjson"));
     check(&[&rows], &["rows.ndjson: line 1, column ", "merge reads what `-f json` writes"]);
     let nothing = write(&folder, "nothing.json", "\n");
-    check(&[&nothing], &["nothing.json: no snapshot in it"]);
+    check(&[&nothing], &["nothing.json: there is no snapshot in it"]);
     let stacks = write(&folder, "stacks.json", &golden("stacks.json"));
     check(
         &[&keys, &stacks],
@@ -440,6 +458,9 @@ fn what_cannot_be_added_up_is_told_with_its_place() {
             "stacks.json: they are of different triggers: keys `ret,",
         ],
     );
+    // It was of no effect, and nobody was told.
+    let weighed = ["merge", "-fftrace", "--weight", "x", keys.to_str().expect("UTF-8")];
+    check_fails(&weighed, 2, &["--weight is for -f folded and -f plot", "hist-bpf merge"]);
     let both = write(&folder, "both.json", &(good.clone() + &golden("stacks.json")));
     check(&[&both, &keys], &["keys.json has no snapshot of `hist:keys=common_comm"]);
     check(&[&keys, &both], &["keys.json has no snapshot of `hist:keys=common_comm"]);

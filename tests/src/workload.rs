@@ -153,7 +153,7 @@ impl Random {
 ///
 /// # Panics
 /// When there are more than six arguments.
-fn sys(number: i64, args: &[i64]) -> i64 {
+pub(crate) fn sys(number: i64, args: &[i64]) -> i64 {
     let mut all = [0; 6];
     all[..args.len()].copy_from_slice(args);
     let [a, b, c, d, e, f] = all;

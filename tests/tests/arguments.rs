@@ -93,6 +93,39 @@ fn what_is_no_plain_copy_is_read_from_the_record() -> Result<()> {
     Ok(())
 }
 
+/// The kernel that runs has not proven it, or its events do not occur anywhere.
+#[test]
+fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let btf = Btf::at(Btf::VMLINUX);
+    let mut told = 0;
+    for (system, event, rows) in rows::all() {
+        let (Ok(format), Some(tracepoint)) = (tracefs.event(system, event), btf.tracepoint(event)?)
+        else {
+            continue;
+        };
+        for field in format.fields.iter().filter(|field| field.size <= 8 && !field.common) {
+            let mut own = rows.iter().filter(|row| row.field == field.name);
+            let first = own.find(|row| check(&btf, &tracepoint, row.expression, field).is_ok());
+            let Some(row) = first.filter(|row| !row.is_proven()) else { continue };
+            let (name, trigger) =
+                (format!("{system}:{event}"), format!("hist:keys={}", field.name));
+            // Some are no keys.
+            let Ok(careful) = auto(&name, &trigger, &btf) else { continue };
+            assert!(careful.has_record(), "{name}: {careful}");
+            let reason = format!(
+                "{}: `{}` is not proven on live events; --attach raw uses it",
+                field.name, row.expression
+            );
+            assert_eq!(careful.why, [reason]);
+            assert!(!plan(&name, &trigger, &btf, AttachWish::Raw)?.has_record(), "{name}");
+            told += 1;
+        }
+    }
+    assert!(told > 0, "no such row is left");
+    Ok(())
+}
+
 #[test]
 fn a_system_calls_own_event_goes_raw_only_when_told() -> Result<()> {
     if root().is_none() {

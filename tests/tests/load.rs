@@ -19,7 +19,7 @@ use hist_cli::codegen::code::Line;
 use hist_cli::codegen::insn::{Insn, R0, R1, R2, Width};
 use hist_cli::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Compiled};
-use hist_cli::plan::{Attach, MapKind, Plan, Template, Wishes};
+use hist_cli::plan::{Attach, AttachWish, MapKind, Plan, Template, Wishes};
 use hist_cli::read;
 use hist_cli::read::snapshot::{KeyBytes, Losses, Snapshot, Sums};
 use hist_cli::resolve;
@@ -116,7 +116,7 @@ fn pausing_stops_and_resuming_goes_on() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let trigger = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
     getppid(10);
-    trigger.pause()?;
+    trigger.pause();
     assert!(trigger.is_paused());
     getppid(100);
     assert_eq!(hits(&trigger, libc::SYS_getppid)?, 10);
@@ -125,6 +125,32 @@ fn pausing_stops_and_resuming_goes_on() -> Result<()> {
     assert!(!trigger.is_paused());
     getppid(20);
     assert_eq!(hits(&trigger, libc::SYS_getppid)?, 30);
+    Ok(())
+}
+
+/// Its program was still called, looked at a flag and did nothing.
+#[test]
+fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let _stats = aya::sys::enable_stats(aya::sys::Stats::RunTime)?;
+    let (facts, format) = (load::Facts::read()?, tracefs.event("raw_syscalls", "sys_enter")?);
+    for wish in [AttachWish::Tracepoint, AttachWish::Raw] {
+        let wishes = Wishes { attach: wish, ..Wishes::default() };
+        let context = facts.context();
+        let trigger =
+            attach_one(pipeline::compile("hist:keys=id:pause", &format, &context, wishes)?)?;
+        getppid(100);
+        assert_eq!(trigger.run_stats()?.runs, 0, "{wish:?}");
+        trigger.resume()?;
+        getppid(100);
+        trigger.pause();
+        let runs = trigger.run_stats()?.runs;
+        assert!(runs >= 100, "{wish:?}: {runs}");
+        getppid(100);
+        let more = trigger.run_stats()?.runs - runs;
+        // One may have been under way on another CPU.
+        assert!(more <= 1, "{wish:?}: {more}");
+    }
     Ok(())
 }
 
@@ -153,14 +179,14 @@ fn clearing_empties_entries_and_losses_and_counting_goes_on() -> Result<()> {
     getppid(50);
     let before = read::snapshot(&trigger)?;
     assert!(before.rows.len() == 1 && before.losses.full >= 50, "{before:?}");
-    trigger.pause()?;
+    trigger.pause();
     trigger.clear()?;
     let after = read::snapshot(&trigger)?;
     assert_eq!((&after.rows[..], after.losses), (&[][..], Losses::default()));
     assert!(trigger.is_paused(), "clearing keeps the state");
     trigger.clear()?;
     trigger.resume()?;
-    // Nothing but the write of the flag can come before.
+    // Nothing but what attaches the program can come before.
     getppid(1);
     let rows = read::snapshot(&trigger)?.rows;
     assert_eq!(rows.len(), 1, "there is room again: {rows:?}");
@@ -197,7 +223,7 @@ fn clear_and_check(trigger: &AttachedTrigger) -> Result<()> {
     assert!(counted_something, "it counts again after it was cleared");
     trigger.clear()?;
     // Reading in the midst of a hit finds its hitcount without its sum.
-    trigger.pause()?;
+    trigger.pause();
     std::thread::sleep(Duration::from_millis(5));
     let snapshot = read::snapshot(trigger)?;
     trigger.resume()?;
@@ -229,7 +255,7 @@ fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
         let process = Pid::from_raw(number).context("not 0")?;
         std::hint::black_box(rustix::process::test_kill_process(process).ok());
     }
-    trigger.pause()?;
+    trigger.pause();
     assert!(read::snapshot(&trigger)?.rows.len() >= 60_000);
     trigger.clear()?;
     assert_eq!(read::snapshot(&trigger)?.rows, []);
@@ -249,11 +275,11 @@ fn two_events_feed_one_table() -> Result<()> {
     getppid(10);
     assert_eq!(hits(&enter, libc::SYS_getppid)?, 25);
     assert_eq!(hits(&exit, libc::SYS_getppid)?, 25);
-    exit.pause()?;
+    exit.pause();
     assert!(!enter.is_paused());
     getppid(10);
     assert_eq!(hits(&exit, libc::SYS_getppid)?, 35);
-    enter.pause()?;
+    enter.pause();
     exit.clear()?;
     assert_eq!(read::snapshot(&enter)?.rows, []);
     exit.resume()?;
@@ -325,7 +351,7 @@ fn raw_tracepoints_count_too() -> Result<()> {
     let trigger = attach_one(compiled)?;
     getppid(1000);
     assert_eq!(hits(&trigger, libc::SYS_getppid)?, 1000);
-    trigger.pause()?;
+    trigger.pause();
     getppid(10);
     trigger.clear()?;
     trigger.resume()?;
@@ -631,7 +657,7 @@ fn ayas_own_loader_takes_the_object() -> Result<()> {
         let compiled =
             pipeline::compile("hist:keys=id", &format, &resolve::Context::default(), wishes)?;
         let object = pipeline::link(&[compiled])?;
-        let mut ebpf = aya::EbpfLoader::new().load(&object.bytes)?;
+        let mut ebpf = aya::EbpfLoader::new().load(&object.elf()?)?;
         let name = &object.programs[0].names.program;
         let program = ebpf.program_mut(name).context("the program")?;
         let program: &mut aya::programs::TracePoint = program.try_into()?;

@@ -88,10 +88,11 @@ fn write(to: u64, bytes: &[u8]) {
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
 }
 
+/// As Linux 6.1 does it: what is behind the name's last word is left as it was.
 fn current_comm(to: u64, size: u64, _: u64, _: u64, _: u64) -> u64 {
-    let mut comm = COMM.to_vec();
-    comm.resize(usize::try_from(size).expect("64 bits"), 0);
-    write(to, &comm);
+    let length = COMM.iter().position(|byte| *byte == 0).expect("a NUL");
+    let written = (length + 1).next_multiple_of(8).min(usize::try_from(size).expect("64 bits"));
+    write(to, &COMM[..written]);
     0
 }
 
@@ -224,16 +225,13 @@ fn insert(map: u64, key: u64, value: u64, flags: u64, _: u64) -> u64 {
 
 /// A linked program as rbpf takes it: maps by number, data by address, nothing atomic, and what
 /// the stack holds at first is garbage.
-fn runnable(program: &Program, constants: &HashMap<String, Vec<u8>>, paused: &u32) -> Vec<u8> {
+fn runnable(program: &Program, constants: &HashMap<String, Vec<u8>>) -> Vec<u8> {
     let mut insns: Vec<Insn> = program.lines.iter().map(|line| line.insn).collect();
     for reference in &program.references {
         let address = match &reference.target {
             Target::Map(name) if *name == program.names.hist => HIST,
             Target::Map(name) if *name == program.names.losses => LOSSES,
             Target::Map(_) => SCRATCH,
-            Target::Data { section, .. } if *section == program.names.paused => {
-                std::ptr::from_ref(paused).expose_provenance() as u64
-            }
             Target::Data { section, offset } => {
                 constants[section].as_ptr().expose_provenance() as u64 + u64::from(*offset)
             }
@@ -252,8 +250,6 @@ struct Machine<'a> {
     plan: &'a Plan,
     code: Vec<u8>,
     constants: HashMap<String, Vec<u8>>,
-    /// The address is in the code.
-    paused: Box<u32>,
 }
 
 impl<'a> Machine<'a> {
@@ -262,10 +258,9 @@ impl<'a> Machine<'a> {
         let program = &object.programs[0];
         let data = program.data.iter().filter(|data| data.is_read_only());
         let constants = data.map(|data| (data.name.clone(), data.bytes.clone())).collect();
-        let paused = Box::new(u32::from(compiled.plan.hist.paused));
-        let code = runnable(program, &constants, &paused);
+        let code = runnable(program, &constants);
         MAPS.set(Maps::new(&compiled.plan, records));
-        Self { plan: &compiled.plan, code, constants, paused }
+        Self { plan: &compiled.plan, code, constants }
     }
 
     fn hit(&self, record: &mut [u8]) {
@@ -276,8 +271,6 @@ impl<'a> Machine<'a> {
         READABLE.with_borrow_mut(|regions| {
             regions.record = (record.as_ptr().expose_provenance() as u64, record.to_vec());
         });
-        let flag = std::ptr::from_ref(&*self.paused) as u64;
-        vm.register_allowed_memory(flag..flag + 4);
         let mut allow = |bytes: std::ops::Range<*const u8>| {
             vm.register_allowed_memory(bytes.start as u64..bytes.end as u64);
         };
@@ -389,7 +382,6 @@ struct TriggerSpec {
     values: Vec<(usize, bool)>,
     sort: Vec<(usize, bool)>,
     small: bool,
-    paused: bool,
     filter: Vec<(usize, usize, i64, bool, bool)>,
 }
 
@@ -402,18 +394,16 @@ fn trigger_spec() -> impl Strategy<Value = TriggerSpec> {
         prop::collection::vec((any::<usize>(), any::<bool>()), 0..=2),
         prop::collection::vec((any::<usize>(), any::<bool>()), 0..=2),
         any::<bool>(),
-        prop::bool::weighted(0.05),
         prop::collection::vec(
             (any::<usize>(), 0usize..7, constant, any::<bool>(), any::<bool>()),
             0..5,
         ),
     )
-        .prop_map(|(keys, values, sort, small, paused, filter)| TriggerSpec {
+        .prop_map(|(keys, values, sort, small, filter)| TriggerSpec {
             keys,
             values,
             sort,
             small,
-            paused,
             filter,
         })
 }
@@ -487,7 +477,6 @@ fn trigger_text(spec: &TriggerSpec, event: &EventFormat, kept: Kept) -> String {
         write!(text, ":sort={}", sort.join(",")).expect("String");
     }
     text += if spec.small { ":size=65" } else { "" };
-    text += if spec.paused { ":pause" } else { "" };
     if !spec.filter.is_empty() {
         write!(text, " if {}", filter_text(spec, event)).expect("String");
     }

@@ -42,6 +42,8 @@ enum Command {
     Man(man::Args),
     /// Let a real Prometheus scrape `hist-bpf serve` and answer queries.
     Prometheus,
+    /// Install the programs that tests and checks would skip themselves without.
+    Setup,
     /// Tests in virtual machines with other kernels.
     Vm(vm::Args),
 }
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Prometheus => prometheus::run(),
+        Command::Setup => setup::run(),
         Command::Vm(args) => vm::run(args),
     };
     if let Err(error) = result {

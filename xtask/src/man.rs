@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::setup::{on_path, succeed, target_dir, workspace};
+use crate::setup::{has, succeed, target_dir, workspace};
 
 /// Where to.
 #[derive(clap::Args)]
@@ -58,14 +58,12 @@ const HARMLESS: [&str; 3] = [
     "skipping paragraph macro: br after sp",
 ];
 
-/// groff tells of what it does not understand, mandoc also of bad style; what is not installed is
-/// left out, and that is said.
+/// groff tells of what it does not understand, mandoc also of bad style.
 fn check(page: &Path) -> Result<()> {
     for (program, options) in
         [("groff", &["-man", "-ww", "-z", "-Tutf8"][..]), ("mandoc", &["-Tlint", "-Wwarning"][..])]
     {
-        if !on_path(program) {
-            eprintln!("{program} is not installed: {} goes without its check", page.display());
+        if !has(program)? {
             continue;
         }
         let output = Command::new(program).args(options).arg(page).output().context(program)?;

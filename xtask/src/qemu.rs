@@ -31,6 +31,8 @@ pub(crate) struct Machine {
     pub accel: Accel,
     /// Virtual nanoseconds equal guest instructions. Implies one CPU and emulation.
     pub icount: bool,
+    /// Image of its disk, if it has one.
+    pub disk: Option<PathBuf>,
     /// Wall-clock limit.
     pub timeout: Duration,
 }
@@ -101,6 +103,12 @@ fn command(machine: &Machine) -> Command {
         .arg(format!("file:{}", machine.dir.join("console.log").display()))
         .arg("-serial")
         .arg(format!("file:{}", machine.dir.join("results.txt").display()));
+    if let Some(disk) = &machine.disk {
+        // The kernels have the driver of NVMe built in.
+        qemu.arg("-drive")
+            .arg(format!("file={},if=none,id=disk,format=raw,cache=unsafe", disk.display()))
+            .args(["-device", "nvme,drive=disk,serial=disk"]);
+    }
     match (machine.icount, machine.accel) {
         (true, _) => {
             qemu.args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-icount", "shift=0,sleep=off"])

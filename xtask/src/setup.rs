@@ -1,5 +1,5 @@
-//! Takes nothing. Gives the tools that the virtual machines need, installed if absent, and a
-//! private apt directory that leaves the system's apt configuration alone.
+//! Takes nothing. Gives the tools that tests and the virtual machines need, installed if absent, and
+//! a private apt directory that leaves the system's apt configuration alone.
 
 use std::env;
 use std::ffi::OsStr;
@@ -21,6 +21,70 @@ const MIRROR_VARIABLE: &str = "DEBIAN_MIRROR";
 /// The keys that Debian's archive is signed with, from the package of that name.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// Programs that tests and checks run if they are there, and their packages in Debian and Ubuntu.
+const TOOLS: [(&str, &str); 5] = [
+    ("zsh", "zsh"),
+    ("fish", "fish"),
+    ("mandoc", "mandoc"),
+    ("groff", "groff-base"),
+    ("tmux", "tmux"),
+];
+
+/// If it is set, what a test or check needs and does not find is an error: nothing skips itself.
+const NO_SKIP_VARIABLE: &str = "HIST_BPF_NO_SKIP";
+
+/// Runs `cargo xtask setup`.
+///
+/// # Errors
+/// As [`tools`].
+pub(crate) fn run() -> Result<()> {
+    tools()?;
+    println!("nothing is missing: {}", TOOLS.map(|(program, _)| program).join(", "));
+    Ok(())
+}
+
+/// Installs the programs that tests and checks would do without.
+///
+/// # Errors
+/// When one is absent and cannot be installed: not root, no network, no apt.
+fn tools() -> Result<()> {
+    let missing = || TOOLS.into_iter().filter(|(program, _)| !on_path(program));
+    let packages: Vec<_> = missing().map(|(_, package)| package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let names = packages.join(" ");
+    ensure!(
+        can_install(),
+        "missing, and installing them needs root and apt-get; by hand: apt-get install {names}"
+    );
+    eprintln!("installing {names}");
+    succeed(Command::new("apt-get").args(["-q", "update"]))?;
+    succeed(install_command(&mut Command::new("apt-get"), &packages))?;
+    match missing().next() {
+        Some((program, package)) => bail!("{package} was installed, yet {program} is not found"),
+        None => Ok(()),
+    }
+}
+
+/// Whether `program` is there. Says so if not.
+///
+/// # Errors
+/// If it is not, and nothing may be skipped.
+pub(crate) fn has(program: &str) -> Result<bool> {
+    if !on_path(program) {
+        let message = format!("{program} is not installed, so its check");
+        ensure!(env::var_os(NO_SKIP_VARIABLE).is_none(), "{message} fails: `cargo xtask setup`");
+        eprintln!("{message} is skipped");
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+fn can_install() -> bool {
+    rustix::process::geteuid().is_root() && on_path("apt-get")
+}
+
 /// Installs QEMU unless it is there.
 ///
 /// # Errors
@@ -30,7 +94,7 @@ pub(crate) fn qemu() -> Result<()> {
         return Ok(());
     }
     ensure!(
-        rustix::process::geteuid().is_root() && on_path("apt-get"),
+        can_install(),
         "{QEMU} is missing and needs root and apt-get to be installed; install QEMU for x86-64 by hand"
     );
     eprintln!("installing {QEMU_PACKAGE}");
@@ -45,26 +109,22 @@ pub(crate) fn qemu() -> Result<()> {
 fn install_qemu() -> Result<()> {
     let mut update = Command::new("apt-get");
     succeed(update.args(["-q", "update"]))?;
-    let Err(plain) = succeed(install_command(&mut Command::new("apt-get"))) else {
+    let Err(plain) = succeed(install_command(&mut Command::new("apt-get"), &[QEMU_PACKAGE])) else {
         return Ok(());
     };
     let suite = format!("{}-backports", codename()?);
     let apt = Apt::open(&suite, Status::System)?;
-    succeed(install_command(&mut apt.command("apt-get")).args(["-t", &suite])).with_context(
+    let mut apt_get = apt.command("apt-get");
+    succeed(install_command(&mut apt_get, &[QEMU_PACKAGE]).args(["-t", &suite])).with_context(
         || format!("neither {suite} nor the system's own sources work; those say: {plain:#}"),
     )?;
     Ok(())
 }
 
-fn install_command(apt_get: &mut Command) -> &mut Command {
-    apt_get.env("DEBIAN_FRONTEND", "noninteractive").args([
-        "-q",
-        "install",
-        "--yes",
-        "--no-remove",
-        "--no-install-recommends",
-        QEMU_PACKAGE,
-    ])
+fn install_command<'a>(apt_get: &'a mut Command, packages: &[&str]) -> &'a mut Command {
+    apt_get.env("DEBIAN_FRONTEND", "noninteractive");
+    apt_get.args(["-q", "install", "--yes", "--no-remove", "--no-install-recommends"]);
+    apt_get.args(packages)
 }
 
 /// The release's name, `bookworm`, as os-release(5) has it.

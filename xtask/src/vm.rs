@@ -154,6 +154,7 @@ pub(crate) fn machines(args: &MachineArgs, words: &[String]) -> Result<Vec<Boota
             dir: target_dir().join("vm").join(kernel.name.replace('/', "_")),
             accel,
             icount: false,
+            disk: None,
             timeout: Duration::from_secs(args.timeout),
         };
         Bootable { kernel, machine }

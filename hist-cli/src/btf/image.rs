@@ -1,6 +1,7 @@
 //! Takes the bytes of BTF, in a file or in memory. Gives what is asked for, by reading no more of
 //! them than that needs.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
@@ -31,6 +32,8 @@ const DEPTH: usize = 32;
 /// The longest name, NUL included (`KSYM_NAME_LEN` in Linux include/linux/kallsyms.h).
 const NAME_SIZE: usize = 512;
 
+const TOO_EARLY: BtfError = BtfError::Broken("it ends too early");
+
 /// BTF, opened.
 #[derive(Debug)]
 pub(super) struct Image {
@@ -39,7 +42,8 @@ pub(super) struct Image {
     types: Range,
     /// Where their names are.
     strings: Range,
-    index: RefCell<Index>,
+    /// Where types 1, 1 + `STRIDE`, ... are, as far as has been seen.
+    places: RefCell<Vec<u64>>,
 }
 
 /// Bytes from `start` to before `end`.
@@ -47,15 +51,6 @@ pub(super) struct Image {
 struct Range {
     start: u64,
     end: u64,
-}
-
-/// What has been seen of the types so far.
-#[derive(Debug)]
-struct Index {
-    /// The type that comes next, and where it is.
-    next: (TypeId, u64),
-    /// Where types 1, 1 + `STRIDE`, ... are.
-    places: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -90,6 +85,15 @@ impl Bytes {
         }
     }
 
+    /// All of them, if they lie in memory already.
+    fn whole(&self) -> Option<&[u8]> {
+        match self {
+            Self::File(_) => None,
+            Self::Mapped(bytes) => Some(bytes),
+            Self::Memory(bytes) => Some(bytes),
+        }
+    }
+
     fn read_array<const N: usize>(&self, offset: u64) -> io::Result<[u8; N]> {
         let mut array = [0; N];
         match self.read(offset, &mut array)? {
@@ -108,35 +112,45 @@ fn copy(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> usize {
 }
 
 /// A part of the bytes that has been read, for what is read in small pieces one after the other.
+/// Of bytes that lie in memory it is all, for copying them would take longer than looking at them.
 struct Window<'a> {
     bytes: &'a Bytes,
     start: u64,
-    held: Vec<u8>,
+    held: Cow<'a, [u8]>,
     /// Bytes that are read at a time.
     size: usize,
 }
 
 impl<'a> Window<'a> {
-    const fn new(bytes: &'a Bytes, size: usize) -> Self {
-        Self { bytes, start: 0, held: Vec::new(), size }
+    fn new(bytes: &'a Bytes, size: usize) -> Self {
+        let held = bytes.whole().map_or(Cow::Owned(Vec::new()), Cow::Borrowed);
+        Self { bytes, start: 0, held, size }
     }
 
     fn array<const N: usize>(&mut self, offset: u64) -> Result<[u8; N], BtfError> {
-        // What lies before the window is far behind it, too.
-        let at = usize::try_from(offset.wrapping_sub(self.start)).unwrap_or(usize::MAX);
-        match self.held.get(at..).and_then(|rest| rest.first_chunk::<N>()) {
+        match self.ahead(offset).first_chunk::<N>() {
             Some(found) => Ok(*found),
-            None => self.move_to(offset),
+            None => self.chunk(offset)?.first_chunk::<N>().copied().ok_or(TOO_EARLY),
         }
     }
 
+    /// What is held from `offset` on.
+    fn ahead(&self, offset: u64) -> &[u8] {
+        // What lies before the window is far behind it, too.
+        let at = usize::try_from(offset.wrapping_sub(self.start)).unwrap_or(usize::MAX);
+        self.held.get(at..).unwrap_or_default()
+    }
+
+    /// What there is from `offset` on, at least as much as is read at a time.
     #[cold]
-    fn move_to<const N: usize>(&mut self, offset: u64) -> Result<[u8; N], BtfError> {
-        self.held.resize(self.size.max(N), 0);
-        let count = self.bytes.read(offset, &mut self.held)?;
-        self.held.truncate(count);
-        self.start = offset;
-        self.held.first_chunk::<N>().copied().ok_or(BtfError::Broken("it ends too early"))
+    fn chunk(&mut self, offset: u64) -> Result<&[u8], BtfError> {
+        if let Cow::Owned(held) = &mut self.held {
+            held.resize(self.size, 0);
+            let count = self.bytes.read(offset, held)?;
+            held.truncate(count);
+            self.start = offset;
+        }
+        Ok(self.ahead(offset))
     }
 }
 
@@ -169,8 +183,7 @@ impl Image {
             Range { start, end: start + u64::from(length) }
         };
         let (types, strings) = (range(type_off, type_len), range(str_off, str_len));
-        let index = Index { next: (1, types.start), places: Vec::new() };
-        Ok(Self { bytes, types, strings, index: RefCell::new(index) })
+        Ok(Self { bytes, types, strings, places: RefCell::default() })
     }
 
     pub(super) fn tracepoint(&self, name: &str) -> Result<Option<Tracepoint>, BtfError> {
@@ -370,14 +383,15 @@ impl Image {
         let longest = prefixes.iter().map(|prefix| prefix.len()).max().unwrap_or(0);
         let overlap = longest + tail.len();
         let mut found = [None; N];
-        let mut buffer = vec![0; CHUNK];
+        let mut window = Window::new(&self.bytes, CHUNK);
         let mut at = self.strings.start;
         while at < self.strings.end && found.contains(&None) {
             let left = usize::try_from(self.strings.end - at).unwrap_or(usize::MAX);
-            let count = self.bytes.read(at, &mut buffer[..left.min(CHUNK)])?;
-            for place in finder.find_iter(&buffer[..count]) {
+            let chunk = window.chunk(at)?;
+            let chunk = &chunk[..left.min(chunk.len())];
+            for place in finder.find_iter(chunk) {
                 for (found, prefix) in found.iter_mut().zip(prefixes) {
-                    let start = buffer[..place].strip_suffix(prefix.as_bytes());
+                    let start = chunk[..place].strip_suffix(prefix.as_bytes());
                     if let Some([.., 0]) = start {
                         let offset = at - self.strings.start + (place - prefix.len()) as u64;
                         let offset = u32::try_from(offset);
@@ -385,10 +399,10 @@ impl Image {
                     }
                 }
             }
-            if count <= overlap || count == left {
+            if chunk.len() <= overlap || chunk.len() == left {
                 break;
             }
-            at += (count - overlap) as u64;
+            at += (chunk.len() - overlap) as u64;
         }
         Ok(found)
     }
@@ -398,19 +412,51 @@ impl Image {
         &self,
         wanted: [(u32, u32); N],
     ) -> Result<[Option<TypeId>; N], BtfError> {
-        let mut index = self.index.borrow_mut();
         let mut found = [None; N];
-        let mut window = Window::new(&self.bytes, CHUNK);
-        let mut next = (1, self.types.start);
-        while next.1 < self.types.end && found.contains(&None) {
-            let (id, header) = index.step(&mut next, &mut window)?;
-            for (found, (kind, name)) in found.iter_mut().zip(wanted) {
-                if header.name == name && header.kind() == kind {
-                    *found = Some(id);
-                }
-            }
-        }
+        self.walk((1, self.types.start), |id, header| {
+            // One comparison each is all that most types get.
+            let named = wanted.iter().position(|(_, name)| header.name == *name);
+            let Some(which) = named.filter(|which| wanted[*which].0 == header.kind()) else {
+                return true;
+            };
+            found[which] = Some(id);
+            found.contains(&None)
+        })?;
         Ok(found)
+    }
+
+    /// Goes over the types from the one at that place on, as long as `see` wants to see more.
+    fn walk(
+        &self,
+        (mut id, mut place): (TypeId, u64),
+        mut see: impl FnMut(TypeId, Header) -> bool,
+    ) -> Result<(), BtfError> {
+        let places = &mut *self.places.borrow_mut();
+        let mut unseen = to_id(1 + STRIDE * places.len())?;
+        let mut window = Window::new(&self.bytes, CHUNK);
+        while place < self.types.end {
+            let left = usize::try_from(self.types.end - place).unwrap_or(usize::MAX);
+            let chunk = window.chunk(place)?;
+            let chunk = &chunk[..left.min(chunk.len())];
+            let mut at = 0;
+            while let Some(bytes) = chunk.get(at..).and_then(<[u8]>::first_chunk) {
+                let header = Header::parse(*bytes);
+                if id == unseen {
+                    places.push(place + at as u64);
+                    unseen += STRIDE as TypeId;
+                }
+                if !see(id, header) {
+                    return Ok(());
+                }
+                at += size(header)?;
+                id += 1;
+            }
+            if at == 0 {
+                return Err(TOO_EARLY);
+            }
+            place += at as u64;
+        }
+        Ok(())
     }
 
     fn header(&self, id: TypeId) -> Result<Header, BtfError> {
@@ -420,46 +466,43 @@ impl Image {
     /// A type's header, and where it is.
     fn header_at(&self, id: TypeId) -> Result<(Header, u64), BtfError> {
         let position = id.checked_sub(1).ok_or(BtfError::Broken("void has no header"))? as usize;
-        let index = &mut *self.index.borrow_mut();
-        let mut window = Window::new(&self.bytes, CHUNK);
-        while index.places.len() <= position / STRIDE && index.next.1 < self.types.end {
-            let mut next = index.next;
-            index.step(&mut next, &mut window)?;
-        }
+        self.remember(position / STRIDE)?;
         let missing = BtfError::Broken("there is no type of that number");
-        let mut place = *index.places.get(position / STRIDE).ok_or(missing.clone())?;
+        let place = self.places.borrow().get(position / STRIDE).copied();
+        let mut place = place.ok_or_else(|| missing.clone())?;
         let mut window = Window::new(&self.bytes, NEAR);
         for _ in 0..position % STRIDE {
-            place += size(Header::parse(window.array(place)?))?;
+            place += size(Header::parse(window.array(place)?))? as u64;
         }
         if place >= self.types.end {
             return Err(missing);
         }
         Ok((Header::parse(window.array(place)?), place))
     }
-}
 
-impl Index {
-    /// The type at `next`, which goes one on; remembers what has not been seen before.
-    fn step(
-        &mut self,
-        next: &mut (TypeId, u64),
-        window: &mut Window<'_>,
-    ) -> Result<(TypeId, Header), BtfError> {
-        let (id, place) = *next;
-        let header = Header::parse(window.array(place)?);
-        *next = (id + 1, place + size(header)?);
-        if id == self.next.0 {
-            if (id as usize - 1).is_multiple_of(STRIDE) {
-                self.places.push(place);
-            }
-            self.next = *next;
+    /// Goes on until that entry of `places` is there, if there are as many types.
+    fn remember(&self, entry: usize) -> Result<(), BtfError> {
+        let (known, last) = {
+            let places = self.places.borrow();
+            (places.len(), places.last().copied())
+        };
+        if known > entry {
+            return Ok(());
         }
-        Ok((id, header))
+        let last = match last {
+            Some(place) => (to_id(1 + STRIDE * (known - 1))?, place),
+            None => (1, self.types.start),
+        };
+        let wanted = to_id(1 + STRIDE * entry)?;
+        self.walk(last, |id, _| id < wanted)
     }
 }
 
+fn to_id(number: usize) -> Result<TypeId, BtfError> {
+    TypeId::try_from(number).map_err(|_| BtfError::Broken("it has too many types"))
+}
+
 /// Bytes of a type, its header included.
-fn size(header: Header) -> Result<u64, BtfError> {
+fn size(header: Header) -> Result<usize, BtfError> {
     header.size().ok_or(BtfError::Broken("a type is of an unknown kind"))
 }

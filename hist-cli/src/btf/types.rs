@@ -128,9 +128,9 @@ impl Header {
     }
 
     /// Bytes of the type, its header included; `None` for a kind that is not known.
-    pub(super) fn size(self) -> Option<u64> {
+    pub(super) fn size(self) -> Option<usize> {
         let (fixed, each) = REST[self.kind() as usize]?;
-        Some(HEADER + u64::from(fixed) + u64::from(each) * u64::from(self.count()))
+        Some(HEADER as usize + usize::from(fixed) + usize::from(each) * self.count() as usize)
     }
 }
 
@@ -170,9 +170,6 @@ const REST: [Option<(u8, u8)>; 32] = {
 
 /// The 32-bit words of a record, in this machine's byte order, which is the kernel's.
 pub(super) fn words<const BYTES: usize, const WORDS: usize>(bytes: [u8; BYTES]) -> [u32; WORDS] {
-    let mut words = [0; WORDS];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
-        *word = u32::from_ne_bytes(*bytes);
-    }
-    words
+    let (chunks, _) = bytes.as_chunks::<4>();
+    std::array::from_fn(|word| u32::from_ne_bytes(chunks[word]))
 }

@@ -29,7 +29,11 @@ use crate::export::Format;
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
     after_help = "Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req' kmem:kmalloc   (more: --help)",
-    after_long_help = "Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
+    arg_required_else_help = true,
+    after_long_help = "TRIGGER is what ftrace takes (Documentation/trace/histogram.rst of Linux):\n\
+                       hist:keys=FIELD[.MODIFIER][,...][:vals=FIELD,...][:sort=NAME[.descending]][:size=N][ if FILTER]\n\
+                       'hist-bpf list -v EVENT' shows fields, the modifiers that suit them, and triggers to try.\n\n\
+                       Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                        Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
                        Ctrl-C, SIGTERM and SIGHUP print the final one. COMMAND is counted from its exec on,\n\
                        with all that it forks, until none of them is left; with -p it only says how long.\n\n\
@@ -45,7 +49,7 @@ pub(super) struct CommandLine {
     #[command(flatten)]
     pub args: Args,
 
-    /// When messages have colours; NO_COLOR turns auto off
+    /// Colours in messages: auto, always or never; auto minds NO_COLOR
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", global = true)]
     #[arg(hide_short_help = true, hide_possible_values = true)]
     pub color: ColorChoice,
@@ -80,30 +84,13 @@ pub(super) struct Args {
     #[arg(value_name = "COMMAND", last = true, hide = true)]
     pub command: Vec<OsString>,
 
-    /// Count only these processes, until all have ended
-    ///
-    /// All threads of each; the end of all of them stops.
-    #[arg(short, long, value_name = "PID[,PID]", value_delimiter = ',', help_heading = "Focus")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=MAX_PID), conflicts_with = "system_wide")]
-    pub pid: Vec<u32>,
-
-    /// With --pid: also what these processes have forked and will fork
-    #[arg(long, requires = "pid", help_heading = "Focus", hide_short_help = true)]
-    pub follow: bool,
+    /// Whose events count.
+    #[command(flatten)]
+    pub focus: FocusArgs,
 
     /// With COMMAND: count everything, not only the command and what it forks
-    #[arg(long, help_heading = "Focus", hide_short_help = true)]
+    #[arg(long, help_heading = "Focus", hide_short_help = true, conflicts_with = "pid")]
     pub system_wide: bool,
-
-    /// Count only processes in this cgroup (v2) or below
-    ///
-    /// As /sys/fs/cgroup has it or /proc/PID/cgroup.
-    #[arg(long, value_name = "PATH", help_heading = "Focus", hide_short_help = true)]
-    pub cgroup: Option<PathBuf>,
-
-    /// Count only what happens on these CPUs, such as 0-3,8
-    #[arg(long, value_name = "LIST", help_heading = "Focus", hide_short_help = true)]
-    pub cpu: Option<String>,
 
     /// Seconds between tables; 0 prints only at the end [default: 1]
     #[arg(short, long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
@@ -120,7 +107,11 @@ pub(super) struct Args {
     #[arg(help_heading = "Tables")]
     pub output: Option<PathBuf>,
 
-    /// How: ftrace, json, ndjson, csv, folded or plot
+    /// Write tables as ftrace, json, ndjson, csv, folded or plot
+    ///
+    /// ftrace: what the kernel's hist file would have. json: one document for each table and
+    /// trigger, on a line. ndjson: an object for each entry. csv: a record for each entry. folded:
+    /// stacks for flame graphs. plot: bars and percentiles of a .log2 or .buckets=N key.
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "ftrace")]
     #[arg(help_heading = "Tables", hide_possible_values = true)]
     pub format: FormatName,
@@ -128,7 +119,7 @@ pub(super) struct Args {
     /// Show only the N largest entries
     ///
     /// By the first sort key; totals stay those of all.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     #[arg(help_heading = "Tables")]
     pub top: Option<NonZeroUsize>,
 
@@ -164,7 +155,7 @@ pub(super) struct Args {
 
     /// Exit with 3 if any event was lost
     ///
-    /// With COMMAND, if that itself exits with 0.
+    /// A COMMAND that fails has its own exit code all the same.
     #[arg(long)]
     #[arg(hide_short_help = true)]
     pub fail_on_loss: bool,
@@ -173,13 +164,13 @@ pub(super) struct Args {
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Say more on stderr; twice: log every event
+    /// Say more on stderr; -vv logs every event
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 
     /// How programs are attached
     #[arg(long, value_name = "WAY", default_value = "auto")]
-    #[arg(help_heading = "Inside", hide_short_help = true)]
+    #[arg(help_heading = "Internals", hide_short_help = true)]
     pub attach: Way,
 
     /// The most that one histogram may take in the kernel: bytes, or with K, M or G
@@ -187,19 +178,44 @@ pub(super) struct Args {
     /// By default a histogram takes what it needs, but all CPUs share one value in an entry if 64M
     /// would not do for one each.
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
-    #[arg(help_heading = "Inside", hide_short_help = true)]
+    #[arg(help_heading = "Internals", hide_short_help = true)]
     pub memory: Option<u64>,
 
     /// Print what a stage of the compiler makes of the triggers, and attach nothing
     #[arg(long, value_name = "STAGE", conflicts_with_all = ["command", "duration", "fail_on_loss"])]
     #[arg(conflicts_with_all = ["format", "top", "delta", "timestamp", "clear_screen", "weight"])]
-    #[arg(help_heading = "Inside", hide_short_help = true)]
+    #[arg(help_heading = "Internals", hide_short_help = true)]
     pub emit: Option<Stage>,
 
     /// Read the events' formats below this directory instead of the mounted tracefs
     #[arg(long, value_name = "DIR", requires = "emit")]
-    #[arg(help_heading = "Inside", hide_short_help = true)]
+    #[arg(help_heading = "Internals", hide_short_help = true)]
     pub tracefs: Option<PathBuf>,
+}
+
+/// The flags that say whose events count.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct FocusArgs {
+    /// Count only these processes, until all have ended
+    ///
+    /// With all threads of each. By the host's numbers, so not from within a container.
+    #[arg(short, long, value_name = "PID[,PID]", value_delimiter = ',', help_heading = "Focus")]
+    #[arg(value_parser = pid)]
+    pub pid: Vec<u32>,
+
+    /// With --pid: also what these processes have forked and will fork
+    #[arg(long, requires = "pid", help_heading = "Focus", hide_short_help = true)]
+    pub follow: bool,
+
+    /// Count only processes in this cgroup (v2) or below
+    ///
+    /// PATH as in /sys/fs/cgroup, or as /proc/PID/cgroup has it.
+    #[arg(long, value_name = "PATH", help_heading = "Focus", hide_short_help = true)]
+    pub cgroup: Option<PathBuf>,
+
+    /// Count only what happens on these CPUs, such as 0-3,8
+    #[arg(long, value_name = "LIST", help_heading = "Focus", hide_short_help = true)]
+    pub cpu: Option<String>,
 }
 
 /// A way to attach a program.
@@ -260,13 +276,24 @@ pub(super) enum Stage {
 
 /// The largest pid that a kernel can be told to give (`PID_MAX_LIMIT` in Linux
 /// include/linux/threads.h, which is 2^22), and room for more.
-const MAX_PID: i64 = i32::MAX as i64;
+const MAX_PID: u32 = i32::MAX.cast_unsigned();
 
 /// A hundred years, in seconds: clocks overflow far above it.
 const MAX_SECONDS: f64 = 100.0 * 365.25 * 86400.0;
 
+/// The number of a process.
+fn pid(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|pid| (1..=MAX_PID).contains(pid));
+    number.ok_or_else(|| "not the number of a process".to_owned())
+}
+
+/// How many entries are shown.
+fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "not a number of entries from 1 on".to_owned())
+}
+
 /// A number of bytes, perhaps with a suffix for a power of 1024.
-fn bytes(text: &str) -> Result<u64, String> {
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let suffix = text.char_indices().last().filter(|(_, last)| last.is_ascii_alphabetic());
     let (digits, shift) = match suffix {
         Some((end, 'k' | 'K')) => (&text[..end], 10),

@@ -28,7 +28,9 @@ pub(super) struct SpawnError {
 
 impl SpawnError {
     fn new(program: &OsStr, source: impl Into<io::Error>) -> Self {
-        Self { name: program.to_string_lossy().into_owned(), source: source.into() }
+        let name = program.to_string_lossy();
+        let name = if name.is_empty() { "''".into() } else { name };
+        Self { name: name.into_owned(), source: source.into() }
     }
 
     /// 127 not found, 126 not executable.

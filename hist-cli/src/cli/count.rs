@@ -3,6 +3,7 @@
 
 use std::mem;
 use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +17,7 @@ use super::output::{Output, Written, say};
 use super::printer::{Lost, Printer, Work, each_once};
 use super::signals::{Signals, Wish};
 use super::watch::Watch;
+use crate::load::LiveFocus;
 use crate::session::registry::Entry;
 
 /// What a second Ctrl-C exits with, as if it had killed the process: 128 + SIGINT.
@@ -92,6 +94,9 @@ pub(super) async fn count(
             return Ok(error.exit_code());
         }
     };
+    let is_told = !options.quiet && watch.is_none();
+    let forgetting = forget_ended(focused.live.clone(), is_told, command.is_some());
+    let forgetting = tokio::spawn(forgetting);
     let mut counting = Counting::new(options, signals, command, focused, kept);
     let stop = match watch {
         None => counting.until_stopped(printer).await,
@@ -100,6 +105,9 @@ pub(super) async fn count(
     counting.end_command().await?;
     counting.show_kept()?;
     stop?;
+    if forgetting.is_finished() {
+        forgetting.await.context("what watches processes panicked")??;
+    }
     let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0);
     let is_loss = tell_unfollowed(focused)? || is_loss;
     Ok(exit_code(counting.status, options.fail_on_loss && is_loss))
@@ -148,6 +156,7 @@ fn say_attached(options: &Options, triggers: &[Entry], is_watched: bool) {
     let end = match options.command {
         Some(_) => "the command's end",
         None if is_watched => "q",
+        None if options.focus.pids.len() == 1 => "the process's end or Ctrl-C",
         None if !options.focus.pids.is_empty() => "the processes' end or Ctrl-C",
         None => "Ctrl-C",
     };
@@ -366,6 +375,27 @@ async fn over(focused: Option<&Focused>) -> anyhow::Result<()> {
     let Some(focused) = focused else { return std::future::pending().await };
     while !focused.live.is_over()? {
         time::sleep(LOOK_PERIOD).await;
+    }
+    Ok(())
+}
+
+/// Takes processes that end out of the focus, for as long as some may, and says so if wished. The
+/// end of the last one is said only `beside_command`, for else it ends counting.
+async fn forget_ended(
+    live: Arc<LiveFocus>,
+    is_told: bool,
+    beside_command: bool,
+) -> anyhow::Result<()> {
+    while live.listed() > 0 {
+        time::sleep(LOOK_PERIOD).await;
+        for pid in live.forget_ended()? {
+            match live.listed() {
+                _ if !is_told => {}
+                0 if beside_command => say("no process is left to count; the command goes on"),
+                0 => {}
+                left => say(&format!("process {pid} has ended; {left} left")),
+            }
+        }
     }
     Ok(())
 }

@@ -29,7 +29,8 @@ pub(super) fn emit(
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
     let context = context(options, &facts);
-    let wishes = options.wishes(Target::new(options, &facts)?.focus);
+    let wishes =
+        options.wishes(Target::new(&options.focus, options.command.is_some(), &facts)?.focus);
     if stage == Stage::Asm {
         return asm(&options.pairs, &formats, (&context, wishes));
     }

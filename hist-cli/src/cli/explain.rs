@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use super::args::{self, FocusArgs, Way};
+use super::focus::Target;
 use super::options::{self, Pair};
 use super::output::Output;
 use super::run;
@@ -30,6 +32,18 @@ pub(super) struct ExplainArgs {
     #[arg(value_name = "SYSTEM:EVENT")]
     pub event: String,
 
+    /// As if these were given when counting
+    #[command(flatten)]
+    pub focus: FocusArgs,
+
+    /// How programs are attached
+    #[arg(long, value_name = "WAY", default_value = "auto", hide_short_help = true)]
+    pub attach: Way,
+
+    /// The most that the histogram may take in the kernel: bytes, or with K, M or G
+    #[arg(long, value_name = "SIZE", value_parser = args::bytes, hide_short_help = true)]
+    pub memory: Option<u64>,
+
     /// Read the events below this directory instead of the mounted tracefs
     #[arg(long, value_name = "DIR")]
     pub tracefs: Option<PathBuf>,
@@ -40,13 +54,16 @@ pub(super) struct ExplainArgs {
 /// # Errors
 /// As counting it would give, up to the point where programs are loaded.
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let wrong = |message: &str| {
+        let error = options::usage_of(Some("explain"), ErrorKind::ValueValidation, message);
+        Ok(super::usage(&error))
+    };
     let Pair { trigger, system, event } = match options::pair(&args.trigger, &args.event) {
         Ok(pair) => pair,
-        Err(error) => return Ok(super::usage(&error)),
+        Err(message) => return wrong(&message),
     };
     if trigger.trim().is_empty() {
-        let error = options::usage(ErrorKind::ValueValidation, "the trigger is empty");
-        return Ok(super::usage(&error));
+        return wrong("the trigger is empty");
     }
     let tracefs = run::tracefs(args.tracefs.as_deref(), false)?;
     let format = tracefs.event(&system, &event)?;
@@ -54,7 +71,10 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     // Formats from elsewhere are another kernel's, so this one's types say nothing of them.
     let context = facts.context();
     let context = Context { btf: context.btf.filter(|_| args.tracefs.is_none()), ..context };
-    let compiled = pipeline::compile(&trigger, &format, &context, Wishes::default())?;
+    let target = Target::new(&args.focus.clone().into(), false, &facts)?;
+    let (attach, memory) = (args.attach.into(), args.memory);
+    let wishes = Wishes { attach, memory, focus: target.focus, ..Wishes::default() };
+    let compiled = pipeline::compile(&trigger, &format, &context, wishes)?;
     if let Some(reason) = refuse_unattachable(&system, &event, &tracefs.dynamic_events()?) {
         return Err(LoadError::Unattachable { event: args.event.clone(), reason }.into());
     }

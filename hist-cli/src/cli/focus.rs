@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use rustix::fs::fstatfs;
 
-use super::options::{FocusOptions, Options};
+use super::options::FocusOptions;
 use crate::load::{Facts, FocusError, LiveFocus};
 use crate::plan::focus::{Focus, PROCESSES_MAX, Processes, runs};
 use crate::resolve;
@@ -23,6 +23,9 @@ const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 const CGROUP2_MAGIC: i64 = 0x6367_7270;
 /// More than that are refused: each takes an instruction or two at every event.
 const PIDS_MAX: usize = 1024;
+
+/// More CPUs than Linux has on any machine (`NR_CPUS` in Linux arch/x86/Kconfig is at most 8192).
+const MANY_CPUS: u32 = 65536;
 
 /// A focus that makes sense on this machine.
 pub(super) struct Target {
@@ -49,22 +52,30 @@ impl Target {
     ///
     /// # Errors
     /// If there is no such process, cgroup or CPU.
-    pub(super) fn new(options: &Options, facts: &Facts) -> anyhow::Result<Self> {
-        let FocusOptions { pids, follow, system_wide, cgroup, cpus } = &options.focus;
+    pub(super) fn new(
+        options: &FocusOptions,
+        has_command: bool,
+        facts: &Facts,
+    ) -> anyhow::Result<Self> {
+        let FocusOptions { pids, follow, system_wide, cgroup, cpus } = options;
+        let pids = &each_once(pids);
         if !pids.is_empty() {
             check_namespace()?;
             ensure!(pids.len() <= PIDS_MAX, "-p takes at most {PIDS_MAX} processes");
         }
         pids.iter().try_for_each(|pid| check_process(*pid))?;
-        let follows_command = options.command.is_some() && !system_wide && pids.is_empty();
+        let follows_command = has_command && !system_wide && pids.is_empty();
         let processes = match pids[..] {
             [] if follows_command => Processes::Set("the command and what it forks".to_owned()),
             [] => Processes::All,
             [..] if *follow => {
                 let these = Focus { processes: Processes::These(pids.clone()), ..Focus::default() };
-                Processes::Set(format!("{these} and what they fork"))
+                let who = if pids.len() == 1 { "it forks" } else { "they fork" };
+                Processes::Set(format!("{these} and what {who}"))
             }
-            [..] => Processes::These(pids.clone()),
+            // Its end ends counting.
+            [pid] if !has_command => Processes::These(vec![pid]),
+            [..] => Processes::Listed(pids.clone()),
         };
         let possible = facts.context().possible_cpus.unwrap_or(1);
         let focus = Focus {
@@ -120,6 +131,12 @@ impl Focused {
     }
 }
 
+/// In the order of their first places.
+fn each_once(pids: &[u32]) -> Vec<u32> {
+    let mut seen = BTreeSet::new();
+    pids.iter().copied().filter(|pid| seen.insert(*pid)).collect()
+}
+
 /// The processes whose parent is known, but who are not themselves.
 fn children(known: &BTreeSet<u32>) -> anyhow::Result<impl Iterator<Item = u32>> {
     let entries = fs::read_dir("/proc").context("cannot list the processes in /proc")?;
@@ -166,18 +183,22 @@ fn check_process(pid: u32) -> anyhow::Result<()> {
 }
 
 fn cpu_runs(list: &str, possible: u32) -> anyhow::Result<Vec<(u32, u32)>> {
-    let cpus = resolve::cpu_list(list, possible).filter(|cpus| !cpus.is_empty());
-    let last = possible.saturating_sub(1);
-    let cpus = cpus.with_context(|| {
-        format!("--cpu {list}: no list of CPUs such as 0-3,8, or not of this machine's 0 to {last}")
-    })?;
-    Ok(runs(&cpus))
+    if let Some(cpus) = resolve::cpu_list(list, possible).filter(|cpus| !cpus.is_empty()) {
+        return Ok(runs(&cpus));
+    }
+    let is_list = resolve::cpu_list(list, MANY_CPUS).is_some_and(|cpus| !cpus.is_empty());
+    ensure!(is_list, "--cpu `{list}` is not a list of CPUs, such as 0-3,8");
+    match possible.saturating_sub(1) {
+        0 => bail!("--cpu {list}: this machine has CPU 0 only"),
+        last => bail!("--cpu {list}: this machine has the CPUs 0 to {last} only"),
+    }
 }
 
 /// Opens a cgroup by its path in the file system, or below the root of the cgroups.
 fn open_cgroup(path: &Path) -> anyhow::Result<File> {
-    if path.is_absolute()
-        && let Ok(folder) = File::open(path)
+    let absolute = path.is_absolute().then(|| File::open(path).ok()).flatten();
+    let is_there = absolute.is_some();
+    if let Some(folder) = absolute
         && is_cgroup(&folder)?
     {
         return Ok(folder);
@@ -188,11 +209,14 @@ fn open_cgroup(path: &Path) -> anyhow::Result<File> {
     let full: PathBuf = root.join(path.strip_prefix("/").unwrap_or(path));
     let folder = match File::open(&full) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            bail!("there is no cgroup {} in {}", path.display(), root.display())
+            let (path, root) = (path.display(), root.display());
+            // Such as one of version 1.
+            ensure!(!is_there, "{path} is not a cgroup of version 2; those are below {root}");
+            bail!("there is no cgroup {path} in {root}")
         }
         result => result.with_context(|| format!("cannot open the cgroup {}", full.display()))?,
     };
-    ensure!(is_cgroup(&folder)?, "{} is no cgroup of version 2", full.display());
+    ensure!(is_cgroup(&folder)?, "{} is not a cgroup of version 2", full.display());
     Ok(folder)
 }
 
@@ -212,7 +236,9 @@ mod tests {
         assert_eq!(cpu_runs("3,0-1", 4).expect("a list"), [(0, 1), (3, 3)]);
         for bad in ["", "2", "0-2", "x", "-1", "1-0"] {
             let error = cpu_runs(bad, 2).expect_err(bad).to_string();
-            assert!(error.contains("0 to 1"), "{error}");
+            let is_out = matches!(bad, "2" | "0-2");
+            let part = if is_out { "has the CPUs 0 to 1 only" } else { "not a list of CPUs" };
+            assert!(error.contains(part), "{error}");
         }
     }
 

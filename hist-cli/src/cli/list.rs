@@ -20,11 +20,12 @@ use crate::tracefs::mount::Tracefs;
 #[command(
     after_help = "With -v, each field has its type and size (bytes); `raw` if it can be counted from the raw\n\
                         tracepoint, which costs about half of the `classic` one; and the modifiers that suit it\n\
-                        as a key and as a value. Whole tables of tracefs are read, so this needs what reading\n\
-                        tracefs needs, and nothing else."
+                        as a key and as a value. The kernel and hist-bpf take others as well, such as .sym of\n\
+                        any number. Only tracefs is read, and nothing is attached.\n\n\
+                        Examples: hist-bpf list kmem   hist-bpf list -v 'sched:*switch'"
 )]
 pub(super) struct ListArgs {
-    /// Only events whose name, system, or `system:event` matches; `*`, `?`, `[a-z]` and a leading `!`
+    /// Only events whose name, system or SYSTEM:EVENT matches: *, ?, [a-z], and a leading ! for not
     #[arg(value_name = "GLOB")]
     pub glob: Option<String>,
 
@@ -61,9 +62,19 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
 
 fn no_match(tracefs: &Tracefs, glob: Option<&str>) -> anyhow::Result<String> {
     let Some(glob) = glob else { return Ok("this kernel has no events".to_owned()) };
-    let near = meant(tracefs, glob)?.map(|near| format!("; did you mean `{near}`?"));
-    let near = near.unwrap_or_else(|| ", nor its system: `*` stands for any characters".to_owned());
-    Ok(format!("no event's name matches `{glob}`{near}"))
+    let name = glob.trim_end_matches([':', '/']);
+    let wide = format!("*{name}*");
+    let parts = list(tracefs, Some(&Glob::new(&wide)))?.len();
+    let near = match meant(tracefs, glob)? {
+        Some(near) if near == name => format!("; did you mean `{near}`?"),
+        _ if parts > 0 && !glob.contains(['*', '?', '[', '!']) => {
+            let s = if parts == 1 { "" } else { "s" };
+            format!("; `{wide}` matches {parts} event{s}")
+        }
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => String::new(),
+    };
+    Ok(format!("no event or system matches `{glob}`{near}"))
 }
 
 fn verbose(tracefs: &Tracefs, events: &[Listed], btf: &Btf) -> anyhow::Result<String> {

@@ -26,7 +26,9 @@ impl Stderr {
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        // What aya itself has to say below a warning is for who works on aya.
+        let is_wanted = metadata.level() <= Level::Warn || !metadata.target().starts_with("aya");
+        is_wanted && metadata.level() <= log::max_level()
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -1,12 +1,16 @@
 //! Takes files of snapshots. Gives their sum.
 
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 
+use clap::error::ErrorKind;
+
 use super::args::FormatName;
+use super::options;
 use super::output::{Output, say};
 use super::view;
 use crate::export::{self, Document, Exporter, Format};
@@ -19,15 +23,15 @@ use crate::export::{self, Document, Exporter, Format};
                         are the same if they have the same name, and addresses are left out."
 )]
 pub(super) struct MergeArgs {
-    /// Files that `-f json` has written, of the same triggers each
+    /// Files that `-f json` has written, of the same triggers each; - for standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
-    /// How the sum is written
+    /// Write the sum as ftrace, json, ndjson, csv, folded or plot
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "json")]
     pub format: FormatName,
 
-    /// Value that folded stacks and plots measure instead of the hitcount
+    /// Measure that value, not the hitcount (folded, plot)
     #[arg(long, value_name = "VALUE")]
     pub weight: Option<String>,
 
@@ -47,10 +51,15 @@ struct File<'a> {
 /// # Errors
 /// If a file cannot be read or the snapshots do not fit together.
 pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
+    let format = Format::from(args.format);
+    if args.weight.is_some() && !matches!(format, Format::Folded | Format::Plot) {
+        let message = "--weight is for -f folded and -f plot";
+        let error = options::usage_of(Some("merge"), ErrorKind::ArgumentConflict, message);
+        return Ok(super::usage(&error));
+    }
     let files = args.files.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let sums = sums(&files)?;
     warn_of_twice(&files);
-    let format = Format::from(args.format);
     ensure!(
         format != Format::Csv || sums.len() == 1,
         "-f csv has one header, so it takes one trigger, and there are {}: use -f json",
@@ -65,11 +74,21 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
 
 fn read(path: &Path) -> anyhow::Result<File<'_>> {
     let name = path.display();
-    let text = fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let text = match path.as_os_str() == "-" {
+        true => read_stdin(),
+        false => fs::read(path),
+    };
+    let text = text.with_context(|| format!("cannot read {name}"))?;
     let documents = export::read(&text)
-        .map_err(|error| anyhow!("{name}: {error}\nmerge reads what `-f json` writes"))?;
-    ensure!(!documents.is_empty(), "{name}: no snapshot in it");
+        .map_err(|error| anyhow!("{name}: {error}\n  help: merge reads what `-f json` writes"))?;
+    ensure!(!documents.is_empty(), "{name}: there is no snapshot in it");
     Ok(File { path, documents: last_ones(documents) })
+}
+
+fn read_stdin() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Without the snapshots that a later one includes: those of the same histogram since the same

@@ -45,6 +45,11 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(error) => return usage(&error),
     };
+    // It would count everything, for ever: not what `-- $COMMAND` with an empty variable means.
+    if task.is_none() && words.last().is_some_and(|word| word == "--") {
+        let kind = ErrorKind::MissingRequiredArgument;
+        return usage(&options::usage(kind, "there is no COMMAND behind `--`"));
+    }
     let verbose = args.verbose;
     let result = match task {
         None => match Options::try_from(args) {

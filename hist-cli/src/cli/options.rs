@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
-use super::args::{Args, CommandLine, Stage, Way};
+use super::args::{Args, CommandLine, FocusArgs, Stage, Way};
 use super::color;
+use crate::diag::nearest;
 use crate::export::Format;
 use crate::plan::{AttachWish, Focus, Wishes};
 use crate::tracefs::mount::parse_event_name;
@@ -111,13 +112,7 @@ impl TryFrom<Args> for Options {
         Ok(Self {
             pairs: pairs(&args.pairs)?,
             command: (!args.command.is_empty()).then_some(args.command),
-            focus: FocusOptions {
-                pids: args.pid,
-                follow: args.follow,
-                system_wide: args.system_wide,
-                cgroup: args.cgroup,
-                cpus: args.cpu,
-            },
+            focus: FocusOptions { system_wide: args.system_wide, ..args.focus.into() },
             interval,
             look,
             live: args.live,
@@ -126,15 +121,28 @@ impl TryFrom<Args> for Options {
             fail_on_loss: args.fail_on_loss,
             quiet: args.quiet,
             verbose: args.verbose,
-            attach: match args.attach {
-                Way::Auto => AttachWish::Auto,
-                Way::Raw => AttachWish::Raw,
-                Way::Tracepoint => AttachWish::Tracepoint,
-            },
+            attach: args.attach.into(),
             memory: args.memory,
             emit: args.emit,
             tracefs: args.tracefs,
         })
+    }
+}
+
+impl From<FocusArgs> for FocusOptions {
+    fn from(args: FocusArgs) -> Self {
+        let FocusArgs { pid, follow, cgroup, cpu } = args;
+        Self { pids: pid, follow, system_wide: false, cgroup, cpus: cpu }
+    }
+}
+
+impl From<Way> for AttachWish {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Auto => Self::Auto,
+            Way::Raw => Self::Raw,
+            Way::Tracepoint => Self::Tracepoint,
+        }
     }
 }
 
@@ -201,12 +209,32 @@ fn conflict(message: &str) -> Error {
 }
 
 fn pairs(words: &[String]) -> Result<Vec<Pair>, Error> {
+    if let Some(message) = words.first().and_then(|word| misspelt(word)) {
+        return Err(usage(ErrorKind::InvalidSubcommand, &message));
+    }
     let (pairs, rest) = words.as_chunks::<2>();
     if let [word] = rest {
         let message = unpaired(word);
         return Err(usage(ErrorKind::WrongNumberOfValues, &message));
     }
-    pairs.iter().map(|[trigger, event]| pair(trigger, event)).collect()
+    let pair = |[trigger, event]: &[String; 2]| pair(trigger, event);
+    let pairs = pairs.iter().map(pair).collect::<Result<_, _>>();
+    pairs.map_err(|message| usage(ErrorKind::ValueValidation, &message))
+}
+
+/// What is wrong with a first word that was meant to be a subcommand.
+fn misspelt(word: &str) -> Option<String> {
+    if word.contains([':', '=']) {
+        return None;
+    }
+    let command = CommandLine::command();
+    let mut names: Vec<_> = command.get_subcommands().filter(|task| !task.is_hide_set()).collect();
+    names.retain(|task| task.get_name() != word);
+    let near = match word {
+        "help" | "version" => format!("--{word}"),
+        _ => nearest(word, names.into_iter().map(clap::Command::get_name))?.to_owned(),
+    };
+    Some(format!("there is no subcommand `{word}`; did you mean `{near}`?"))
 }
 
 /// What is wrong with a word that has no second one.
@@ -215,20 +243,44 @@ fn unpaired(word: &str) -> String {
         return format!("the subcommand `{word}` must come first, before all options");
     }
     // What else is wrong with a trigger is told by its parser.
-    if word.strip_prefix('!').unwrap_or(word).starts_with("hist") {
+    if is_trigger(word) {
         return format!("no event for the trigger `{word}`: name it as SYSTEM:EVENT");
     }
-    format!("`{word}` is neither a subcommand nor a trigger, which begins with `hist:`")
+    format!(
+        "`{word}` is neither a subcommand nor a trigger, which begins with `hist:`; a command to \
+         count stands behind `--`"
+    )
+}
+
+/// What is wrong with its rest, its parser says.
+fn is_trigger(word: &str) -> bool {
+    word.strip_prefix('!').unwrap_or(word).starts_with("hist")
 }
 
 /// The words for one trigger, checked.
-pub(super) fn pair(trigger: &str, name: &str) -> Result<Pair, Error> {
-    let (system, event) = parse_event_name(name)
-        .map_err(|error| usage(ErrorKind::ValueValidation, &error.to_string()))?;
+///
+/// # Errors
+/// What is wrong with them.
+pub(super) fn pair(trigger: &str, name: &str) -> Result<Pair, String> {
+    if is_trigger(name) && name.contains('=') && !is_trigger(trigger) {
+        return Err(format!("the trigger comes before its event: '{name}' {trigger}"));
+    }
+    let (system, event) = parse_event_name(name).map_err(|error| error.to_string())?;
     Ok(Pair { trigger: trigger.to_owned(), system: system.to_owned(), event: event.to_owned() })
 }
 
 /// A mistake in the command line.
 pub(super) fn usage(kind: ErrorKind, message: &str) -> Error {
-    CommandLine::command().color(color::get()).error(kind, message)
+    usage_of(None, kind, message)
+}
+
+/// A mistake in the words of a subcommand.
+pub(super) fn usage_of(subcommand: Option<&str>, kind: ErrorKind, message: &str) -> Error {
+    let mut command = CommandLine::command().color(color::get());
+    // Only then do subcommands know how they are called.
+    command.build();
+    match subcommand.and_then(|name| command.find_subcommand_mut(name)) {
+        Some(subcommand) => subcommand.clone().color(color::get()).error(kind, message),
+        None => command.error(kind, message),
+    }
 }

@@ -51,13 +51,15 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let (mut session, focused) = attach(options)?;
     let mut view = View::new(options.look.clone())?;
     view.check(&session)?;
-    // Before anything counts, and after the mistakes that would leave a file empty.
+    session.release()?;
+    // What counts is attached only now.
+    focused.settle()?;
+    view.begin();
+    // After all that could go wrong and leave a file empty.
     let output = match live && options.quiet {
         true => Output::Nowhere,
         false => Output::open(options.output.as_deref())?,
     };
-    session.release()?;
-    view.begin();
     let printer = Printer::new(session, view, output, options.verbose > 0);
     let code = runtime.block_on(async {
         let watch = live.then(|| Watch::new(&status)).transpose()?;
@@ -119,7 +121,7 @@ pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracef
 /// Carries out what was written for each event, and counts nothing yet.
 fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     let (tracefs, facts) = (tracefs(options.tracefs.as_deref(), options.quiet)?, Facts::read()?);
-    let target = Target::new(options, &facts)?;
+    let target = Target::new(&options.focus, options.command.is_some(), &facts)?;
     if options.verbose > 0 && !target.focus.is_all() {
         say(&format!("focus: {}", target.focus));
     }
@@ -133,7 +135,6 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
     describe(options, &session);
-    focused.settle()?;
     Ok((session, focused))
 }
 

@@ -26,7 +26,8 @@ const CLEAR: &[u8] = b"\x1b[H\x1b[2J\x1b[3J";
 pub(super) struct View {
     look: Look,
     exporter: Exporter,
-    source: Source,
+    /// Where it was counted, in formats that say so.
+    source: Option<Source>,
     /// When counting began.
     since: SystemTime,
     /// The last snapshots, where differences are shown.
@@ -43,7 +44,8 @@ impl View {
     pub(super) fn new(look: Look) -> anyhow::Result<Self> {
         let exporter = Exporter::new(look.format, look.weight.clone(), WIDTH);
         let (since, before) = (SystemTime::now(), HashMap::new());
-        Ok(Self { look, exporter, source: source()?, since, before, shown: false })
+        let source = (look.format != Format::Ftrace).then(source).transpose()?;
+        Ok(Self { look, exporter, source, since, before, shown: false })
     }
 
     /// Notes that counting begins.
@@ -63,6 +65,10 @@ impl View {
              each, or -f json",
             triggers.len()
         );
+        if self.look.format == Format::Ftrace {
+            // It shows everything.
+            return Ok(());
+        }
         triggers.iter().try_for_each(|entry| {
             let snapshot = session.snapshot(entry)?;
             let meta = self.meta(entry, self.since, self.since);
@@ -146,7 +152,7 @@ impl View {
     }
 
     fn meta(&self, entry: &Entry, since: SystemTime, time: SystemTime) -> Meta {
-        let sources = vec![self.source.clone()];
+        let sources = self.source.iter().cloned().collect();
         Meta { event: entry.event.to_string(), sources, since, time }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Emitter {
     copies: Vec<FieldCopy>,
     /// The verifier knows the types of what arguments point to.
     is_typed: bool,
+    /// The program sees the record.
+    has_record: bool,
     lines: Vec<Line>,
     /// Instruction index of each label once it is placed.
     labels: Vec<Option<usize>>,
@@ -32,7 +34,12 @@ pub(super) struct Emitter {
 
 impl Emitter {
     pub(super) fn new(symbol: &'static str, plan: &Plan) -> Self {
-        Self { copies: plan.copies.clone(), is_typed: plan.is_typed(), ..Self::program(symbol) }
+        Self {
+            copies: plan.copies.clone(),
+            is_typed: plan.is_typed(),
+            has_record: plan.has_record(),
+            ..Self::program(symbol)
+        }
     }
 
     /// A program of its own, without a plan.
@@ -41,6 +48,7 @@ impl Emitter {
             symbol,
             copies: Vec::new(),
             is_typed: false,
+            has_record: true,
             lines: Vec::new(),
             labels: Vec::new(),
             jumps: Vec::new(),
@@ -53,6 +61,10 @@ impl Emitter {
 
     pub(super) const fn is_typed(&self) -> bool {
         self.is_typed
+    }
+
+    pub(super) const fn has_record(&self) -> bool {
+        self.has_record
     }
 
     /// What the field at `offset` of the record is a copy of; none if there is a record.

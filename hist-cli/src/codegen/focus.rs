@@ -19,7 +19,7 @@ pub(super) fn tests(emitter: &mut Emitter, focus: &Focus, refuse: Label) {
             let pids: Vec<_> = BTreeSet::from_iter(pids.iter().copied()).into_iter().collect();
             among(emitter, &runs(&pids), refuse);
         }
-        Processes::Set(_) => in_set(emitter, refuse),
+        Processes::Listed(_) | Processes::Set(_) => in_set(emitter, refuse),
     }
     if focus.cgroup.is_some() {
         emitter.push_map(R1, FocusMap::Cgroup, "focus: the cgroup");

@@ -83,13 +83,19 @@ fn write_slot(
         }
         KeySource::Text(field) => text::key(emitter, arguments, *field, slot, &note)?,
         KeySource::Comm => {
+            // Linux 6.1 leaves what is behind the name's last word as it was.
+            text::zero(emitter, slot, &note)?;
             destination(emitter, slot, R1, &note);
             let size = slot.size.cast_signed();
             emitter.push(Insn::mov64_imm(R2, size), "");
-            emitter.push(Insn::call(helper::GET_CURRENT_COMM), "padded with NULs");
+            emitter.push(Insn::call(helper::GET_CURRENT_COMM), "");
             arguments.restore(emitter);
         }
         KeySource::Stack => {
+            if !emitter.has_record() {
+                // To the verifier of Linux 6.1 these programs' helper reads what it writes.
+                text::zero(emitter, slot, &note)?;
+            }
             destination(emitter, slot, R2, &note);
             emitter.push(Insn::mov64_imm(R3, slot.size.cast_signed()), "");
             emitter.push(Insn::mov64_imm(R4, 0), "the kernel's stack, no frame left out");

@@ -202,6 +202,10 @@ fn copied_literal(
 pub(super) fn load_comm(body: &mut Body, note: &str) -> i16 {
     let Body { emitter, scratch, .. } = body;
     let buffer = scratch.buffer(emitter);
+    // Linux 6.1 leaves what is behind the name's last word as it was.
+    for word in 0..(COMM_SIZE / 8) as i16 {
+        emitter.push(Insn::store_imm(Width::Dw, R10, buffer + 8 * word, 0), "");
+    }
     address(emitter, R1, buffer, note);
     emitter.push(Insn::mov64_imm(R2, COMM_SIZE.cast_signed()), "");
     emitter.push(Insn::call(helper::GET_CURRENT_COMM), "");

@@ -70,10 +70,11 @@ fn copied(
             arguments.restore(emitter);
         }
         Text::Comm => {
-            zero_from(emitter, slot, COMM_SIZE, note)?;
+            // Linux 6.1 leaves what is behind the name's last word as it was.
+            zero(emitter, slot, note)?;
             destination(emitter, slot, R1, note);
             emitter.push(Insn::mov64_imm(R2, COMM_SIZE.cast_signed()), "");
-            emitter.push(Insn::call(helper::GET_CURRENT_COMM), "padded with NULs");
+            emitter.push(Insn::call(helper::GET_CURRENT_COMM), "");
             arguments.restore(emitter);
         }
         Text::Inside { .. } | Text::Behind(_) => {
@@ -126,7 +127,7 @@ fn located(
 }
 
 /// Fills the slot with zeros.
-fn zero(emitter: &mut Emitter, slot: &KeySlot, note: &str) -> Result<(), CodegenError> {
+pub(super) fn zero(emitter: &mut Emitter, slot: &KeySlot, note: &str) -> Result<(), CodegenError> {
     zero_from(emitter, slot, 0, note)
 }
 

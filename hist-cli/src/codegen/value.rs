@@ -62,7 +62,7 @@ pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
         emitter.push(Insn::mov64_reg(R1, R2), "the task's name at the first hit");
         emitter.push(Insn::alu64_imm(Alu::Add, R1, offset.cast_signed()), "");
         emitter.push(Insn::mov64_imm(R2, COMM_SIZE.cast_signed()), "");
-        emitter.push(Insn::call(helper::GET_CURRENT_COMM), "padded with NULs");
+        emitter.push(Insn::call(helper::GET_CURRENT_COMM), "up to its NUL");
     }
     emitter.finish()
 }

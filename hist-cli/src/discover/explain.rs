@@ -6,8 +6,8 @@ use super::examples;
 use super::words;
 use crate::codegen::insn::helper;
 use crate::link::Program;
-use crate::plan::{Attach, Plan, size_text};
-use crate::resolve::hist::KeySource;
+use crate::plan::{Attach, MapKind, Plan, size_text};
+use crate::resolve::hist::{Condition, KeySource};
 
 /// A line's first word takes that many columns.
 const HEAD: usize = 9;
@@ -22,18 +22,16 @@ pub fn explain(plan: &Plan, program: &Program) -> String {
     };
     let hist = &plan.hist;
     line("counts", &format!("{}, {}", plan.event_name(), which(plan)));
+    heads("focus", words::focus(&plan.focus).into_iter(), &mut line);
     heads("per", hist.keys.iter().map(|key| words::key(key, hist)), &mut line);
-    let hitcount = (!hist.nohitcount).then(|| "hitcount: the number of events".to_owned());
+    let hitcount = (!hist.nohitcount).then(|| "hitcount, the number of events".to_owned());
     let values = hist.values.iter().map(|value| words::value(value, hist));
-    heads("adds up", hitcount.into_iter().chain(values), &mut line);
+    heads("shows", hitcount.into_iter().chain(values), &mut line);
     line("order", &format!("by {}", words::order(&hist.sort, hist)));
     heads("table", table(plan).into_iter(), &mut line);
     heads("state", states(plan).into_iter(), &mut line);
-    line("attach", &plan.attach.to_string());
-    heads("", plan.why.iter().cloned(), &mut line);
-    let cost = Cost::of(plan, program);
-    line("cost", cost.class());
-    line("", &cost.reasons());
+    heads("attach", attach(plan).into_iter(), &mut line);
+    heads("cost", Cost::of(plan, program).words().into_iter(), &mut line);
     line("in full", &hist.to_string());
     text + &others(plan)
 }
@@ -46,30 +44,63 @@ fn heads(head: &str, items: impl Iterator<Item = String>, line: &mut impl FnMut(
 }
 
 fn which(plan: &Plan) -> String {
-    match &plan.hist.filter {
-        Some(filter) => format!("only where {}", words::condition(&filter.tree)),
+    match plan.hist.filter.as_ref().map(|filter| &filter.tree) {
         None => "every one".to_owned(),
+        Some(Condition::Always(true)) => "every one: the filter always holds".to_owned(),
+        Some(Condition::Always(false)) => "none at all: the filter never holds".to_owned(),
+        Some(condition) => format!("only where {}", words::condition(condition)),
     }
 }
 
 fn table(plan: &Plan) -> [String; 2] {
-    let map = &plan.map;
+    let (map, cpus) = (&plan.map, plan.cpus);
     let shared = match &plan.hist.name {
         Some(name) => format!(", shared by all triggers named `{name}`"),
         None => String::new(),
     };
-    let key: u32 = plan.keys.iter().map(|slot| slot.size).sum();
-    let (memory, cpus) = (size_text(map.bytes(plan.cpus)), plan.cpus);
+    let memory = size_text(map.bytes(cpus));
+    let has = if map.kind == MapKind::Hash { "shared by" } else { "on" };
     let s = if cpus == 1 { "" } else { "s" };
     [
-        format!("{} entries{shared}; what finds no room is dropped, and told", plan.hist.size),
-        format!("{key} bytes of key; {memory} on {cpus} CPU{s}, as {map}"),
+        format!(
+            "up to {} entries{shared}; an event that needs one more is dropped",
+            plan.hist.size
+        ),
+        format!(
+            "{memory} in the kernel: a {} {has} {cpus} CPU{s}, {} bytes of key and {} of value in \
+             an entry",
+            map.kind,
+            key_bytes(plan),
+            map.value_size
+        ),
     ]
 }
 
+/// Of the key that is looked up; an array's place stands for that.
+fn key_bytes(plan: &Plan) -> u32 {
+    plan.keys.iter().map(|slot| slot.size).sum()
+}
+
+/// To what, and why: whence each field is taken, or what stands against the raw tracepoint.
+fn attach(plan: &Plan) -> Vec<String> {
+    let (head, reasons) = match &plan.attach {
+        Attach::Tracepoint { system, event, .. } => {
+            (format!("to the classic tracepoint {system}:{event}"), "; why not to the raw one:")
+        }
+        Attach::RawTracepoint { name, .. } => {
+            let copies = if plan.copies.is_empty() { ":" } else { ", whose arguments have all:" };
+            (format!("to the raw tracepoint {name}"), copies)
+        }
+    };
+    let reasons = if plan.why.is_empty() { "" } else { reasons };
+    let why = plan.why.iter().map(|why| format!("  {why}"));
+    std::iter::once(head + reasons).chain(why).collect()
+}
+
 fn states(plan: &Plan) -> Vec<String> {
-    let paused = plan.hist.paused.then(|| "paused: counts nothing until continued".to_owned());
-    let clock = plan.hist.clock.map(|clock| format!("time is taken from the clock `{clock}`"));
+    let paused =
+        plan.hist.paused.then(|| "paused: counts nothing until it is continued".to_owned());
+    let clock = plan.hist.clock.map(|clock| format!("timestamps are those of the clock `{clock}`"));
     paused.into_iter().chain(clock).collect()
 }
 
@@ -95,6 +126,8 @@ struct Cost {
     loops: bool,
     helpers: usize,
     insns: usize,
+    /// What an event out of focus takes, and what following processes does.
+    focus: [Option<String>; 2],
 }
 
 impl Cost {
@@ -117,6 +150,7 @@ impl Cost {
             loops: holes().any(|line| line.insn.is_jump() && line.insn.off < 0),
             helpers: calls().count(),
             insns: program.lines.len(),
+            focus: [words::focus_cost(&plan.focus), words::follow_cost(&plan.focus)],
         }
     }
 
@@ -128,20 +162,28 @@ impl Cost {
         }
     }
 
-    fn reasons(&self) -> String {
-        let attach = match self.classic {
-            true => "the classic tracepoint builds a record for each event",
-            false => "the raw tracepoint builds no record",
-        };
+    /// The class and what makes it so; and the program's size.
+    fn words(&self) -> Vec<String> {
         let parts = [
-            self.stack.then_some("; a stack is walked"),
-            self.loops.then_some("; text is searched byte by byte"),
-            self.text.then_some("; text is copied"),
+            self.stack.then_some("the stack is walked"),
+            self.loops.then_some("text is searched byte by byte"),
+            self.text.then_some("text is copied"),
+            self.classic.then_some("the kernel builds a record of each event"),
         ];
-        let parts: String = parts.into_iter().flatten().collect();
-        format!(
-            "from: {attach}{parts}; {} helper calls in {} instructions, of which an event takes a part",
-            self.helpers, self.insns
-        )
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        let parts = if parts.is_empty() { NO_RECORD.to_owned() } else { parts.join(", ") };
+        let s = if self.helpers == 1 { "" } else { "s" };
+        let mut lines = vec![
+            format!("{}: {parts}", self.class()),
+            format!(
+                "the program has {} instructions and {} helper call{s}; no event takes all of them",
+                self.insns, self.helpers
+            ),
+        ];
+        lines.extend(self.focus.iter().flatten().cloned());
+        lines
     }
 }
+
+/// What is cheap about a raw tracepoint.
+const NO_RECORD: &str = "the kernel builds no record of the event";

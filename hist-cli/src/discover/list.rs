@@ -52,6 +52,8 @@ pub fn list(tracefs: &Tracefs, glob: Option<&Glob>) -> Result<Vec<Listed>, Event
 /// If tracefs cannot be read.
 pub fn meant(tracefs: &Tracefs, text: &str) -> Result<Option<String>, EventError> {
     let events = tracefs.event_names()?;
+    // The usual beginning of a name, and nothing behind it.
+    let text = text.strip_suffix([':', '/']).unwrap_or(text);
     if text.contains([':', '/']) {
         let names: Vec<_> =
             events.iter().map(|(system, event)| format!("{system}:{event}")).collect();

@@ -1,5 +1,6 @@
 //! Takes an event's format. Gives what each field is good for, found by trying: a modifier suits
-//! where a trigger with it resolves.
+//! where a trigger with it resolves, and where it tells something. `.sym` of a size is allowed, but
+//! of no use.
 
 use crate::btf::{Btf, Tracepoint};
 use crate::plan::{
@@ -7,7 +8,7 @@ use crate::plan::{
     raw::rows::{self, Row},
 };
 use crate::resolve::{self, Context};
-use crate::tracefs::format::EventFormat;
+use crate::tracefs::format::{EventFormat, FieldFormat};
 use crate::{diag::TriggerError, parse};
 
 /// Every modifier, as a trigger that is tried has it; `=N` stands for the number in listings.
@@ -44,8 +45,31 @@ pub enum Role {
 /// One sentence.
 pub fn modifiers(event: &EventFormat, name: &str, role: Role) -> Result<Vec<&'static str>, String> {
     resolves(event, name, role).map_err(|error| reason(&error))?;
-    let suits = |modifier: &&str| resolves(event, &format!("{name}.{modifier}"), role).is_ok();
-    Ok(MODIFIERS.into_iter().filter(suits).collect())
+    let resolves = |modifier: &&str| resolves(event, &format!("{name}.{modifier}"), role).is_ok();
+    let is_number = self::resolves(event, name, Role::Value).is_ok();
+    let tells = |modifier: &&str| is_number && tells(event, name, modifier, role);
+    Ok(MODIFIERS.into_iter().filter(tells).filter(resolves).collect())
+}
+
+/// Whether a number with the modifier says more than without.
+fn tells(event: &EventFormat, name: &str, modifier: &str, role: Role) -> bool {
+    let field = event.field(name);
+    match modifier {
+        "sym" | "sym-offset" => field.is_some_and(is_address),
+        "syscall" => {
+            let is_system = matches!(event.system.as_str(), "syscalls" | "raw_syscalls");
+            is_system && matches!(name, "id" | "nr" | "__syscall_nr")
+        }
+        "usecs" => name == "common_timestamp",
+        // A sum of pids is no task.
+        "execname" => role == Role::Key,
+        _ => true,
+    }
+}
+
+/// Whether the number may be the place of a function.
+fn is_address(field: &FieldFormat) -> bool {
+    field.size == 8 && !field.signed && field.type_name != "size_t"
 }
 
 fn resolves(event: &EventFormat, item: &str, role: Role) -> Result<(), TriggerError> {
@@ -87,7 +111,9 @@ impl<'a> Raw<'a> {
         let own = event.fields.iter().find(|field| field.name == name && !field.common);
         let Some(field) = own else { return true };
         let mut rows = self.rows.iter().filter(|row| row.field == name);
-        rows.any(|row| plan::raw::check(self.btf, tracepoint, row.expression, field).is_ok())
+        let fits =
+            |row: &&Row| plan::raw::check(self.btf, tracepoint, row.expression, field).is_ok();
+        rows.find(fits).is_some_and(Row::is_proven)
     }
 }
 
@@ -111,20 +137,18 @@ mod tests {
         \tfield:unsigned long args[6];\toffset:32;\tsize:48;\tsigned:0;\n\nprint fmt: \"\"\n";
 
     #[test]
-    fn modifiers_suit_where_triggers_resolve() {
+    fn modifiers_suit_where_they_tell_something() {
         let event = format::parse("s", EVENT).expect("a format");
         let shown = |name: &str, role| match modifiers(&event, name, role) {
             Ok(modifiers) => shown(&modifiers),
             Err(reason) => reason,
         };
-        let number = ".hex .sym .sym-offset .syscall .log2 .buckets=N .usecs";
-        assert_eq!(shown("n", Role::Key), number);
-        assert_eq!(shown("n", Role::Value), ".hex .usecs .percent .graph");
-        assert_eq!(
-            shown("common_pid", Role::Key),
-            ".hex .sym .sym-offset .execname .syscall .log2 .buckets=N .usecs"
-        );
-        assert!(!shown("text", Role::Key).contains("log2"));
+        assert_eq!(shown("n", Role::Key), ".hex .sym .sym-offset .log2 .buckets=N");
+        assert_eq!(shown("n", Role::Value), ".hex .percent .graph");
+        assert_eq!(shown("common_pid", Role::Key), ".hex .execname .log2 .buckets=N");
+        assert_eq!(shown("common_pid", Role::Value), ".hex .percent .graph");
+        assert_eq!(shown("common_timestamp", Role::Key), ".hex .log2 .buckets=N .usecs");
+        assert_eq!(shown("text", Role::Key), "");
         assert!(modifiers(&event, "text", Role::Value).is_err());
         assert!(shown("args", Role::Key).contains("48 bytes"));
         assert!(shown("common_flags", Role::Key).contains("first 8 bytes"));

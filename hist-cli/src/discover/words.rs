@@ -1,6 +1,8 @@
 //! Takes parts of a resolved trigger. Gives what they mean, in plain words.
 
 use crate::parse::ast::CompareOp;
+use crate::plan::Focus;
+use crate::plan::focus::Processes;
 use crate::resolve::hist::{
     Compare, Condition, CpumaskOp, Hist, Key, KeyModifier, KeySource, Pattern, Sort, SortBy,
     Source, TextSource, TextTest, Value, ValueModifier,
@@ -11,21 +13,24 @@ pub(super) fn key(key: &Key, hist: &Hist) -> String {
     let name = name(&key.canonical, hist);
     let of = match &key.source {
         KeySource::Stack => return "the kernel's stack, function by function".to_owned(),
-        KeySource::Comm => return format!("{name}: the running task's name"),
+        KeySource::Comm => return format!("{name}, the name of the running task"),
+        KeySource::Number(source) if is_address_of_text(&key.canonical, source, hist) => {
+            ", the address only: a text that it points to is not read"
+        }
         KeySource::Number(source) => source_words(source),
-        KeySource::Text(_) => ": as text",
+        KeySource::Text(_) => ", as text",
     };
     let shown = match key.modifier {
         KeyModifier::None => "",
         KeyModifier::Hex => ", in hexadecimal",
         KeyModifier::Sym => ", shown as the kernel symbol at that address",
         KeyModifier::SymOffset => ", shown as the kernel symbol at that address, with offset",
-        KeyModifier::Log2 => ", by powers of two: each entry is the next one at or above",
+        KeyModifier::Log2 => ", in powers of two: `~ 2^N` is for what is above 2^(N-1), up to 2^N",
         KeyModifier::Buckets(width) => {
-            return format!("{name}{of}, by ranges of {width}");
+            return format!("{name}{of}, in ranges of {width}");
         }
-        KeyModifier::Execname => ", shown with the name of the task that came first",
-        KeyModifier::Syscall => ", shown as a system call's name",
+        KeyModifier::Execname => ", shown with the task's name when it was first counted",
+        KeyModifier::Syscall => ", shown as the name of the system call",
         KeyModifier::Usecs => ", in microseconds",
     };
     format!("{name}{of}{shown}")
@@ -37,13 +42,59 @@ pub(super) fn value(value: &Value, hist: &Hist) -> String {
     let shown = match value.modifier {
         ValueModifier::None | ValueModifier::Execname => "",
         ValueModifier::Hex => ", in hexadecimal",
-        ValueModifier::Percent => ", as a share of all in percent",
-        ValueModifier::Graph => ", as a bar",
+        ValueModifier::Percent => ", shown as its share in percent",
+        ValueModifier::Graph => ", shown as a bar",
         ValueModifier::Usecs => ", in microseconds",
     };
-    let hidden =
-        if value.hidden { ", for sorting only: ftrace shows no sums of expressions" } else { "" };
+    let hidden = if value.hidden { ", not shown (as in ftrace), only to sort by" } else { "" };
     format!("the sum of {name}{shown}{hidden}")
+}
+
+/// Whether people may take the number for the text that it leads to.
+fn is_address_of_text(name: &str, source: &Source, hist: &Hist) -> bool {
+    let is_pointer = |type_name: &str| type_name.contains("char") && type_name.ends_with('*');
+    matches!(source, Source::Record(_))
+        && hist.fields.iter().any(|field| field.name == name && is_pointer(&field.type_name))
+}
+
+/// Whose events are counted, if not everybody's; each part by itself, all must hold.
+pub(super) fn focus(focus: &Focus) -> Vec<String> {
+    let processes = match &focus.processes {
+        Processes::All => None,
+        Processes::These(pids) | Processes::Listed(pids) if pids.len() == 1 => {
+            Some(format!("only process {}, all its threads, until it ends", pids[0]))
+        }
+        Processes::These(pids) | Processes::Listed(pids) => {
+            let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
+            Some(format!("only processes {}, all their threads, until they end", pids.join(", ")))
+        }
+        Processes::Set(who) => Some(format!("only {who}")),
+    };
+    let cgroup =
+        focus.cgroup.as_ref().map(|path| format!("only the cgroup {path} and those below"));
+    let cpus = Focus { cpus: focus.cpus.clone(), ..Focus::default() };
+    let cpus = focus.cpus.is_some().then(|| format!("only what happens on {cpus}"));
+    [processes, cgroup, cpus].into_iter().flatten().collect()
+}
+
+/// What an event takes that is out of focus; nothing without one.
+pub(super) fn focus_cost(focus: &Focus) -> Option<String> {
+    let processes = match &focus.processes {
+        Processes::All => None,
+        Processes::These(_) => Some("a comparison of the process's number"),
+        Processes::Listed(_) | Processes::Set(_) => Some("a look-up of the process's number"),
+    };
+    let cpus = focus.cpus.as_ref().map(|_| "a comparison of the CPU's number");
+    let cgroup = focus.cgroup.as_ref().map(|_| "a look at the task's cgroups");
+    let tests: Vec<_> = [cpus, processes, cgroup].into_iter().flatten().collect();
+    let tests = tests.join(", then ");
+    (!tests.is_empty()).then(|| format!("an event out of focus takes no more than {tests}"))
+}
+
+/// What following processes takes besides; nothing if none are.
+pub(super) fn follow_cost(focus: &Focus) -> Option<String> {
+    let follows = matches!(focus.processes, Processes::Set(_));
+    follows.then(|| "every fork, exec and exit of a process runs a small program, too".to_owned())
 }
 
 /// With its type, if it is a field.
@@ -56,10 +107,10 @@ fn name(canonical: &str, hist: &Hist) -> String {
 
 const fn source_words(source: &Source) -> &'static str {
     match source {
-        Source::Pid => ": the running thread's number",
-        Source::Cpu => ": the CPU's number",
-        Source::Timestamp { .. } => ": the time of the event",
-        Source::Constant(_) => ": always the same",
+        Source::Pid => ", the number of the running thread",
+        Source::Cpu => ", the number of the CPU",
+        Source::Timestamp { .. } => ", the time of the event",
+        Source::Constant(_) => ", a constant",
         Source::Record(_)
         | Source::Log2(_)
         | Source::Buckets(..)
@@ -76,7 +127,7 @@ pub(super) fn order(sort: &[Sort], hist: &Hist) -> String {
             SortBy::Value(idx) => hist.values[idx].canonical.clone(),
             SortBy::Key(idx) => hist.keys[idx].canonical.clone(),
         };
-        format!("{name}, {} first", if sort.descending { "largest" } else { "smallest" })
+        format!("{name}, the {} first", if sort.descending { "largest" } else { "smallest" })
     };
     sort.iter().map(by).collect::<Vec<_>>().join("; then ")
 }
@@ -91,14 +142,14 @@ pub(super) fn condition(condition: &Condition) -> String {
             inner => format!("not {}", nested(inner)),
         },
         Condition::Compare(compare) => self::compare(compare),
-        Condition::Within(within) => format!("`{}`", within.label),
+        Condition::Within(within) => self::within(&within.label),
         Condition::Text(test) => text(test, false),
         Condition::Cpumask(test) => match test.op {
             CpumaskOp::Equal => format!("the CPUs are just those of `{}`", test.label),
             CpumaskOp::Intersects => format!("some CPU is among those of `{}`", test.label),
         },
         Condition::Always(true) => "always".to_owned(),
-        Condition::Always(false) => "never (no event can meet it)".to_owned(),
+        Condition::Always(false) => "never".to_owned(),
     }
 }
 
@@ -111,6 +162,14 @@ fn nested(condition: &Condition) -> String {
     match condition {
         Condition::Any(_) | Condition::All(_) => format!("({words})"),
         _ => words,
+    }
+}
+
+/// A function's name or CPUs, as they stand in the predicate.
+fn within(label: &str) -> String {
+    match label.split_once(".function == ") {
+        Some((field, function)) => format!("{field} lies in the function {function}"),
+        None => format!("`{label}`"),
     }
 }
 

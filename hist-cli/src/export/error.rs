@@ -5,18 +5,18 @@
 pub enum ExportError {
     /// Folded stacks without a stack.
     #[error(
-        "-f folded needs a stack among the keys, and these are {}: add common_stacktrace",
+        "-f folded needs a stack among the keys, and this trigger's are {}: add common_stacktrace",
         .0.join(", ")
     )]
     NoStack(Vec<String>),
     /// Bars without buckets.
     #[error(
-        "-f plot needs a key in buckets, and these are {}: give one of them .log2 or .buckets=N",
+        "-f plot needs a key in buckets, and this trigger's are {}: give one of them .log2 or .buckets=N",
         .0.join(", ")
     )]
     NoBuckets(Vec<String>),
     /// Bars of two dimensions.
-    #[error("-f plot draws one key in buckets, and these are {}: leave the others as they are", .0.join(", "))]
+    #[error("-f plot draws one key in buckets, and this trigger has {}: leave the others as they are", .0.join(", "))]
     SeveralBuckets(Vec<String>),
     /// Something is to be measured that is not counted.
     #[error(

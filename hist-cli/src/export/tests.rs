@@ -388,9 +388,17 @@ fn formats_say_which_key_they_need() {
         let error = Exporter::new(format, None, 80).check(&document(one, 0)).expect_err("a key");
         assert!(error.to_string().contains(want), "{error}");
     };
-    check(&one, Format::Folded, "these are ret, ip, name, common_pid: add common_stacktrace");
-    check(&one, Format::Plot, "these are ret, ip, name, common_pid: give one of them .log2");
+    check(
+        &one,
+        Format::Folded,
+        "this trigger's are ret, ip, name, common_pid: add common_stacktrace",
+    );
+    check(
+        &one,
+        Format::Plot,
+        "this trigger's are ret, ip, name, common_pid: give one of them .log2",
+    );
     one.keys[0].show = KeyShow::Log2;
     one.keys[1].show = KeyShow::Buckets(10);
-    check(&one, Format::Plot, "draws one key in buckets, and these are ret, ip");
+    check(&one, Format::Plot, "draws one key in buckets, and this trigger has ret, ip");
 }

@@ -204,8 +204,6 @@ mod tests {
             program: format!("hist{index}"),
             hist: format!("HIST{index}"),
             losses: format!("LOSSES{index}"),
-            paused: format!(".bss.{index}"),
-            paused_variable: format!("PAUSED{index}"),
             logs: None,
         };
         let wide = Insn::ld_imm64(1, 0);
@@ -218,11 +216,11 @@ mod tests {
             lines: insns.into_iter().map(line).collect(),
             references: vec![
                 Reference { slot: 0, target: Target::Map(names.hist.clone()) },
-                Reference { slot: 2, target: data(names.paused.clone(), 4) },
+                Reference { slot: 2, target: data(format!(".bss.{index}"), 4) },
                 Reference { slot: 4, target: data(".rodata".into(), 2) },
             ],
             maps: vec![map(&names.hist), map("AYA_LOGS")],
-            data: vec![bss(&names.paused, &names.paused_variable), rodata],
+            data: vec![bss(&format!(".bss.{index}"), &format!("FLAG{index}")), rodata],
             license: b"GPL\0".to_vec(),
             stack: 0,
             names,
@@ -239,7 +237,7 @@ mod tests {
         assert_eq!((size(".bss.0"), size(".bss.1"), size(".rodata")), (8, 8, 3));
         let second = file.symbol_by_name("hist1").unwrap();
         assert_eq!((second.address(), second.size()), (56, 56));
-        assert_eq!(file.symbol_by_name("PAUSED1").unwrap().address(), 4);
+        assert_eq!(file.symbol_by_name("FLAG1").unwrap().address(), 4);
         let relocations = file.section_by_name("tracepoint").unwrap().relocations();
         let offsets: Vec<_> = relocations.map(|(offset, _)| offset).collect();
         assert_eq!(offsets, [0, 16, 32, 56, 72, 88]);

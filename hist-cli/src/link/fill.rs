@@ -2,7 +2,7 @@
 //! the calls' places.
 
 use aya_obj::generated::bpf_map_type;
-use hist_common::layout::{MAP_HIST, MAP_LOSSES, VAR_PAUSED};
+use hist_common::layout::{MAP_HIST, MAP_LOSSES};
 
 use super::error::{BodyError, LinkError};
 use super::frame::{self, Field, STACK};
@@ -52,10 +52,6 @@ pub struct ProgramNames {
     pub hist: String,
     /// A per-CPU array holding one [`hist_common::layout::Losses`].
     pub losses: String,
-    /// An array holding one `u32`, non-zero while the trigger is paused.
-    pub paused: String,
-    /// The global variable in that array, to be set before loading.
-    pub paused_variable: String,
     /// The ring buffer of the logging template, which aya-log reads; shared within an object.
     pub logs: Option<String>,
 }
@@ -376,16 +372,10 @@ fn names(template: &TemplateObject, index: usize) -> Result<ProgramNames, LinkEr
     if !has(MAP_HIST) || !has(MAP_LOSSES) {
         return Err(LinkError::Template(format!("it has no map {MAP_HIST} or {MAP_LOSSES}")));
     }
-    let is_flag =
-        |section: &&DataSection| section.symbols.iter().any(|symbol| symbol.name == VAR_PAUSED);
-    let flag = template.data.iter().find(is_flag);
-    let flag = flag.ok_or_else(|| LinkError::Template(format!("it has no {VAR_PAUSED}")))?;
     Ok(ProgramNames {
         program: numbered(&template.program, index)?,
         hist: numbered(MAP_HIST, index)?,
         losses: numbered(MAP_LOSSES, index)?,
-        paused: numbered(&dotted(&flag.name), index)?,
-        paused_variable: numbered(VAR_PAUSED, index)?,
         logs: has(MAP_LOGS).then(|| MAP_LOGS.to_owned()),
     })
 }
@@ -525,8 +515,6 @@ mod tests {
                 program: "hist12".into(),
                 hist: "HIST12".into(),
                 losses: "LOSSES12".into(),
-                paused: ".bss.12".into(),
-                paused_variable: "PAUSED12".into(),
                 logs: Some("AYA_LOGS".into()),
             }
         );
@@ -609,7 +597,8 @@ mod tests {
 
     #[test]
     fn a_body_too_long_to_jump_over_is_refused() {
-        let error = filter(0, &vec![Insn::mov64_imm(R0, 1); 40_000]).unwrap_err();
+        let body = hole(holes::KEY, 0, &vec![Insn::mov64_imm(R0, 1); 40_000]);
+        let error = filled(&code_with(body)).unwrap_err();
         let LinkError::JumpTooFar { distance } = error else { panic!("{error}") };
         assert!(distance > 40_000);
     }

@@ -25,9 +25,12 @@ const WORDS: usize = 4;
 /// Bytes of a word.
 const WORD: i32 = 8;
 
-/// What is known at one place of registers, and of words on the stack by their offset from r10.
+/// A word on the stack, by its offset from r10.
+type Word = (i32, Fact);
+
+/// What is known at one place of registers, and of words on the stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct State([Fact; REGISTERS], [Option<(i32, Fact)>; WORDS]);
+pub(super) struct State([Fact; REGISTERS], [Option<Word>; WORDS]);
 
 impl State {
     /// What is known of `reg`; of r10 nothing needs to be known.
@@ -98,9 +101,7 @@ impl State {
             return;
         }
         let offset = i32::from(insn.off);
-        for word in &mut self.1 {
-            *word = word.filter(|word| (word.0 - offset).abs() >= WORD);
-        }
+        self.keep_words(|word| ((word.0 - offset).abs() >= WORD).then_some(word));
         if insn.is_store64_reg() {
             let fact = match self.of(insn.src) {
                 Fact::Unknown => Fact::Copy(insn.src),
@@ -108,8 +109,22 @@ impl State {
             };
             if let Some(free) = self.1.iter_mut().find(|word| word.is_none()) {
                 *free = Some((offset, fact));
+                self.sort_words();
             }
         }
+    }
+
+    /// Makes of each word what `keep` says.
+    fn keep_words(&mut self, keep: impl Fn(Word) -> Option<Word>) {
+        let before = self.1;
+        self.1 = before.map(|word| word.and_then(&keep));
+        if self.1 != before {
+            self.sort_words();
+        }
+    }
+
+    /// States that say the same are the same.
+    fn sort_words(&mut self) {
         self.1.sort_unstable_by_key(|word| word.map(|word| word.0));
     }
 
@@ -122,15 +137,10 @@ impl State {
                 heir = heir.or(Some(other));
             }
         }
-        for word in &mut self.1 {
-            *word = match *word {
-                Some((offset, Fact::Copy(of))) if of == reg => {
-                    heir.map(|heir| (offset, Fact::Copy(heir)))
-                }
-                word => word,
-            };
-        }
-        self.1.sort_unstable_by_key(|word| word.map(|word| word.0));
+        self.keep_words(|(offset, known)| match known {
+            Fact::Copy(of) if of == reg => heir.map(|heir| (offset, Fact::Copy(heir))),
+            known => Some((offset, known)),
+        });
         self.0[usize::from(reg)] = fact;
     }
 
@@ -142,10 +152,7 @@ impl State {
                 *fact = Fact::Unknown;
             }
         }
-        for word in &mut both.1 {
-            *word = word.filter(|word| other.1.contains(&Some(*word)));
-        }
-        both.1.sort_unstable_by_key(|word| word.map(|word| word.0));
+        both.keep_words(|word| other.1.contains(&Some(word)).then_some(word));
         both
     }
 }
@@ -168,21 +175,26 @@ pub(super) fn states(ops: &[Op]) -> Vec<Option<State>> {
     if let Some(first) = states.first_mut() {
         *first = Some(State::default());
     }
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for index in 0..ops.len() {
-            let Some(state) = states[index] else { continue };
-            let after = State::after(state, &ops[index]);
-            for successor in successors(ops, index).filter(|index| *index < ops.len()) {
-                let known: Option<State> = states[successor];
-                let merged = known.map_or(after, |known| known.meet(&after));
-                changed |= known != Some(merged);
-                states[successor] = Some(merged);
-            }
+    // Once is enough where no jump goes back, as in nearly all programs.
+    while flow(ops, &mut states) {}
+    states
+}
+
+/// Carries what is known before each op to those that come after it. Says whether that changed
+/// something for one that it has been past.
+fn flow(ops: &[Op], states: &mut [Option<State>]) -> bool {
+    let mut goes_back = false;
+    for index in 0..ops.len() {
+        let Some(state) = states[index] else { continue };
+        let after = state.after(&ops[index]);
+        for successor in successors(ops, index).filter(|index| *index < ops.len()) {
+            let known = states[successor];
+            let merged = known.map_or(after, |known: State| known.meet(&after));
+            goes_back |= successor <= index && known != Some(merged);
+            states[successor] = Some(merged);
         }
     }
-    states
+    goes_back
 }
 
 /// Registers, one bit for each, and above them the first [`SPILLS`] words of [`spills`].

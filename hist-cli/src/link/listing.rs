@@ -161,14 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_names_maps_helpers_variables_and_holes() {
+    fn a_listing_names_maps_helpers_and_holes() {
         let listing = listing();
         for line in [
             "map HIST0: per-CPU hash, key 8 bytes, value 16 bytes, 2048 entries, preallocated\n",
             "map LOSSES0: per-CPU array, key 4 bytes, value 16 bytes, 1 entry, preallocated\n",
             "; hist_hole_key\n",
             "; template\n",
-            "r1 = &PAUSED0\n",
             "r1 = map HIST0\n",
             "call bpf_map_lookup_elem\n",
             "*(u64 *)(r2 +0) = 5                      ; key: five\n",

@@ -1,5 +1,5 @@
-//! Takes plans and the code of their holes. Gives an [`Object`]: one ELF that aya's loader takes,
-//! holding the programs and maps of all triggers.
+//! Takes plans and the code of their holes. Gives an [`Object`]: the programs and maps of all
+//! triggers, and on demand one ELF with them that aya's loader takes.
 //!
 //! A template is a compiled program in which calls to undefined functions, *holes*, stand for
 //! what depends on the trigger. Linking puts the generated bodies in their place, gives the
@@ -25,11 +25,18 @@ use crate::plan::{Plan, Template};
 /// What the loader takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// The ELF file.
-    pub bytes: Vec<u8>,
-    /// What is in it, one per trigger, in the order given; for listings, and for the loader the
-    /// [`Program::names`].
+    /// One per trigger, in the order given.
     pub programs: Vec<Program>,
+}
+
+impl Object {
+    /// The ELF file. Our own loader takes the programs as they are.
+    ///
+    /// # Errors
+    /// When two programs bring different maps, data or licences of one name.
+    pub fn elf(&self) -> Result<Vec<u8>, LinkError> {
+        elf::write(&self.programs)
+    }
 }
 
 /// Links triggers that start together.
@@ -43,7 +50,7 @@ pub fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, LinkError> {
         .enumerate()
         .map(|(index, (plan, code))| program(plan, code, index))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Object { bytes: elf::write(&programs)?, programs })
+    Ok(Object { programs })
 }
 
 /// The program of one trigger.

@@ -181,31 +181,42 @@ fn decided(op: &Op, state: &State) -> Option<bool> {
 /// Takes out what is never reached, what does nothing, and what nobody reads.
 fn shorten(ops: &mut Vec<Op>) -> bool {
     let before = ops.len();
-    let states = flow::states(ops);
-    for (op, state) in ops.iter_mut().zip(&states) {
+    let mut states = flow::states(ops);
+    if decide(ops, &states) {
+        states = flow::states(ops);
+    }
+    let keep: Vec<bool> = (ops.iter().enumerate().zip(&states))
+        .map(|((index, op), state)| state.is_some_and(|state| !is_idle(op, index, &state)))
+        .collect();
+    ops::retain(ops, &keep);
+    // Only now: of two equal copies the later is idle and the earlier, as long as the later is
+    // there, for nothing.
+    let spills = flow::spills(ops);
+    let wanted = flow::wanted(ops, &spills);
+    let keep: Vec<bool> = (ops.iter().zip(&wanted))
+        .map(|(op, wanted)| !flow::is_for_nothing(op, &spills, *wanted))
+        .collect();
+    ops::retain(ops, &keep);
+    ops.len() < before
+}
+
+/// Makes jumps whose outcome is known go one way.
+fn decide(ops: &mut [Op], states: &[Option<State>]) -> bool {
+    let mut changed = false;
+    for (op, state) in ops.iter_mut().zip(states) {
         let is_taken = state.as_ref().and_then(|state| decided(op, state));
         match (op.target, is_taken) {
             (Some(_), Some(true)) => op.become_insn(Insn::jump(0)),
-            // A copy of a register to itself goes below.
+            // A copy of a register to itself goes once this is done.
             (Some(_), Some(false)) => {
                 op.target = None;
                 op.become_insn(Insn::mov64_reg(R0, R0));
             }
-            _ => {}
+            _ => continue,
         }
+        changed = true;
     }
-    let states = flow::states(ops);
-    let spills = flow::spills(ops);
-    let wanted = flow::wanted(ops, &spills);
-    let keep: Vec<bool> = (0..ops.len())
-        .map(|index| {
-            let op = &ops[index];
-            let is_idle = states[index].is_none_or(|state| is_idle(op, index, &state));
-            !is_idle && !flow::is_for_nothing(op, &spills, wanted[index])
-        })
-        .collect();
-    ops::retain(ops, &keep);
-    ops.len() < before
+    changed
 }
 
 /// A jump to the next instruction, or a copy of what is there already.
@@ -287,7 +298,7 @@ fn rename(insn: &mut Insn, from: Reg, to: Reg, is_first: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codegen::insn::{Alu, Compare, R2, R3, R6, Width, helper};
+    use crate::codegen::insn::{Alu, Compare, R2, R3, R4, R6, Width, helper};
     use crate::link::fill::{ProgramLine, ProgramNames};
 
     const PLACE: &str = "hole";
@@ -296,14 +307,8 @@ mod tests {
         let line = |hole| move |insn: &Insn| ProgramLine { insn: *insn, hole, note: String::new() };
         let template = |insns: &[Insn]| insns.iter().map(line(None)).collect::<Vec<_>>();
         let body = hole.iter().map(line(Some(PLACE))).collect();
-        let names = ProgramNames {
-            program: "p".into(),
-            hist: "H".into(),
-            losses: "L".into(),
-            paused: ".bss".into(),
-            paused_variable: "P".into(),
-            logs: None,
-        };
+        let names =
+            ProgramNames { program: "p".into(), hist: "H".into(), losses: "L".into(), logs: None };
         Program {
             names,
             section: "tracepoint".into(),
@@ -320,6 +325,35 @@ mod tests {
         let mut program = program(insns, hole, rest);
         tidy(&mut program, |hole| (hole == PLACE).then_some((32, 8))).unwrap();
         (program.lines.iter().map(|line| line.insn).collect(), program.stack)
+    }
+
+    #[test]
+    fn of_two_equal_copies_one_stays() {
+        // A call destroys r1; the filter and then the template bring it back from r6.
+        let (insns, _) = tidied(
+            &[Insn::mov64_reg(R6, R1)],
+            &[Insn::call(helper::KTIME_GET_NS), Insn::mov64_reg(R1, R6), Insn::mov64_imm(R0, 0)],
+            &[Insn::mov64_reg(R1, R6), Insn::load(Width::Dw, R0, R1, 8), Insn::exit()],
+        );
+        let call = insns.iter().position(|insn| insn.is_call()).expect("the call");
+        let load = insns.iter().rfind(|insn| insn.is_load()).expect("the load");
+        let restored = insns[call..].iter().any(|insn| insn.writes() == Some(load.src));
+        assert!(load.src == R6 || restored, "{insns:?}");
+        let (insns, _) = tidied(
+            &[Insn::mov64_reg(R6, R1)],
+            &[Insn::call(helper::KTIME_GET_NS), Insn::mov64_reg(R1, R6)],
+            &[
+                Insn::mov64_reg(R1, R6),
+                Insn::mov64_imm(R3, 8),
+                Insn::mov64_imm(R4, 0),
+                Insn::mov64_reg(R2, R10),
+                Insn::alu64_imm(Alu::Add, R2, -8),
+                Insn::call(helper::GET_STACK),
+                Insn::exit(),
+            ],
+        );
+        let restores = insns.iter().filter(|insn| insn.writes() == Some(R1) && !insn.is_call());
+        assert_eq!(restores.count(), 1, "{insns:?}");
     }
 
     #[test]

@@ -5,19 +5,19 @@
 //! has as plain data, and the ELF is for those who want the file, and for the test that aya's
 //! loader takes it: once that reads BTF only when needed, it can take this folder's place.
 
-use std::ffi::CString;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aya_log::EbpfLogger;
 
+use super::feeder::Feeder;
 use super::focus::LiveFocus;
-use super::maps::{OpenMaps, missing};
+use super::maps::OpenMaps;
 use super::program::{self, ProgramType};
-use super::table::{Feeder, Table, set_flag};
-use super::{LoadError, bpf, perf};
+use super::table::Table;
+use super::{LoadError, bpf};
 use crate::link::{Object, Program};
 use crate::plan::{Attach, MapPlan, Plan, Template};
 
@@ -36,13 +36,11 @@ pub struct AttachedTrigger {
     pub plan: Plan,
     pub(super) table: Arc<Table>,
     pub(super) feeder: Arc<Feeder>,
-    /// Closing it detaches the program. There until this is dropped.
-    link: Option<OwnedFd>,
 }
 
 impl Drop for AttachedTrigger {
     fn drop(&mut self) {
-        self.link = None;
+        self.feeder.detach();
         if let Err(error) = self.table.leave(&self.feeder) {
             log::warn!("cannot tell what {} has missed: {error}", self.plan.event_name());
         }
@@ -119,8 +117,8 @@ impl Attached {
     }
 }
 
-/// Loads every program, then attaches every one: either all of them count or none. Each gets a
-/// table of its own.
+/// Loads every program, then attaches every one that is not to begin paused: either all of them
+/// count or none. Each gets a table of its own.
 ///
 /// # Errors
 /// If the kernel refuses a map, a program or an attachment.
@@ -210,7 +208,7 @@ fn load(
         Some(table) => table,
         None => Arc::new(new_table(maps, program, &plan)?),
     };
-    let feeder = Arc::new(feeder(maps, program, plan.hist.paused, fd)?);
+    let feeder = Arc::new(Feeder::new(&plan, fd));
     table.join(&feeder);
     Ok(Loaded { plan, table, feeder })
 }
@@ -230,40 +228,13 @@ fn new_table(maps: &mut OpenMaps, program: &Program, plan: &Plan) -> Result<Tabl
     Ok(Table::new(plan.map, cpus, hist, losses))
 }
 
-fn feeder(
-    maps: &mut OpenMaps,
-    program: &Program,
-    paused: bool,
-    fd: OwnedFd,
-) -> Result<Feeder, LoadError> {
-    let name = &program.names.paused;
-    // Writing the flag replaces the whole section.
-    let is_flag = |size: usize| size == size_of::<u32>();
-    if !program.data.iter().any(|data| data.name == *name && is_flag(data.bytes.len())) {
-        return Err(missing(name));
-    }
-    let flag = maps.take(name)?;
-    if paused {
-        set_flag(&flag, true).map_err(|source| LoadError::Map { name: name.clone(), source })?;
-    }
-    Ok(Feeder::new(flag, paused, fd))
-}
-
+/// A trigger that begins paused is not attached before it is resumed.
 fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
     let Loaded { plan, table, feeder } = loaded;
-    let link = open_link(&plan.attach, feeder.program_fd())
-        .map_err(|source| LoadError::Attach { event: plan.event_name(), source })?;
-    Ok(AttachedTrigger { plan, table, feeder, link: Some(link) })
-}
-
-fn open_link(attach: &Attach, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    match attach {
-        Attach::Tracepoint { id, .. } => perf::attach(*id, program),
-        Attach::RawTracepoint { name, btf_id: None } => {
-            bpf::open_raw_tracepoint(Some(&CString::new(name.as_str())?), program)
-        }
-        Attach::RawTracepoint { btf_id: Some(_), .. } => bpf::open_raw_tracepoint(None, program),
+    if !plan.hist.paused {
+        feeder.attach()?;
     }
+    Ok(AttachedTrigger { plan, table, feeder })
 }
 
 /// One logger reads for all programs of an object: they share the ring buffer.

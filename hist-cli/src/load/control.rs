@@ -2,19 +2,14 @@
 
 use std::io;
 
-use super::AttachedTrigger;
+use super::{AttachedTrigger, LoadError};
 
 /// Why a trigger does not do what it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// It could not be paused or resumed.
-    #[error("cannot pause or continue the trigger on {event}: {source}")]
-    Pause {
-        /// `system:event`
-        event: String,
-        /// What bpf(2) said.
-        source: io::Error,
-    },
+    /// It could not be attached again.
+    #[error(transparent)]
+    Attach(#[from] LoadError),
     /// Its table could not be cleared, or not wholly.
     #[error("cannot clear the histogram of {event}: {source}")]
     Clear {
@@ -28,45 +23,36 @@ pub enum ControlError {
 impl AttachedTrigger {
     /// Stops this trigger's counting; others that feed its table go on. A program that runs at
     /// this moment may still count its event. Paused already, it stays so.
-    ///
-    /// # Errors
-    /// If the kernel does not take the flag.
-    pub fn pause(&self) -> Result<(), ControlError> {
-        self.set_paused(true)
+    pub fn pause(&self) {
+        self.table.pause(&self.feeder);
     }
 
     /// Goes on counting into what is there. Events since [`pause`](Self::pause) are not counted,
     /// and they are no losses.
     ///
     /// # Errors
-    /// If the kernel does not take the flag.
+    /// If the program cannot be attached.
     pub fn resume(&self) -> Result<(), ControlError> {
-        self.set_paused(false)
+        Ok(self.table.resume(&self.feeder)?)
     }
 
     /// It counts nothing at present.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.feeder.is_paused()
+        !self.feeder.is_attached()
     }
 
     /// Removes all entries of the table and zeroes the loss counters, for all triggers that feed
     /// it. Who was paused stays so.
     ///
     /// Nothing is counted from the call to its return, tens of milliseconds as a rule: the
-    /// programs are stopped and waited for, because an entry must not get a new key while one of
-    /// them adds to it. The kernel stops them, too. Entries that programs insert after the
-    /// return, or that another process adds meanwhile, stay.
+    /// programs are detached and waited for, because an entry must not get a new key while one of
+    /// them adds to it. The kernel stops its triggers for that, too. Entries that programs insert
+    /// after the return, or that another process adds meanwhile, stay.
     ///
     /// # Errors
     /// If the kernel refuses any of it. The programs go on where that can be done.
     pub fn clear(&self) -> Result<(), ControlError> {
-        let failed = |source| ControlError::Clear { event: self.plan.event_name(), source };
-        self.table.clear().map_err(failed)
-    }
-
-    fn set_paused(&self, paused: bool) -> Result<(), ControlError> {
-        let failed = |source| ControlError::Pause { event: self.plan.event_name(), source };
-        self.table.set_paused(&self.feeder, paused).map_err(failed)
+        self.table.clear(&self.plan.event_name())
     }
 }

@@ -9,7 +9,7 @@ use crate::plan::MapPlan;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The process may not load tracing programs.
-    #[error("missing {}: run as root, or grant it (setcap, systemd's AmbientCapabilities=)",
+    #[error("missing {}: run as root, or grant what is missing (setcap, systemd's AmbientCapabilities=)",
         .0.join(" and "))]
     Capabilities(Vec<&'static str>),
     /// The kernel has no bpf(2).

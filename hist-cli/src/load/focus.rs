@@ -10,11 +10,11 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::maps::MapData;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::bpf::{self, RawMap};
@@ -62,6 +62,14 @@ pub enum FocusError {
     /// The process is gone.
     #[error("process {0} has ended")]
     Ended(u32),
+    /// There is no telling when the process ends.
+    #[error("cannot watch process {pid}: {source}")]
+    Handle {
+        /// Its number.
+        pid: u32,
+        /// What pidfd_open(2) said.
+        source: io::Error,
+    },
     /// It is not known which pid namespace this is.
     #[error("cannot read {NAMESPACE}: {0}")]
     Namespace(io::Error),
@@ -69,15 +77,23 @@ pub enum FocusError {
 
 /// A focus that programs look into. Dropping it stops following processes.
 pub struct LiveFocus {
-    processes: Option<Set>,
+    /// The pids that count, if programs do not name them.
+    pids: Option<MapData>,
+    followed: Option<Followed>,
     cgroup: Option<MapData>,
-    /// Those that are named in the programs themselves.
-    these: Vec<OwnedFd>,
+    /// Those that were named at the start and are not followed, if there are such, without those
+    /// that are known to have ended.
+    named: Option<Mutex<Vec<Named>>>,
 }
 
-/// The processes that are followed.
-struct Set {
-    pids: MapData,
+/// A process, and a handle that no other one can get.
+struct Named {
+    pid: u32,
+    handle: OwnedFd,
+}
+
+/// What follows processes.
+struct Followed {
     state: MapData,
     around: Surroundings,
     /// The programs and what attaches them.
@@ -96,45 +112,61 @@ impl LiveFocus {
         btf: &Btf,
         capacity: u32,
     ) -> Result<Self, FocusError> {
-        let processes = match focus.processes {
-            Processes::Set(_) => Some(Set::open(btf, capacity)?),
-            _ => None,
+        let capacity = match &focus.processes {
+            Processes::Listed(pids) => u32::try_from(pids.len()).unwrap_or(u32::MAX),
+            _ => capacity,
         };
-        let these = match &focus.processes {
-            Processes::These(pids) => pids.iter().copied().map(handle).collect::<Result<_, _>>()?,
-            _ => Vec::new(),
+        let in_map = matches!(focus.processes, Processes::Listed(_) | Processes::Set(_));
+        let def = MapDef { max_entries: capacity, ..MapDef::of_focus(FocusMap::Processes) };
+        let pids = in_map.then(|| maps::create(&def)).transpose()?;
+        let (followed, named) = match &focus.processes {
+            Processes::All => (None, None),
+            Processes::Set(_) => (Some(Followed::new(btf)?), None),
+            Processes::These(pids) | Processes::Listed(pids) => {
+                let named = pids.iter().copied().map(Named::new).collect::<Result<_, _>>()?;
+                (None, Some(Mutex::new(named)))
+            }
         };
-        Ok(Self { processes, cgroup: cgroup.map(cgroup_map).transpose()?, these })
+        let cgroup = cgroup.map(cgroup_map).transpose()?;
+        let focus = Self { pids, followed, cgroup, named };
+        focus.watch(Watch::Exec)?;
+        focus.watch(Watch::Fork)?;
+        Ok(focus)
     }
 
-    /// Everything that counts is attached: from now on processes leave the set when they exit.
+    /// Everything that counts is attached: processes that were listed enter the set, and those that
+    /// are followed leave it from now on when they exit.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn settle(&self) -> Result<(), FocusError> {
-        self.processes.as_ref().map_or(Ok(()), |set| set.watch(Watch::Exit))
+        if let (Some(pids), Some(named)) = (self.raw_pids(), &self.named) {
+            for Named { pid, .. } in locked(named).iter() {
+                insert(pids, *pid)?;
+            }
+        }
+        self.watch(Watch::Exit)
     }
 
     /// The map of that name.
     pub(super) fn map(&self, name: &str) -> Option<BorrowedFd<'_>> {
-        let set = self.processes.as_ref().map(|set| &set.pids);
-        let maps = [(FocusMap::Processes, set), (FocusMap::Cgroup, self.cgroup.as_ref())];
+        let maps = [(FocusMap::Processes, &self.pids), (FocusMap::Cgroup, &self.cgroup)];
         let (_, map) = maps.into_iter().find(|(map, _)| map.name() == name)?;
-        Some(map?.fd().as_fd())
+        Some(map.as_ref()?.fd().as_fd())
     }
 
-    /// Puts a process into the set. What it has forked before is not followed by that.
+    /// Puts a process into the set of those that are followed. What it has forked before is not
+    /// followed by that.
     ///
     /// # Errors
     /// If it has ended, or the set is full.
     pub fn add(&self, pid: u32) -> Result<(), FocusError> {
-        let Some(set) = &self.processes else { return Ok(()) };
-        let handle = handle(pid)?;
-        let failed = |source| FocusError::Map { what: "follow a process", source };
-        set.raw_pids().update(&pid.to_ne_bytes(), &1u32.to_ne_bytes()).map_err(failed)?;
+        let Some(pids) = self.raw_pids() else { return Ok(()) };
+        let named = Named::new(pid)?;
+        insert(pids, pid)?;
         // It may have left before it entered.
-        if has_ended(&handle) {
-            set.raw_pids().delete(&pid.to_ne_bytes()).map_err(failed)?;
+        if named.has_ended() {
+            remove(pids, pid)?;
             return Err(FocusError::Ended(pid));
         }
         Ok(())
@@ -146,17 +178,17 @@ impl LiveFocus {
     /// # Errors
     /// If the kernel refuses.
     pub fn arm(&self, pid: u32) -> Result<(), FocusError> {
-        let Some(set) = &self.processes else { return Ok(()) };
+        let Some(followed) = &self.followed else { return Ok(()) };
         let mut state = [0; FOCUS_STATE_SIZE as usize];
         state[STATE_ARMED as usize..][..4].copy_from_slice(&pid.to_ne_bytes());
         let failed = |source| FocusError::Map { what: "wait for the command", source };
-        set.raw_state().update(&0u32.to_ne_bytes(), &state).map_err(failed)
+        followed.raw_state().update(&0u32.to_ne_bytes(), &state).map_err(failed)
     }
 
     /// Only some processes are counted.
     #[must_use]
     pub const fn is_limited(&self) -> bool {
-        self.processes.is_some() || !self.these.is_empty()
+        self.followed.is_some() || self.named.is_some()
     }
 
     /// The processes are limited, and none of them is left.
@@ -164,11 +196,40 @@ impl LiveFocus {
     /// # Errors
     /// If the set cannot be read.
     pub fn is_over(&self) -> Result<bool, FocusError> {
-        if let Some(set) = &self.processes {
-            let failed = |source| FocusError::Map { what: "read the processes", source };
-            return Ok(!set.raw_pids().next_key(None, &mut [0; 4]).map_err(failed)?);
+        if let Some(named) = &self.named {
+            return Ok(locked(named).iter().all(Named::has_ended));
         }
-        Ok(self.is_limited() && self.these.iter().all(has_ended))
+        let Some(pids) = self.raw_pids() else { return Ok(false) };
+        let failed = |source| FocusError::Map { what: "read the processes", source };
+        Ok(!pids.next_key(None, &mut [0; 4]).map_err(failed)?)
+    }
+
+    /// How many processes there are that [`forget_ended`](Self::forget_ended) is needed for.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        let named = self.named.as_ref().filter(|_| self.pids.is_some());
+        named.map_or(0, |named| locked(named).len())
+    }
+
+    /// Counts no more what has a pid of one that has ended: it may be another's by now. Gives those
+    /// that have ended since the last call. Has to be called now and then while there are
+    /// [`Processes::Listed`]: the kernel gives a pid away only after all others have had their turn.
+    ///
+    /// # Errors
+    /// If the set cannot be written.
+    pub fn forget_ended(&self) -> Result<Vec<u32>, FocusError> {
+        let (Some(pids), Some(named)) = (self.raw_pids(), &self.named) else {
+            return Ok(Vec::new());
+        };
+        let mut named = locked(named);
+        let ended: Vec<_> = named.extract_if(.., |named| named.has_ended()).collect();
+        ended
+            .into_iter()
+            .map(|named| {
+                remove(pids, named.pid)?;
+                Ok(named.pid)
+            })
+            .collect()
     }
 
     /// How many processes could not be followed: there was no room for them, or the kernel skipped
@@ -177,41 +238,23 @@ impl LiveFocus {
     /// # Errors
     /// If the kernel does not tell.
     pub fn lost(&self) -> Result<u64, FocusError> {
-        let Some(set) = &self.processes else { return Ok(0) };
+        let Some(followed) = &self.followed else { return Ok(0) };
         let failed = |source| FocusError::Map { what: "read what was not followed", source };
         let mut state = [0; FOCUS_STATE_SIZE as usize];
-        set.raw_state().lookup(&0u32.to_ne_bytes(), &mut state).map_err(failed)?;
+        followed.raw_state().lookup(&0u32.to_ne_bytes(), &mut state).map_err(failed)?;
         let mut full = [0; 8];
         full.copy_from_slice(&state[STATE_FULL as usize..][..8]);
-        let watching = set.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        let watching = locked(&followed.watching);
         let missed = watching.iter().map(|(program, _)| bpf::recursion_misses(program.as_fd()));
         let missed = missed.sum::<io::Result<u64>>().map_err(failed)?;
         Ok(u64::from_ne_bytes(full) + missed)
     }
-}
 
-impl Set {
-    fn open(btf: &Btf, capacity: u32) -> Result<Self, FocusError> {
-        let around = Surroundings {
-            offsets: TaskOffsets::find(btf)?.ok_or(FocusError::OtherTypes)?,
-            namespace: namespace().map_err(FocusError::Namespace)?,
-        };
-        let of = MapDef::of_focus;
-        let set = Self {
-            pids: maps::create(&MapDef { max_entries: capacity, ..of(FocusMap::Processes) })?,
-            state: maps::create(&of(FocusMap::State))?,
-            around,
-            watching: Mutex::default(),
-        };
-        set.watch(Watch::Exec)?;
-        set.watch(Watch::Fork)?;
-        Ok(set)
-    }
-
-    /// Attaches one more program that keeps the set up to date.
+    /// Attaches one more program that keeps the set up to date, if processes are followed.
     fn watch(&self, which: Watch) -> Result<(), FocusError> {
-        let code = watch(which, &self.around)?;
-        let insns = self.resolve(&code);
+        let (Some(followed), Some(pids)) = (&self.followed, &self.pids) else { return Ok(()) };
+        let code = watch(which, &followed.around)?;
+        let insns = resolve(&code, pids, &followed.state);
         let event = which.tracepoint();
         let how = (ProgramType::RawTracepoint, c"Dual MIT/GPL");
         let program = program::load_insns(which.name(), &insns, how, event)?;
@@ -219,28 +262,72 @@ impl Set {
             .map_err(io::Error::from)
             .and_then(|name| bpf::open_raw_tracepoint(Some(&name), program.as_fd()))
             .map_err(|source| LoadError::Attach { event: event.to_owned(), source })?;
-        self.watching.lock().unwrap_or_else(PoisonError::into_inner).push((program, link));
+        locked(&followed.watching).push((program, link));
         Ok(())
     }
 
-    /// The program's bytes with maps in the places of their names.
-    fn resolve(&self, code: &HoleCode) -> Vec<[u8; INSN_SIZE]> {
-        let mut insns: Vec<_> = code.lines.iter().map(|line| line.insn).collect();
-        for (line, map) in &code.map_uses {
-            let map = if *map == FocusMap::State { &self.state } else { &self.pids };
-            insns[*line] = Insn { imm: map.fd().as_fd().as_raw_fd(), ..insns[*line] };
-        }
-        insns.into_iter().map(Insn::encode).collect()
+    fn raw_pids(&self) -> Option<RawMap<'_>> {
+        let map = self.pids.as_ref()?;
+        Some(RawMap { fd: map.fd().as_fd(), key_size: 4, value_size: 4 })
     }
+}
 
-    fn raw_pids(&self) -> RawMap<'_> {
-        RawMap { fd: self.pids.fd().as_fd(), key_size: 4, value_size: 4 }
+impl Followed {
+    fn new(btf: &Btf) -> Result<Self, FocusError> {
+        let around = Surroundings {
+            offsets: TaskOffsets::find(btf)?.ok_or(FocusError::OtherTypes)?,
+            namespace: namespace().map_err(FocusError::Namespace)?,
+        };
+        let state = maps::create(&MapDef::of_focus(FocusMap::State))?;
+        Ok(Self { state, around, watching: Mutex::default() })
     }
 
     fn raw_state(&self) -> RawMap<'_> {
         let value_size = FOCUS_STATE_SIZE as usize;
         RawMap { fd: self.state.fd().as_fd(), key_size: 4, value_size }
     }
+}
+
+impl Named {
+    fn new(pid: u32) -> Result<Self, FocusError> {
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(FocusError::Ended(pid))?;
+        let handle = pidfd_open(raw, PidfdFlags::empty()).map_err(|error| match error {
+            Errno::SRCH => FocusError::Ended(pid),
+            error => FocusError::Handle { pid, source: error.into() },
+        })?;
+        Ok(Self { pid, handle })
+    }
+
+    /// All its threads have exited.
+    fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(&self.handle, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    }
+}
+
+/// The program's bytes with maps in the places of their names.
+fn resolve(code: &HoleCode, pids: &MapData, state: &MapData) -> Vec<[u8; INSN_SIZE]> {
+    let mut insns: Vec<_> = code.lines.iter().map(|line| line.insn).collect();
+    for (line, map) in &code.map_uses {
+        let map = if *map == FocusMap::State { state } else { pids };
+        insns[*line] = Insn { imm: map.fd().as_fd().as_raw_fd(), ..insns[*line] };
+    }
+    insns.into_iter().map(Insn::encode).collect()
+}
+
+fn insert(pids: RawMap<'_>, pid: u32) -> Result<(), FocusError> {
+    let result = pids.update(&pid.to_ne_bytes(), &1u32.to_ne_bytes());
+    result.map_err(|source| FocusError::Map { what: "follow a process", source })
+}
+
+fn remove(pids: RawMap<'_>, pid: u32) -> Result<(), FocusError> {
+    let result = pids.delete(&pid.to_ne_bytes());
+    result.map(drop).map_err(|source| FocusError::Map { what: "let a process go", source })
+}
+
+/// Nothing that is done under these locks can be left half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An array of that one cgroup.
@@ -251,18 +338,6 @@ fn cgroup_map(cgroup: &File) -> Result<MapData, FocusError> {
     raw.update(&0u32.to_ne_bytes(), &fd)
         .map_err(|source| FocusError::Map { what: "look into the cgroup", source })?;
     Ok(map)
-}
-
-/// A handle on a process, which no other process can get.
-fn handle(pid: u32) -> Result<OwnedFd, FocusError> {
-    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(FocusError::Ended(pid))?;
-    pidfd_open(raw, PidfdFlags::empty()).map_err(|_| FocusError::Ended(pid))
-}
-
-/// All threads of the process have exited.
-fn has_ended(process: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(process, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
 /// The device, as the kernel has it, and the inode of this process's pid namespace.

@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod facts;
 mod features;
+mod feeder;
 mod focus;
 mod gate;
 pub(crate) mod mapping;

@@ -160,8 +160,6 @@ mod tests {
                 program: "hist0".into(),
                 hist: "HIST0".into(),
                 losses: "LOSSES0".into(),
-                paused: ".bss.0".into(),
-                paused_variable: "PAUSED0".into(),
                 logs: None,
             },
             section: "tracepoint".into(),

@@ -1,16 +1,17 @@
 //! Takes the maps of a histogram. Gives a [`Table`], which one or more triggers feed.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aya::maps::MapData;
 use hist_common::layout::Losses;
 
 use super::bpf::{self, RawMap};
-use super::misses::Misses;
+use super::feeder::Feeder;
 use super::walk::{Fate, Way, walk};
+use super::{ControlError, LoadError};
 use crate::plan::{MapKind, MapPlan};
 
 /// The entries of a histogram and its loss counters. It lives as long as anyone holds it, also
@@ -26,16 +27,6 @@ pub struct Table {
     feeders: Mutex<Vec<Weak<Feeder>>>,
     /// What those that have left it had missed.
     missed_by_others: AtomicU64,
-}
-
-/// A loaded program that feeds a table, and the flag that stops it.
-pub(super) struct Feeder {
-    /// The program's `.bss`: the flag, and nothing else.
-    flag: MapData,
-    /// What the flag is set to, but while the table is being cleared.
-    paused: AtomicBool,
-    program: OwnedFd,
-    misses: Mutex<Misses>,
 }
 
 impl Table {
@@ -77,8 +68,7 @@ impl Table {
     }
 
     /// How many events passed the programs that feed it or have fed it, because the kernel would
-    /// not nest them, since the table was cleared last. Those that came while the program was
-    /// paused do not count.
+    /// not nest them, since the table was cleared last.
     pub(crate) fn misses(&self) -> io::Result<u64> {
         let feeders = self.feeders();
         let others = self.missed_by_others.load(Ordering::Relaxed);
@@ -100,22 +90,32 @@ impl Table {
         Ok(())
     }
 
-    /// Pauses or resumes one feeder.
-    pub(super) fn set_paused(&self, feeder: &Feeder, paused: bool) -> io::Result<()> {
+    /// Has one feeder count from now on.
+    pub(super) fn resume(&self, feeder: &Feeder) -> Result<(), LoadError> {
         let _no_clearing_meanwhile = self.feeders();
-        feeder.set_paused(paused)
+        feeder.attach()
+    }
+
+    /// Has one feeder count no more.
+    pub(super) fn pause(&self, feeder: &Feeder) {
+        let _no_clearing_meanwhile = self.feeders();
+        feeder.detach();
     }
 
     /// Removes every entry and zeroes the loss counters.
     ///
-    /// All programs are stopped, and those that run are waited for: one that had looked up an
+    /// All programs are detached, and those that run are waited for: one that had looked up an
     /// entry would add to it after another key has got its place.
-    pub(super) fn clear(&self) -> io::Result<()> {
+    pub(super) fn clear(&self, event: &str) -> Result<(), ControlError> {
         let feeders = self.feeders();
         let feeders = living(&feeders);
-        let cleared = stop(&feeders).and_then(|()| self.clear_stopped(&feeders));
-        let resumed = feeders.iter().try_for_each(|feeder| feeder.set_flag(feeder.is_paused()));
-        cleared.and(resumed)
+        let counting: Vec<_> = feeders.iter().filter(|feeder| feeder.is_attached()).collect();
+        counting.iter().for_each(|feeder| feeder.detach());
+        let cleared = self.clear_stopped(&feeders);
+        // Each of them, whatever has become of the others.
+        let attached: Vec<_> = counting.iter().map(|feeder| feeder.attach()).collect();
+        cleared.map_err(|source| ControlError::Clear { event: event.to_owned(), source })?;
+        Ok(attached.into_iter().collect::<Result<_, _>>()?)
     }
 
     fn clear_stopped(&self, feeders: &[Arc<Feeder>]) -> io::Result<()> {
@@ -142,70 +142,8 @@ fn living(feeders: &[Weak<Feeder>]) -> Vec<Arc<Feeder>> {
     feeders.iter().filter_map(Weak::upgrade).collect()
 }
 
-fn stop(feeders: &[Arc<Feeder>]) -> io::Result<()> {
-    feeders.iter().try_for_each(|feeder| feeder.set_flag(true))
-}
-
 /// Sets every element of an array to zero; its keys are numbers.
 fn zero_all(map: RawMap<'_>, entries: u32) -> io::Result<()> {
     let zero = vec![0; map.value_size];
     (0..entries).try_for_each(|number| map.update(&number.to_ne_bytes(), &zero))
-}
-
-impl Feeder {
-    /// A program whose flag says `paused`.
-    pub(super) fn new(flag: MapData, paused: bool, program: OwnedFd) -> Self {
-        let misses = Mutex::new(Misses::new(paused));
-        Self { flag, paused: AtomicBool::new(paused), program, misses }
-    }
-
-    pub(super) fn is_paused(&self) -> bool {
-        self.paused.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn program_fd(&self) -> BorrowedFd<'_> {
-        self.program.as_fd()
-    }
-
-    fn set_flag(&self, paused: bool) -> io::Result<()> {
-        set_flag(&self.flag, paused)
-    }
-
-    /// What is missed while the flag is being written counts as lost: rather one too many.
-    fn set_paused(&self, paused: bool) -> io::Result<()> {
-        if paused {
-            self.set_flag(true)?;
-            self.misses().stop(self.kernels_misses()?);
-        } else {
-            let now = self.kernels_misses()?;
-            self.set_flag(false)?;
-            self.misses().go_on(now);
-        }
-        self.paused.store(paused, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn missed(&self) -> io::Result<u64> {
-        Ok(self.misses().lost(self.kernels_misses()?))
-    }
-
-    fn forget_misses(&self) -> io::Result<()> {
-        self.misses().forget(self.kernels_misses()?);
-        Ok(())
-    }
-
-    fn kernels_misses(&self) -> io::Result<u64> {
-        bpf::recursion_misses(self.program.as_fd())
-    }
-
-    fn misses(&self) -> MutexGuard<'_, Misses> {
-        // Plain numbers, whole whatever panicked while they were locked.
-        self.misses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Sets the flag that a program tests first.
-pub(super) fn set_flag(flag: &MapData, paused: bool) -> io::Result<()> {
-    let map = RawMap { fd: flag.fd().as_fd(), key_size: 4, value_size: 4 };
-    map.update(&0u32.to_ne_bytes(), &u32::from(paused).to_ne_bytes())
 }

@@ -25,8 +25,11 @@ pub enum Processes {
     /// All there are.
     #[default]
     All,
-    /// These few, by pid (the kernel's tgid, in the initial namespace).
+    /// These few, by pid (the kernel's tgid, in the initial namespace), for as long as programs
+    /// count. So it is for processes whose end ends counting: a pid may become another's.
     These(Vec<u32>),
+    /// These few, each in [`FocusMap::Processes`] until it has ended.
+    Listed(Vec<u32>),
     /// Those in [`FocusMap::Processes`], which changes while programs count; in words.
     Set(String),
 }
@@ -86,8 +89,10 @@ impl fmt::Display for Focus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let processes = match &self.processes {
             Processes::All => None,
-            Processes::These(pids) if pids.len() == 1 => Some(format!("process {}", pids[0])),
-            Processes::These(pids) => Some(format!("processes {}", joined(pids))),
+            Processes::These(pids) | Processes::Listed(pids) => Some(match pids[..] {
+                [pid] => format!("process {pid}"),
+                _ => format!("processes {}", joined(pids)),
+            }),
             Processes::Set(who) => Some(who.clone()),
         };
         let cpus = self.cpus.as_ref().map(|runs| {
@@ -177,5 +182,7 @@ mod tests {
         assert_eq!(focus.to_string(), "processes 12, 7; cgroup /a and below; CPUs 0-2,5,7-8");
         focus = Focus { processes: Processes::These(vec![12]), ..Focus::default() };
         assert_eq!(focus.to_string(), "process 12");
+        focus.processes = Processes::Listed(vec![12, 7]);
+        assert_eq!(focus.to_string(), "processes 12, 7");
     }
 }

@@ -49,10 +49,10 @@ impl SessionError {
             }
             Self::NotUtf8 | Self::Compile(CompileError::Plan(_)) => libc::EINVAL,
             Self::Event(error) => event_errno(error),
-            Self::Control(
-                ControlError::Pause { source, .. } | ControlError::Clear { source, .. },
-            ) => source.raw_os_error().unwrap_or(libc::EIO),
-            Self::Load(error) => load_errno(error),
+            Self::Control(ControlError::Clear { source, .. }) => {
+                source.raw_os_error().unwrap_or(libc::EIO)
+            }
+            Self::Load(error) | Self::Control(ControlError::Attach(error)) => load_errno(error),
             Self::Read(ReadError::Entries(source) | ReadError::Losses(source)) => {
                 source.raw_os_error().unwrap_or(libc::EIO)
             }

@@ -142,7 +142,7 @@ pub enum EventError {
     },
     /// This user may not read it.
     #[error(
-        "{path} may be read by {readers} only: run as root, or open tracefs to a group with \
+        "cannot read {path}, which may be read by {readers}: run as root, or open tracefs to a group with \
          `mount -o remount,gid=GROUP,mode=750 {root}`",
         path = .path.display(),
         root = .root.display()

@@ -16,7 +16,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::error::SymbolsError;
@@ -30,8 +30,8 @@ pub struct Symbols {
     table: OnceLock<Result<Table, SymbolsError>>,
     /// Addresses that were looked for in vain when the list was read last.
     unknown: HashSet<u64>,
-    /// Where tracefs has its events; `None` if it does not matter what the kernel has.
-    events: Option<PathBuf>,
+    /// They are the running kernel's; else it does not matter which system calls that has.
+    is_running: bool,
     /// The system calls that this kernel has; `None` if it does not tell.
     syscalls: OnceLock<Option<HashSet<String>>>,
 }
@@ -63,7 +63,7 @@ impl Symbols {
             path: "/proc/kallsyms".into(),
             table: OnceLock::new(),
             unknown: HashSet::new(),
-            events: mounted_root().map(|root| root.join("events/syscalls")),
+            is_running: true,
             syscalls: OnceLock::new(),
         }
     }
@@ -76,7 +76,7 @@ impl Symbols {
             path: PathBuf::new(),
             table: OnceLock::from(Table::parse(text.to_owned())),
             unknown: HashSet::new(),
-            events: None,
+            is_running: false,
             syscalls: OnceLock::new(),
         }
     }
@@ -86,7 +86,8 @@ impl Symbols {
     #[must_use]
     pub fn syscall(&self, number: u32) -> Option<&'static str> {
         let name = syscalls::name(number)?;
-        let known = self.syscalls.get_or_init(|| known_syscalls(self.events.as_deref()?));
+        let known = || self.is_running.then(known_syscalls).flatten();
+        let known = self.syscalls.get_or_init(known);
         known.as_ref().is_none_or(|known| known.contains(name)).then_some(name)
     }
 
@@ -141,9 +142,10 @@ impl Symbols {
     }
 }
 
-/// The system calls that have an event, by name; `None` on a kernel without such events.
-fn known_syscalls(events: &Path) -> Option<HashSet<String>> {
-    let folders = fs::read_dir(events).ok()?;
+/// The system calls that have an event, by name; `None` on a kernel without such events, or without
+/// tracefs.
+fn known_syscalls() -> Option<HashSet<String>> {
+    let folders = fs::read_dir(mounted_root()?.join("events/syscalls")).ok()?;
     let names = folders.filter_map(|folder| {
         let name = folder.ok()?.file_name().into_string().ok()?;
         name.strip_prefix("sys_enter_").map(str::to_owned)

@@ -98,9 +98,15 @@ struct ArgumentsArgs {
     /// Only that event or system.
     #[arg(long)]
     event: Vec<String>,
+    /// Work on this machine's disk.
+    #[arg(long)]
+    disk: bool,
     /// What might be in the table, instead of what is.
     #[arg(long)]
     propose: bool,
+    /// Only rows that no kernel has proven yet.
+    #[arg(long)]
+    unproven: bool,
     /// How long events happen for each batch, in seconds.
     #[arg(long, default_value_t = 4)]
     seconds: u64,
@@ -200,14 +206,17 @@ fn print_random(index: u64, verdict: &random::Verdict) {
 /// One line for each row: verdict, event, field, numbers, expression.
 fn arguments(args: ArgumentsArgs) -> Result<u8> {
     println!("KERNEL {}", uname().release().to_string_lossy());
-    let ArgumentsArgs { event: events, propose, seconds } = args;
-    let wanted = copies::Wanted { events, propose, time: Duration::from_secs(seconds) };
+    let ArgumentsArgs { event: events, disk, propose, unproven, seconds } = args;
+    if disk {
+        mount_disk()?;
+    }
+    let wanted = copies::Wanted { events, propose, unproven, time: Duration::from_secs(seconds) };
     copies::run(&wanted, &mut |outcome| {
         let copies::Outcome { event, field, expression, verdict } = outcome;
         match verdict {
-            copies::Verdict::Compared { same, different, varied } => {
-                let varied = if *varied { "varied" } else { "constant" };
-                println!("ROW {event} {field} {same} {different} {varied} {expression}");
+            copies::Verdict::Compared { same, different, values } => {
+                let values = values.name();
+                println!("ROW {event} {field} {same} {different} {values} {expression}");
             }
             copies::Verdict::Refused(reason) => {
                 let reason = reason.replace('\n', " ");
@@ -216,6 +225,18 @@ fn arguments(args: ArgumentsArgs) -> Result<u8> {
         }
     })?;
     Ok(0)
+}
+
+/// Puts the disk where temporary files are. Its driver may still be looking for it.
+fn mount_disk() -> Result<()> {
+    let disk = Path::new("/dev/nvme0n1");
+    for _ in 0..100 {
+        if disk.exists() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    mount(disk, "/tmp", "ext4", MountFlags::empty(), None).context("mounting the disk on /tmp")
 }
 
 fn show(paths: &[PathBuf]) -> Result<u8> {

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum as _;
 
+use super::kinds::{self, Pressure};
+use super::machine;
 use crate::differential::GO;
 use crate::workload::Workload;
 
@@ -21,13 +23,21 @@ use crate::workload::Workload;
 pub enum Part {
     /// What the suite's workloads do, processes and sleeps.
     Suite,
-    /// Streams and files.
+    /// Streams and files, in little memory.
     Own,
+    /// Kinds that the suite does not have.
+    Kinds,
+    /// Packets that are sent again.
+    Packets,
+    /// What only a machine of one's own should have.
+    Machine,
+    /// Reads more than its memory has room for.
+    Reader,
 }
 
 impl Part {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Suite, Self::Own];
+    /// What runs at the same time on any machine.
+    pub const ALL: [Self; 4] = [Self::Suite, Self::Own, Self::Kinds, Self::Packets];
 
     /// Its name on the command line.
     #[must_use]
@@ -35,6 +45,10 @@ impl Part {
         match self {
             Self::Suite => "suite",
             Self::Own => "own",
+            Self::Kinds => "kinds",
+            Self::Packets => "packets",
+            Self::Machine => "machine",
+            Self::Reader => "reader",
         }
     }
 }
@@ -46,16 +60,57 @@ impl Part {
 pub fn run(part: Part, time: Duration) -> Result<()> {
     let end = Instant::now() + time;
     match part {
-        Part::Suite => suite(end),
-        Part::Own => {
-            while Instant::now() < end {
-                // In a machine that has just begun, the other part must raise loopback first.
-                if let Err(error) = streams() {
-                    eprintln!("no streams yet: {error:#}");
-                    thread::sleep(Duration::from_millis(100));
-                }
-                files()?;
+        Part::Suite => {
+            suite(end);
+            Ok(())
+        }
+        Part::Own => own(end),
+        Part::Kinds => in_directory(|dir| until(end, || kinds::quick(dir))),
+        Part::Packets => packets(end),
+        Part::Machine => machine::run(end),
+        Part::Reader => kinds::reader(end),
+    }
+}
+
+fn own(end: Instant) -> Result<()> {
+    in_directory(|dir| {
+        let pressure = Pressure::begin(dir);
+        until(end, || {
+            // In a machine that has just begun, the other part must raise loopback first.
+            if let Err(error) = streams() {
+                eprintln!("no streams yet: {error:#}");
+                thread::sleep(Duration::from_millis(100));
             }
+            files(dir)?;
+            kinds::disk(dir)?;
+            pressure.iter().for_each(Pressure::groups);
+            Ok(())
+        })
+    })
+}
+
+/// Does it with a directory that is there for that long.
+fn in_directory(act: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let dir = std::env::temp_dir().join(format!("copies-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    act(&dir)?;
+    fs::remove_dir(&dir)?;
+    Ok(())
+}
+
+/// Again and again.
+fn until(end: Instant, mut act: impl FnMut() -> Result<()>) -> Result<()> {
+    while Instant::now() < end {
+        act()?;
+    }
+    Ok(())
+}
+
+fn packets(end: Instant) -> Result<()> {
+    while Instant::now() < end {
+        // As with streams.
+        if kinds::repetitions(end).is_err() {
+            thread::sleep(Duration::from_millis(100));
         }
     }
     Ok(())
@@ -72,7 +127,6 @@ fn suite(end: Instant) {
                 eprintln!("the workload {} is cut short here: {error:#}", workload.name());
             }
         }
-        processes();
         sleeps();
     }
 }
@@ -120,9 +174,7 @@ fn streams() -> Result<()> {
 }
 
 /// Files that are made, written, synced, read again, cut, renamed and removed.
-fn files() -> Result<()> {
-    let dir = std::env::temp_dir().join(format!("copies-{}", std::process::id()));
-    fs::create_dir_all(&dir)?;
+fn files(dir: &Path) -> Result<()> {
     for n in 0..4_usize {
         let (path, other) = (dir.join(format!("file-{n}")), dir.join(format!("other-{n}")));
         let mut file =
@@ -138,16 +190,15 @@ fn files() -> Result<()> {
         fs::rename(&path, &other)?;
         fs::hard_link(&other, &path)?;
         fs::metadata(&path)?;
-        read_dir(&dir)?;
+        read_dir(dir)?;
         fs::remove_file(&other)?;
         fs::remove_file(&path)?;
     }
-    fs::remove_dir(&dir)?;
     Ok(())
 }
 
 /// Forgets the file's pages, so that reading takes them from the disk.
-fn evict(file: &File) {
+pub(super) fn evict(file: &File) {
     // A hint: where it is not taken, fewer events happen.
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
@@ -157,14 +208,6 @@ fn read_dir(dir: &Path) -> Result<()> {
         entry?;
     }
     Ok(())
-}
-
-/// Programs that are executed, if there is one.
-fn processes() {
-    for _ in 0..3 {
-        // Not every machine has it; there, fewer events happen.
-        let _ = Command::new("/bin/true").status();
-    }
 }
 
 /// Waits that end by timers of all kinds, and CPUs that go idle.

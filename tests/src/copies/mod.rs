@@ -4,7 +4,9 @@
 //! Every event gets a [`pair`] of programs that compare what the generated code of both ways of
 //! attachment gives, event by event. Meanwhile a load makes events of all kinds happen.
 
+mod kinds;
 mod load;
+mod machine;
 mod pair;
 mod propose;
 
@@ -15,9 +17,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use hist_cli::btf::Btf;
 use hist_cli::load::Facts;
-use hist_cli::plan::raw::rows;
+use hist_cli::plan::raw::{rows, rows_of_system_call};
 use hist_cli::tracefs::format::EventFormat;
 use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use rustix::process::getpid;
 
 pub use load::{Part, run as run_load};
 use pair::{First, Pair};
@@ -32,6 +35,8 @@ pub struct Wanted {
     pub events: Vec<String>,
     /// Fields without a row, and what they might be copies of by name and type.
     pub propose: bool,
+    /// Only rows that no kernel has proven yet.
+    pub unproven: bool,
     /// How long events happen for each batch.
     pub time: Duration,
 }
@@ -58,18 +63,40 @@ pub struct Outcome {
     pub verdict: Verdict,
 }
 
+/// What values a field had, by their first eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Two or more.
+    Many,
+    /// One, which is not 0.
+    One,
+    /// 0 only, which memory that cannot be read has, too.
+    Zero,
+}
+
+impl Values {
+    /// A word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Many => "many",
+            Self::One => "one",
+            Self::Zero => "zero",
+        }
+    }
+}
+
 /// How a row went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Events with the same value both ways, events with another one, and whether there were at
-    /// least two values (of the first eight bytes).
+    /// Events with the same value both ways, events with another one, and what values there were.
     Compared {
         /// Events.
         same: u64,
         /// Events.
         different: u64,
-        /// Not all of them had one value.
-        varied: bool,
+        /// In the record.
+        values: Values,
     },
     /// This kernel's record has the field, but the row means nothing here, or the kernel refuses the program.
     Refused(String),
@@ -85,6 +112,13 @@ pub fn run(wanted: &Wanted, report: &mut dyn FnMut(&Outcome)) -> Result<()> {
     let btf = Btf::at(Btf::VMLINUX);
     let subjects = subjects(wanted, &tracefs, &btf)?;
     let kernel = (&facts, &btf);
+    // The programs of all calls' own events stand where the first of them did.
+    let (calls, subjects): (Vec<_>, Vec<_>) =
+        subjects.into_iter().partition(|subject| subject.format.system == "syscalls");
+    for batch in calls.chunks(BATCH) {
+        let done = compare(batch, First::Classic, kernel, wanted.time, report)?;
+        done.iter().flat_map(|(_, outcomes)| outcomes).for_each(&mut *report);
+    }
     for batch in subjects.chunks(BATCH) {
         let mut again = Vec::new();
         for (subject, outcomes) in compare(batch, First::Raw, kernel, wanted.time, report)? {
@@ -124,7 +158,14 @@ fn compare<'a>(
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
-    for child in Part::ALL.map(|part| start_load(part, time)) {
+    let mut parts = Part::ALL.to_vec();
+    // The first process is that of a virtual machine.
+    if getpid().is_init() {
+        machine::groups()?;
+        parts.push(Part::Machine);
+    }
+    let children: Vec<_> = parts.into_iter().map(|part| start_load(part, time)).collect();
+    for child in children {
         let status = child?.wait()?;
         ensure!(status.success(), "the load failed: {status}");
     }
@@ -149,13 +190,33 @@ fn subjects(wanted: &Wanted, tracefs: &Tracefs, btf: &Btf) -> Result<Vec<Subject
         return propose::subjects(tracefs, btf, &is_wanted);
     }
     let mut subjects = Vec::new();
+    // A raw program for one call runs at every call: only who asks for them gets these.
+    if wanted.events.iter().any(|one| one.starts_with("syscalls")) {
+        subjects = system_calls(tracefs, &is_wanted)?;
+    }
     for (system, event, rows) in rows::all().filter(|(system, event, _)| is_wanted(system, event)) {
         // Not every kernel has every event.
         let Ok(format) = tracefs.event(system, event) else { continue };
         let rows = rows.iter().filter(|row| format.field(row.field).is_some());
-        let rows = rows.map(|row| (row.field.to_owned(), row.expression.to_owned()));
-        let rows = rows.collect();
-        subjects.push(Subject { format, rows });
+        let rows = rows.filter(|row| !(wanted.unproven && row.is_proven()));
+        let rows: Vec<_> =
+            rows.map(|row| (row.field.to_owned(), row.expression.to_owned())).collect();
+        if !rows.is_empty() {
+            subjects.push(Subject { format, rows });
+        }
+    }
+    Ok(subjects)
+}
+
+/// The events of system calls, whose rows come from one rule.
+fn system_calls(tracefs: &Tracefs, is_wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Subject>> {
+    let mut subjects = Vec::new();
+    for (system, event) in tracefs.event_names()? {
+        if system == "syscalls" && is_wanted(&system, &event) {
+            let format = tracefs.event(&system, &event)?;
+            let rows = rows_of_system_call(&format);
+            subjects.push(Subject { format, rows });
+        }
     }
     Ok(subjects)
 }

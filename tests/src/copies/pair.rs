@@ -32,7 +32,7 @@ use hist_cli::plan::raw::plan_with_rows;
 use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Template, Wishes};
 use hist_common::holes;
 
-use super::{Outcome, Subject, Verdict};
+use super::{Outcome, Subject, Values, Verdict};
 
 /// Words of the per-CPU value; a CPU's part of a map has at most 32 KiB.
 const WORDS: usize = 3072;
@@ -104,19 +104,36 @@ impl Pair {
         };
         for name in &subject.rows {
             match row(subject, name, facts, btf) {
-                // Each alone first: one that the verifier refuses must not take the others along.
-                Ok(row) => match attach(std::slice::from_ref(&row), first) {
-                    Ok(_) => rows.push(row),
-                    Err(error) => refused(name, format!("{error:#}")),
-                },
+                Ok(row) => rows.push(row),
                 Err(error) => refused(name, format!("{error:#}")),
             }
         }
         if rows.is_empty() {
             return Ok(None);
         }
+        let of = |rows: Vec<Row>, attached| {
+            Some(Self {
+                event: event.clone(),
+                rows: rows.into_iter().map(|row| row.name).collect(),
+                attached,
+            })
+        };
+        if let Ok(attached) = attach(&rows, first) {
+            return Ok(of(rows, attached));
+        }
+        // Those that the verifier refuses must not take the others along.
+        rows.retain(|row| match attach(std::slice::from_ref(row), first) {
+            Ok(_) => true,
+            Err(error) => {
+                refused(&row.name, format!("{error:#}"));
+                false
+            }
+        });
+        if rows.is_empty() {
+            return Ok(None);
+        }
         let attached = attach(&rows, first).with_context(|| event.clone())?;
-        Ok(Some(Self { event, rows: rows.into_iter().map(|row| row.name).collect(), attached }))
+        Ok(of(rows, attached))
     }
 
     /// What has been compared so far.
@@ -142,7 +159,11 @@ impl Pair {
             verdict: Verdict::Compared {
                 same: sum(idx, 0),
                 different: sum(idx, 1),
-                varied: sum(idx, 4) > 0 || firsts(idx).len() > 1,
+                values: match firsts(idx) {
+                    firsts if sum(idx, 4) > 0 || firsts.len() > 1 => Values::Many,
+                    firsts if firsts.contains(&0) => Values::Zero,
+                    _ => Values::One,
+                },
             },
         };
         Ok(self.rows.iter().enumerate().map(outcome).collect())

@@ -78,7 +78,7 @@ pub fn format(text: &str) {
 fn compile(text: &str, event: &EventFormat) {
     let compiled = pipeline::compile(text, event, &Context::default(), Wishes::default());
     match compiled.and_then(|one| pipeline::link(&[one])) {
-        Ok(object) => assert!(!object.bytes.is_empty()),
+        Ok(object) => assert!(!object.elf().expect("an ELF").is_empty()),
         Err(CompileError::Trigger { error, .. }) => check_error(&error, text),
         Err(error @ (CompileError::Codegen(_) | CompileError::Link(_))) => {
             panic!("{text:?} on {event:?}: {error}")

@@ -37,6 +37,7 @@ pub(super) fn measure(kernel: &str) -> Result<Figures> {
         dir: target_dir().join("vm").join(format!("bench-{kernel}")),
         accel: Accel::Tcg,
         icount: true,
+        disk: None,
         timeout: TIMEOUT,
     };
     let outcome = qemu::boot(&machine).with_context(|| format!("kernel {kernel}"))?;

@@ -20,7 +20,7 @@ use self::uses::Uses;
 use super::{Attach, Plan, PlanError, filter};
 use crate::btf::{Btf, BtfError, Tracepoint, Type};
 use crate::resolve::hist::{Hist, KeySource};
-use crate::tracefs::format::FieldFormat;
+use crate::tracefs::format::{EventFormat, FieldFormat};
 use crate::tracefs::syscalls;
 
 /// How programs are to be attached.
@@ -70,6 +70,9 @@ struct Raw {
 /// Why system calls' own events stay on the classic tracepoint: see docs/attach.md for figures.
 const ALL_CALLS: &str = "a raw program would run at every system call; --attach raw does so";
 
+/// What to do about a row that might be right.
+const INSIST: &str = "--attach raw uses it";
+
 /// Makes `plan` one for the raw tracepoint where that is wished and right.
 ///
 /// # Errors
@@ -93,7 +96,7 @@ pub(super) fn choose(
         plan.why = vec![ALL_CALLS.to_owned()];
         return Ok(());
     }
-    match raw_plan(plan, btf) {
+    match raw_plan(plan, btf, wish) {
         Ok(raw) => {
             *plan = raw;
             Ok(())
@@ -119,16 +122,23 @@ pub fn plan_with_rows(plan: &Plan, btf: &Btf, rows: &[(&str, &str)]) -> Result<P
     let owned = |(field, expression): &(&str, &str)| OwnedRow {
         field: (*field).to_owned(),
         expression: (*expression).to_owned(),
+        is_usable: true,
     };
     plan_of(plan, btf, &rows.iter().map(owned).collect::<Vec<_>>())
 }
 
-/// The plan for the raw tracepoint, by the table.
-fn raw_plan(plan: &Plan, btf: &Btf) -> Result<Plan, NotRaw> {
+/// The plan for the raw tracepoint, by the table. Who insists on it takes rows that no live event
+/// has proven, too.
+fn raw_plan(plan: &Plan, btf: &Btf, wish: AttachWish) -> Result<Plan, NotRaw> {
     let hist = &plan.hist;
+    let owned = |row: &Row| OwnedRow {
+        field: row.field.to_owned(),
+        expression: row.expression.to_owned(),
+        is_usable: row.is_proven() || wish == AttachWish::Raw,
+    };
     let rows: Vec<_> = match is_system_call(hist) {
-        true => system_call_rows(hist)?,
-        false => rows::rows(&hist.system, &hist.event).iter().map(OwnedRow::from).collect(),
+        true => by_rule(hist)?,
+        false => rows::rows(&hist.system, &hist.event).iter().map(owned).collect(),
     };
     plan_of(plan, btf, &rows)
 }
@@ -194,12 +204,8 @@ fn tracepoint_name(hist: &Hist) -> Result<&str, NotRaw> {
 struct OwnedRow {
     field: String,
     expression: String,
-}
-
-impl From<&Row> for OwnedRow {
-    fn from(row: &Row) -> Self {
-        Self { field: row.field.to_owned(), expression: row.expression.to_owned() }
-    }
+    /// It is proven, or need not be.
+    is_usable: bool,
 }
 
 fn copies(plan: &Plan, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Vec<FieldCopy>, NotRaw> {
@@ -236,6 +242,10 @@ fn copy(field: &FieldFormat, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Fie
     let mut last = None;
     for row in rows.iter().filter(|row| row.field == field.name) {
         match scope.copied(&row.expression, field) {
+            Ok(_) if !row.is_usable => {
+                let expression = &row.expression;
+                return Err(format!("`{expression}` is not proven on live events; {INSIST}"));
+            }
             Ok(value) => {
                 return Ok(FieldCopy {
                     offset: field.offset,
@@ -260,27 +270,41 @@ const FIRST_ARGUMENT: u32 = 16;
 /// The registers that hold a system call's arguments (x86-64).
 const REGISTERS: [&str; 6] = ["di", "si", "dx", "r10", "r8", "r9"];
 
-/// Rows for any system call: all have the same shape.
-fn system_call_rows(hist: &Hist) -> Result<Vec<OwnedRow>, NotRaw> {
-    let number = system_call_number(hist)?;
-    let own = hist.fields.iter().filter(|field| !field.common);
+fn by_rule(hist: &Hist) -> Result<Vec<OwnedRow>, NotRaw> {
+    let number = system_call_number(&hist.event)?;
+    let rows = system_call_rows(&hist.event, number, &hist.fields);
+    let owned = |(field, expression)| OwnedRow { field, expression, is_usable: true };
+    Ok(rows.into_iter().map(owned).collect())
+}
+
+/// Rows for a system call's own event, which are the same for each: field and expression. None if
+/// the call's number is not known.
+#[must_use]
+pub fn rows_of_system_call(event: &EventFormat) -> Vec<(String, String)> {
+    let number = system_call_number(&event.name);
+    number
+        .map_or_else(|_| Vec::new(), |number| system_call_rows(&event.name, number, &event.fields))
+}
+
+fn system_call_rows(event: &str, number: u32, fields: &[FieldFormat]) -> Vec<(String, String)> {
+    let own = fields.iter().filter(|field| !field.common);
     let row = |field: &FieldFormat| {
         let position = field.offset.checked_sub(FIRST_ARGUMENT).map(|offset| offset / 8);
         let expression = match (field.name.as_str(), position) {
             ("__syscall_nr", None) => number.to_string(),
-            ("ret", Some(0)) if hist.event.starts_with("sys_exit_") => "ret".to_owned(),
+            ("ret", Some(0)) if event.starts_with("sys_exit_") => "ret".to_owned(),
             (_, Some(idx)) if field.size == 8 => {
                 format!("regs->{}", REGISTERS.get(idx as usize)?)
             }
             _ => return None,
         };
-        Some(OwnedRow { field: field.name.clone(), expression })
+        Some((field.name.clone(), expression))
     };
-    Ok(own.filter_map(row).collect())
+    own.filter_map(row).collect()
 }
 
-fn system_call_number(hist: &Hist) -> Result<u32, NotRaw> {
-    let (_, name) = hist.event.split_once("sys_").unwrap_or_default();
+fn system_call_number(event: &str) -> Result<u32, NotRaw> {
+    let (_, name) = event.split_once("sys_").unwrap_or_default();
     let name = name.strip_prefix("enter_").or_else(|| name.strip_prefix("exit_")).unwrap_or(name);
     syscalls::number(name).ok_or_else(|| {
         NotRaw::because(format!("the number of the system call `{name}` is not known"))
@@ -288,7 +312,7 @@ fn system_call_number(hist: &Hist) -> Result<u32, NotRaw> {
 }
 
 fn system_call(hist: &Hist, scope: &Scope<'_>) -> Result<SystemCall, NotRaw> {
-    let number = system_call_number(hist)?;
+    let number = system_call_number(&hist.event)?;
     let text = if hist.event.starts_with("sys_enter_") { "(s32)id" } else { "(s32)regs->orig_ax" };
     let unbound = |error: BindError| NotRaw::because(format!("the system call's number: {error}"));
     let expr = expr::parse(text).ok_or_else(|| NotRaw::because("no expression"))?;

@@ -7,6 +7,9 @@ use memchr::memmem;
 /// The table: events, each followed by its fields, indented, and what they are copies of.
 const TABLE: &str = include_str!("arguments.txt");
 
+/// What stands before the kernels that have proven a row.
+const PROVEN: char = '@';
+
 /// What a field is known to be a copy of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -14,6 +17,16 @@ pub struct Row {
     pub field: &'static str,
     /// An expression over the tracepoint's arguments.
     pub expression: &'static str,
+    /// The kernels on which live events have proven it, such as `6.1 6.12`.
+    pub proven: &'static str,
+}
+
+impl Row {
+    /// Some kernel's live events have proven it.
+    #[must_use]
+    pub const fn is_proven(&self) -> bool {
+        !self.proven.is_empty()
+    }
 }
 
 /// The event's rows; none if the table does not have it. A field may have several: the first that
@@ -39,11 +52,14 @@ fn rows_in(table: &'static str, system: &str, event: &str) -> Vec<Row> {
     lines.take_while(|line| line.starts_with(' ')).filter_map(row).collect()
 }
 
-/// `field expression`, or `field` alone for the argument of that name.
+/// `field expression @kernels`; a field without an expression is the argument of that name, a row
+/// without kernels is not proven.
 fn row(line: &'static str) -> Option<Row> {
-    let line = line.trim();
-    let (field, expression) = line.split_once(' ').unwrap_or((line, line));
-    (!field.is_empty()).then(|| Row { field, expression: expression.trim() })
+    let (text, proven) = line.split_once(PROVEN).unwrap_or((line, ""));
+    let text = text.trim();
+    let (field, expression) = text.split_once(' ').unwrap_or((text, text));
+    let (expression, proven) = (expression.trim(), proven.trim());
+    (!field.is_empty()).then_some(Row { field, expression, proven })
 }
 
 #[cfg(test)]
@@ -52,12 +68,35 @@ mod tests {
 
     #[test]
     fn an_events_rows_are_found() {
-        let table = "# text\n\na:b\n    x    y->z\n    len\n\na:bc\n    x    y\n";
+        let table =
+            "# text\n\na:b\n    x    y->z  @6.1 7.3\n    len\n    z  @6.1\n\na:bc\n    x    y\n";
         let found = rows_in(table, "a", "b");
-        let shown: Vec<_> = found.iter().map(|row| (row.field, row.expression)).collect();
-        assert_eq!(shown, [("x", "y->z"), ("len", "len")]);
+        let shown: Vec<_> =
+            found.iter().map(|row| (row.field, row.expression, row.proven)).collect();
+        assert_eq!(shown, [("x", "y->z", "6.1 7.3"), ("len", "len", ""), ("z", "z", "6.1")]);
+        let is_proven: Vec<_> = found.iter().map(Row::is_proven).collect();
+        assert_eq!(is_proven, [true, false, true]);
         assert_eq!(rows_in(table, "a", "bc").len(), 1);
         assert_eq!(rows_in(table, "a", "c"), []);
+    }
+
+    #[test]
+    fn proofs_name_kernels_from_the_oldest_on() {
+        for (system, event, rows) in all() {
+            for row in rows.iter().filter(|row| row.is_proven()) {
+                let number = |text: &str| {
+                    text.split_once('.').map(|(major, minor)| {
+                        (
+                            major.parse::<u32>().expect("a number"),
+                            minor.parse::<u32>().expect("one"),
+                        )
+                    })
+                };
+                let kernels: Vec<_> =
+                    row.proven.split(' ').map(|name| number(name).expect("a kernel")).collect();
+                assert!(kernels.is_sorted(), "{system}:{event} {}: {}", row.field, row.proven);
+            }
+        }
     }
 
     #[test]
