@@ -155,7 +155,7 @@ fn package(dist: &Path, staged: &Path, target: &str, is_native: bool) -> Result<
     }
     copy_all(staged, &root.join("usr"))?;
     fs::set_permissions(root.join("usr/bin/hist-bpf"), fs::Permissions::from_mode(0o755))?;
-    fs::write(root.join("usr").join(DOC).join("copyright"), COPYRIGHT)?;
+    write(&root.join("usr").join(DOC).join("copyright"), COPYRIGHT)?;
     for page in fs::read_dir(root.join("usr/share/man/man1"))? {
         succeed(Command::new("gzip").arg("-9n").arg(page?.path()))?;
     }
@@ -163,8 +163,7 @@ fn package(dist: &Path, staged: &Path, target: &str, is_native: bool) -> Result<
     let sums = sums(&root)?;
     fs::create_dir_all(root.join("DEBIAN"))?;
     for (name, text) in [("control", control), ("md5sums", sums)] {
-        fs::write(root.join("DEBIAN").join(name), text)?;
-        fs::set_permissions(root.join("DEBIAN").join(name), fs::Permissions::from_mode(0o644))?;
+        write(&root.join("DEBIAN").join(name), &text)?;
     }
     open_folders(&root)?;
     let file = dist.join(format!("hist-bpf_{VERSION}_{architecture}.deb"));
@@ -172,6 +171,13 @@ fn package(dist: &Path, staged: &Path, target: &str, is_native: bool) -> Result<
     succeed(build.args(["--root-owner-group", "--build"]).arg(&root).arg(&file))?;
     check_package(&file, is_native)?;
     Ok(file)
+}
+
+/// Writes a file that everybody may read.
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| path.display().to_string())?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
+    Ok(())
 }
 
 /// What `dpkg --verify` compares files with.
