@@ -347,6 +347,33 @@ fn live_view_ends_with_its_command_and_keeps_what_that_writes() {
     terminal.wait_for_text(PROMPT);
 }
 
+/// Pausing and clearing detach what counts. Attached again, it came after what lets processes leave,
+/// and their exits were not counted.
+#[test]
+fn live_view_counts_exits_after_pausing_and_clearing() {
+    if !is_live() || !has_tmux() {
+        return;
+    }
+    let terminal = Terminal::new();
+    let fifo = terminal.folder.path().join("fifo");
+    assert!(succeeds(Command::new("mkfifo").arg(&fifo)));
+    for (key, there, gone) in [("p", "PAUSED", "PAUSED"), ("c", "cleared", "")] {
+        let command = format!("-- sh -c 'read line <{}'", fifo.display());
+        let trigger = "'hist:keys=common_pid' sched:sched_process_exit";
+        terminal.start(&format!("--live -i0.2 {trigger} {command}; echo code=$?"));
+        terminal.wait_for_text("?:help");
+        terminal.keys(&[key]);
+        terminal.wait_for_text(there);
+        if !gone.is_empty() {
+            terminal.keys(&[key]);
+            terminal.wait_for("counting", |screen| !screen.contains(gone));
+        }
+        std::fs::write(&fifo, "go on\n").expect("it is read");
+        let screen = terminal.wait_for_text("code=");
+        assert!(screen.contains("Hits: 1\n"), "{key}:\n{screen}");
+    }
+}
+
 #[test]
 fn live_falls_back_to_tables_without_a_terminal() {
     if !is_live() {

@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::maps::MapData;
@@ -96,8 +97,16 @@ struct Named {
 struct Followed {
     state: MapData,
     around: Surroundings,
-    /// The programs and what attaches them.
-    watching: Mutex<Vec<(OwnedFd, OwnedFd)>>,
+    watching: Mutex<Vec<Watching>>,
+    /// What programs have missed that watch no more.
+    missed_before: AtomicU64,
+}
+
+/// A program that watches processes. Dropping it detaches it.
+struct Watching {
+    which: Watch,
+    program: OwnedFd,
+    _link: OwnedFd,
 }
 
 impl LiveFocus {
@@ -146,6 +155,23 @@ impl LiveFocus {
             }
         }
         self.watch(Watch::Exit)
+    }
+
+    /// Programs that count have been attached anew, after [`settle`](Self::settle), and so come after
+    /// the one that lets processes leave, which would then leave before their exit is counted. That
+    /// one is put behind them. Before `settle`, nothing happens.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn settle_again(&self) -> Result<(), FocusError> {
+        let Some(followed) = &self.followed else { return Ok(()) };
+        let old = locked(&followed.watching).iter().position(|one| one.which == Watch::Exit);
+        let Some(old) = old else { return Ok(()) };
+        // The new one comes first, for no process may exit unseen. To leave twice does no harm.
+        self.watch(Watch::Exit)?;
+        let old = locked(&followed.watching).remove(old);
+        followed.missed_before.fetch_add(old.missed()?, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The map of that name.
@@ -245,9 +271,8 @@ impl LiveFocus {
         let mut full = [0; 8];
         full.copy_from_slice(&state[STATE_FULL as usize..][..8]);
         let watching = locked(&followed.watching);
-        let missed = watching.iter().map(|(program, _)| bpf::recursion_misses(program.as_fd()));
-        let missed = missed.sum::<io::Result<u64>>().map_err(failed)?;
-        Ok(u64::from_ne_bytes(full) + missed)
+        let missed = watching.iter().map(Watching::missed).sum::<Result<u64, _>>()?;
+        Ok(u64::from_ne_bytes(full) + missed + followed.missed_before.load(Ordering::Relaxed))
     }
 
     /// Attaches one more program that keeps the set up to date, if processes are followed.
@@ -262,7 +287,7 @@ impl LiveFocus {
             .map_err(io::Error::from)
             .and_then(|name| bpf::open_raw_tracepoint(Some(&name), program.as_fd()))
             .map_err(|source| LoadError::Attach { event: event.to_owned(), source })?;
-        locked(&followed.watching).push((program, link));
+        locked(&followed.watching).push(Watching { which, program, _link: link });
         Ok(())
     }
 
@@ -279,12 +304,20 @@ impl Followed {
             namespace: namespace().map_err(FocusError::Namespace)?,
         };
         let state = maps::create(&MapDef::of_focus(FocusMap::State))?;
-        Ok(Self { state, around, watching: Mutex::default() })
+        let (watching, missed_before) = (Mutex::default(), AtomicU64::new(0));
+        Ok(Self { state, around, watching, missed_before })
     }
 
     fn raw_state(&self) -> RawMap<'_> {
         let value_size = FOCUS_STATE_SIZE as usize;
         RawMap { fd: self.state.fd().as_fd(), key_size: 4, value_size }
+    }
+}
+
+impl Watching {
+    fn missed(&self) -> Result<u64, FocusError> {
+        let failed = |source| FocusError::Map { what: "read what was not followed", source };
+        bpf::recursion_misses(self.program.as_fd()).map_err(failed)
     }
 }
 

@@ -2,7 +2,7 @@
 //! its files answers.
 
 use crate::diag::TriggerError;
-use crate::load::{ControlError, LoadError};
+use crate::load::{ControlError, FocusError, LoadError};
 use crate::pipeline::CompileError;
 use crate::read::ReadError;
 use crate::tracefs::error::EventError;
@@ -33,6 +33,9 @@ pub enum SessionError {
     /// It runs, and does not do what it is told.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The processes that it counts are followed no more.
+    #[error(transparent)]
+    Focus(#[from] FocusError),
     /// The table cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -56,7 +59,9 @@ impl SessionError {
             Self::Read(ReadError::Entries(source) | ReadError::Losses(source)) => {
                 source.raw_os_error().unwrap_or(libc::EIO)
             }
-            Self::Compile(CompileError::Codegen(_) | CompileError::Link(_)) => libc::EIO,
+            Self::Focus(_) | Self::Compile(CompileError::Codegen(_) | CompileError::Link(_)) => {
+                libc::EIO
+            }
         }
     }
 }

@@ -45,6 +45,11 @@ impl<F: Borrow<Facts>> Live<F> {
         Self { focus, ..self }
     }
 
+    /// What counts has been attached anew.
+    fn settle_again(&self) -> Result<(), SessionError> {
+        Ok(self.focus.as_deref().map_or(Ok(()), LiveFocus::settle_again)?)
+    }
+
     /// Compiles the plan and lets it count.
     fn attach_plan(
         &self,
@@ -130,11 +135,13 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn resume(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
-        Ok(trigger.trigger().resume()?)
+        trigger.trigger().resume()?;
+        self.settle_again()
     }
 
     fn clear(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
-        Ok(trigger.trigger().clear()?)
+        trigger.trigger().clear()?;
+        self.settle_again()
     }
 
     fn snapshot(&self, trigger: &LiveTrigger) -> Result<Snapshot, SessionError> {
