@@ -31,6 +31,10 @@ pub enum Call {
     Getppid,
     /// prctl(2) with PR_SET_NAME: `task:task_rename`.
     Rename,
+    /// getppid(2) as `syscalls:sys_enter_getppid`, an event of that one system call.
+    Own,
+    /// getppid(2), which passes by `syscalls:sys_enter_getuid`: the event of another system call.
+    Other,
 }
 
 impl Call {
@@ -40,13 +44,15 @@ impl Call {
         match self {
             Call::Getppid => ("raw_syscalls", "sys_enter"),
             Call::Rename => ("task", "task_rename"),
+            Call::Own => ("syscalls", "sys_enter_getppid"),
+            Call::Other => ("syscalls", "sys_enter_getuid"),
         }
     }
 
     /// Makes the event happen.
     fn make(self, times: u64) {
         match self {
-            Call::Getppid => (0..times).for_each(|_| {
+            Call::Getppid | Call::Own | Call::Other => (0..times).for_each(|_| {
                 std::hint::black_box(getppid());
             }),
             Call::Rename => (0..times).for_each(|_| set_name(c"hist-bench").expect("a short name")),
@@ -72,7 +78,7 @@ pub struct Case {
 }
 
 /// What is measured in instructions. The filter is for fstat(2).
-pub const CASES: [Case; 10] = [
+pub const CASES: [Case; 12] = [
     PLAIN,
     getppid_case("keys=id.log2", &["hist:keys=id.log2"]),
     getppid_case("keys=id.log2:vals=id", &["hist:keys=id.log2:vals=id"]),
@@ -89,6 +95,12 @@ pub const CASES: [Case; 10] = [
         call: Call::Rename,
         raw: false,
         ..getppid_case("rename: keys=newcomm", &["hist:keys=newcomm"])
+    },
+    Case { call: Call::Own, ..getppid_case("one call's event", &["hist:keys=__syscall_nr"]) },
+    Case {
+        call: Call::Other,
+        counts: false,
+        ..getppid_case("another call's event", &["hist:keys=__syscall_nr"])
     },
 ];
 
