@@ -205,6 +205,8 @@ impl<'a> Trial<'a> {
         } else {
             generate::trigger(&mut prng, &format, self.pid)
         };
+        let lines = earlier.iter().map(|placed| format!("  {}", placed.generated.text.trim_end()));
+        let lines = lines.collect::<Vec<_>>().join("\n");
         self.touched.insert(event.clone());
         let kernel = Kernel::write(&event, &generated.text)?;
         let ours = self.ours.write(&event, &generated.text);
@@ -217,6 +219,10 @@ impl<'a> Trial<'a> {
                 Verdict::Explained(deviations::EXACT_DIVISION.to_owned())
             }
             (_, Err(diff)) => Verdict::Failed(diff),
+        };
+        let verdict = match verdict {
+            Verdict::Failed(what) => Verdict::Failed(format!("{what}\nthere before:\n{lines}")),
+            verdict => verdict,
         };
         self.say(index, &event, &generated.text, verdict);
         Ok(())
