@@ -218,6 +218,12 @@ impl<'a> Trial<'a> {
             (_, Err(_)) if deviations::folds_division(&generated.text) => {
                 Verdict::Explained(deviations::EXACT_DIVISION.to_owned())
             }
+            (_, Err(_))
+                if self.version < Version(6, 12)
+                    && deviations::has_double_hitcount(&generated.text) =>
+            {
+                Verdict::Explained(deviations::DOUBLE_HITCOUNT.to_owned())
+            }
             (_, Err(diff)) => Verdict::Failed(diff),
         };
         let verdict = match verdict {
