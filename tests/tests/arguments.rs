@@ -97,9 +97,14 @@ fn what_is_no_plain_copy_is_read_from_the_record() -> Result<()> {
 #[test]
 fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
+    /// Planning takes its time.
+    const ENOUGH: usize = 15;
     let btf = Btf::at(Btf::VMLINUX);
     let mut told = 0;
     for (system, event, rows) in rows::all() {
+        if told >= ENOUGH {
+            break;
+        }
         let (Ok(format), Some(tracepoint)) = (tracefs.event(system, event), btf.tracepoint(event)?)
         else {
             continue;

@@ -2,7 +2,7 @@
 //! (`hist_trigger_match()` in kernel/trace/trace_events_hist.c).
 //!
 //! Not compared: size, clock, `nohitcount`, the N of `.buckets=N`, constants, and of expressions
-//! all but the type of their first operand.
+//! all but the type of their first operand, in keys without its size.
 
 use std::mem::{Discriminant, discriminant};
 
@@ -67,7 +67,7 @@ impl Identity {
     pub fn new(hist: &Hist, event: &EventFormat) -> Self {
         let keys = hist.keys.iter().map(|key| Column {
             what: match &key.source {
-                KeySource::Number(source) => what(&key.label, source, event),
+                KeySource::Number(source) => key_what(&key.label, source, event),
                 KeySource::Text(_) | KeySource::Comm | KeySource::Stack => name(&key.label, event),
             },
             modifier: discriminant(&key.modifier),
@@ -87,6 +87,14 @@ fn what(label: &str, source: &Source, event: &EventFormat) -> What {
         Source::Binary(..) | Source::Negate(_) => What::Expression(first_operand(source)),
         Source::Constant(_) if label.is_empty() => What::Constant,
         _ => name(label, event),
+    }
+}
+
+/// The kernel compares a key once its size has become that of a slot.
+fn key_what(label: &str, source: &Source, event: &EventFormat) -> What {
+    match what(label, source, event) {
+        What::Expression(operand) => What::Expression(Operand { size: 8, ..operand }),
+        what => what,
     }
 }
 

@@ -202,6 +202,8 @@ fn what_is_not_compared_makes_no_other_trigger() {
         ("hist:keys=a:vals=b+c", "hist:keys=a:vals=b-c"),
         ("hist:keys=a:vals=b+5", "hist:keys=a:vals=c*6"),
         ("hist:keys=a:vals=5", "hist:keys=a:vals=6"),
+        // Sizes of keys are those of their slots.
+        ("hist:keys=2*b", "hist:keys=common_cpu*2"),
         ("hist:keys=a:vals=b", "hist:keys=a:vals=b:nohitcount"),
         ("hist:keys=common_timestamp:clock=mono", "hist:keys=common_timestamp:clock=boot"),
     ] {

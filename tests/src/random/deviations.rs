@@ -81,9 +81,9 @@ const DEVIATIONS: [Deviation; 6] = [
         explains: |written| kind(written.ours) == Some(Kind::KeyTooLarge),
     },
     Deviation {
-        name: "a double `hitcount` is ignored by 6.1",
+        name: DOUBLE_HITCOUNT,
         kernels: "<6.12",
-        explains: |written| written.text.matches("hitcount").count() > 1,
+        explains: |written| has_double_hitcount(written.text),
     },
 ];
 
@@ -231,6 +231,14 @@ fn has_suffix_pattern(line: &str) -> bool {
         let rest = pattern.split(['"', '\'']).next().and_then(|text| text.strip_prefix('*'));
         rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['*', '?', '[', '\\']))
     })
+}
+
+/// What [`has_double_hitcount`] explains, also in the lists of triggers.
+pub(super) const DOUBLE_HITCOUNT: &str = "a double `hitcount` is ignored by 6.1";
+
+/// The hits are asked for twice.
+pub(super) fn has_double_hitcount(text: &str) -> bool {
+    text.matches("hitcount").count() > 1
 }
 
 /// A number is divided by a number in it, which both sides do at once.

@@ -205,6 +205,8 @@ impl<'a> Trial<'a> {
         } else {
             generate::trigger(&mut prng, &format, self.pid)
         };
+        let lines = earlier.iter().map(|placed| format!("  {}", placed.generated.text.trim_end()));
+        let lines = lines.collect::<Vec<_>>().join("\n");
         self.touched.insert(event.clone());
         let kernel = Kernel::write(&event, &generated.text)?;
         let ours = self.ours.write(&event, &generated.text);
@@ -216,7 +218,17 @@ impl<'a> Trial<'a> {
             (_, Err(_)) if deviations::folds_division(&generated.text) => {
                 Verdict::Explained(deviations::EXACT_DIVISION.to_owned())
             }
+            (_, Err(_))
+                if self.version < Version(6, 12)
+                    && deviations::has_double_hitcount(&generated.text) =>
+            {
+                Verdict::Explained(deviations::DOUBLE_HITCOUNT.to_owned())
+            }
             (_, Err(diff)) => Verdict::Failed(diff),
+        };
+        let verdict = match verdict {
+            Verdict::Failed(what) => Verdict::Failed(format!("{what}\nthere before:\n{lines}")),
+            verdict => verdict,
         };
         self.say(index, &event, &generated.text, verdict);
         Ok(())
