@@ -614,6 +614,17 @@ fn live_output_goes_to_the_file() {
 }
 
 /// A task may call itself anything; the bytes were replaced by what stands for unknown characters.
+/// The tick and the end came at the same moment, and each printed a table.
+#[test]
+fn live_no_table_is_printed_twice_at_the_end() {
+    if !is_live() {
+        return;
+    }
+    let output = output(&["-q", "-i0.3", "-d0.3", "hist:keys=id:pause", "raw_syscalls:sys_enter"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output).matches("# event histogram").count(), 1, "{}", stdout(&output));
+}
+
 #[test]
 fn live_strings_of_any_bytes_are_printed_as_they_are() {
     if !is_live() {

@@ -163,9 +163,9 @@ fn say_attached(options: &Options, triggers: &[Entry], is_watched: bool) {
     say(&format!("attached {count} {triggers} to {}; {end} stops", events.join(", ")));
 }
 
-/// Ticks every `period` from now on; ticks that nobody had time for are left out.
-fn every(period: Duration) -> Interval {
-    let mut interval = time::interval_at(Instant::now() + period, period);
+/// Ticks every `period` after `start`; ticks that nobody had time for are left out.
+fn every(period: Duration, start: Instant) -> Interval {
+    let mut interval = time::interval_at(start + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     interval
 }
@@ -221,12 +221,13 @@ impl<'a> Counting<'a> {
         focused: &'a Focused,
         kept: Option<Kept>,
     ) -> Self {
+        let now = Instant::now();
         Self {
             options,
             signals,
-            tables: options.interval.map(every),
-            log: (options.verbose >= 2).then(|| every(LOG_PERIOD)),
-            deadline: options.duration.map(|duration| Instant::now() + duration),
+            tables: options.interval.map(|period| every(period, now)),
+            log: (options.verbose >= 2).then(|| every(LOG_PERIOD, now)),
+            deadline: options.duration.map(|duration| now + duration),
             command,
             status: None,
             focused,
@@ -280,7 +281,8 @@ impl<'a> Counting<'a> {
         Output::Stdout.write(&bytes).map(drop)
     }
 
-    /// A table that is due is printed before whatever ends counting at the same moment.
+    /// A table that is due is printed before whatever ends counting at the same moment, but not when
+    /// the time is over: the last table would say the same again.
     async fn next(&mut self) -> anyhow::Result<Event> {
         if mem::take(&mut self.wanted) {
             return Ok(Event::Print);
@@ -295,7 +297,8 @@ impl<'a> Counting<'a> {
             tokio::select! { biased; event = ticks => (true, event), event = asked => (false, event?) }
         };
         *ticked = is_tick;
-        Ok(event)
+        let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        Ok(if is_tick && is_over { Event::Stop(Stop::Asked) } else { event })
     }
 
     /// Whether counting ends with the command. What it has started may go on.

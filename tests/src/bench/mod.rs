@@ -91,11 +91,7 @@ pub const CASES: [Case; 12] = [
     getppid_case("keys=stacktrace", &["hist:keys=stacktrace"]),
     getppid_case("keys=id:vals=id, and keys=id", &["hist:keys=id:vals=id", "hist:keys=id"]),
     Case { call: Call::Rename, ..getppid_case("rename: keys=pid", &["hist:keys=pid"]) },
-    Case {
-        call: Call::Rename,
-        raw: false,
-        ..getppid_case("rename: keys=newcomm", &["hist:keys=newcomm"])
-    },
+    Case { call: Call::Rename, ..getppid_case("rename: keys=newcomm", &["hist:keys=newcomm"]) },
     Case { call: Call::Own, ..getppid_case("one call's event", &["hist:keys=__syscall_nr"]) },
     Case {
         call: Call::Other,
