@@ -252,16 +252,23 @@ pub(super) fn folds_division(text: &str) -> bool {
 }
 
 /// The hits of each key as printed, and how many entries have a key that another one has; `None` if
-/// entries show no hits.
-fn hits_by_key(hist: &str) -> Option<(BTreeMap<&str, u64>, usize)> {
+/// entries show no hits. Names before numbers in brackets do not matter: a task's name is that of the
+/// event that made the entry.
+fn hits_by_key(hist: &str) -> Option<(BTreeMap<String, u64>, usize)> {
     let (mut hits, mut repeats) = (BTreeMap::new(), 0);
     for line in hist.lines().filter(|line| line.starts_with("{ ")) {
         let (key, values) = line.split_once(" } hitcount: ")?;
         let number: u64 = values.split_whitespace().next()?.parse().ok()?;
-        repeats += usize::from(hits.contains_key(key));
+        let key = key.split(", ").map(unnamed).collect::<Vec<_>>().join(", ");
+        repeats += usize::from(hits.contains_key(&key));
         *hits.entry(key).or_default() += number;
     }
     Some((hits, repeats))
+}
+
+/// `common_pid: worker-1 [ 365]` without the name.
+fn unnamed(part: &str) -> &str {
+    part.rfind('[').filter(|_| part.ends_with(']')).map_or(part, |start| &part[start..])
 }
 
 /// The same number of events. How many of them found room may differ with the keys.
@@ -302,6 +309,10 @@ mod tests {
                     { a: x } hitcount:          3  b:          9\n";
         let (hits, repeats) = hits_by_key(hist).unwrap();
         assert_eq!((hits["{ a: x"], hits["{ a: y"], repeats), (4, 2, 1));
+        let hist =
+            "{ a: x, common_pid: u [ 7] } hitcount: 1\n{ a: x, common_pid: v [ 7] } hitcount: 2\n";
+        let (hits, repeats) = hits_by_key(hist).unwrap();
+        assert_eq!((hits["{ a: x, [ 7]"], repeats), (3, 1));
         assert_eq!(hits_by_key("{ a: x }  b:          9\n"), None);
     }
 
