@@ -112,9 +112,11 @@ fn own() -> io::Result<Arc<File>> {
 /// If it did not take them in time, or is gone.
 pub(super) fn write_last(mut words: &[u8]) -> io::Result<()> {
     let file = own()?;
-    let until = Instant::now() + PATIENCE;
+    let mut until = Instant::now() + PATIENCE;
     while !words.is_empty() {
-        if !is_writable(&file, until.saturating_duration_since(Instant::now()))? {
+        let left = until.saturating_duration_since(Instant::now());
+        // It may say that it is writable, and then take nothing.
+        if left.is_zero() || !is_writable(&file, left)? {
             tcflush(&file, QueueSelector::OFlush)?;
             // Whether it takes them now or not: it has not shown what it was to.
             let _ = (&*file).write(words);
@@ -122,7 +124,7 @@ pub(super) fn write_last(mut words: &[u8]) -> io::Result<()> {
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }
         match (&*file).write(words) {
-            Ok(length) => words = &words[length..],
+            Ok(length) => (words, until) = (&words[length..], Instant::now() + PATIENCE),
             Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error),
         }
