@@ -1,6 +1,7 @@
 //! Takes the printer of a session that has begun to count. Gives tables at every interval and signal, and the
 //! exit code once it is told to stop.
 
+use std::io;
 use std::mem;
 use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
@@ -104,7 +105,9 @@ pub(super) async fn count(
         Some(watch) => counting.watched(watch, printer).await,
     };
     counting.end_command().await?;
-    counting.show_kept().await?;
+    if stop.as_ref().map_or_else(may_take_more, |_| true) {
+        counting.show_kept().await?;
+    }
     stop?;
     if forgetting.is_finished() {
         forgetting.await.context("what watches processes panicked")??;
@@ -112,6 +115,12 @@ pub(super) async fn count(
     let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0);
     let is_loss = tell_unfollowed(focused)? || is_loss;
     Ok(exit_code(counting.status, options.fail_on_loss && is_loss))
+}
+
+/// Whatever went wrong, it is not that the terminal takes nothing.
+fn may_take_more(error: &anyhow::Error) -> bool {
+    let on_terminal = error.downcast_ref::<io::Error>();
+    on_terminal.is_none_or(|error| error.kind() != io::ErrorKind::TimedOut)
 }
 
 /// Starts the command, if there is one.

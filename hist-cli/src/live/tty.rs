@@ -109,7 +109,7 @@ fn own() -> io::Result<Arc<File>> {
 /// is thrown away to make room for them.
 ///
 /// # Errors
-/// If it did not take them in time, or is gone.
+/// If it did not take them in time, which is `TimedOut`, or is gone.
 pub(super) fn write_last(mut words: &[u8]) -> io::Result<()> {
     let file = own()?;
     let mut until = Instant::now() + PATIENCE;
@@ -120,7 +120,7 @@ pub(super) fn write_last(mut words: &[u8]) -> io::Result<()> {
             tcflush(&file, QueueSelector::OFlush)?;
             // Whether it takes them now or not: it has not shown what it was to.
             let _ = (&*file).write(words);
-            let message = "it has taken nothing for a second, so no tables are printed either";
+            let message = "it has taken nothing for a second, so nothing more is printed";
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }
         match (&*file).write(words) {
