@@ -795,7 +795,9 @@ fn live_every_pair_is_a_write_to_a_trigger_file() {
     let pause = "hist:keys=id:pause";
     let output = output(&["-i0", "-d0.1", "hist:keys=id", event, pause, event]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stderr(&output).starts_with("attached 1 trigger to raw_syscalls:sys_enter; "));
+    let attached =
+        "attached 1 trigger to raw_syscalls:sys_enter; stops after 0.1 s, or at Ctrl-C\n";
+    assert!(stderr(&output).starts_with(attached), "{}", stderr(&output));
     assert!(stdout(&output).contains(" [paused]\n"));
     assert_eq!(totals(stdout(&output), "Hits:"), [0]);
     let nothing_left = ["hist:keys=id", event, "!hist:keys=id", event];

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -486,6 +486,14 @@ impl Line {
         }
     }
 
+    /// How it ends after one signal.
+    #[track_caller]
+    fn ended_by(&mut self, signal: &str) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(succeeds(Command::new("kill").args(["-s", signal, &pid])));
+        super::patiently(&mut self.child, &format!("after {signal}"))
+    }
+
     fn is_for_lines(&self) -> bool {
         let modes = rustix::termios::tcgetattr(&self.terminal).expect("modes").local_modes;
         use rustix::termios::LocalModes;
@@ -506,16 +514,41 @@ fn live_view_ends_on_a_terminal_that_nobody_reads() {
         line.fill();
         // It draws meanwhile, or tries to.
         sleep(Duration::from_millis(500));
-        let pid = line.child.id().to_string();
-        assert!(succeeds(Command::new("kill").args(["-s", signal, &pid])));
-        let status = super::patiently(&mut line.child, &format!("after {signal}"));
-        assert_eq!(status.code(), Some(1), "it says that it has printed nothing");
+        let code = line.ended_by(signal).code();
+        assert_eq!(code, Some(1), "it says that it has printed nothing");
         assert!(line.is_for_lines());
         // When it is read again, it shows what the shell left there.
         line.read_until("\x1b[?1049l");
         line.read_until("\x1b[?25h");
         line.read_until("cannot use the terminal: it has taken nothing for a second");
     }
+}
+
+/// What the command had written was written by the thread that heeds signals.
+#[test]
+fn live_view_ends_on_a_terminal_that_does_not_read_what_the_command_wrote() {
+    if !is_live() {
+        return;
+    }
+    let command = ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; sleep 1"];
+    let counting = ["--live", "-q", "-i0.1", "hist:keys=id:pause", ENTER, "--"];
+    let mut line = Line::start(&[&counting[..], &command].concat(), (100, 24));
+    line.read_until("?:help");
+    line.read_until("xxx");
+    // No more is read, so it waits.
+    sleep(Duration::from_millis(300));
+    assert!(line.child.try_wait().expect("waitable").is_none());
+    assert_eq!(line.ended_by("INT").code(), Some(130));
+    assert!(line.is_for_lines());
+    // If the view could not be left in time, it does not even wait.
+    let command = ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; exec sleep 60"];
+    let counting = ["--live", "-i0.05", "hist:keys=common_pid,id", ENTER, "--system-wide", "--"];
+    let mut line = Line::start(&[&counting[..], &command].concat(), (150, 50));
+    line.read_until("?:help");
+    line.fill();
+    sleep(Duration::from_millis(500));
+    assert_eq!(line.ended_by("TERM").code(), Some(1));
+    line.read_until("cannot use the terminal: it has taken nothing for a second");
 }
 
 #[test]

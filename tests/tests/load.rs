@@ -154,6 +154,28 @@ fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
     Ok(())
 }
 
+/// The kernel knows what programs of type TRACING attach to from their loading on, and forgets none
+/// of it when they are detached.
+#[test]
+fn a_program_that_follows_pointers_can_be_attached_again() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let (facts, format) = (load::Facts::read()?, tracefs.event("sched", "sched_switch")?);
+    let wishes = Wishes { attach: AttachWish::Raw, ..Wishes::default() };
+    let text = "hist:keys=next_pid:pause";
+    let trigger = attach_one(pipeline::compile(text, &format, &facts.context(), wishes)?)?;
+    assert!(trigger.plan.is_typed(), "{}", trigger.plan);
+    let switch = || std::thread::sleep(std::time::Duration::from_millis(5));
+    for _ in 0..2 {
+        trigger.resume()?;
+        trigger.clear()?;
+        switch();
+        let rows = read::snapshot(&trigger)?.rows;
+        assert!(rows.iter().any(|row| row.word(0) == this_thread() as u64), "{rows:?}");
+        trigger.pause();
+    }
+    Ok(())
+}
+
 #[test]
 fn a_trigger_that_starts_paused_counts_when_resumed() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };

@@ -4,7 +4,7 @@
 //! All of it is some 5 MB and 150,000 types, and a program that is to count at once has no time
 //! for them. So nothing is parsed: a tracepoint's name is searched in the string section, its type
 //! by going from header to header, and whatever else is wanted is read where it lies. Peak memory
-//! is that of two buffers.
+//! is that of two buffers, where the file cannot be mapped.
 //!
 //! Layouts: Linux include/uapi/linux/btf.h.
 

@@ -1,6 +1,7 @@
 //! Takes the printer of a session that has begun to count. Gives tables at every interval and signal, and the
 //! exit code once it is told to stop.
 
+use std::io;
 use std::mem;
 use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::process::Child;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{self, Instant, Interval, MissedTickBehavior};
 
 use super::command::{self, Kept, SpawnError};
@@ -103,7 +105,9 @@ pub(super) async fn count(
         Some(watch) => counting.watched(watch, printer).await,
     };
     counting.end_command().await?;
-    counting.show_kept()?;
+    if stop.as_ref().map_or_else(may_take_more, |_| true) {
+        counting.show_kept().await?;
+    }
     stop?;
     if forgetting.is_finished() {
         forgetting.await.context("what watches processes panicked")??;
@@ -111,6 +115,12 @@ pub(super) async fn count(
     let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0);
     let is_loss = tell_unfollowed(focused)? || is_loss;
     Ok(exit_code(counting.status, options.fail_on_loss && is_loss))
+}
+
+/// Whatever went wrong, it is not that the terminal takes nothing.
+fn may_take_more(error: &anyhow::Error) -> bool {
+    let on_terminal = error.downcast_ref::<io::Error>();
+    on_terminal.is_none_or(|error| error.kind() != io::ErrorKind::TimedOut)
 }
 
 /// Starts the command, if there is one.
@@ -160,7 +170,16 @@ fn say_attached(options: &Options, triggers: &[Entry], is_watched: bool) {
         None if !options.focus.pids.is_empty() => "the processes' end or Ctrl-C",
         None => "Ctrl-C",
     };
-    say(&format!("attached {count} {triggers} to {}; {end} stops", events.join(", ")));
+    let stops = stops(options, end);
+    say(&format!("attached {count} {triggers} to {}; {stops}", events.join(", ")));
+}
+
+/// What ends counting, `end` among it.
+fn stops(options: &Options, end: &str) -> String {
+    match options.duration {
+        Some(duration) => format!("stops after {} s, or at {end}", duration.as_secs_f64()),
+        None => format!("{end} stops"),
+    }
 }
 
 /// Ticks every `period` after `start`; ticks that nobody had time for are left out.
@@ -268,17 +287,18 @@ impl<'a> Counting<'a> {
     /// Shows tables on the terminal until that ends, then prints the last ones.
     async fn watched(&mut self, watch: Watch, printer: Printer) -> anyhow::Result<Stop> {
         let (printer, stop) = watch.until_stopped(self, printer).await?;
-        self.show_kept()?;
+        self.show_kept().await?;
         self.work(printer, Work::LastTables).await?;
         Ok(stop)
     }
 
     /// Writes to the terminal what the command could not.
-    fn show_kept(&mut self) -> anyhow::Result<()> {
+    async fn show_kept(&mut self) -> anyhow::Result<()> {
         let Some(kept) = &mut self.kept else { return Ok(()) };
         let bytes = kept.take().context("cannot read what the command wrote")?;
+        let job = spawn_blocking(move || Output::Stdout.write(&bytes));
         // Whether anybody reads it is known with the tables.
-        Output::Stdout.write(&bytes).map(drop)
+        self.patiently(job, &mut true).await?.map(drop)
     }
 
     /// A table that is due is printed before whatever ends counting at the same moment, but not when
@@ -315,32 +335,22 @@ impl<'a> Counting<'a> {
 
     fn say_followed(&self) {
         if !self.options.quiet {
-            say(&format!("{FOLLOWED}; Ctrl-C stops"));
+            say(&format!("{FOLLOWED}; {}", stops(self.options, "Ctrl-C")));
         }
     }
 
-    /// Works in a thread that may block on a slow reader, and heeds signals meanwhile: the second
-    /// wish to stop ends the process at once. Gives also why counting ends, if it does.
+    /// Works in a thread. Gives also why counting ends, if it does.
     async fn work(
         &mut self,
         mut printer: Printer,
         work: Work,
     ) -> anyhow::Result<(Printer, Option<Stop>)> {
         let mut stopping = work == Work::LastTables;
-        let mut job = tokio::task::spawn_blocking(move || {
+        let job = spawn_blocking(move || {
             let result = printer.work(work);
             (printer, result)
         });
-        let (printer, result) = loop {
-            tokio::select! {
-                done = &mut job => break done.context("the printing thread panicked")?,
-                wish = self.signals.next() => {
-                    stopping |= quit_if_again(wish, stopping);
-                    // It may have come too late for the table that is under way.
-                    self.wanted |= wish == Wish::Print;
-                }
-            }
-        };
+        let (printer, result) = self.patiently(job, &mut stopping).await?;
         let done = result?;
         if work != Work::Log {
             self.lost = done.lost;
@@ -352,6 +362,25 @@ impl<'a> Counting<'a> {
                 Written::Whole => stopping.then_some(Stop::Asked),
             },
         ))
+    }
+
+    /// Waits for a thread that may block on a slow reader, and heeds signals meanwhile: the second
+    /// wish to stop ends the process at once; the first one, if it is `stopping` already.
+    async fn patiently<T>(
+        &mut self,
+        mut job: JoinHandle<T>,
+        stopping: &mut bool,
+    ) -> anyhow::Result<T> {
+        loop {
+            tokio::select! {
+                done = &mut job => return done.context("the printing thread panicked"),
+                wish = self.signals.next() => {
+                    *stopping |= quit_if_again(wish, *stopping);
+                    // It may have come too late for the table that is under way.
+                    self.wanted |= wish == Wish::Print;
+                }
+            }
+        }
     }
 
     /// A command that still runs is asked to end, and waited for.

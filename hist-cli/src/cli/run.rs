@@ -55,6 +55,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     // What counts is attached only now.
     focused.settle()?;
     view.begin();
+    // Only now it is known what the kernel has against raw tracepoints.
+    describe(options, &session);
     // After all that could go wrong and leave a file empty.
     let output = match live && options.quiet {
         true => Output::Nowhere,
@@ -134,7 +136,6 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
         session.write(&EventName::new(system, event), trigger.as_bytes())?;
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
-    describe(options, &session);
     Ok((session, focused))
 }
 

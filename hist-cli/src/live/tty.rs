@@ -109,20 +109,22 @@ fn own() -> io::Result<Arc<File>> {
 /// is thrown away to make room for them.
 ///
 /// # Errors
-/// If it did not take them in time, or is gone.
+/// If it did not take them in time, which is `TimedOut`, or is gone.
 pub(super) fn write_last(mut words: &[u8]) -> io::Result<()> {
     let file = own()?;
-    let until = Instant::now() + PATIENCE;
+    let mut until = Instant::now() + PATIENCE;
     while !words.is_empty() {
-        if !is_writable(&file, until.saturating_duration_since(Instant::now()))? {
+        let left = until.saturating_duration_since(Instant::now());
+        // It may say that it is writable, and then take nothing.
+        if left.is_zero() || !is_writable(&file, left)? {
             tcflush(&file, QueueSelector::OFlush)?;
             // Whether it takes them now or not: it has not shown what it was to.
             let _ = (&*file).write(words);
-            let message = "it has taken nothing for a second, so no tables are printed either";
+            let message = "it has taken nothing for a second, so nothing more is printed";
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }
         match (&*file).write(words) {
-            Ok(length) => words = &words[length..],
+            Ok(length) => (words, until) = (&words[length..], Instant::now() + PATIENCE),
             Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error),
         }

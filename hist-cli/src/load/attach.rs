@@ -40,7 +40,8 @@ pub struct AttachedTrigger {
 
 impl Drop for AttachedTrigger {
     fn drop(&mut self) {
-        self.feeder.detach();
+        // Not while the table is cleared, which attaches again what it has detached.
+        self.table.pause(&self.feeder);
         if let Err(error) = self.table.leave(&self.feeder) {
             log::warn!("cannot tell what {} has missed: {error}", self.plan.event_name());
         }
@@ -232,7 +233,7 @@ fn new_table(maps: &mut OpenMaps, program: &Program, plan: &Plan) -> Result<Tabl
 fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
     let Loaded { plan, table, feeder } = loaded;
     if !plan.hist.paused {
-        feeder.attach()?;
+        table.resume(&feeder)?;
     }
     Ok(AttachedTrigger { plan, table, feeder })
 }

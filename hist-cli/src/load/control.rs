@@ -7,9 +7,12 @@ use super::{AttachedTrigger, LoadError};
 /// Why a trigger does not do what it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// It could not be attached again.
+    /// It could not be attached.
     #[error(transparent)]
     Attach(#[from] LoadError),
+    /// It has been cleared and could not be attached again.
+    #[error("it is cleared, and paused from now on: {0}")]
+    Reattach(#[source] LoadError),
     /// Its table could not be cleared, or not wholly.
     #[error("cannot clear the histogram of {event}: {source}")]
     Clear {
@@ -51,7 +54,8 @@ impl AttachedTrigger {
     /// after the return, or that another process adds meanwhile, stay.
     ///
     /// # Errors
-    /// If the kernel refuses any of it. The programs go on where that can be done.
+    /// If the kernel refuses any of it. The programs go on where that can be done; those that
+    /// cannot be attached again [are paused](Self::is_paused).
     pub fn clear(&self) -> Result<(), ControlError> {
         self.table.clear(&self.plan.event_name())
     }

@@ -115,7 +115,7 @@ impl Table {
         // Each of them, whatever has become of the others.
         let attached: Vec<_> = counting.iter().map(|feeder| feeder.attach()).collect();
         cleared.map_err(|source| ControlError::Clear { event: event.to_owned(), source })?;
-        Ok(attached.into_iter().collect::<Result<_, _>>()?)
+        attached.into_iter().collect::<Result<_, _>>().map_err(ControlError::Reattach)
     }
 
     fn clear_stopped(&self, feeders: &[Arc<Feeder>]) -> io::Result<()> {

@@ -11,7 +11,7 @@ use super::metric::Metric;
 use super::own::{Cost, family, one, unix_seconds};
 use super::shape::{Place, Shape};
 use crate::load::{self, Facts, RunStats};
-use crate::plan::Wishes;
+use crate::plan::{Attach, Wishes};
 use crate::read::snapshot::{KeyShow, Losses};
 use crate::session::registry::Entry;
 use crate::session::{Live, Session, SessionError, since_boot};
@@ -41,8 +41,6 @@ struct Reload {
 struct Running {
     metric: Metric,
     session: Session<Kernel>,
-    /// The kernel tells what the program has missed.
-    counts_misses: bool,
     /// It has been told that addresses have no names.
     told_symbols: bool,
     read: Read,
@@ -159,12 +157,10 @@ impl Engine {
         session
             .write(&config.event, config.trigger.as_bytes())
             .map_err(|source| failed(&config, source))?;
-        let plan = &session.attached(entry(&session)).trigger().plan;
-        let counts_misses = load::counts_misses(&plan.attach, &self.release);
         let shape = shape(&session, &config)?;
         let metric = Metric::new(config, shape);
         let read = Read::default();
-        Ok(Running { metric, session, counts_misses, told_symbols: false, read })
+        Ok(Running { metric, session, told_symbols: false, read })
     }
 
     fn shapes(&self, kept: &[MetricConfig]) -> Result<Vec<Shape>, ServeError> {
@@ -304,7 +300,8 @@ impl Engine {
         let mut points = Vec::new();
         for running in &self.metrics {
             let Losses { full, busy, missed } = running.read.losses;
-            let missed = running.counts_misses.then_some(("missed", missed));
+            let is_told = load::counts_misses(running.attach(), &self.release);
+            let missed = is_told.then_some(("missed", missed));
             for (reason, count) in [("full", full), ("busy", busy)].into_iter().chain(missed) {
                 let labels = vec![("metric", running.name()), ("reason", reason)];
                 points.push((labels, Number::Unsigned(count)));
@@ -318,6 +315,11 @@ impl Engine {
 impl Running {
     fn name(&self) -> &str {
         &self.metric.config.name
+    }
+
+    /// To what it is attached. The kernel may refuse the first choice until it is released.
+    fn attach(&self) -> &Attach {
+        &self.session.attached(entry(&self.session)).trigger().plan.attach
     }
 
     /// Says once why addresses have no names.

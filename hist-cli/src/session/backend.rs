@@ -39,17 +39,20 @@ pub trait Backend {
     /// If the kernel refuses.
     fn pause(&mut self, trigger: &Self::Attached) -> Result<(), SessionError>;
 
-    /// Goes on counting into what is there.
+    /// Goes on counting into what is there. It may take another program for that.
     ///
     /// # Errors
     /// If the kernel refuses.
-    fn resume(&mut self, trigger: &Self::Attached) -> Result<(), SessionError>;
+    fn resume(&mut self, trigger: &mut Self::Attached) -> Result<(), SessionError>;
+
+    /// It counts nothing at present.
+    fn is_paused(&self, trigger: &Self::Attached) -> bool;
 
     /// Empties the table of `trigger`, for all that count into it. Which of them are paused stays
     /// as it is.
     ///
     /// # Errors
-    /// If the kernel refuses.
+    /// If the kernel refuses. Some may [be paused](Self::is_paused) then that were not.
     fn clear(&mut self, trigger: &Self::Attached) -> Result<(), SessionError>;
 
     /// What has been counted, in any order.

@@ -7,7 +7,7 @@ use crate::pipeline::CompileError;
 use crate::read::ReadError;
 use crate::tracefs::error::EventError;
 
-/// Why a command or a read has failed. Nothing has changed then.
+/// Why a command or a read has failed. Nothing has changed then, but what may be said of the kind.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The command is wrong. The display has the caret under the place.
@@ -30,7 +30,7 @@ pub enum SessionError {
     /// The program does not run.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// It runs, and does not do what it is told.
+    /// It runs, and does not do what it is told. If it could not be attached again, it is paused.
     #[error(transparent)]
     Control(#[from] ControlError),
     /// The processes that it counts are followed no more.
@@ -55,7 +55,10 @@ impl SessionError {
             Self::Control(ControlError::Clear { source, .. }) => {
                 source.raw_os_error().unwrap_or(libc::EIO)
             }
-            Self::Load(error) | Self::Control(ControlError::Attach(error)) => load_errno(error),
+            Self::Load(error)
+            | Self::Control(ControlError::Attach(error) | ControlError::Reattach(error)) => {
+                load_errno(error)
+            }
             Self::Read(ReadError::Entries(source) | ReadError::Losses(source)) => {
                 source.raw_os_error().unwrap_or(libc::EIO)
             }

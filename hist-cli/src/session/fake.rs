@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::{Backend, EventName, SessionError};
-use crate::load::LoadError;
+use crate::load::{ControlError, LoadError};
 use crate::pipeline::CompileError;
 use crate::plan::{self, Wishes};
 use crate::read;
@@ -23,6 +23,10 @@ pub(super) struct World {
     pub calls: Vec<String>,
     /// Attaching fails while set.
     pub refuses: bool,
+    /// What is cleared is not attached again while set.
+    pub breaks: bool,
+    /// What is resumed counts, but an error comes of it, while set.
+    pub complains: bool,
     /// Hits by table.
     hits: BTreeMap<usize, u64>,
     attached: Vec<State>,
@@ -105,6 +109,11 @@ pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
     Ok(format::parse(&event.system, &text).expect("a whole format"))
 }
 
+fn no_room() -> LoadError {
+    let (name, source) = ("HIST0".to_owned(), io::Error::from_raw_os_error(libc::ENOMEM));
+    LoadError::Map { name, source }
+}
+
 impl Backend for Fake {
     type Attached = FakeTrigger;
 
@@ -123,8 +132,7 @@ impl Backend for Fake {
     ) -> Result<FakeTrigger, SessionError> {
         let mut world = self.0.borrow_mut();
         if world.refuses {
-            let (name, source) = ("HIST0".to_owned(), io::Error::from_raw_os_error(libc::ENOMEM));
-            return Err(LoadError::Map { name, source }.into());
+            return Err(no_room().into());
         }
         world.count += 1;
         let number = world.count;
@@ -141,16 +149,28 @@ impl Backend for Fake {
         Ok(())
     }
 
-    fn resume(&mut self, trigger: &FakeTrigger) -> Result<(), SessionError> {
-        self.0.borrow_mut().set_paused(trigger.number, false);
-        Ok(())
+    fn resume(&mut self, trigger: &mut FakeTrigger) -> Result<(), SessionError> {
+        let mut world = self.0.borrow_mut();
+        world.set_paused(trigger.number, false);
+        if world.complains { Err(no_room().into()) } else { Ok(()) }
+    }
+
+    fn is_paused(&self, trigger: &FakeTrigger) -> bool {
+        let world = self.0.borrow();
+        world.attached.iter().any(|state| state.number == trigger.number && state.paused)
     }
 
     fn clear(&mut self, trigger: &FakeTrigger) -> Result<(), SessionError> {
         let mut world = self.0.borrow_mut();
         world.calls.push(format!("clear {}", trigger.table));
         world.hits.remove(&trigger.table);
-        Ok(())
+        if !world.breaks {
+            return Ok(());
+        }
+        for state in world.attached.iter_mut().filter(|state| state.table == trigger.table) {
+            state.paused = true;
+        }
+        Err(ControlError::Reattach(no_room()).into())
     }
 
     /// All hits have the key 1.

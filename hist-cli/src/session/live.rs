@@ -9,7 +9,9 @@ use rustix::time::{ClockId, clock_gettime};
 use super::{Backend, EventName, SessionError};
 use crate::codegen;
 use crate::link;
-use crate::load::{self, Attached, AttachedTrigger, Facts, Feeds, LiveFocus, LoadError};
+use crate::load::{
+    self, Attached, AttachedTrigger, ControlError, Facts, Feeds, LiveFocus, LoadError,
+};
 use crate::pipeline::CompileError;
 use crate::plan::{self, AttachWish, Plan, Wishes};
 use crate::read;
@@ -48,6 +50,30 @@ impl<F: Borrow<Facts>> Live<F> {
     /// What counts has been attached anew.
     fn settle_again(&self) -> Result<(), SessionError> {
         Ok(self.focus.as_deref().map_or(Ok(()), LiveFocus::settle_again)?)
+    }
+
+    fn wishes(&self) -> Wishes {
+        let cpus = self.wishes.cpus.or(self.facts.borrow().context().possible_cpus);
+        Wishes { cpus, ..self.wishes.clone() }
+    }
+
+    /// It is for the raw tracepoint, and another plan would do.
+    fn is_open(&self, plan: &Plan) -> bool {
+        self.wishes.attach == AttachWish::Auto && !plan.has_record()
+    }
+
+    /// The classic tracepoint is always right, so whatever the kernel has against the raw one is no
+    /// reason to give up.
+    fn attach_classic(
+        &self,
+        hist: Hist,
+        refusal: &LoadError,
+        joins: Option<&LiveTrigger>,
+    ) -> Result<LiveTrigger, SessionError> {
+        let wishes = Wishes { attach: AttachWish::Tracepoint, ..self.wishes() };
+        let mut plan = plan::plan(hist, wishes, None).map_err(CompileError::from)?;
+        plan.why = vec![format!("the raw tracepoint was refused: {refusal}")];
+        self.attach_plan(plan, joins)
     }
 
     /// Compiles the plan and lets it count.
@@ -110,20 +136,12 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
         hist: Hist,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let cpus = self.wishes.cpus.or(self.context().possible_cpus);
-        let wishes = Wishes { cpus, ..self.wishes.clone() };
-        let plan =
-            plan::plan(hist, wishes.clone(), self.context().btf).map_err(CompileError::from)?;
-        let classic = plan.hist.clone();
-        let is_open = wishes.attach == AttachWish::Auto && !plan.has_record();
+        let plan = plan::plan(hist, self.wishes(), self.context().btf);
+        let plan = plan.map_err(CompileError::from)?;
+        let (classic, is_open) = (plan.hist.clone(), self.is_open(&plan));
         match self.attach_plan(plan, joins) {
-            // The classic tracepoint is always right, so whatever the kernel has against the raw
-            // one is no reason to give up.
             Err(SessionError::Load(error)) if is_open && error.is_refusal() => {
-                let wishes = Wishes { attach: AttachWish::Tracepoint, ..wishes };
-                let mut plan = plan::plan(classic, wishes, None).map_err(CompileError::from)?;
-                plan.why = vec![format!("the raw tracepoint was refused: {error}")];
-                self.attach_plan(plan, joins)
+                self.attach_classic(classic, &error, joins)
             }
             result => result,
         }
@@ -134,9 +152,22 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
         Ok(())
     }
 
-    fn resume(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
-        trigger.trigger().resume()?;
+    fn resume(&mut self, trigger: &mut LiveTrigger) -> Result<(), SessionError> {
+        match trigger.trigger().resume() {
+            // A trigger that begins paused is attached only now.
+            Err(ControlError::Attach(error))
+                if error.is_refusal() && self.is_open(&trigger.trigger().plan) =>
+            {
+                let hist = Hist { paused: false, ..trigger.trigger().plan.hist.clone() };
+                *trigger = self.attach_classic(hist, &error, Some(trigger))?;
+            }
+            result => result?,
+        }
         self.settle_again()
+    }
+
+    fn is_paused(&self, trigger: &LiveTrigger) -> bool {
+        trigger.trigger().is_paused()
     }
 
     fn clear(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
@@ -146,5 +177,47 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
 
     fn snapshot(&self, trigger: &LiveTrigger) -> Result<Snapshot, SessionError> {
         Ok(read::snapshot(trigger.trigger())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Attach;
+    use crate::tracefs::mount::find_or_mount;
+    use crate::{parse, resolve};
+
+    /// Only what was attached at once had the classic one to fall back on, and what the command
+    /// starts is attached when all is ready.
+    #[test]
+    fn a_raw_tracepoint_that_is_refused_on_resuming_gives_way_to_the_classic_one() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: loading programs needs root");
+            return;
+        }
+        let facts = Facts::read().expect("the list of CPUs");
+        let mut live = Live::new(find_or_mount().expect("tracefs"), facts, Wishes::default());
+        let thread = rustix::thread::gettid();
+        let text = format!("hist:keys=id:pause if common_pid=={thread}");
+        let event = live.event(&EventName::new("raw_syscalls", "sys_enter")).expect("it is there");
+        let trigger = parse::trigger(&text).expect("right");
+        let hist = resolve::hist(&trigger, &event, &live.context()).expect("right");
+        let mut plan = plan::plan(hist, live.wishes(), live.context().btf).expect("a plan");
+        assert!(!plan.has_record(), "{plan}");
+        // What the kernel takes until it is asked to attach it.
+        plan.attach = Attach::RawTracepoint { name: "no_such_tracepoint".into(), btf_id: None };
+        let mut trigger = live.attach_plan(plan, None).expect("it is loaded");
+        let table = trigger.trigger().table().clone();
+        live.resume(&mut trigger).expect("the classic one is there");
+        assert!(!live.is_paused(&trigger) && Arc::ptr_eq(&table, trigger.trigger().table()));
+        let plan = &trigger.trigger().plan;
+        assert!(plan.has_record() && plan.why[0].contains("refused: "), "{plan}");
+        for _ in 0..10 {
+            std::hint::black_box(rustix::process::getppid());
+        }
+        let rows = live.snapshot(&trigger).expect("it can be read").rows;
+        let number = libc::SYS_getppid.cast_unsigned();
+        let hits = rows.iter().find(|row| row.word(0) == number).map(|row| row.hitcount);
+        assert_eq!(hits, Some(10));
     }
 }

@@ -203,25 +203,37 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// If the kernel refuses.
     pub fn set_paused(&mut self, id: TriggerId, paused: bool) -> Result<(), SessionError> {
-        let trigger = &self.attached[&id];
-        match paused {
-            _ if self.held => {}
-            true => self.backend.pause(trigger)?,
-            false => self.backend.resume(trigger)?,
+        let trigger = self.attached.get_mut(&id).expect("what the registry has is attached");
+        let result = match paused {
+            _ if self.held => Ok(()),
+            true => self.backend.pause(trigger),
+            false => self.backend.resume(trigger),
+        };
+        match result {
+            Ok(()) => self.registry.set_paused(id, paused),
+            Err(_) => self.see_paused(id),
         }
+        result
+    }
+
+    /// Whatever has failed, what is shown is what the trigger does.
+    fn see_paused(&mut self, id: TriggerId) {
+        let paused = self.backend.is_paused(&self.attached[&id]);
         self.registry.set_paused(id, paused);
-        Ok(())
     }
 
     /// Empties a table.
     ///
     /// # Errors
-    /// If the kernel refuses.
+    /// If the kernel refuses. A trigger that it does not attach again is paused.
     pub fn clear(&mut self, table: TableId) -> Result<(), SessionError> {
-        match self.registry.members(table).next() {
-            Some(entry) => self.backend.clear(&self.attached[&entry.id]),
-            None => Ok(()),
+        let members: Vec<_> = self.registry.members(table).map(|entry| entry.id).collect();
+        let Some(first) = members.first() else { return Ok(()) };
+        let result = self.backend.clear(&self.attached[first]);
+        if result.is_err() && !self.held {
+            members.into_iter().for_each(|id| self.see_paused(id));
         }
+        result
     }
 
     fn command(&mut self, event: &EventName, text: &str) -> Result<(), SessionError> {

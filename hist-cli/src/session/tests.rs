@@ -641,3 +641,26 @@ fn live_rates_after_clearing_are_about_all_that_has_come_since() {
     bench.hit("one", 5);
     assert_eq!(more(&bench, &mut reader), [5, 5, 5]);
 }
+
+/// It counted nothing and was shown as if it did, so that nobody could let it go on.
+#[test]
+fn what_is_not_attached_again_after_clearing_is_shown_as_paused() {
+    let mut bench = Bench::with(&["hist:keys=a"]);
+    bench.world.borrow_mut().breaks = true;
+    let mut reader = Reader::new(Charset::Ascii);
+    let notice = reader.apply(&mut bench.session, Change::Clear(0)).expect("an error");
+    assert!(notice.starts_with("it is cleared, and paused from now on: "), "{notice}");
+    assert_eq!(bench.lines("one"), format!("{A} [paused]\n"));
+    let notice = reader.apply(&mut bench.session, Change::Pause(0, false));
+    assert_eq!(notice.as_deref(), Some("counting again"));
+    bench.hit("one", 2);
+    assert_eq!(bench.hits("one"), [2]);
+}
+
+#[test]
+fn what_counts_in_spite_of_an_error_is_shown_as_active() {
+    let mut bench = Bench::with(&["hist:keys=a:pause"]);
+    bench.world.borrow_mut().complains = true;
+    assert_eq!(bench.write("hist:keys=a:cont"), libc::ENOMEM);
+    assert_eq!(bench.lines("one"), format!("{A} [active]\n"));
+}
