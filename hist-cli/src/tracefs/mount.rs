@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FsWord, statfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
@@ -18,6 +19,8 @@ use crate::diag::nearest;
 
 /// Where tracefs belongs (Documentation/trace/ftrace.rst of the kernel).
 const USUAL_ROOT: &str = "/sys/kernel/tracing";
+/// What statfs(2) calls tracefs (`TRACEFS_MAGIC` in Linux include/uapi/linux/magic.h).
+const TRACEFS_MAGIC: FsWord = 0x7472_6163;
 /// The mounts of this process; proc_pid_mountinfo(5).
 const MOUNTINFO: &str = "/proc/self/mountinfo";
 /// How to mount tracefs by hand.
@@ -37,6 +40,10 @@ pub struct Tracefs {
 /// # Errors
 /// If there is none and it cannot be mounted; the text names the command to run.
 pub fn find_or_mount() -> Result<Tracefs, MountError> {
+    // The list of all mounts takes a while.
+    if is_tracefs(Path::new(USUAL_ROOT)) {
+        return Ok(Tracefs::at(USUAL_ROOT));
+    }
     let mounts =
         fs::read(MOUNTINFO).map_err(|source| MountError::Mounts { path: MOUNTINFO, source })?;
     match find(&String::from_utf8_lossy(&mounts)).filter(|root| holds_events(root)) {
@@ -48,6 +55,9 @@ pub fn find_or_mount() -> Result<Tracefs, MountError> {
 /// The root of the tracefs that is mounted now, if there is one and the mounts can be read.
 #[must_use]
 pub fn mounted_root() -> Option<PathBuf> {
+    if is_tracefs(Path::new(USUAL_ROOT)) {
+        return Some(USUAL_ROOT.into());
+    }
     let mounts = fs::read(MOUNTINFO).ok()?;
     find(&String::from_utf8_lossy(&mounts))
 }
@@ -118,6 +128,11 @@ fn octal(text: &[u8]) -> Option<u8> {
 }
 
 /// False if certainly not; what may not be looked into counts, so that the error says so later.
+/// A tracefs is mounted there, and events can be seen.
+fn is_tracefs(root: &Path) -> bool {
+    statfs(root).is_ok_and(|found| found.f_type == TRACEFS_MAGIC) && holds_events(root)
+}
+
 fn holds_events(root: &Path) -> bool {
     !matches!(fs::metadata(root.join("events")), Err(error) if is_absent(&error))
 }
@@ -415,6 +430,13 @@ mod tests {
         assert!(text.contains("mount -o remount,gid=GROUP,mode=750 /proc/self"), "{text}");
         let text = MountError::NotPermitted.to_string();
         assert!(text.contains(MOUNT_COMMAND) && text.contains("CAP_SYS_ADMIN"), "{text}");
+    }
+
+    #[test]
+    fn another_filesystem_is_no_tracefs() {
+        assert!(!is_tracefs(Path::new("/proc")) && !is_tracefs(Path::new("/nowhere")));
+        let Some(tracefs) = live() else { return };
+        assert!(is_tracefs(&tracefs.root));
     }
 
     /// This machine's tracefs, which only root can use.
