@@ -362,7 +362,10 @@ fn live_signals_print_and_end() {
         return;
     }
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let running = Running::start(&["-i0", "hist:keys=id", "raw_syscalls:sys_enter"]);
+        // The tests themselves may run under nohup, and that would be inherited.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_hist-bpf")]);
+        let running = Running::spawn(command, &["-i0", "hist:keys=id", "raw_syscalls:sys_enter"]);
         running.signal(signal);
         let (output, rest) = running.end();
         assert_eq!(output.status.code(), Some(0), "{rest}");
