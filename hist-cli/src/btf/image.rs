@@ -78,19 +78,18 @@ impl Bytes {
     }
 
     fn read_some(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.read_at(buffer, offset),
-            Self::Mapped(bytes) => Ok(copy(bytes, offset, buffer)),
-            Self::Memory(bytes) => Ok(copy(bytes, offset, buffer)),
+        match self.whole() {
+            Ok(bytes) => Ok(copy(bytes, offset, buffer)),
+            Err(file) => file.read_at(buffer, offset),
         }
     }
 
-    /// All of them, if they lie in memory already.
-    fn whole(&self) -> Option<&[u8]> {
+    /// All of them if they lie in memory already, else the file to read them from.
+    fn whole(&self) -> Result<&[u8], &File> {
         match self {
-            Self::File(_) => None,
-            Self::Mapped(bytes) => Some(bytes),
-            Self::Memory(bytes) => Some(bytes),
+            Self::File(file) => Err(file),
+            Self::Mapped(bytes) => Ok(bytes),
+            Self::Memory(bytes) => Ok(bytes),
         }
     }
 

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::fs::fstatfs;
 
 use super::options::FocusOptions;
+use super::printer::each_once;
 use crate::load::{Facts, FocusError, LiveFocus};
 use crate::plan::focus::{Focus, PROCESSES_MAX, Processes, runs};
 use crate::resolve;
@@ -58,7 +59,7 @@ impl Target {
         facts: &Facts,
     ) -> anyhow::Result<Self> {
         let FocusOptions { pids, follow, system_wide, cgroup, cpus } = options;
-        let pids = &each_once(pids);
+        let pids = &each_once(pids.iter().copied());
         if !pids.is_empty() {
             check_namespace()?;
             ensure!(pids.len() <= PIDS_MAX, "-p takes at most {PIDS_MAX} processes");
@@ -129,12 +130,6 @@ impl Focused {
         }
         Ok(())
     }
-}
-
-/// In the order of their first places.
-fn each_once(pids: &[u32]) -> Vec<u32> {
-    let mut seen = BTreeSet::new();
-    pids.iter().copied().filter(|pid| seen.insert(*pid)).collect()
 }
 
 /// The processes whose parent is known, but who are not themselves.

@@ -1,5 +1,7 @@
 //! Takes a session and an output. Gives tables, one snapshot of all triggers at a time.
 
+use std::collections::BTreeSet;
+
 use crate::read::snapshot::Losses;
 use crate::resolve::hist::KeySource;
 use crate::session::registry::{Entry, TableId};
@@ -143,15 +145,10 @@ impl Printer {
     }
 }
 
-/// The names without repetitions, in the order of their first occurrence.
-pub(super) fn each_once(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = Vec::new();
-    for name in names {
-        if !seen.contains(&name) {
-            seen.push(name);
-        }
-    }
-    seen
+/// The items without repetitions, in the order of their first occurrence.
+pub(super) fn each_once<T: Clone + Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    items.filter(|item| seen.insert(item.clone())).collect()
 }
 
 impl Lost {

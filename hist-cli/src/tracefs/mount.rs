@@ -40,13 +40,8 @@ pub struct Tracefs {
 /// # Errors
 /// If there is none and it cannot be mounted; the text names the command to run.
 pub fn find_or_mount() -> Result<Tracefs, MountError> {
-    // The list of all mounts takes a while.
-    if is_tracefs(Path::new(USUAL_ROOT)) {
-        return Ok(Tracefs::at(USUAL_ROOT));
-    }
-    let mounts =
-        fs::read(MOUNTINFO).map_err(|source| MountError::Mounts { path: MOUNTINFO, source })?;
-    match find(&String::from_utf8_lossy(&mounts)).filter(|root| holds_events(root)) {
+    let found = mounted().map_err(|source| MountError::Mounts { path: MOUNTINFO, source })?;
+    match found.filter(|root| holds_events(root)) {
         Some(root) => Ok(Tracefs::at(root)),
         None => mount_usual(),
     }
@@ -55,11 +50,15 @@ pub fn find_or_mount() -> Result<Tracefs, MountError> {
 /// The root of the tracefs that is mounted now, if there is one and the mounts can be read.
 #[must_use]
 pub fn mounted_root() -> Option<PathBuf> {
+    mounted().ok().flatten()
+}
+
+fn mounted() -> io::Result<Option<PathBuf>> {
+    // The list of all mounts takes a while.
     if is_tracefs(Path::new(USUAL_ROOT)) {
-        return Some(USUAL_ROOT.into());
+        return Ok(Some(USUAL_ROOT.into()));
     }
-    let mounts = fs::read(MOUNTINFO).ok()?;
-    find(&String::from_utf8_lossy(&mounts))
+    Ok(find(&String::from_utf8_lossy(&fs::read(MOUNTINFO)?)))
 }
 
 /// The root of tracefs in the text of a mountinfo file: at its usual place if it is there, else
@@ -127,12 +126,12 @@ fn octal(text: &[u8]) -> Option<u8> {
     u8::from_str_radix(digits, 8).ok()
 }
 
-/// False if certainly not; what may not be looked into counts, so that the error says so later.
 /// A tracefs is mounted there, and events can be seen.
 fn is_tracefs(root: &Path) -> bool {
     statfs(root).is_ok_and(|found| found.f_type == TRACEFS_MAGIC) && holds_events(root)
 }
 
+/// False if certainly not; what may not be looked into counts, so that the error says so later.
 fn holds_events(root: &Path) -> bool {
     !matches!(fs::metadata(root.join("events")), Err(error) if is_absent(&error))
 }
