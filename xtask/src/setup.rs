@@ -12,8 +12,12 @@ use anyhow::{Context, Result, bail, ensure};
 /// The emulator.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
-/// Its package in Debian and Ubuntu. 7.2 (Debian 12) and later boot every kernel of the suite.
+/// Its package in Debian and Ubuntu.
 const QEMU_PACKAGE: &str = "qemu-system-x86";
+
+/// The oldest major version that runs the suite. Guests panic under 7.2, Debian 12's own, when the
+/// kernel patches code that another CPU runs: `Oops: int3`.
+const QEMU_OLDEST: u32 = 8;
 
 /// Names a mirror of Debian's archive where the system's own configuration has none.
 const MIRROR_VARIABLE: &str = "DEBIAN_MIRROR";
@@ -85,40 +89,78 @@ fn can_install() -> bool {
     rustix::process::geteuid().is_root() && on_path("apt-get")
 }
 
-/// Installs QEMU unless it is there.
+/// Installs QEMU unless one that is new enough is there.
 ///
 /// # Errors
-/// When it is absent and cannot be installed: not root, no network, no apt.
+/// When it is absent or too old and cannot be installed: not root, no network, no apt.
 pub(crate) fn qemu() -> Result<()> {
-    if on_path(QEMU) {
-        return Ok(());
-    }
+    let Some(problem) = qemu_problem()? else { return Ok(()) };
     ensure!(
         can_install(),
-        "{QEMU} is missing and needs root and apt-get to be installed; install QEMU for x86-64 by hand"
+        "{problem}, and installing it needs root and apt-get; install QEMU for x86-64, version \
+         {QEMU_OLDEST} or later, by hand"
     );
-    eprintln!("installing {QEMU_PACKAGE}");
-    install_qemu()
-        .with_context(|| format!("{QEMU} is missing; `apt-get install {QEMU_PACKAGE}`"))?;
-    ensure!(on_path(QEMU), "{QEMU_PACKAGE} was installed, yet {QEMU} is not on the PATH");
-    Ok(())
+    eprintln!("{problem}; installing {QEMU_PACKAGE}");
+    install_qemu().with_context(|| problem.clone())?;
+    match qemu_problem()? {
+        Some(problem) => bail!("{QEMU_PACKAGE} was installed, yet {problem}"),
+        None => Ok(()),
+    }
 }
 
-/// The system's own sources first. They can fail where another QEMU package comes from backports
-/// and forbids an older sibling, so then backports. Neither may remove a package.
+/// Why the QEMU on the PATH cannot be used, if so.
+fn qemu_problem() -> Result<Option<String>> {
+    if !on_path(QEMU) {
+        return Ok(Some(format!("{QEMU} is not on the PATH")));
+    }
+    let text = succeed(Command::new(QEMU).arg("--version"))?;
+    let version = qemu_version(&text)
+        .with_context(|| format!("`{QEMU} --version` names no version:\n{text}"))?;
+    let is_old = version < QEMU_OLDEST;
+    Ok(is_old.then(|| format!("{QEMU} {version} is too old: guests panic before {QEMU_OLDEST}")))
+}
+
+/// The major version in `QEMU emulator version 10.0.2 (Debian …)`.
+fn qemu_version(text: &str) -> Option<u32> {
+    let (_, version) = text.split_once("version ")?;
+    version.split_once('.')?.0.parse().ok()
+}
+
+/// The system's own sources if what they have is new enough, else backports. Neither may remove a
+/// package. The system's can also fail, where another QEMU package comes from backports and forbids
+/// an older sibling.
 fn install_qemu() -> Result<()> {
     let mut update = Command::new("apt-get");
     succeed(update.args(["-q", "update"]))?;
-    let Err(plain) = succeed(install_command(&mut Command::new("apt-get"), &[QEMU_PACKAGE])) else {
-        return Ok(());
+    let plain = match candidate()? {
+        Some(version) if version >= QEMU_OLDEST => {
+            let plain = succeed(install_command(&mut Command::new("apt-get"), &[QEMU_PACKAGE]));
+            let Err(plain) = plain else { return Ok(()) };
+            format!("{plain:#}")
+        }
+        Some(version) => format!("they have version {version}"),
+        None => "they have none".to_owned(),
     };
     let suite = format!("{}-backports", codename()?);
     let apt = Apt::open(&suite, Status::System)?;
     let mut apt_get = apt.command("apt-get");
     succeed(install_command(&mut apt_get, &[QEMU_PACKAGE]).args(["-t", &suite])).with_context(
-        || format!("neither {suite} nor the system's own sources work; those say: {plain:#}"),
+        || format!("neither {suite} nor the system's own sources have it; of those: {plain}"),
     )?;
     Ok(())
+}
+
+/// The major version that apt would install from the system's own sources.
+fn candidate() -> Result<Option<u32>> {
+    let text = succeed(Command::new("apt-cache").args(["policy", QEMU_PACKAGE]))?;
+    Ok(candidate_version(&text))
+}
+
+/// The number before the first dot of `Candidate: 1:7.2+dfsg-7`, without the epoch.
+fn candidate_version(policy: &str) -> Option<u32> {
+    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    let version = version.split_once(':').map_or(version, |(_, version)| version);
+    version.split('.').next()?.parse().ok()
 }
 
 fn install_command<'a>(apt_get: &'a mut Command, packages: &[&str]) -> &'a mut Command {
@@ -277,6 +319,23 @@ mod tests {
             "http://a.example/debian-security\nhttp://b.example/debian\nhttps://c.example/node\n";
         assert_eq!(debian_mirror(sites), Some("http://b.example/debian"));
         assert_eq!(debian_mirror("https://c.example/node\n"), None);
+    }
+
+    #[test]
+    fn a_qemu_under_which_guests_panic_is_too_old() {
+        let text = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright";
+        assert!(qemu_version(text).expect("a version") < QEMU_OLDEST);
+        let text = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\n";
+        assert!(qemu_version(text).expect("a version") >= QEMU_OLDEST);
+        assert_eq!(qemu_version("QEMU"), None);
+    }
+
+    #[test]
+    fn what_apt_would_install_is_known_by_its_version() {
+        let policy = "qemu-system-x86:\n  Installed: (none)\n  Candidate: 1:7.2+dfsg-7\n";
+        assert_eq!(candidate_version(policy), Some(7));
+        assert_eq!(candidate_version("  Candidate: 10.0.2\n"), Some(10));
+        assert_eq!(candidate_version("  Candidate: (none)\n"), None);
     }
 
     #[test]
