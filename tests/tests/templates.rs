@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfLoader};
 use hist_cli::codegen::code::{Code, HoleCode, Line};
 use hist_cli::codegen::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
 use hist_cli::link::{Object, ProgramNames, link};
-use hist_cli::plan::{Attach, Focus, MapKind, MapPlan, Plan, Template};
+use hist_cli::plan::{Attach, Focus, Guard, MapKind, MapPlan, Plan, Template};
 use hist_cli::resolve::hist::Hist;
 use hist_common::holes;
 
@@ -188,6 +188,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         values: vec![],
         copies: vec![],
         system_call: None,
+        guard: Guard::Harmless,
         why: vec![],
         sums: vec![],
     }

@@ -12,7 +12,7 @@ use super::args::{Args, CommandLine, FocusArgs, Stage, Way};
 use super::color;
 use crate::diag::nearest;
 use crate::export::Format;
-use crate::plan::{AttachWish, Focus, Wishes};
+use crate::plan::{AttachWish, Focus, Proof, Wishes};
 use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
@@ -97,7 +97,8 @@ impl Options {
     /// What is asked of the programs, with that focus.
     pub(super) const fn wishes(&self, focus: Focus) -> Wishes {
         let (log, memory) = (self.verbose >= 2, self.memory);
-        Wishes { log, attach: self.attach, memory, cpus: None, focus }
+        let proof = Proof::Usual;
+        Wishes { log, attach: self.attach, memory, cpus: None, focus, proof }
     }
 }
 

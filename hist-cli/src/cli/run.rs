@@ -20,7 +20,7 @@ use super::view::View;
 use super::watch::Watch;
 use crate::live::Unfit;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
-use crate::plan::size_text;
+use crate::plan::{Guard, Proof, SENTINEL, Wishes, size_text};
 use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
 
@@ -127,7 +127,7 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     if options.verbose > 0 && !target.focus.is_all() {
         say(&format!("focus: {}", target.focus));
     }
-    let wishes = options.wishes(target.focus.clone());
+    let wishes = Wishes { proof: proof(options), ..options.wishes(target.focus.clone()) };
     let focused = target.open(&facts)?;
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let mut session = Session::held(live, Box::new(since_boot));
@@ -141,21 +141,58 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
 
 /// On `-v` how each trigger runs; and, if it matters, what is not known of its losses.
 fn describe(options: &Options, session: &Session<Live>) {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let release = release();
     for entry in session.triggers() {
         let trigger = session.attached(entry).trigger();
         if options.verbose > 0 {
             describe_one(trigger);
         }
         let is_wanted = options.verbose > 0 || options.fail_on_loss && !options.quiet;
-        if is_wanted && !load::counts_misses(&trigger.plan.attach, &release) {
-            say(&format!(
-                "{}: Linux {release} does not count the events that are missed while another BPF \
-                 program runs on the CPU (6.7 and later do): they are not told",
-                entry.event
-            ));
-        }
+        let unknown = if is_wanted { unknown_losses(trigger, &release) } else { Vec::new() };
+        unknown.iter().for_each(|line| say(&format!("{}: {line}", entry.event)));
     }
+}
+
+/// Which lost events of a trigger are not counted, a sentence each.
+fn unknown_losses(trigger: &AttachedTrigger, release: &str) -> Vec<String> {
+    let problem = trigger.unwatched();
+    let guard = trigger.plan.guard;
+    let mut lines = Vec::new();
+    if guard == Guard::Watched && problem.is_none() {
+        return lines;
+    }
+    if !load::counts_misses(&trigger.plan.attach, release) {
+        lines.push(format!(
+            "Linux {release} does not count the events that are missed while another BPF program \
+             runs on the CPU (6.7 and later do): they are not reported"
+        ));
+    }
+    const INSIDE: &str =
+        "events that occur while perf handles another tracepoint on the CPU are lost";
+    match (guard, problem) {
+        (Guard::Watched, Some(problem)) => {
+            lines.push(format!("{INSIDE}, and they cannot be counted here: {problem}"));
+        }
+        (Guard::Unwatched, _) => {
+            lines.push(format!("{INSIDE}; --fail-on-loss also counts and reports these"));
+        }
+        _ => {}
+    }
+    lines
+}
+
+/// Whose losses are to be counted although the kernel does not.
+fn proof(options: &Options) -> Proof {
+    match options.fail_on_loss {
+        false => Proof::Usual,
+        true if load::counts_all_misses(&release()) => Proof::Nested,
+        true => Proof::All,
+    }
+}
+
+/// As `uname -r` has it.
+fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 fn describe_one(trigger: &AttachedTrigger) {
@@ -165,4 +202,7 @@ fn describe_one(trigger: &AttachedTrigger) {
     let (memory, cpus) = (size_text(plan.map.bytes(plan.cpus)), plan.cpus);
     let s = if cpus == 1 { "" } else { "s" };
     say(&format!("  {}: {memory} on {cpus} CPU{s}", plan.map));
+    if plan.guard == Guard::Watched && trigger.unwatched().is_none() {
+        say(&format!("  {SENTINEL}"));
+    }
 }

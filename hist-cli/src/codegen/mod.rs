@@ -16,6 +16,7 @@ pub mod insn;
 mod key;
 mod matching;
 mod scan;
+pub mod sentinel;
 mod source;
 mod text;
 mod value;

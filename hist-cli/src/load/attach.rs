@@ -88,6 +88,13 @@ impl AttachedTrigger {
         self.feeder.program_fd()
     }
 
+    /// Why events that perf drops are not counted although [that was wanted](crate::plan::Guard), if
+    /// so.
+    #[must_use]
+    pub fn unwatched(&self) -> Option<String> {
+        self.feeder.unwatched()
+    }
+
     /// What running the program has cost so far.
     ///
     /// # Errors
@@ -209,7 +216,7 @@ fn load(
         Some(table) => table,
         None => Arc::new(new_table(maps, program, &plan)?),
     };
-    let feeder = Arc::new(Feeder::new(&plan, fd));
+    let feeder = Arc::new(Feeder::new(&plan, fd, table.cpus));
     table.join(&feeder);
     Ok(Loaded { plan, table, feeder })
 }

@@ -11,8 +11,9 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::sentinel::{Sentinel, Watching};
 use super::{LoadError, bpf, perf};
-use crate::plan::{Attach, Plan};
+use crate::plan::{Attach, Guard, Plan};
 
 /// A loaded program that feeds a table.
 pub(super) struct Feeder {
@@ -20,20 +21,51 @@ pub(super) struct Feeder {
     attach: Attach,
     /// `system:event`
     event: String,
-    /// Closing it detaches the program. There while the trigger counts.
-    link: Mutex<Option<OwnedFd>>,
-    /// What the kernel had counted of missed events when the table was cleared last.
+    /// There while the trigger counts.
+    link: Mutex<Option<Link>>,
+    /// What counts events that perf drops, where that is wanted; or why it cannot.
+    sentinel: Option<Result<Sentinel, LoadError>>,
+    /// Why it could not when the program was attached last.
+    unwatched: Mutex<Option<io::Error>>,
+    /// What was missed while the program was attached earlier.
+    settled: AtomicU64,
+    /// What was missed when the table was cleared last.
     excused: AtomicU64,
 }
 
+/// A program that is attached.
+struct Link {
+    /// Closing it detaches the program.
+    _program: OwnedFd,
+    count: Misses,
+}
+
+/// What counts the missed events of one attachment.
+enum Misses {
+    /// The kernel, which had counted that many before.
+    Kernel(u64),
+    /// A sentinel.
+    Sentinel(Watching),
+}
+
 impl Feeder {
-    /// A program that is not attached yet, so it counts nothing and misses nothing.
-    pub(super) fn new(plan: &Plan, program: OwnedFd) -> Self {
+    /// A program that is not attached yet, so it counts nothing and misses nothing. `cpus` is one
+    /// more than the highest number of a CPU.
+    pub(super) fn new(plan: &Plan, program: OwnedFd, cpus: usize) -> Self {
+        let sentinel = match &plan.attach {
+            Attach::Tracepoint { event, id, .. } if plan.guard == Guard::Watched => {
+                Some(Sentinel::load(event, *id, cpus))
+            }
+            _ => None,
+        };
         Self {
             program,
             attach: plan.attach.clone(),
             event: plan.event_name(),
             link: Mutex::default(),
+            sentinel,
+            unwatched: Mutex::default(),
+            settled: AtomicU64::new(0),
             excused: AtomicU64::new(0),
         }
     }
@@ -43,43 +75,89 @@ impl Feeder {
     }
 
     pub(super) fn is_attached(&self) -> bool {
-        self.link().is_some()
+        locked(&self.link).is_some()
+    }
+
+    /// Why events that perf drops are not counted although that was wanted, if so.
+    pub(super) fn unwatched(&self) -> Option<String> {
+        if let Some(Err(error)) = &self.sentinel {
+            return Some(error.to_string());
+        }
+        locked(&self.unwatched).as_ref().map(ToString::to_string)
     }
 
     /// Attached already, it stays so.
     pub(super) fn attach(&self) -> Result<(), LoadError> {
-        let mut link = self.link();
+        let mut link = locked(&self.link);
         if link.is_none() {
             let failed = |source| LoadError::Attach { event: self.event.clone(), source };
-            *link = Some(open_link(&self.attach, self.program_fd()).map_err(failed)?);
+            let _program = open_link(&self.attach, self.program_fd()).map_err(failed)?;
+            *link = Some(Link { _program, count: self.begin().map_err(failed)? });
         }
         Ok(())
     }
 
+    /// Begins to count what is missed.
+    fn begin(&self) -> io::Result<Misses> {
+        if let Some(Ok(sentinel)) = &self.sentinel {
+            match sentinel.begin() {
+                Ok(watching) => return Ok(Misses::Sentinel(watching)),
+                Err(error) => *locked(&self.unwatched) = Some(error),
+            }
+        }
+        Ok(Misses::Kernel(self.kernels_misses()?))
+    }
+
     /// No event calls the program any more; where it runs at this moment, it runs to its end.
     pub(super) fn detach(&self) {
-        *self.link() = None;
+        let Some(Link { _program, count }) = locked(&self.link).take() else { return };
+        let missed = match count {
+            Misses::Kernel(before) => {
+                drop(_program);
+                self.kernels_misses().map(|misses| misses.saturating_sub(before))
+            }
+            // It ends first, for it would take what the program no longer sees for missed.
+            Misses::Sentinel(watching) => match &self.sentinel {
+                Some(Ok(sentinel)) => sentinel.end(watching),
+                _ => Ok(0),
+            },
+        };
+        match missed {
+            Ok(missed) => drop(self.settled.fetch_add(missed, Ordering::Relaxed)),
+            Err(error) => log::warn!("cannot tell what {} has missed: {error}", self.event),
+        }
     }
 
     /// How many events have passed the program while it was attached, because the kernel would not
     /// nest it, since they were forgotten last.
     pub(super) fn missed(&self) -> io::Result<u64> {
-        Ok(self.kernels_misses()?.saturating_sub(self.excused.load(Ordering::Relaxed)))
+        Ok(self.all_missed()?.saturating_sub(self.excused.load(Ordering::Relaxed)))
     }
 
     pub(super) fn forget_misses(&self) -> io::Result<()> {
-        self.excused.store(self.kernels_misses()?, Ordering::Relaxed);
+        self.excused.store(self.all_missed()?, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Since the program was loaded.
+    fn all_missed(&self) -> io::Result<u64> {
+        let link = locked(&self.link);
+        let now = match (link.as_ref().map(|link| &link.count), &self.sentinel) {
+            (Some(Misses::Sentinel(watching)), Some(Ok(sentinel))) => sentinel.missed(watching)?,
+            (Some(Misses::Kernel(before)), _) => self.kernels_misses()?.saturating_sub(*before),
+            _ => 0,
+        };
+        Ok(self.settled.load(Ordering::Relaxed) + now)
     }
 
     fn kernels_misses(&self) -> io::Result<u64> {
         bpf::recursion_misses(self.program_fd())
     }
+}
 
-    fn link(&self) -> MutexGuard<'_, Option<OwnedFd>> {
-        // It is there or not, whatever panicked while it was locked.
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What is there or not, whatever panicked while it was locked.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn open_link(attach: &Attach, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {

@@ -11,9 +11,15 @@ use crate::plan::Attach;
 #[must_use]
 pub fn counts_misses(attach: &Attach, release: &str) -> bool {
     match attach {
-        Attach::Tracepoint { .. } => version(release).is_none_or(|version| version >= (6, 7)),
+        Attach::Tracepoint { .. } => counts_all_misses(release),
         Attach::RawTracepoint { .. } => true,
     }
+}
+
+/// Whether it counts what programs of either kind miss.
+#[must_use]
+pub fn counts_all_misses(release: &str) -> bool {
+    version(release).is_none_or(|version| version >= (6, 7))
 }
 
 /// The first two numbers of a release such as `6.12.95+deb13-cloud-amd64`.

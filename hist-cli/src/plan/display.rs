@@ -2,13 +2,18 @@
 
 use std::fmt;
 
-use super::{Attach, KeySlot, MapKind, MapPlan, Plan, Sum, Template, ValueSlot, size_text};
+use super::{
+    Attach, Guard, KeySlot, MapKind, MapPlan, Plan, SENTINEL, Sum, Template, ValueSlot, size_text,
+};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "attach   {}", self.attach)?;
         for line in &self.why {
             writeln!(f, "why      {line}")?;
+        }
+        if self.guard == Guard::Watched {
+            writeln!(f, "losses   {SENTINEL}")?;
         }
         writeln!(f, "template {}", self.template)?;
         let by_name = if self.hist.name.is_some() { ", shared by name" } else { "" };

@@ -5,6 +5,7 @@ mod display;
 mod error;
 mod filter;
 pub mod focus;
+mod guard;
 mod index;
 mod layout;
 mod memory;
@@ -13,6 +14,7 @@ pub mod scan;
 
 pub use error::PlanError;
 pub use focus::Focus;
+pub use guard::{Guard, Proof, SENTINEL};
 pub use index::Index;
 pub use memory::{BUDGET, size_text};
 pub use raw::AttachWish;
@@ -56,6 +58,8 @@ pub struct Plan {
     pub system_call: Option<SystemCall>,
     /// Why it is attached as it is, line by line; nothing if that was not asked.
     pub why: Vec<String>,
+    /// What becomes of events that perf drops.
+    pub guard: Guard,
     /// Where each of the histogram's values comes from when it is read, in their order.
     pub sums: Vec<Sum>,
     /// Where a new value keeps the current task's name, in bytes from its start. Only the copy of
@@ -210,6 +214,8 @@ pub struct Wishes {
     pub cpus: Option<u32>,
     /// Whose events are counted.
     pub focus: Focus,
+    /// Whose losses are counted although the kernel does not.
+    pub proof: Proof,
 }
 
 /// Chooses template, layout and attachment for `hist`. Without `btf` it is attached to the classic
@@ -257,9 +263,11 @@ pub fn plan(hist: Hist, wishes: Wishes, btf: Option<&Btf>) -> Result<Plan, PlanE
         copies,
         system_call,
         why,
+        guard: Guard::Harmless,
         comm,
     };
     raw::choose(&mut plan, wishes.attach, btf)?;
+    plan.guard = guard::guard(&plan, wishes.proof);
     if plan.has_record() {
         layout::check_loads(&plan)?;
     }

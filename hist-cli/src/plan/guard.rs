@@ -1,0 +1,109 @@
+//! Says whether the kernel may leave out events of a classic tracepoint without counting them, and
+//! what is done about it.
+//!
+//! A classic program runs inside a handler of perf's, and perf handles one tracepoint at a time per
+//! CPU and level (task, soft interrupt, interrupt, NMI): an event that occurs inside such a handler
+//! at its own level is dropped before anything counts it (`perf_swevent_get_recursion_context()`
+//! in Linux kernel/events/core.c). So it is with a page fault that another classic program takes.
+
+use super::{Attach, Plan};
+
+/// What is known of events that perf's recursion guard drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// There are none: raw programs are not called through perf, and some events never occur inside
+    /// a handler.
+    Harmless,
+    /// They are counted as missed, by a [sentinel](crate::load) beside the program.
+    Watched,
+    /// Nothing counts them.
+    Unwatched,
+}
+
+/// Whose losses are counted although the kernel does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// Only of events that are known to occur inside handlers.
+    #[default]
+    Usual,
+    /// Of all events that may occur inside handlers.
+    Nested,
+    /// Of all events: this kernel does not even count what it skips for other reasons.
+    All,
+}
+
+/// What [`Guard::Watched`] means, for people.
+pub const SENTINEL: &str =
+    "two small programs beside it count the events that perf drops inside its other handlers";
+
+/// Systems whose events other programs cause by what they do themselves: a read of memory that is
+/// not there, a map's lock that another CPU holds.
+const CAUSED_BY_PROGRAMS: [&str; 2] = ["exceptions", "lock"];
+
+/// Events that never occur inside a handler, which makes no system call, forks, executes and exits
+/// nothing, and does not sleep.
+const NEVER_NESTED: [(&str, &str); 4] = [
+    ("sched", "sched_switch"),
+    ("sched", "sched_process_fork"),
+    ("sched", "sched_process_exec"),
+    ("sched", "sched_process_exit"),
+];
+
+/// What is to be done for `plan`.
+pub(super) fn guard(plan: &Plan, proof: Proof) -> Guard {
+    if !matches!(plan.attach, Attach::Tracepoint { .. }) {
+        return Guard::Harmless;
+    }
+    let (system, event) = (plan.hist.system.as_str(), plan.hist.event.as_str());
+    let is_watchable = system != "syscalls";
+    if is_watchable && (proof == Proof::All || CAUSED_BY_PROGRAMS.contains(&system)) {
+        return Guard::Watched;
+    }
+    if matches!(system, "syscalls" | "raw_syscalls") || NEVER_NESTED.contains(&(system, event)) {
+        return Guard::Harmless;
+    }
+    match proof {
+        Proof::Usual => Guard::Unwatched,
+        Proof::Nested | Proof::All => Guard::Watched,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline;
+    use crate::plan::{AttachWish, Wishes};
+    use crate::resolve::Context;
+    use crate::tracefs::format;
+
+    fn guard_of(system: &str, event: &str, proof: Proof) -> Guard {
+        let text = format!(
+            "name: {event}\nID: 1\nformat:\n\tfield:long id;\toffset:8;\tsize:8;\tsigned:1;\n"
+        );
+        let format = format::parse(system, &text).expect("a format");
+        let wishes = Wishes { attach: AttachWish::Tracepoint, proof, ..Wishes::default() };
+        let built = pipeline::compile("hist:keys=id", &format, &Context::default(), wishes);
+        built.expect("a plan").plan.guard
+    }
+
+    #[test]
+    fn events_that_programs_cause_are_always_watched() {
+        for proof in [Proof::Usual, Proof::Nested, Proof::All] {
+            assert_eq!(guard_of("exceptions", "page_fault_kernel", proof), Guard::Watched);
+            assert_eq!(guard_of("lock", "contention_begin", proof), Guard::Watched);
+        }
+    }
+
+    #[test]
+    fn losses_that_are_to_be_proven_are_watched_where_they_can_be() {
+        let guards = |system, event| {
+            [Proof::Usual, Proof::Nested, Proof::All].map(|proof| guard_of(system, event, proof))
+        };
+        use Guard::{Harmless, Unwatched, Watched};
+        assert_eq!(guards("kmem", "kmalloc"), [Unwatched, Watched, Watched]);
+        assert_eq!(guards("sched", "sched_switch"), [Harmless, Harmless, Watched]);
+        assert_eq!(guards("raw_syscalls", "sys_enter"), [Harmless, Harmless, Watched]);
+        // They have no tracepoint of their own for a raw program.
+        assert_eq!(guards("syscalls", "sys_enter_openat"), [Harmless, Harmless, Harmless]);
+    }
+}
