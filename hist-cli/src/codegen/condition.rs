@@ -36,7 +36,7 @@ pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
     if let Some(call) = &plan.system_call {
         copy::only_call(&mut emitter, call, refuse)?;
     }
-    focus::tests(&mut emitter, &plan.focus, refuse);
+    focus::tests(&mut emitter, &plan.focus, refuse)?;
     if is_limited {
         arguments.restore(&mut emitter);
     }
