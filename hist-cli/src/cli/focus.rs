@@ -89,10 +89,17 @@ impl Target {
             processes,
             cgroup: cgroup.as_ref().map(|path| path.display().to_string()),
             birth,
+            valve: false,
         };
         let cgroup = cgroup.as_deref().map(open_cgroup).transpose()?;
         let follows = if *follow { pids.clone() } else { Vec::new() };
         Ok(Self { focus, cgroup, follows, follows_command })
+    }
+
+    /// The same, for triggers that begin and end together if so wished.
+    pub(super) fn together(mut self, together: bool) -> Self {
+        self.focus.valve = together;
+        self
     }
 
     /// Opens it, before anything that counts is attached.

@@ -65,6 +65,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     session.release()?;
     // What counts is attached only now.
     focused.settle()?;
+    focused.live.let_count(true)?;
     view.begin();
     // Only now it is known what the kernel has against raw tracepoints.
     describe(options, &session);
@@ -166,6 +167,8 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     if options.verbose > 0 && !target.focus.is_all() {
         say(&format!("focus: {}", target.focus));
     }
+    // One alone has nobody to begin and end with.
+    let target = target.together(options.pairs.len() > 1);
     let wishes = options.wishes(target.focus.clone());
     let focused = target.open(&facts)?;
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::CodegenError;
 use super::emit::{Emitter, Label};
 use super::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
-use crate::plan::focus::{BirthOffsets, CLOCK_TICK, Focus, FocusMap, Processes, runs};
+use crate::plan::focus::{BirthOffsets, CLOCK_TICK, Focus, FocusMap, Processes, VALVE_SIZE, runs};
 
 /// Goes to `refuse` for what is not in focus. Destroys r0 to r5.
 ///
@@ -56,6 +56,17 @@ pub(super) fn tests(
         emitter.jump(Insn::jump_imm(Compare::Ne, R0, 1, 0), refuse, "not in it, nor below");
     }
     Ok(())
+}
+
+/// Goes to `refuse` while nothing counts on this CPU. Destroys r0 and r1.
+pub(super) fn valve(emitter: &mut Emitter, refuse: Label) {
+    emitter.push(Insn::call(helper::GET_SMP_PROCESSOR_ID), "the valve of this CPU");
+    let beyond = Insn::jump_imm(Compare::Ge, R0, VALVE_SIZE.cast_signed(), 0);
+    emitter.jump(beyond, refuse, "never so, but the verifier asks");
+    emitter.push_valve(R1, "");
+    emitter.push(Insn::alu64_reg(Alu::Add, R1, R0), "");
+    emitter.push(Insn::load(Width::B, R0, R1, 0), "");
+    emitter.jump(Insn::jump_imm(Compare::Eq, R0, 0, 0), refuse, "it is closed");
 }
 
 /// Goes to `refuse` unless the current process started within the clock tick that `start` puts into

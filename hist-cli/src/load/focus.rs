@@ -22,6 +22,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::bpf::{self, RawMap};
 use super::misses::version;
 use super::program::{self, ProgramType};
+use super::valve::Valve;
 use super::{LoadError, maps};
 use crate::btf::{Btf, BtfError};
 use crate::codegen::CodegenError;
@@ -85,6 +86,8 @@ pub struct LiveFocus {
     pids: Option<MapData>,
     followed: Option<Followed>,
     cgroup: Option<MapData>,
+    /// What lets programs count, if they look at it.
+    valve: Option<Valve>,
     /// Those that were named at the start and are not followed, if there are such, without those
     /// that are known to have ended.
     named: Option<Mutex<Vec<Named>>>,
@@ -146,7 +149,8 @@ impl LiveFocus {
             }
         };
         let cgroup = cgroup.map(cgroup_map).transpose()?;
-        let focus = Self { pids, followed, cgroup, named };
+        let valve = focus.valve.then(Valve::new).transpose()?;
+        let focus = Self { pids, followed, cgroup, valve, named };
         focus.watch(Watch::Exec)?;
         focus.watch(Watch::Fork)?;
         Ok(focus)
@@ -164,6 +168,17 @@ impl LiveFocus {
             }
         }
         self.watch(Watch::Exit)
+    }
+
+    /// All that counts is attached and everything is settled: lets all programs begin with the same
+    /// event, or end with the same one. Without a valve, nothing happens.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn let_count(&self, counts: bool) -> Result<(), FocusError> {
+        let turned = self.valve.as_ref().map_or(Ok(()), |valve| valve.turn(counts));
+        let what = if counts { "begin to count" } else { "end counting" };
+        turned.map_err(|source| FocusError::Map { what, source })
     }
 
     /// Programs that count have been attached anew, after [`settle`](Self::settle), and so come after
@@ -186,6 +201,9 @@ impl LiveFocus {
     /// The map of that name.
     pub(super) fn map(&self, name: &str) -> Option<BorrowedFd<'_>> {
         let maps = [(FocusMap::Processes, &self.pids), (FocusMap::Cgroup, &self.cgroup)];
+        if name == FocusMap::Valve.name() {
+            return self.valve.as_ref().map(Valve::fd);
+        }
         let (_, map) = maps.into_iter().find(|(map, _)| map.name() == name)?;
         Some(map.as_ref()?.fd().as_fd())
     }

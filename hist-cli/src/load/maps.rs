@@ -40,7 +40,7 @@ impl OpenMaps {
                 self.0.insert(def.name.clone(), create(def)?);
             }
         }
-        for section in &program.data {
+        for section in program.data.iter().filter(|section| !elsewhere(&section.name)) {
             if !self.0.contains_key(&section.name) {
                 self.0.insert(section.name.clone(), create_data(section)?);
             }

@@ -21,6 +21,7 @@ mod privilege;
 mod program;
 mod signal;
 mod table;
+mod valve;
 mod verifier;
 pub(crate) mod walk;
 

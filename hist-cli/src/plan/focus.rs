@@ -20,6 +20,9 @@ pub struct Focus {
     /// How named processes are told from later ones with their pids; none where the kernel's types
     /// do not say.
     pub birth: Option<Birth>,
+    /// Programs count only while [`FocusMap::Valve`] is open, so that all of them begin and end with
+    /// the same event. Not what the user asks for, so it is not shown.
+    pub valve: bool,
 }
 
 /// What tells a process from another one that gets its pid later: when it started. By that no
@@ -86,7 +89,12 @@ pub enum FocusMap {
     Cgroup,
     /// An array of one [`FocusState`](FOCUS_STATE_SIZE).
     State,
+    /// An array of one element: a byte for each CPU, by number, which is 0 while nothing counts there.
+    Valve,
 }
+
+/// Bytes of a valve: no Linux has more CPUs (`NR_CPUS_RANGE_END` in Linux arch/x86/Kconfig).
+pub const VALVE_SIZE: u32 = 8192;
 
 /// Bytes of what is known of a process.
 pub const PROCESS_SIZE: u32 = 8;
@@ -108,6 +116,7 @@ impl FocusMap {
             Self::Processes => "FOCUS_PIDS",
             Self::Cgroup => "FOCUS_CGROUP",
             Self::State => "FOCUS_STATE",
+            Self::Valve => ".bss.valve",
         }
     }
 
@@ -118,6 +127,7 @@ impl FocusMap {
             Self::Processes => (4, PROCESS_SIZE, PROCESSES_MAX),
             Self::Cgroup => (4, 4, 1),
             Self::State => (4, FOCUS_STATE_SIZE, 1),
+            Self::Valve => (4, VALVE_SIZE, 1),
         }
     }
 }

@@ -185,6 +185,10 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn stop<'a>(&self, triggers: impl Iterator<Item = &'a LiveTrigger>) {
+        // First of all, for it does so with the same event; whatever it says, all are detached then.
+        if let Some(Err(error)) = self.focus.as_ref().map(|focus| focus.let_count(false)) {
+            log::warn!("{error}");
+        }
         triggers.for_each(|trigger| trigger.trigger().pause());
         let waited = match &self.barrier {
             Some(barrier) => barrier.wait(),
