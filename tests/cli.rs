@@ -13,6 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 #[path = "cli/discover.rs"]
 mod discover;
+#[path = "cli/ending.rs"]
+mod ending;
 #[path = "cli/formats.rs"]
 mod formats;
 #[path = "cli/live.rs"]

@@ -464,6 +464,45 @@ fn live_a_pid_that_became_anothers_is_not_counted() {
     check_hits(&running.end(), &[4, 7]);
 }
 
+/// The same, while hist-bpf is stopped and cannot know that the process has ended: only the program
+/// can tell them apart.
+#[test]
+fn live_a_pid_that_became_anothers_while_stopped_is_not_counted() {
+    if !is_live() {
+        return;
+    }
+    if !Path::new("/proc/sys/kernel/ns_last_pid").exists() {
+        eprintln!("skipped: this kernel does not let pids be chosen");
+        return;
+    }
+    let lasting = Workload::script("echo ready; read x; calls 4; read x").ready();
+    let brief = || Workload::script("echo ready; read x; calls 7").ready();
+    for way in ["raw", "tracepoint"] {
+        for others in [None, Some(&lasting)] {
+            let mut first = brief();
+            let pid = first.0.id();
+            let pids = others.map_or(pid.to_string(), |other| format!("{pid},{}", other.pid()));
+            let arguments = ["-i0", "--attach", way, "-p", &pids];
+            let running = Running::start(&[&arguments[..], &CALLS[..]].concat());
+            let hist_bpf = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw);
+            let hist_bpf = hist_bpf.expect("a pid");
+            kill_process(hist_bpf, Signal::STOP).expect("it is there");
+            first.go_on();
+            first.0.wait().expect("it ends");
+            let mut other = with_pid(pid, brief);
+            other.go_on();
+            other.0.wait().expect("it ends");
+            kill_process(hist_bpf, Signal::CONT).expect("it is there");
+            if others.is_some() {
+                // The other one lives on.
+                kill_process(hist_bpf, Signal::INT).expect("it is there");
+            }
+            let output = running.end();
+            check_hits(&output, &[7]);
+        }
+    }
+}
+
 /// Beside a command the end of a single process does not end counting either.
 #[test]
 fn live_a_command_outlives_the_process_that_is_counted() {

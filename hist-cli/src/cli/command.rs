@@ -14,8 +14,9 @@ use anyhow::Context as _;
 use rustix::fs::{Access, AtFlags, CWD, MemfdFlags, accessat, memfd_create};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
-use tokio::task::spawn_blocking;
+use tokio::runtime::Handle;
 
+use super::worker::Worker;
 use crate::load::hold;
 
 /// Why the command does not start, as a shell would say it.
@@ -97,12 +98,14 @@ pub(super) fn spawn(words: &[OsString], kept: Option<&Kept>) -> Result<Child, Sp
 }
 
 /// Starts the command, but lets it execute its program only after `ready` has been told its pid.
+/// The worker waits for that meanwhile.
 ///
 /// # Errors
 /// If `ready` fails; inside, if there is no such program or it cannot be executed.
 pub(super) async fn spawn_after(
     words: &[OsString],
     kept: Option<&Kept>,
+    worker: &Worker,
     ready: impl FnOnce(u32) -> anyhow::Result<()>,
 ) -> anyhow::Result<Result<Child, SpawnError>> {
     let (program, arguments) = words.split_first().expect("clap gives no empty command");
@@ -111,12 +114,16 @@ pub(super) async fn spawn_after(
     let redirected = kept.map_or(Ok(()), |kept| kept.redirect(&mut command));
     redirected.context("cannot start the command")?;
     let mut gate = hold(&mut command).context("cannot start the command")?;
-    let spawned = spawn_blocking(move || Command::from(command).spawn());
+    let runtime = Handle::current();
+    let spawned = worker.start_job(move || {
+        let _runtime = runtime.enter();
+        Command::from(command).spawn()
+    });
     if let Some(pid) = gate.wait().context("cannot start the command")? {
         ready(pid)?;
         gate.open().context("cannot start the command")?;
     }
-    let child = spawned.await.context("the starting thread panicked")?;
+    let child = spawned.await?;
     Ok(child.map_err(|error| SpawnError::new(program, error)))
 }
 

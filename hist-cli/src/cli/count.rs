@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::process::Child;
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{self, Instant, Interval, MissedTickBehavior};
 
 use super::command::{self, Kept, SpawnError};
@@ -19,6 +18,7 @@ use super::output::{Output, Written, say};
 use super::printer::{Lost, Printer, Work, each_once};
 use super::signals::{Signals, Wish};
 use super::watch::Watch;
+use super::worker::{Job, Worker};
 use crate::load::LiveFocus;
 use crate::session::registry::Entry;
 
@@ -51,6 +51,8 @@ pub(super) enum Stop {
     Over,
     /// Nobody reads the tables.
     Closed,
+    /// Tables cannot be written.
+    Failed(anyhow::Error),
 }
 
 /// All that is waited for.
@@ -61,6 +63,10 @@ pub(super) struct Counting<'a> {
     log: Option<Interval>,
     pub deadline: Option<Instant>,
     pub command: Option<Child>,
+    /// What does all that may block.
+    pub worker: Worker,
+    /// There while nothing is being read or printed.
+    pub printer: Option<Printer>,
     /// How it ended, once it has.
     status: Option<ExitStatus>,
     focused: &'a Focused,
@@ -68,11 +74,24 @@ pub(super) struct Counting<'a> {
     kept: Option<Kept>,
     /// A table was asked for while another one was printed.
     wanted: bool,
+    /// The end was.
+    stopping: bool,
     /// What the tables printed last had lost.
     lost: Vec<Lost>,
     /// The last thing done was one that intervals ask for. What ends counting then goes first, or
     /// tables that take longer than their interval would keep it from ever ending.
     ticked: bool,
+}
+
+/// All that waiting and printing take, which is there before anything counts: what the kernel
+/// refuses later on is no reason to lose what was counted.
+pub(super) struct Means {
+    /// What has been asked for from outside.
+    pub signals: Signals,
+    /// What does all that may block.
+    pub worker: Worker,
+    /// Tables are looked at on the terminal.
+    pub screen: Option<(Watch, Kept)>,
 }
 
 /// Counts until a signal, the end of the command, the duration or a closed pipe.
@@ -81,15 +100,14 @@ pub(super) struct Counting<'a> {
 /// If a table cannot be read or written.
 pub(super) async fn count(
     options: &Options,
-    signals: Signals,
+    means: Means,
     printer: Printer,
     focused: &Focused,
-    watch: Option<Watch>,
 ) -> anyhow::Result<ExitCode> {
+    let Means { signals, worker, screen } = means;
+    let (watch, kept) = screen.unzip();
     say_attached(options, printer.session.triggers(), watch.is_some());
-    let kept = watch.is_some().then(Kept::new).transpose();
-    let kept = kept.context("cannot keep what the command writes")?;
-    let command = match start(options, focused, kept.as_ref()).await? {
+    let command = match start(options, focused, kept.as_ref(), &worker).await? {
         Ok(command) => command,
         Err(error) => {
             say(&format!("error: {error}"));
@@ -99,16 +117,16 @@ pub(super) async fn count(
     let is_told = !options.quiet && watch.is_none();
     let forgetting = forget_ended(focused.live.clone(), is_told, command.is_some());
     let forgetting = tokio::spawn(forgetting);
-    let mut counting = Counting::new(options, signals, command, focused, kept);
-    let stop = match watch {
-        None => counting.until_stopped(printer).await,
-        Some(watch) => counting.watched(watch, printer).await,
+    let mut counting = Counting::new(options, (signals, worker), printer, command, focused, kept);
+    let result = match watch {
+        None => counting.until_stopped().await,
+        Some(watch) => counting.watched(watch).await,
     };
     counting.end_command().await?;
-    if stop.as_ref().map_or_else(may_take_more, |_| true) {
+    if result.as_ref().map_or_else(may_take_more, |()| true) {
         counting.show_kept().await?;
     }
-    stop?;
+    result?;
     if forgetting.is_finished() {
         forgetting.await.context("what watches processes panicked")??;
     }
@@ -128,10 +146,11 @@ async fn start(
     options: &Options,
     focused: &Focused,
     kept: Option<&Kept>,
+    worker: &Worker,
 ) -> anyhow::Result<Result<Option<Child>, SpawnError>> {
     let Some(words) = &options.command else { return Ok(Ok(None)) };
     let child = if focused.follows_command {
-        command::spawn_after(words, kept, |pid| Ok(focused.live.arm(pid)?)).await?
+        command::spawn_after(words, kept, worker, |pid| Ok(focused.live.arm(pid)?)).await?
     } else {
         command::spawn(words, kept)
     };
@@ -218,6 +237,7 @@ pub(super) async fn asked(
         wish = signals.next() => match wish {
             Wish::Print => Event::Print,
             Wish::Stop => Event::Stop(Stop::Asked),
+            Wish::Leave => leave(),
         },
         () = time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
             Event::Stop(Stop::Asked)
@@ -235,7 +255,8 @@ pub(super) async fn asked(
 impl<'a> Counting<'a> {
     fn new(
         options: &'a Options,
-        signals: Signals,
+        (signals, worker): (Signals, Worker),
+        printer: Printer,
         command: Option<Child>,
         focused: &'a Focused,
         kept: Option<Kept>,
@@ -248,57 +269,76 @@ impl<'a> Counting<'a> {
             log: (options.verbose >= 2).then(|| every(LOG_PERIOD, now)),
             deadline: options.duration.map(|duration| now + duration),
             command,
+            worker,
+            printer: Some(printer),
             status: None,
             focused,
             kept,
             wanted: false,
+            stopping: false,
             lost: Vec::new(),
             ticked: false,
         }
     }
 
-    /// Prints whenever it is time to, the last table included.
-    async fn until_stopped(&mut self, mut printer: Printer) -> anyhow::Result<Stop> {
-        let stop = loop {
+    /// Prints whenever it is time to, the last table included, whatever ends counting.
+    async fn until_stopped(&mut self) -> anyhow::Result<()> {
+        let stop = self.print_until_stopped().await;
+        self.print_last(stop).await
+    }
+
+    /// Prints whenever it is time to.
+    async fn print_until_stopped(&mut self) -> anyhow::Result<Stop> {
+        loop {
             let work = match self.next().await? {
                 Event::PassLogOn => Work::Log,
                 Event::Print => Work::Tables,
                 Event::Ended(status) => match self.command_ended(status)? {
-                    true => break Stop::Over,
+                    true => return Ok(Stop::Over),
                     false => {
                         self.say_followed();
                         continue;
                     }
                 },
-                Event::Stop(stop) => break stop,
+                Event::Stop(stop) => return Ok(stop),
             };
-            let stop;
-            (printer, stop) = self.work(printer, work).await?;
-            if let Some(stop) = stop {
-                break stop;
+            if let Some(stop) = self.work(work).await? {
+                return Ok(stop);
             }
-        };
-        if !matches!(stop, Stop::Closed) {
-            self.work(printer, Work::LastTables).await?;
         }
-        Ok(stop)
     }
 
     /// Shows tables on the terminal until that ends, then prints the last ones.
-    async fn watched(&mut self, watch: Watch, printer: Printer) -> anyhow::Result<Stop> {
-        let (printer, stop) = watch.until_stopped(self, printer).await?;
+    async fn watched(&mut self, watch: Watch) -> anyhow::Result<()> {
+        let stop = watch.until_stopped(self).await;
+        if !stop.as_ref().map_or_else(may_take_more, |_| true) {
+            return stop.map(drop);
+        }
         self.show_kept().await?;
-        self.work(printer, Work::LastTables).await?;
-        Ok(stop)
+        self.print_last(stop).await
+    }
+
+    /// Prints the last tables, also if counting ends because something went wrong, but not where
+    /// tables cannot be written any more.
+    async fn print_last(&mut self, stop: anyhow::Result<Stop>) -> anyhow::Result<()> {
+        let last = match stop {
+            Ok(Stop::Closed) => return Ok(()),
+            Ok(Stop::Failed(error)) => return Err(error),
+            _ => self.work(Work::LastTables).await,
+        };
+        match (stop?, last?) {
+            (_, Some(Stop::Failed(error))) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Writes to the terminal what the command could not.
     async fn show_kept(&mut self) -> anyhow::Result<()> {
         let Some(kept) = &mut self.kept else { return Ok(()) };
         let bytes = kept.take().context("cannot read what the command wrote")?;
-        let job = spawn_blocking(move || Output::Stdout.write(&bytes));
+        let job = self.worker.start_job(move || Output::Stdout.write(&bytes));
         // Whether anybody reads it is known with the tables.
-        self.patiently(job, &mut true).await?.map(drop)
+        self.patiently(job).await?.map(drop)
     }
 
     /// A table that is due is printed before whatever ends counting at the same moment, but not when
@@ -339,51 +379,43 @@ impl<'a> Counting<'a> {
         }
     }
 
-    /// Works in a thread. Gives also why counting ends, if it does.
-    async fn work(
-        &mut self,
-        mut printer: Printer,
-        work: Work,
-    ) -> anyhow::Result<(Printer, Option<Stop>)> {
-        let mut stopping = work == Work::LastTables;
-        let job = spawn_blocking(move || {
+    /// Has work done. Gives why counting ends, if it does.
+    async fn work(&mut self, work: Work) -> anyhow::Result<Option<Stop>> {
+        let mut printer = self.printer.take().context("the working thread panicked")?;
+        let job = self.worker.start_job(move || {
             let result = printer.work(work);
             (printer, result)
         });
-        let (printer, result) = self.patiently(job, &mut stopping).await?;
+        let (printer, result) = self.patiently(job).await?;
+        self.printer = Some(printer);
         let done = result?;
         if work != Work::Log {
             self.lost = done.lost;
         }
-        Ok((
-            printer,
-            match done.written {
-                Written::Closed => Some(Stop::Closed),
-                Written::Whole => stopping.then_some(Stop::Asked),
-            },
-        ))
+        Ok(match done.written {
+            Err(error) => Some(Stop::Failed(error)),
+            Ok(Written::Closed) => Some(Stop::Closed),
+            Ok(Written::Whole) => self.stopping.then_some(Stop::Asked),
+        })
     }
 
-    /// Waits for a thread that may block on a slow reader, and heeds signals meanwhile: the second
-    /// wish to stop ends the process at once; the first one, if it is `stopping` already.
-    async fn patiently<T>(
-        &mut self,
-        mut job: JoinHandle<T>,
-        stopping: &mut bool,
-    ) -> anyhow::Result<T> {
+    /// Waits for work that may block on a slow reader, and heeds signals meanwhile: only the second
+    /// wish to stop does not wait for it. That something else has ended counting is no such wish.
+    async fn patiently<T>(&mut self, mut job: Job<T>) -> anyhow::Result<T> {
         loop {
             tokio::select! {
-                done = &mut job => return done.context("the printing thread panicked"),
-                wish = self.signals.next() => {
-                    *stopping |= quit_if_again(wish, *stopping);
+                done = &mut job => return done,
+                wish = self.signals.next() => match wish {
                     // It may have come too late for the table that is under way.
-                    self.wanted |= wish == Wish::Print;
+                    Wish::Print => self.wanted = true,
+                    Wish::Stop => self.stopping = true,
+                    Wish::Leave => leave(),
                 }
             }
         }
     }
 
-    /// A command that still runs is asked to end, and waited for.
+    /// A command that still runs is asked to end, and waited for until that, too, is asked to end.
     async fn end_command(&mut self) -> anyhow::Result<()> {
         let Some(mut child) = self.command.take() else { return Ok(()) };
         command::terminate(&child).context("cannot end the command")?;
@@ -396,7 +428,11 @@ impl<'a> Counting<'a> {
                     status.context("cannot wait for the command")?;
                     return Ok(());
                 }
-                wish = self.signals.next() => drop(quit_if_again(wish, true)),
+                wish = self.signals.next() => match wish {
+                    Wish::Print => {}
+                    Wish::Stop => return Ok(()),
+                    Wish::Leave => leave(),
+                }
             }
         }
     }
@@ -440,10 +476,7 @@ async fn ended(command: Option<&mut Child>) -> std::io::Result<ExitStatus> {
     }
 }
 
-/// Whether the wish is to stop. If that was wished before, the process ends here and now.
-pub(super) fn quit_if_again(wish: Wish, stopping: bool) -> bool {
-    if wish == Wish::Stop && stopping {
-        std::process::exit(INTERRUPTED);
-    }
-    wish == Wish::Stop
+/// Ends the process here and now, whatever is being written.
+pub(super) fn leave() -> ! {
+    std::process::exit(INTERRUPTED);
 }

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use rustix::fs::fstatfs;
+use rustix::fs::{OFlags, fstatfs};
 
 use super::options::FocusOptions;
 use super::printer::each_once;
-use crate::load::{Facts, FocusError, LiveFocus};
-use crate::plan::focus::{Focus, PROCESSES_MAX, Processes, runs};
+use crate::load::{self, Facts, FocusError, LiveFocus};
+use crate::plan::focus::{Birth, BirthOffsets, Focus, PROCESSES_MAX, Processes, runs};
 use crate::resolve;
 use crate::tracefs::mount;
 
@@ -78,15 +78,28 @@ impl Target {
             [pid] if !has_command => Processes::These(vec![pid]),
             [..] => Processes::Listed(pids.clone()),
         };
+        let named = match &processes {
+            Processes::These(pids) | Processes::Listed(pids) => &pids[..],
+            Processes::All | Processes::Set(_) => &[],
+        };
+        let birth = birth(named, facts)?;
         let possible = facts.context().possible_cpus.unwrap_or(1);
         let focus = Focus {
             cpus: cpus.as_deref().map(|list| cpu_runs(list, possible)).transpose()?,
             processes,
             cgroup: cgroup.as_ref().map(|path| path.display().to_string()),
+            birth,
+            valve: false,
         };
         let cgroup = cgroup.as_deref().map(open_cgroup).transpose()?;
         let follows = if *follow { pids.clone() } else { Vec::new() };
         Ok(Self { focus, cgroup, follows, follows_command })
+    }
+
+    /// The same, for triggers that begin and end together if so wished.
+    pub(super) fn together(mut self, together: bool) -> Self {
+        self.focus.valve = together;
+        self
     }
 
     /// Opens it, before anything that counts is attached.
@@ -177,6 +190,32 @@ fn check_process(pid: u32) -> anyhow::Result<()> {
     }
 }
 
+/// What tells the processes from later ones with their pids; none where that cannot be told.
+fn birth(pids: &[u32], facts: &Facts) -> anyhow::Result<Option<Birth>> {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let can_tell = load::sees_tasks(&release) && sees_kernels_time();
+    let btf = facts.context().btf.filter(|_| !pids.is_empty() && can_tell);
+    // Without types, pids are forgotten by this process when theirs end.
+    let offsets = btf.and_then(|btf| BirthOffsets::find(btf).ok().flatten());
+    let Some(offsets) = offsets else { return Ok(None) };
+    let tick = |pid: &u32| match load::started(*pid) {
+        Ok(Some(ticks)) => Ok(ticks),
+        Ok(None) => bail!("there is no process {pid}"),
+        Err(error) => Err(error).context(format!("cannot read when process {pid} started")),
+    };
+    let ticks = pids.iter().map(tick).collect::<anyhow::Result<_>>()?;
+    Ok(Some(Birth { offsets, ticks }))
+}
+
+/// Whether /proc tells this process the kernel's own time since boot. A time namespace may have
+/// another; before Linux 5.6 there are none.
+fn sees_kernels_time() -> bool {
+    /// `PROC_TIME_INIT_INO` in Linux include/linux/proc_ns.h
+    const INITIAL_TIME_NAMESPACE: u64 = 0xefff_fffa;
+    let inode = fs::metadata("/proc/self/ns/time").map(|metadata| metadata.ino());
+    inode.is_ok_and(|inode| inode == INITIAL_TIME_NAMESPACE)
+}
+
 fn cpu_runs(list: &str, possible: u32) -> anyhow::Result<Vec<(u32, u32)>> {
     if let Some(cpus) = resolve::cpu_list(list, possible).filter(|cpus| !cpus.is_empty()) {
         return Ok(runs(&cpus));
@@ -191,8 +230,8 @@ fn cpu_runs(list: &str, possible: u32) -> anyhow::Result<Vec<(u32, u32)>> {
 
 /// Opens a cgroup by its path in the file system, or below the root of the cgroups.
 fn open_cgroup(path: &Path) -> anyhow::Result<File> {
-    let absolute = path.is_absolute().then(|| File::open(path).ok()).flatten();
-    let is_there = absolute.is_some();
+    let absolute = path.is_absolute().then(|| open_folder(path).ok()).flatten();
+    let is_there = path.is_absolute() && path.exists();
     if let Some(folder) = absolute
         && is_cgroup(&folder)?
     {
@@ -202,7 +241,7 @@ fn open_cgroup(path: &Path) -> anyhow::Result<File> {
         format!("--cgroup {}: no cgroup2 filesystem is mounted", path.display())
     })?;
     let full: PathBuf = root.join(path.strip_prefix("/").unwrap_or(path));
-    let folder = match File::open(&full) {
+    let folder = match open_folder(&full) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let (path, root) = (path.display(), root.display());
             // Such as one of version 1.
@@ -213,6 +252,12 @@ fn open_cgroup(path: &Path) -> anyhow::Result<File> {
     };
     ensure!(is_cgroup(&folder)?, "{} is not a cgroup of version 2", full.display());
     Ok(folder)
+}
+
+/// A named pipe in its place would keep who opens it waiting.
+fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::DIRECTORY.bits().cast_signed();
+    File::options().read(true).custom_flags(flags).open(path)
 }
 
 fn is_cgroup(file: &File) -> io::Result<bool> {

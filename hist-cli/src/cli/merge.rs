@@ -1,6 +1,5 @@
 //! Takes files of snapshots. Gives their sum.
 
-use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +9,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::error::ErrorKind;
 
 use super::args::FormatName;
+use super::input;
 use super::options;
 use super::output::{Output, say};
 use super::view;
@@ -76,7 +76,7 @@ fn read(path: &Path) -> anyhow::Result<File<'_>> {
     let name = path.display();
     let text = match path.as_os_str() == "-" {
         true => read_stdin(),
-        false => fs::read(path),
+        false => input::read(path),
     };
     let text = text.with_context(|| format!("cannot read {name}"))?;
     let documents = export::read(&text)

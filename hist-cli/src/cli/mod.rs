@@ -11,6 +11,7 @@ mod count;
 mod emit;
 mod explain;
 mod focus;
+mod input;
 mod list;
 mod logger;
 mod merge;
@@ -23,6 +24,7 @@ mod signals;
 mod version;
 mod view;
 mod watch;
+mod worker;
 
 use std::env;
 use std::ffi::OsString;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory as _, FromArgMatches as _};
 
-use crate::load::LoadError;
+use crate::load::{self, LoadError};
 use crate::session::SessionError;
 use args::{CommandLine, Task};
 use options::Options;
@@ -51,6 +53,10 @@ pub fn main() -> ExitCode {
         return usage(&options::usage(kind, "there is no COMMAND behind `--`"));
     }
     let verbose = args.verbose;
+    if let Err(error) = load::survive_file_size_limit() {
+        report(&anyhow::Error::new(error).context("cannot catch SIGXFSZ"), verbose);
+        return ExitCode::FAILURE;
+    }
     let result = match task {
         None => match Options::try_from(args) {
             Ok(options) => {

@@ -1,9 +1,16 @@
 //! Takes the texts of tables. Gives them to stdout or a file, each whole and at once; and
 //! everything else to stderr.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Seek as _, SeekFrom, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, tell};
 
 /// Where tables go.
 pub(super) enum Output {
@@ -24,16 +31,49 @@ pub(super) enum Written {
     Closed,
 }
 
+/// How often it is looked whether somebody reads a named pipe.
+pub(super) const PIPE_PERIOD: Duration = Duration::from_millis(50);
+
 impl Output {
-    /// Opens `path` anew, or takes stdout.
+    /// Empties `path` and opens it, or takes stdout. If it is a named pipe, waits until somebody
+    /// reads it, unless a signal ends the process.
     ///
     /// # Errors
     /// If the file cannot be created.
     pub(super) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self::Stdout) };
-        match File::create(path) {
-            Ok(file) => Ok(Self::File(file, path.to_owned())),
-            Err(error) => Err(anyhow::anyhow!("cannot write {}: {error}", path.display())),
+        let mut is_told = false;
+        loop {
+            if let Some(output) = Self::open_pipe(path)? {
+                return Ok(output);
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                say(&no_reader(path));
+            }
+            thread::sleep(PIPE_PERIOD);
+        }
+    }
+
+    /// Does the same, but gives nothing if it is a named pipe that nobody reads. Others may write to
+    /// the file or empty it meanwhile, such as logrotate with `copytruncate`: what is written goes to
+    /// its end.
+    ///
+    /// # Errors
+    /// If the file cannot be created.
+    pub(super) fn open_pipe(path: &Path) -> anyhow::Result<Option<Self>> {
+        let flags = (OFlags::APPEND | OFlags::NONBLOCK).bits().cast_signed();
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(true).custom_flags(flags).open(path);
+        let file = match file {
+            // The kernel says so of a pipe without a reader, and of a device that is not there.
+            Err(error) if is_errno(&error, rustix::io::Errno::NXIO) && is_pipe(path) => {
+                return Ok(None);
+            }
+            file => file.and_then(|file| blocking(&file).map(|()| file)),
+        };
+        match file {
+            Ok(file) => Ok(Some(Self::File(file, path.to_owned()))),
+            Err(error) => Err(anyhow!("cannot write {}: {error}", path.display())),
         }
     }
 
@@ -51,9 +91,19 @@ impl Output {
         match result {
             Ok(()) => Ok(Written::Whole),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Written::Closed),
-            Err(error) => Err(anyhow::anyhow!("cannot write {name}: {error}")),
+            Err(error) => Err(anyhow!("cannot write {name}: {error}")),
         }
     }
+}
+
+/// Whether it is a named pipe; false if that cannot be told.
+pub(super) fn is_pipe(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+/// What is said while nobody reads the pipe.
+pub(super) fn no_reader(path: &Path) -> String {
+    format!("nobody reads {} yet: waiting", path.display())
 }
 
 /// Writes a line to stderr. If nobody reads that or its disk is full, there is nobody to be told,
@@ -62,18 +112,77 @@ pub(super) fn say(line: &str) {
     let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
+fn is_errno(error: &io::Error, errno: rustix::io::Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
+
+/// From now on writing waits for who reads.
+fn blocking(file: &File) -> io::Result<()> {
+    Ok(fcntl_setfl(file, fcntl_getfl(file)? - OFlags::NONBLOCK)?)
+}
+
 fn write_whole(file: &mut File, text: &[u8]) -> io::Result<()> {
     let metadata = file.metadata()?;
     let result = file.write_all(text);
     if result.is_err() && metadata.is_file() {
         // What was written before remains. If even this fails, the first error is told.
-        let _ = file.set_len(metadata.len());
+        let _ = shorten(file, metadata.len());
     }
     result
 }
 
+/// Somebody else may have emptied it meanwhile; then it does not grow.
+fn shorten(file: &mut File, length: u64) -> io::Result<()> {
+    if file.metadata()?.len() > length {
+        file.set_len(length)?;
+        // Where it is not written to the end whatever comes, as by `>` of a shell.
+        file.seek(SeekFrom::Start(length))?;
+    }
+    Ok(())
+}
+
 fn write_stdout(text: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text)?;
-    stdout.flush()
+    // Nothing else writes there, so nothing is in the buffer; a copy of the descriptor has the same
+    // position.
+    let file = stdout.as_fd().try_clone_to_owned().map(File::from);
+    match file {
+        Ok(mut file) if is_at_end(&file) => write_whole(&mut file, text),
+        _ => {
+            stdout.write_all(text)?;
+            stdout.flush()
+        }
+    }
+}
+
+/// A regular file, written to its end.
+fn is_at_end(file: &File) -> bool {
+    match (file.metadata(), tell(file)) {
+        (Ok(metadata), Ok(position)) if metadata.is_file() => {
+            position == metadata.len() || is_appending(file)
+        }
+        _ => false,
+    }
+}
+
+fn is_appending(file: &File) -> bool {
+    fcntl_getfl(file).is_ok_and(|flags| flags.contains(OFlags::APPEND))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The file was written on where it had ended before, and began with zeros.
+    #[test]
+    fn a_file_that_is_emptied_by_others_has_no_hole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("table");
+        fs::write(&path, "old").expect("a file");
+        let mut output = Output::open(Some(&path)).expect("it is there");
+        assert_eq!(output.write(b"first").expect("room"), Written::Whole);
+        File::options().write(true).open(&path).and_then(|file| file.set_len(0)).expect("a file");
+        assert_eq!(output.write(b"second").expect("room"), Written::Whole);
+        assert_eq!(fs::read(&path).expect("a file"), b"second");
+    }
 }

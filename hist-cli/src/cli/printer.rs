@@ -32,14 +32,14 @@ pub(super) enum Work {
     Log,
     /// Print the tables.
     Tables,
-    /// Print the tables, and then all that is left to say.
+    /// Stop counting, print the tables, and then all that is left to say.
     LastTables,
 }
 
 /// What came of it.
 pub(super) struct Done {
-    /// How writing tables went.
-    pub written: Written,
+    /// How writing tables went; the error of an output that takes no more.
+    pub written: anyhow::Result<Written>,
     /// What each table lost so far; empty if none was looked at.
     pub lost: Vec<Lost>,
 }
@@ -65,19 +65,29 @@ impl Printer {
         Self { session, output, view, verbose, warned: false }
     }
 
-    /// Does the work. Losses are told at the end, also when that is because nobody reads any more.
+    /// Does the work. Losses are told at the end, also when that is because nobody reads any more
+    /// or the disk is full.
     ///
     /// # Errors
-    /// If the maps cannot be read or the output cannot be written.
+    /// If the maps cannot be read.
     pub(super) fn work(&mut self, work: Work) -> anyhow::Result<Done> {
-        if work == Work::Log {
-            self.flush_log();
-            return Ok(Done { written: Written::Whole, lost: Vec::new() });
+        match work {
+            Work::Log => {
+                self.flush_log();
+                return Ok(Done { written: Ok(Written::Whole), lost: Vec::new() });
+            }
+            Work::Tables => {}
+            // Before anything is read: triggers that count the same show the same.
+            Work::LastTables => self.session.stop(),
         }
-        let (written, lost) = self.print()?;
-        let is_last = work == Work::LastTables || written == Written::Closed;
+        let Done { written, lost } = self.print()?;
+        let is_last = work == Work::LastTables || !matches!(written, Ok(Written::Whole));
         if is_last {
+            if work != Work::LastTables {
+                self.session.stop();
+            }
             self.flush_log();
+            self.tell_unlogged();
         }
         if is_last || self.verbose {
             lost.iter().filter_map(Lost::report).for_each(|line| say(&line));
@@ -88,8 +98,8 @@ impl Printer {
     /// Prints every trigger's histogram as it is now, all at once.
     ///
     /// # Errors
-    /// If the maps cannot be read or the output cannot be written.
-    fn print(&mut self) -> anyhow::Result<(Written, Vec<Lost>)> {
+    /// If the maps cannot be read.
+    fn print(&mut self) -> anyhow::Result<Done> {
         let (mut snapshots, mut tables, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for entry in self.session.triggers() {
             let snapshot = self.session.snapshot(entry)?;
@@ -101,7 +111,7 @@ impl Printer {
         }
         let bytes = self.view.table(&self.session, snapshots)?;
         self.warn_of_symbols();
-        Ok((self.output.write(&bytes)?, lost))
+        Ok(Done { written: self.output.write(&bytes), lost })
     }
 
     fn lost(&self, table: TableId, losses: Losses) -> Lost {
@@ -119,6 +129,25 @@ impl Printer {
     fn flush_log(&mut self) {
         self.session.attached_mut().for_each(LiveTrigger::flush_log);
         logger::pass_on();
+    }
+
+    /// Says how many events the log does not have, if any.
+    fn tell_unlogged(&self) {
+        for entry in self.session.triggers() {
+            let event = &entry.event;
+            match self.session.attached(entry).unlogged() {
+                Ok(0) => {}
+                Ok(lost) => say(&format!(
+                    "{lost} events of {event} are not in the log, which could not be written as fast \
+                     as they came; the table is not affected"
+                )),
+                Err(error) => {
+                    say(&format!(
+                        "cannot tell how many events of {event} are not in the log: {error}"
+                    ));
+                }
+            }
+        }
     }
 
     fn has_stacks(&self) -> bool {

@@ -2,24 +2,27 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time;
 
-use super::command;
-use super::count;
+use super::command::{self, Kept};
+use super::count::{self, Means};
 use super::emit;
 use super::focus::{Focused, Target};
 use super::options::{Options, Pair};
-use super::output::{Output, say};
+use super::output::{self, Output, say};
 use super::printer::Printer;
-use super::signals::Signals;
+use super::signals::{Signals, Wish};
 use super::view::View;
 use super::watch::Watch;
+use super::worker::Worker;
 use crate::live::Unfit;
-use crate::load::{self, AttachedTrigger, Facts, LoadError};
+use crate::load::{self, AttachedTrigger, Barrier, Facts, LoadError};
 use crate::plan::{Guard, Proof, SENTINEL, Wishes, size_text};
 use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
@@ -37,13 +40,14 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let status = status()?;
     let runtime = runtime()?;
+    let runs = runtime.enter();
     // Before anything else: a signal that comes while triggers are attached must not be lost.
-    let signals = {
-        let _runtime = runtime.enter();
-        Signals::listen(&status).context("cannot listen to signals")?
-    };
+    let mut signals = Signals::listen(&status).context("cannot listen to signals")?;
     check_privilege(&status)?;
     let live = options.live && has_screen(options);
+    let screen = live.then(|| screen(&status)).transpose()?;
+    let worker = Worker::start().context("cannot start a thread (ulimit -u, pids.max)")?;
+    drop(runs);
     if let Some(Err(error)) = options.command.as_deref().map(command::check) {
         say(&format!("error: {error}"));
         return Ok(error.exit_code());
@@ -51,25 +55,59 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let (mut session, focused) = attach(options)?;
     let mut view = View::new(options.look.clone())?;
     view.check(&session)?;
+    // Before anything counts, as this may take any time.
+    let pipe = match &options.output {
+        Some(path) if output::is_pipe(path) => {
+            Some(runtime.block_on(wait_for_reader(path, &mut signals))?)
+        }
+        _ => None,
+    };
     session.release()?;
     // What counts is attached only now.
     focused.settle()?;
+    focused.live.let_count(true)?;
     view.begin();
     // Only now it is known what the kernel has against raw tracepoints.
     describe(options, &session);
     // After all that could go wrong and leave a file empty.
-    let output = match live && options.quiet {
-        true => Output::Nowhere,
-        false => Output::open(options.output.as_deref())?,
+    let output = match pipe {
+        _ if live && options.quiet => Output::Nowhere,
+        Some(pipe) => pipe,
+        None => Output::open(options.output.as_deref())?,
     };
     let printer = Printer::new(session, view, output, options.verbose > 0);
-    let code = runtime.block_on(async {
-        let watch = live.then(|| Watch::new(&status)).transpose()?;
-        count::count(options, signals, printer, &focused, watch).await
-    });
+    let means = Means { signals, worker, screen };
+    let code = runtime.block_on(count::count(options, means, printer, &focused));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
     code
+}
+
+/// What a live view takes.
+fn screen(status: &str) -> anyhow::Result<(Watch, Kept)> {
+    let kept = Kept::new().context("cannot keep what the command writes")?;
+    Ok((Watch::new(status)?, kept))
+}
+
+/// Opens a named pipe once somebody reads it. Opening it at once would wait in the kernel, where
+/// signals are not heeded.
+async fn wait_for_reader(path: &Path, signals: &mut Signals) -> anyhow::Result<Output> {
+    if let Some(output) = Output::open_pipe(path)? {
+        return Ok(output);
+    }
+    say(&output::no_reader(path));
+    loop {
+        tokio::select! {
+            () = time::sleep(output::PIPE_PERIOD) => {
+                if let Some(output) = Output::open_pipe(path)? {
+                    return Ok(output);
+                }
+            }
+            wish = signals.next() => if wish != Wish::Print {
+                bail!("nobody has read {}; nothing was counted", path.display());
+            }
+        }
+    }
 }
 
 /// What the kernel says of this process.
@@ -97,6 +135,8 @@ const FILES: usize = 16;
 pub(super) fn runtime() -> anyhow::Result<Runtime> {
     let room: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
     room.context("cannot open the files that are needed (ulimit -n sets how many may be open)")?;
+    // Signals come in by such a pair, without which there is another panic.
+    UnixStream::pair().context("cannot make a pair of sockets for signals")?;
     Builder::new_current_thread().enable_all().build().context("cannot prepare to wait for signals")
 }
 
@@ -127,9 +167,12 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     if options.verbose > 0 && !target.focus.is_all() {
         say(&format!("focus: {}", target.focus));
     }
+    // One alone has nobody to begin and end with.
+    let target = target.together(options.pairs.len() > 1);
     let wishes = Wishes { proof: proof(options), ..options.wishes(target.focus.clone()) };
     let focused = target.open(&facts)?;
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
+    let live = live.with_barrier(Barrier::new()?);
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
         ensure!(!trigger.trim().is_empty(), "the trigger for {system}:{event} is empty");

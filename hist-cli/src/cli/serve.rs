@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
+use super::input;
 use super::output::say;
 use super::run::{check_privilege, runtime, status};
 use crate::load::Facts;
@@ -92,11 +94,13 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         ReadyFd::open(fd.into()).with_context(|| format!("--ready-fd {fd} is no open file"))
     });
     let ready_fd = ready_fd.transpose()?;
+    // A pipe may keep it waiting, so signals still end the process.
+    let bytes = bytes_of(&args.config, input::read)?;
     let runtime = runtime()?;
     let result = LocalSet::new().block_on(&runtime, async {
         // Before anything else: a signal that comes while triggers are attached must not be lost.
         let signals = Signals::listen().context("cannot listen to signals")?;
-        serve(args, signals, manager, ready_fd).await
+        serve(args, &bytes, signals, (manager, ready_fd)).await
     });
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
@@ -108,29 +112,37 @@ fn check(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     if readable.is_none() {
         say("no tracefs can be read here: events and their fields were not looked up");
     }
-    let config = read(args, readable, &Rc::new(Facts::read()?))?;
+    let bytes = bytes_of(&args.config, input::read)?;
+    let config = read(args, &bytes, readable, &Rc::new(Facts::read()?))?;
     let n_metrics = config.metrics.len();
     say(&format!("{}: nothing wrong, {}", args.config.display(), metrics(n_metrics)));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the file; the error has all that is wrong with it.
-fn read(args: &ServeArgs, tracefs: Option<Tracefs>, facts: &Rc<Facts>) -> anyhow::Result<Config> {
+fn bytes_of(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
+    read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Takes what is in the file; the error has all that is wrong with it.
+fn read(
+    args: &ServeArgs,
+    bytes: &[u8],
+    tracefs: Option<Tracefs>,
+    facts: &Rc<Facts>,
+) -> anyhow::Result<Config> {
     let name = args.config.display().to_string();
-    let bytes = fs::read(&args.config).with_context(|| format!("cannot read {name}"))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let before = String::from_utf8_lossy(&error.as_bytes()[..at]);
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         anyhow!("{name}:{line}:{column}: not UTF-8")
     })?;
     let kernel = tracefs.map(|tracefs| Live::new(tracefs, facts.clone(), Wishes::default()));
-    let config = config::read(&text, kernel.as_ref());
+    let config = config::read(text, kernel.as_ref());
     config.map_err(|problems| {
         let count = problems.problems.len();
         let errors = if count == 1 { "error" } else { "errors" };
-        anyhow!("{count} {errors} in {name}\n{}", problems.render(&name, &text))
+        anyhow!("{count} {errors} in {name}\n{}", problems.render(&name, text))
     })
 }
 
@@ -141,14 +153,14 @@ fn metrics(count: usize) -> String {
 /// Attaches, listens, and answers until a signal ends it.
 async fn serve(
     args: &ServeArgs,
+    bytes: &[u8],
     signals: Signals,
-    manager: Notifier,
-    ready_fd: Option<ReadyFd>,
+    (manager, ready_fd): (Notifier, Option<ReadyFd>),
 ) -> anyhow::Result<()> {
     check_privilege(&status()?)?;
     let tracefs = find_or_mount()?;
     let facts = Rc::new(Facts::read()?);
-    let config = read(args, Some(tracefs.clone()), &facts)?;
+    let config = read(args, bytes, Some(tracefs.clone()), &facts)?;
     // Before anything is attached: whoever starts it twice shall not count twice.
     let listener = TcpListener::bind(&args.listen).await;
     let listener = listener.with_context(|| cannot_listen(&args.listen))?;
@@ -195,6 +207,8 @@ impl Server<'_> {
                 self.reload();
             }
             self.manager.stopping();
+            // Whoever is still answered gets what does not change any more.
+            self.engine.borrow_mut().0.stop();
         };
         serve::serve(listener, self.engine.clone(), end).await.context("cannot serve")
     }
@@ -221,7 +235,8 @@ impl Server<'_> {
     fn replace(&self) -> anyhow::Result<Changes> {
         // Modules, and with them names and addresses, may have come and gone.
         let facts = Rc::new(Facts::read()?);
-        let config = read(self.args, Some(self.tracefs.clone()), &facts)?;
+        let bytes = bytes_of(&self.args.config, input::read_soon)?;
+        let config = read(self.args, &bytes, Some(self.tracefs.clone()), &facts)?;
         Ok(self.engine.borrow_mut().0.reload(config, &facts)?)
     }
 }

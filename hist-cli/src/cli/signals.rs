@@ -1,6 +1,7 @@
 //! Takes signals. Gives what they ask for.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal as RawSignal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,7 +13,20 @@ pub(super) struct Signals {
     /// None: it was ignored when the command started, as behind `nohup`, and stays so.
     hangup: Option<Signal>,
     print: Signal,
+    stops: Stops,
 }
+
+/// The wishes to stop that there have been.
+#[derive(Debug, Default)]
+struct Stops {
+    /// When the first one came.
+    first: Option<Instant>,
+}
+
+/// Signals that come so soon after the first one are the same wish. timeout(1) sends its signal to
+/// the process and then to its group, a shell that ends sends SIGHUP and so does the terminal, and
+/// systemd may send SIGHUP after SIGTERM. Nobody types Ctrl-C twice as fast.
+const SAME_WISH: Duration = Duration::from_millis(100);
 
 /// The signals that matter to a process that has taken the terminal.
 pub(super) struct ScreenSignals {
@@ -66,6 +80,8 @@ impl ScreenSignals {
 pub(super) enum Wish {
     /// Ctrl-C, SIGTERM or SIGHUP: print the final table and end.
     Stop,
+    /// Another one of those: end here and now.
+    Leave,
     /// SIGUSR1: print now.
     Print,
 }
@@ -83,17 +99,43 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: listens_to_hangup.then(|| signal(SignalKind::hangup())).transpose()?,
             print: signal(SignalKind::user_defined1())?,
+            stops: Stops::default(),
         })
     }
 
-    /// Waits for the next signal.
+    /// Waits for the next wish. Whoever waits, all wishes to stop are counted together: the first
+    /// one is [`Wish::Stop`], also if counting has ended by itself before.
     pub(super) async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.interrupt.recv() => Wish::Stop,
-            _ = self.terminate.recv() => Wish::Stop,
-            () = received(self.hangup.as_mut()) => Wish::Stop,
-            _ = self.print.recv() => Wish::Print,
+        loop {
+            let is_stop = tokio::select! {
+                _ = self.interrupt.recv() => true,
+                _ = self.terminate.recv() => true,
+                () = received(self.hangup.as_mut()) => true,
+                _ = self.print.recv() => false,
+            };
+            if !is_stop {
+                return Wish::Print;
+            }
+            if let Some(wish) = self.stops.count(Instant::now()) {
+                return wish;
+            }
         }
+    }
+
+    /// Notes a wish to stop that came in another way, such as by a key.
+    pub(super) fn note_stop(&mut self) {
+        self.stops.count(Instant::now());
+    }
+}
+
+impl Stops {
+    /// What a signal that comes `now` means; nothing if it belongs to the first one.
+    fn count(&mut self, now: Instant) -> Option<Wish> {
+        let Some(first) = self.first else {
+            self.first = Some(now);
+            return Some(Wish::Stop);
+        };
+        (now.duration_since(first) >= SAME_WISH).then_some(Wish::Leave)
     }
 }
 
@@ -115,6 +157,16 @@ fn ignores(status: &str, kind: SignalKind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The second signal of timeout(1) came while the final table was written, and tore it.
+    #[test]
+    fn signals_that_come_together_are_one_wish() {
+        let (mut stops, start) = (Stops::default(), Instant::now());
+        assert_eq!(stops.count(start), Some(Wish::Stop));
+        assert_eq!(stops.count(start), None);
+        assert_eq!(stops.count(start + SAME_WISH / 2), None);
+        assert_eq!(stops.count(start + SAME_WISH), Some(Wish::Leave));
+    }
 
     #[test]
     fn ignored_signals_are_those_of_the_mask() {

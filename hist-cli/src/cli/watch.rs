@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use crossterm::event::Event as Input;
 use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
-use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
-use super::count::{Counting, Event, FOLLOWED, Stop, asked, quit_if_again, tick};
+use super::count::{Counting, Event, FOLLOWED, Stop, asked, leave, tick};
 use super::printer::Printer;
-use super::signals::{ScreenSignals, ScreenWish};
-use crate::live::{Action, Change, Look, Reader, Reading, Screen, State, is_orphaned};
+use super::signals::{ScreenSignals, ScreenWish, Wish};
+use super::worker::{Job, Worker};
+use crate::live::{Action, Change, Keyboard, Look, Reader, Reading, Screen, State, is_orphaned};
 use crate::session::SessionError;
 
 /// What comes back from the thread that reads.
@@ -28,6 +28,7 @@ struct Done {
 /// The live view.
 pub(super) struct Watch {
     signals: ScreenSignals,
+    keyboard: Keyboard,
     look: Look,
 }
 
@@ -38,8 +39,8 @@ struct Shown {
     state: State,
     /// The session, while nothing is being read.
     idle: Option<(Printer, Reader)>,
-    /// The thread that has it else.
-    reading: Option<JoinHandle<Done>>,
+    /// The work that has it else.
+    reading: Option<Job<Done>>,
     /// It is time to read.
     due: bool,
     /// But not before then.
@@ -53,45 +54,46 @@ enum Wake {
     Asked(Event),
     Signal(ScreenWish),
     Input(Input),
-    Read(Box<Result<Done, JoinError>>),
+    Read(Box<anyhow::Result<Done>>),
     Tick,
     /// There is place for more on the screen, or time to read again.
     Ready,
 }
 
 impl Watch {
-    /// Listens to signals, and leaves the terminal alone for now. `status` is the text of
-    /// /proc/self/status.
+    /// Listens to signals and, later, to keys, and leaves the terminal alone for now. `status` is
+    /// the text of /proc/self/status.
     ///
     /// # Errors
-    /// If a handler cannot be installed.
+    /// If a handler cannot be installed, or the kernel gives no thread or file for the keys.
     pub(super) fn new(status: &str) -> anyhow::Result<Self> {
         let signals = ScreenSignals::listen(status).context("cannot listen to signals")?;
-        Ok(Self { signals, look: Look::of_environment() })
+        let keyboard = Keyboard::open().context(TERMINAL)?;
+        Ok(Self { signals, keyboard, look: Look::of_environment() })
     }
 
     /// Shows tables until something ends it, and gives the terminal back.
     ///
     /// # Errors
     /// If the maps cannot be read or the terminal cannot be written to.
-    pub(super) async fn until_stopped(
-        self,
-        counting: &mut Counting<'_>,
-        printer: Printer,
-    ) -> anyhow::Result<(Printer, Stop)> {
+    pub(super) async fn until_stopped(self, counting: &mut Counting<'_>) -> anyhow::Result<Stop> {
         let reader = Reader::new(self.look.charset);
+        let screen = Screen::open(self.look, self.keyboard).context(TERMINAL)?;
         let mut shown = Shown {
             signals: self.signals,
-            screen: Screen::open(self.look).context(TERMINAL)?,
+            screen,
             state: State::default(),
-            idle: Some((printer, reader)),
+            idle: counting.printer.take().map(|printer| (printer, reader)),
             reading: None,
             due: true,
             rested: Instant::now(),
             changes: Vec::new(),
         };
-        let stop = shown.run(counting).await?;
-        Ok((shown.end(counting).await?, stop))
+        let stop = shown.run(counting).await;
+        let ended = shown.end(counting).await;
+        let stop = stop?;
+        ended?;
+        Ok(stop)
     }
 }
 
@@ -104,7 +106,7 @@ const REST: u32 = 3;
 impl Shown {
     async fn run(&mut self, counting: &mut Counting<'_>) -> anyhow::Result<Stop> {
         loop {
-            self.read_if_wanted();
+            self.read_if_wanted(&counting.worker);
             self.screen.draw(&mut self.state).context(TERMINAL)?;
             let stop = match self.next(counting).await? {
                 Wake::Asked(Event::Stop(stop)) => Some(stop),
@@ -120,10 +122,17 @@ impl Shown {
                     None
                 }
                 Wake::Ready => None,
-                Wake::Signal(wish) => self.heed(wish).context(TERMINAL)?,
-                Wake::Input(input) => self.input(&input).context(TERMINAL)?,
+                // They are wishes to stop like those that are signals, and come in another way.
+                Wake::Signal(wish) => {
+                    let stop = self.heed(wish).context(TERMINAL)?;
+                    stop.inspect(|_| counting.signals.note_stop())
+                }
+                Wake::Input(input) => {
+                    let stop = self.input(&input).context(TERMINAL)?;
+                    stop.inspect(|_| counting.signals.note_stop())
+                }
                 Wake::Read(done) => {
-                    self.show(done.context("the reading thread panicked")?)?;
+                    self.show((*done)?)?;
                     None
                 }
             };
@@ -155,14 +164,14 @@ impl Shown {
     }
 
     /// Reads in a thread of its own: a large table takes a while, and keys must not wait.
-    fn read_if_wanted(&mut self) {
+    fn read_if_wanted(&mut self, worker: &Worker) {
         if self.changes.is_empty() && (!self.due || self.rests()) {
             return;
         }
         let Some((mut printer, mut reader)) = self.idle.take() else { return };
         self.due = false;
         let changes = std::mem::take(&mut self.changes);
-        self.reading = Some(tokio::task::spawn_blocking(move || {
+        self.reading = Some(worker.start_job(move || {
             let start = Instant::now();
             let reading = reader.read(&mut printer.session, &changes);
             Done { printer, reader, reading, took: start.elapsed() }
@@ -214,26 +223,28 @@ impl Shown {
         Ok(None)
     }
 
-    /// Gives the terminal back, then waits for what is still being read.
-    async fn end(mut self, counting: &mut Counting<'_>) -> anyhow::Result<Printer> {
-        self.screen.give_back().context(TERMINAL)?;
-        loop {
-            if let Some((printer, _)) = self.idle {
-                return Ok(printer);
-            }
+    /// Gives the terminal back, then waits for what is still being read. The session goes back to
+    /// `counting`, whatever becomes of the terminal.
+    async fn end(mut self, counting: &mut Counting<'_>) -> anyhow::Result<()> {
+        let given_back = self.screen.give_back().context(TERMINAL);
+        while self.reading.is_some() {
             tokio::select! {
                 done = read(&mut self.reading) => {
-                    let done = done.context("the reading thread panicked")?;
+                    let done = done?;
                     self.idle = Some((done.printer, done.reader));
                 }
-                wish = counting.signals.next() => drop(quit_if_again(wish, true)),
+                wish = counting.signals.next() => if wish == Wish::Leave {
+                    leave();
+                }
             }
         }
+        counting.printer = self.idle.map(|(printer, _)| printer);
+        given_back
     }
 }
 
 /// What is being read; never if nothing is.
-async fn read(reading: &mut Option<JoinHandle<Done>>) -> Result<Done, JoinError> {
+async fn read(reading: &mut Option<Job<Done>>) -> anyhow::Result<Done> {
     let Some(job) = reading else { return std::future::pending().await };
     let done = job.await;
     *reading = None;

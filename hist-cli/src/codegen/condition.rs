@@ -18,7 +18,7 @@ use crate::resolve::hist::{Compare, Condition, TextSource, Within};
 pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::FILTER, plan);
     // Something is tested before the filter.
-    let is_limited = plan.system_call.is_some() || !plan.focus.is_all();
+    let is_limited = plan.system_call.is_some() || !plan.focus.is_all() || plan.focus.valve;
     let condition = match &plan.filter {
         None if is_limited => &Condition::Always(true),
         None => {
@@ -36,7 +36,7 @@ pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
     if let Some(call) = &plan.system_call {
         copy::only_call(&mut emitter, call, refuse)?;
     }
-    focus::tests(&mut emitter, &plan.focus, refuse);
+    focus::tests(&mut emitter, &plan.focus, refuse)?;
     if is_limited {
         arguments.restore(&mut emitter);
     }
@@ -44,6 +44,10 @@ pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
     branch(&mut body, condition, Goals { yes: pass, no: refuse, next: pass })?;
     let mut emitter = body.emitter;
     emitter.place(pass);
+    if plan.focus.valve {
+        // Only now: what is not wanted at all does not take it.
+        focus::valve(&mut emitter, refuse);
+    }
     emitter.push(Insn::mov64_imm(R0, 1), "the hit counts");
     emitter.jump(Insn::jump(0), end, "");
     emitter.place(refuse);

@@ -146,6 +146,11 @@ impl Emitter {
         self.push_map_as(PSEUDO_MAP_VALUE, dst, FocusMap::State, note);
     }
 
+    /// `dst` = the address of the only value of [`FocusMap::Valve`].
+    pub(super) fn push_valve(&mut self, dst: Reg, note: impl Into<String>) {
+        self.push_map_as(PSEUDO_MAP_VALUE, dst, FocusMap::Valve, note);
+    }
+
     fn push_map_as(&mut self, src: u8, dst: Reg, map: FocusMap, note: impl Into<String>) {
         self.map_uses.push((self.lines.len(), map));
         let [low, high] = Insn::ld_imm64(dst, 0);

@@ -2,12 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use super::CodegenError;
 use super::emit::{Emitter, Label};
 use super::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
-use crate::plan::focus::{Focus, FocusMap, Processes, runs};
+use crate::plan::focus::{BirthOffsets, CLOCK_TICK, Focus, FocusMap, Processes, VALVE_SIZE, runs};
 
 /// Goes to `refuse` for what is not in focus. Destroys r0 to r5.
-pub(super) fn tests(emitter: &mut Emitter, focus: &Focus, refuse: Label) {
+///
+/// # Errors
+/// If an offset does not fit an instruction.
+pub(super) fn tests(
+    emitter: &mut Emitter,
+    focus: &Focus,
+    refuse: Label,
+) -> Result<(), CodegenError> {
     if let Some(cpus) = &focus.cpus {
         emitter.push(Insn::call(helper::GET_SMP_PROCESSOR_ID), "focus: the CPU");
         among(emitter, cpus, refuse);
@@ -18,8 +26,28 @@ pub(super) fn tests(emitter: &mut Emitter, focus: &Focus, refuse: Label) {
             process(emitter);
             let pids: Vec<_> = BTreeSet::from_iter(pids.iter().copied()).into_iter().collect();
             among(emitter, &runs(&pids), refuse);
+            // There is one comparison, so it is for one process.
+            if let Some((birth, [ticks])) =
+                focus.birth.as_ref().map(|birth| (birth, &birth.ticks[..]))
+            {
+                let start = ticks * u64::from(CLOCK_TICK);
+                born(emitter, birth.offsets, refuse, |emitter| {
+                    emitter.push_wide(Insn::ld_imm64(R2, start), "when it started");
+                })?;
+            }
         }
-        Processes::Listed(_) | Processes::Set(_) => in_set(emitter, refuse),
+        Processes::Listed(_) => {
+            in_set(emitter, refuse);
+            if let Some(birth) = &focus.birth {
+                let slot = emitter.stack_slot();
+                emitter.push(Insn::load(Width::Dw, R1, R0, 0), "when it started");
+                emitter.push(Insn::store_reg(Width::Dw, R10, slot, R1), "");
+                born(emitter, birth.offsets, refuse, |emitter| {
+                    emitter.push(Insn::load(Width::Dw, R2, R10, slot), "");
+                })?;
+            }
+        }
+        Processes::Set(_) => in_set(emitter, refuse),
     }
     if focus.cgroup.is_some() {
         emitter.push_map(R1, FocusMap::Cgroup, "focus: the cgroup");
@@ -27,6 +55,38 @@ pub(super) fn tests(emitter: &mut Emitter, focus: &Focus, refuse: Label) {
         emitter.push(Insn::call(helper::CURRENT_TASK_UNDER_CGROUP), "");
         emitter.jump(Insn::jump_imm(Compare::Ne, R0, 1, 0), refuse, "not in it, nor below");
     }
+    Ok(())
+}
+
+/// Goes to `refuse` while nothing counts on this CPU. Destroys r0 and r1.
+pub(super) fn valve(emitter: &mut Emitter, refuse: Label) {
+    emitter.push(Insn::call(helper::GET_SMP_PROCESSOR_ID), "the valve of this CPU");
+    let beyond = Insn::jump_imm(Compare::Ge, R0, VALVE_SIZE.cast_signed(), 0);
+    emitter.jump(beyond, refuse, "never so, but the verifier asks");
+    emitter.push_valve(R1, "");
+    emitter.push(Insn::alu64_reg(Alu::Add, R1, R0), "");
+    emitter.push(Insn::load(Width::B, R0, R1, 0), "");
+    emitter.jump(Insn::jump_imm(Compare::Eq, R0, 0, 0), refuse, "it is closed");
+}
+
+/// Goes to `refuse` unless the current process started within the clock tick that `start` puts into
+/// r2: another one has its pid by now.
+fn born(
+    emitter: &mut Emitter,
+    offsets: BirthOffsets,
+    refuse: Label,
+    start: impl FnOnce(&mut Emitter),
+) -> Result<(), CodegenError> {
+    let (leader, boottime) =
+        (emitter.offset(offsets.group_leader)?, emitter.offset(offsets.start_boottime)?);
+    emitter.push(Insn::call(helper::GET_CURRENT_TASK_BTF), "focus: the same process");
+    emitter.push(Insn::load(Width::Dw, R1, R0, leader), "its first thread");
+    emitter.push(Insn::load(Width::Dw, R1, R1, boottime), "");
+    start(emitter);
+    emitter.push(Insn::alu64_reg(Alu::Sub, R1, R2), "");
+    let later = Insn::jump_imm(Compare::Ge, R1, CLOCK_TICK.cast_signed(), 0);
+    emitter.jump(later, refuse, "another one with that pid");
+    Ok(())
 }
 
 /// r0 = the current process's pid.

@@ -151,7 +151,7 @@ fn read(emitter: &mut Emitter, (slot, size): (i16, i32), (base, offset): (Reg, u
 
 /// Puts the pid at [`KEY`] into the set, or counts that there is no room.
 fn insert(emitter: &mut Emitter, out: Label) {
-    emitter.push(Insn::store_imm(Width::W, R10, VALUE, 1), "");
+    emitter.push(Insn::store_imm(Width::Dw, R10, VALUE, 0), "");
     emitter.push_map(R1, FocusMap::Processes, "enters the set");
     address(emitter, R2, KEY);
     address(emitter, R3, VALUE);

@@ -9,7 +9,7 @@ use super::frame::{self, Field, STACK};
 use super::template::{DataSection, MapDef, Reference, Target, TemplateObject};
 use crate::codegen::code::{Code, HoleCode, Line};
 use crate::codegen::insn::{Insn, R6};
-use crate::plan::focus::FocusMap;
+use crate::plan::focus::{FocusMap, VALVE_SIZE};
 use crate::plan::{MapKind, MapPlan};
 
 /// The map that aya-log looks for; all programs of an object share it.
@@ -145,7 +145,12 @@ fn refer_to_constants(program: &mut Program, bodies: &[Body<'_>], starts: &[usiz
 fn refer_to_shared_maps(program: &mut Program, bodies: &[Body<'_>], starts: &[usize]) {
     for body in bodies {
         for (line, map) in body.map_uses {
-            let (slot, target) = (starts[body.slot] + line, Target::Map(map.name().to_owned()));
+            let slot = starts[body.slot] + line;
+            if *map == FocusMap::Valve {
+                refer_to_valve(program, slot);
+                continue;
+            }
+            let target = Target::Map(map.name().to_owned());
             program.references.push(Reference { slot, target });
             if program.maps.iter().all(|def| def.name != map.name()) {
                 program.maps.push(MapDef::of_focus(*map));
@@ -153,6 +158,17 @@ fn refer_to_shared_maps(program: &mut Program, bodies: &[Body<'_>], starts: &[us
         }
     }
     program.references.sort_by_key(|reference| reference.slot);
+}
+
+/// Its address is what is wanted, as if it were a variable: closed, where nobody opens it.
+fn refer_to_valve(program: &mut Program, slot: usize) {
+    let name = FocusMap::Valve.name();
+    let target = Target::Data { section: name.to_owned(), offset: 0 };
+    program.references.push(Reference { slot, target });
+    if program.data.iter().all(|section| section.name != name) {
+        let bytes = vec![0; VALVE_SIZE as usize];
+        program.data.push(DataSection { name: name.to_owned(), bytes, symbols: Vec::new() });
+    }
 }
 
 /// The kernel's number for it (`enum bpf_map_type`).

@@ -108,7 +108,7 @@ impl MapDef {
         let map_type = match map {
             FocusMap::Processes => bpf_map_type::BPF_MAP_TYPE_HASH,
             FocusMap::Cgroup => bpf_map_type::BPF_MAP_TYPE_CGROUP_ARRAY,
-            FocusMap::State => bpf_map_type::BPF_MAP_TYPE_ARRAY,
+            FocusMap::State | FocusMap::Valve => bpf_map_type::BPF_MAP_TYPE_ARRAY,
         };
         let (name, map_type) = (map.name().to_owned(), map_type as u32);
         Self { name, map_type, key_size, value_size, max_entries, map_flags: 0 }

@@ -19,7 +19,7 @@ mod tty;
 
 pub use draw::{Look, draw};
 pub use reader::{Change, Reader, Reading};
-pub use screen::{Screen, Unfit, is_orphaned};
+pub use screen::{Keyboard, Screen, Unfit, is_orphaned};
 pub use state::{Action, Mode, State};
 pub use tab::Tab;
 pub use table::{Column, Measure, Table};

@@ -7,9 +7,11 @@ use std::panic;
 use std::pin::Pin;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
-use crossterm::event::{Event, EventStream};
+use crossterm::event::{Event, EventStream, poll};
 use crossterm::queue;
 use crossterm::style::ResetColor;
 use crossterm::terminal::{
@@ -28,6 +30,13 @@ use super::tty::{Outbox, Tty, write_last};
 /// The terminal shows us and not what was there before.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
+
+/// What is typed, and the way to the terminal. Having it takes nothing from whoever else uses the
+/// terminal.
+pub struct Keyboard {
+    tty: Tty,
+    events: EventStream,
+}
 
 /// A terminal that has been taken.
 pub struct Screen {
@@ -90,16 +99,33 @@ impl Look {
     }
 }
 
+impl Keyboard {
+    /// Makes ready all that takes threads and files of the kernel.
+    ///
+    /// # Errors
+    /// If there are none to be had, or the terminal cannot be opened.
+    pub fn open() -> io::Result<Self> {
+        let tty = Tty::open()?;
+        // The stream panics where it gets no thread, so whether there is one is tried before.
+        let trial = thread::Builder::new().spawn(|| {})?;
+        trial.join().map_err(|_| io::Error::other("a thread that does nothing panicked"))?;
+        let events = EventStream::new();
+        // Opens what events are read from, which the stream would do when the first one is awaited.
+        poll(Duration::ZERO)?;
+        Ok(Self { tty, events })
+    }
+}
+
 impl Screen {
     /// Takes the terminal. Dropping gives it back, and so does a panic.
     ///
     /// # Errors
     /// If it cannot be taken.
-    pub fn open(look: Look) -> io::Result<Self> {
+    pub fn open(look: Look, keyboard: Keyboard) -> io::Result<Self> {
         HOOK.call_once(restore_on_panic);
-        let tty = Tty::open()?;
+        let Keyboard { tty, events } = keyboard;
         let terminal = Terminal::new(CrosstermBackend::new(tty.outbox()))?;
-        let mut screen = Self { terminal, tty, events: EventStream::new(), look, stale: false };
+        let mut screen = Self { terminal, tty, events, look, stale: false };
         screen.take()?;
         Ok(screen)
     }

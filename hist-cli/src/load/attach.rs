@@ -10,10 +10,9 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aya_log::EbpfLogger;
-
 use super::feeder::Feeder;
 use super::focus::LiveFocus;
+use super::log::ProgramLog;
 use super::maps::OpenMaps;
 use super::program::{self, ProgramType};
 use super::table::Table;
@@ -27,7 +26,7 @@ pub struct Attached {
     /// One per trigger, in the order of the plans.
     pub triggers: Vec<AttachedTrigger>,
     /// What programs of [`Template::HistLog`] write.
-    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    log: Option<ProgramLog>,
 }
 
 /// One trigger's program, and the table that it feeds. Dropping it detaches this one.
@@ -119,9 +118,18 @@ impl Attached {
     /// Passes on what the programs have logged since the last call. Only programs of
     /// [`Template::HistLog`] log anything.
     pub fn flush_log(&mut self) {
-        if let Some(logger) = &mut self.logger {
-            logger.flush();
+        if let Some(log) = &mut self.log {
+            log.flush();
         }
+    }
+
+    /// How many events should have been logged and were not; exact once all programs have stopped and
+    /// the log was passed on.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn unlogged(&self) -> io::Result<u64> {
+        self.log.as_ref().map_or(Ok(0), ProgramLog::lost)
     }
 }
 
@@ -161,9 +169,9 @@ pub fn attach_within(
         let table = existing(&feeds, &plan, &loaded)?;
         loaded.push(load((&mut maps, focus), program, plan, table)?);
     }
-    let logger = start_logger(&loaded)?;
+    let log = open_log(&loaded)?;
     let triggers = loaded.into_iter().map(attach_one).collect::<Result<_, _>>()?;
-    Ok(Attached { triggers, logger })
+    Ok(Attached { triggers, log })
 }
 
 /// A program that could run.
@@ -245,13 +253,9 @@ fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
     Ok(AttachedTrigger { plan, table, feeder })
 }
 
-/// One logger reads for all programs of an object: they share the ring buffer.
-fn start_logger(loaded: &[Loaded]) -> Result<Option<EbpfLogger<&'static dyn log::Log>>, LoadError> {
-    let Some(logs) = loaded.iter().find(|one| one.plan.template == Template::HistLog) else {
-        return Ok(None);
-    };
-    let id = bpf::program_id(logs.feeder.program_fd())
-        .map_err(|error| LoadError::Log(error.to_string()))?;
-    let logger = EbpfLogger::init_from_id_with_logger(id, log::logger());
-    logger.map(Some).map_err(|error| LoadError::Log(error.to_string()))
+/// There is one log for all programs of an object: they share the ring buffer. Those that a session
+/// attaches have an object each.
+fn open_log(loaded: &[Loaded]) -> Result<Option<ProgramLog>, LoadError> {
+    let logs = loaded.iter().find(|one| one.plan.template == Template::HistLog);
+    logs.map(|one| ProgramLog::open(&one.feeder)).transpose()
 }

@@ -32,6 +32,9 @@ const MAP_LOOKUP_BATCH: libc::c_long = 24;
 /// `BPF_MAP_LOOKUP_AND_DELETE_BATCH`, since Linux 5.6
 const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
 
+/// `BPF_ENABLE_STATS`, since Linux 5.8
+const ENABLE_STATS: libc::c_long = 32;
+
 /// The members of `union bpf_attr` for commands on one element.
 #[repr(C)]
 struct ElemAttr {
@@ -313,22 +316,43 @@ fn found(result: io::Result<RawFd>) -> io::Result<bool> {
 
 /// Waits until no BPF program runs that began before the call.
 ///
+/// # Errors
+/// What bpf(2) says.
+pub(crate) fn wait_for_programs() -> io::Result<()> {
+    Barrier::new()?.wait()
+}
+
+/// What waiting for programs takes.
+pub(crate) struct Barrier {
+    inner: OwnedFd,
+    outer: OwnedFd,
+}
+
 /// The kernel waits so whenever user space changes a map of maps, for just this purpose: what
 /// user space has written before is what all programs see from now on (since Linux 4.20,
 /// `maybe_wait_bpf_programs()` in kernel/bpf/syscall.c). membarrier(2) would do, too, but not on
 /// one CPU, nor with `nohz_full`.
-///
-/// # Errors
-/// What bpf(2) says.
-pub(crate) fn wait_for_programs() -> io::Result<()> {
-    /// `BPF_MAP_TYPE_ARRAY`
-    const ARRAY: u32 = 2;
-    /// `BPF_MAP_TYPE_ARRAY_OF_MAPS`
-    const ARRAY_OF_MAPS: u32 = 12;
-    let inner = create_array(ARRAY, None)?;
-    let outer = create_array(ARRAY_OF_MAPS, Some(inner.as_fd()))?;
-    let outer = RawMap { fd: outer.as_fd(), key_size: 4, value_size: 4 };
-    outer.update(&0u32.to_ne_bytes(), &raw(inner.as_fd()).to_ne_bytes())
+impl Barrier {
+    /// # Errors
+    /// What bpf(2) says.
+    pub(crate) fn new() -> io::Result<Self> {
+        /// `BPF_MAP_TYPE_ARRAY`
+        const ARRAY: u32 = 2;
+        /// `BPF_MAP_TYPE_ARRAY_OF_MAPS`
+        const ARRAY_OF_MAPS: u32 = 12;
+        let inner = create_array(ARRAY, None)?;
+        let outer = create_array(ARRAY_OF_MAPS, Some(inner.as_fd()))?;
+        Ok(Self { inner, outer })
+    }
+
+    /// Waits until no BPF program runs that began before the call.
+    ///
+    /// # Errors
+    /// What bpf(2) says.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        let outer = RawMap { fd: self.outer.as_fd(), key_size: 4, value_size: 4 };
+        outer.update(&0u32.to_ne_bytes(), &raw(self.inner.as_fd()).to_ne_bytes())
+    }
 }
 
 /// Reads a map by one call for many entries, to see whether the kernel can.
@@ -458,6 +482,20 @@ pub(crate) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
 /// What bpf(2) says.
 pub(crate) fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(word(&program_info(program)?, RECURSION_MISSES_OFFSET))
+}
+
+/// Has the kernel count how often each program runs, from now on until what is returned is dropped
+/// (since Linux 5.8).
+///
+/// # Errors
+/// `EPERM` without CAP_SYS_ADMIN; otherwise what bpf(2) says.
+pub(crate) fn count_runs() -> io::Result<OwnedFd> {
+    /// `BPF_STATS_RUN_TIME` of `enum bpf_stats_type`, the only member of `union bpf_attr` for this
+    /// command.
+    const RUN_TIME: u32 = 0;
+    let mut kind = RUN_TIME;
+    // SAFETY: no pointers; the command opens what keeps counting on.
+    unsafe { bpf_open(ENABLE_STATS, &mut kind) }
 }
 
 /// For how long (ns) and how often a program has run, as far as the kernel was told to keep count.

@@ -8,6 +8,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
+use std::iter;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::bpf::{self, RawMap};
+use super::misses::version;
 use super::program::{self, ProgramType};
+use super::valve::Valve;
 use super::{LoadError, maps};
 use crate::btf::{Btf, BtfError};
 use crate::codegen::CodegenError;
@@ -28,7 +31,8 @@ use crate::codegen::insn::{INSN_SIZE, Insn};
 use crate::codegen::watch::{Surroundings, Watch, watch};
 use crate::link::MapDef;
 use crate::plan::focus::{
-    FOCUS_STATE_SIZE, Focus, FocusMap, Processes, STATE_ARMED, STATE_FULL, TaskOffsets,
+    CLOCK_TICK, FOCUS_STATE_SIZE, Focus, FocusMap, PROCESS_SIZE, Processes, STATE_ARMED,
+    STATE_FULL, TaskOffsets,
 };
 
 /// This process's pid namespace.
@@ -82,6 +86,8 @@ pub struct LiveFocus {
     pids: Option<MapData>,
     followed: Option<Followed>,
     cgroup: Option<MapData>,
+    /// What lets programs count, if they look at it.
+    valve: Option<Valve>,
     /// Those that were named at the start and are not followed, if there are such, without those
     /// that are known to have ended.
     named: Option<Mutex<Vec<Named>>>,
@@ -90,6 +96,8 @@ pub struct LiveFocus {
 /// A process, and a handle that no other one can get.
 struct Named {
     pid: u32,
+    /// When it started (ns since boot); 0 if that is of no interest.
+    start: u64,
     handle: OwnedFd,
 }
 
@@ -132,12 +140,17 @@ impl LiveFocus {
             Processes::All => (None, None),
             Processes::Set(_) => (Some(Followed::new(btf)?), None),
             Processes::These(pids) | Processes::Listed(pids) => {
-                let named = pids.iter().copied().map(Named::new).collect::<Result<_, _>>()?;
+                let ticks = focus.birth.iter().flat_map(|birth| &birth.ticks);
+                let ticks = ticks.copied().map(Some).chain(iter::repeat(None));
+                let named = pids.iter().zip(ticks);
+                let named = named.map(|(pid, ticks)| Named::of_start(*pid, ticks));
+                let named = named.collect::<Result<_, _>>()?;
                 (None, Some(Mutex::new(named)))
             }
         };
         let cgroup = cgroup.map(cgroup_map).transpose()?;
-        let focus = Self { pids, followed, cgroup, named };
+        let valve = focus.valve.then(Valve::new).transpose()?;
+        let focus = Self { pids, followed, cgroup, valve, named };
         focus.watch(Watch::Exec)?;
         focus.watch(Watch::Fork)?;
         Ok(focus)
@@ -150,11 +163,22 @@ impl LiveFocus {
     /// If the kernel refuses.
     pub fn settle(&self) -> Result<(), FocusError> {
         if let (Some(pids), Some(named)) = (self.raw_pids(), &self.named) {
-            for Named { pid, .. } in locked(named).iter() {
-                insert(pids, *pid)?;
+            for Named { pid, start, .. } in locked(named).iter() {
+                insert(pids, *pid, *start)?;
             }
         }
         self.watch(Watch::Exit)
+    }
+
+    /// All that counts is attached and everything is settled: lets all programs begin with the same
+    /// event, or end with the same one. Without a valve, nothing happens.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn let_count(&self, counts: bool) -> Result<(), FocusError> {
+        let turned = self.valve.as_ref().map_or(Ok(()), |valve| valve.turn(counts));
+        let what = if counts { "begin to count" } else { "end counting" };
+        turned.map_err(|source| FocusError::Map { what, source })
     }
 
     /// Programs that count have been attached anew, after [`settle`](Self::settle), and so come after
@@ -177,6 +201,9 @@ impl LiveFocus {
     /// The map of that name.
     pub(super) fn map(&self, name: &str) -> Option<BorrowedFd<'_>> {
         let maps = [(FocusMap::Processes, &self.pids), (FocusMap::Cgroup, &self.cgroup)];
+        if name == FocusMap::Valve.name() {
+            return self.valve.as_ref().map(Valve::fd);
+        }
         let (_, map) = maps.into_iter().find(|(map, _)| map.name() == name)?;
         Some(map.as_ref()?.fd().as_fd())
     }
@@ -189,7 +216,7 @@ impl LiveFocus {
     pub fn add(&self, pid: u32) -> Result<(), FocusError> {
         let Some(pids) = self.raw_pids() else { return Ok(()) };
         let named = Named::new(pid)?;
-        insert(pids, pid)?;
+        insert(pids, pid, named.start)?;
         // It may have left before it entered.
         if named.has_ended() {
             remove(pids, pid)?;
@@ -293,7 +320,7 @@ impl LiveFocus {
 
     fn raw_pids(&self) -> Option<RawMap<'_>> {
         let map = self.pids.as_ref()?;
-        Some(RawMap { fd: map.fd().as_fd(), key_size: 4, value_size: 4 })
+        Some(RawMap { fd: map.fd().as_fd(), key_size: 4, value_size: PROCESS_SIZE as usize })
     }
 }
 
@@ -328,7 +355,19 @@ impl Named {
             Errno::SRCH => FocusError::Ended(pid),
             error => FocusError::Handle { pid, source: error.into() },
         })?;
-        Ok(Self { pid, handle })
+        Ok(Self { pid, start: 0, handle })
+    }
+
+    /// The process of that pid that started then, in [`CLOCK_TICK`]s.
+    fn of_start(pid: u32, ticks: Option<u64>) -> Result<Self, FocusError> {
+        let named = Self::new(pid)?;
+        let Some(ticks) = ticks else { return Ok(named) };
+        // From the handle's being there on, this is about its process.
+        let found = started(pid).map_err(|source| FocusError::Handle { pid, source })?;
+        match found == Some(ticks) && !named.has_ended() {
+            true => Ok(Self { start: ticks * u64::from(CLOCK_TICK), ..named }),
+            false => Err(FocusError::Ended(pid)),
+        }
     }
 
     /// All its threads have exited.
@@ -348,8 +387,39 @@ fn resolve(code: &HoleCode, pids: &MapData, state: &MapData) -> Vec<[u8; INSN_SI
     insns.into_iter().map(Insn::encode).collect()
 }
 
-fn insert(pids: RawMap<'_>, pid: u32) -> Result<(), FocusError> {
-    let result = pids.update(&pid.to_ne_bytes(), &1u32.to_ne_bytes());
+/// Whether programs can look into the task that runs, on a kernel of that release (`uname -r`):
+/// `bpf_get_current_task_btf` came with Linux 5.11. One that does not begin like a release is taken
+/// for a new one.
+#[must_use]
+pub fn sees_tasks(release: &str) -> bool {
+    version(release).is_none_or(|version| version >= (5, 11))
+}
+
+/// When the process of that pid started, in [`CLOCK_TICK`]s since boot; `None` if there is none.
+///
+/// # Errors
+/// If /proc does not tell.
+pub fn started(pid: u32) -> io::Result<Option<u64>> {
+    let stat = match fs::read(format!("/proc/{pid}/stat")) {
+        // It may end while it is read.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {
+            return Ok(None);
+        }
+        result => result?,
+    };
+    start_of(&stat).map(Some).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// The 22nd field of /proc/PID/stat (proc_pid_stat(5)). The second one is the task's name in
+/// parentheses, which may hold anything.
+fn start_of(stat: &[u8]) -> Option<u64> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
+    rest.split_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+fn insert(pids: RawMap<'_>, pid: u32, start: u64) -> Result<(), FocusError> {
+    let result = pids.update(&pid.to_ne_bytes(), &start.to_ne_bytes());
     result.map_err(|source| FocusError::Map { what: "follow a process", source })
 }
 
@@ -381,4 +451,20 @@ fn namespace() -> io::Result<(u64, u64)> {
     let device = metadata.dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     Ok((u64::from(major) << MINOR_BITS | u64::from(minor), metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_move_the_fields() {
+        let rest = (3..=22).map(|number| number.to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(start_of(format!("12 (a) b) {rest} 23\n").as_bytes()), Some(22));
+        assert_eq!(start_of(b"12 (a) S 1"), None);
+        assert_eq!(start_of(b""), None);
+        let now = started(std::process::id()).expect("it is told");
+        assert!(now.is_some_and(|ticks| ticks > 0), "{now:?}");
+        assert_eq!(started(1 << 23).expect("none"), None);
+    }
 }

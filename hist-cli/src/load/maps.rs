@@ -16,6 +16,10 @@ use crate::link::{DataSection, MapDef, Program};
 /// `BPF_F_RDONLY_PROG` in Linux include/uapi/linux/bpf.h.
 const READ_ONLY_TO_PROGRAMS: u32 = 1 << 7;
 
+/// What programs log has room for (bytes) until it is read; it is read every 50 ms. An event takes
+/// some 200 bytes.
+const LOG_SIZE: u32 = 16 << 20;
+
 /// The maps of one object that are open but not yet part of a trigger, by name.
 #[derive(Default)]
 pub(super) struct OpenMaps(HashMap<String, MapData>);
@@ -36,7 +40,7 @@ impl OpenMaps {
                 self.0.insert(def.name.clone(), create(def)?);
             }
         }
-        for section in &program.data {
+        for section in program.data.iter().filter(|section| !elsewhere(&section.name)) {
             if !self.0.contains_key(&section.name) {
                 self.0.insert(section.name.clone(), create_data(section)?);
             }
@@ -68,12 +72,16 @@ pub(super) fn missing(name: &str) -> LoadError {
 /// # Errors
 /// If the kernel refuses.
 pub(super) fn create(def: &MapDef) -> Result<MapData, LoadError> {
-    let mut max_entries = def.max_entries;
-    if def.map_type == BPF_MAP_TYPE_RINGBUF as u32 {
-        // A ring buffer is whole pages, and they are not the same size everywhere. Both numbers
-        // are powers of two.
-        max_entries = max_entries.max(rustix::param::page_size() as u32);
+    if def.map_type != BPF_MAP_TYPE_RINGBUF as u32 {
+        return create_of_size(def, def.max_entries);
     }
+    // A ring buffer is whole pages, and they are not the same size everywhere. Both numbers are
+    // powers of two. Where there is no memory for a large one, events are lost sooner, and told.
+    let least = def.max_entries.max(rustix::param::page_size() as u32);
+    create_of_size(def, least.max(LOG_SIZE)).or_else(|_| create_of_size(def, least))
+}
+
+fn create_of_size(def: &MapDef, max_entries: u32) -> Result<MapData, LoadError> {
     let map = aya_obj::Map::new_from_params(
         def.map_type,
         def.key_size,

@@ -2,6 +2,7 @@
 //! kernel until it is dropped, or until this process ends in whatever way.
 
 mod attach;
+mod barrier;
 pub(crate) mod bpf;
 mod control;
 mod error;
@@ -11,6 +12,7 @@ mod features;
 mod feeder;
 mod focus;
 mod gate;
+mod log;
 pub(crate) mod mapping;
 mod maps;
 mod misses;
@@ -18,19 +20,23 @@ mod perf;
 mod privilege;
 mod program;
 mod sentinel;
+mod signal;
 mod table;
+mod valve;
 mod verifier;
 pub(crate) mod walk;
 
 pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to, attach_within};
+pub use barrier::{Barrier, wait_for_programs};
 pub use control::ControlError;
 pub use error::LoadError;
 pub use event::refuse_unattachable;
 pub use facts::Facts;
 pub use features::{Features, Found};
-pub use focus::{FocusError, LiveFocus};
+pub use focus::{FocusError, LiveFocus, sees_tasks, started};
 pub use gate::{Gate, hold};
 pub use misses::{counts_all_misses, counts_misses};
 pub use privilege::missing_capabilities;
+pub use signal::survive_file_size_limit;
 pub use table::Table;
 pub use verifier::telling_lines;

@@ -17,6 +17,51 @@ pub struct Focus {
     pub processes: Processes,
     /// Only processes in this cgroup or below, as the user calls it.
     pub cgroup: Option<String>,
+    /// How named processes are told from later ones with their pids; none where the kernel's types
+    /// do not say.
+    pub birth: Option<Birth>,
+    /// Programs count only while [`FocusMap::Valve`] is open, so that all of them begin and end with
+    /// the same event. Not what the user asks for, so it is not shown.
+    pub valve: bool,
+}
+
+/// What tells a process from another one that gets its pid later: when it started. By that no
+/// stranger is counted, not even while the process that forgets pids is stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Birth {
+    /// Where the kernel keeps it.
+    pub offsets: BirthOffsets,
+    /// When each of the processes started, in their order: [`CLOCK_TICK`]s since boot, as
+    /// /proc/PID/stat tells.
+    pub ticks: Vec<u64>,
+}
+
+/// Where the kernel keeps when a process started (bytes from the start of `task_struct`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BirthOffsets {
+    /// `task_struct.group_leader`, a pointer to a task: the process's first thread.
+    pub group_leader: u32,
+    /// `task_struct.start_boottime`, a u64 (ns since boot).
+    pub start_boottime: u32,
+}
+
+/// What /proc counts time in (ns): a hundredth of a second, `USER_HZ` in Linux
+/// include/asm-generic/param.h.
+pub const CLOCK_TICK: u32 = 10_000_000;
+
+impl BirthOffsets {
+    /// Those of the kernel that `btf` describes; `None` if it has other types.
+    ///
+    /// # Errors
+    /// If there is no BTF or it is damaged.
+    pub fn find(btf: &Btf) -> Result<Option<Self>, BtfError> {
+        let Some(task) = btf.compound("task_struct")? else { return Ok(None) };
+        let leader = offset(btf, task, "group_leader")?;
+        // Since Linux 5.5 it has that name.
+        let start = offset(btf, task, "start_boottime")?;
+        let both = leader.zip(start);
+        Ok(both.map(|(group_leader, start_boottime)| Self { group_leader, start_boottime }))
+    }
 }
 
 /// Which processes, all their threads included.
@@ -37,14 +82,22 @@ pub enum Processes {
 /// A map that all programs of a focus share. Whoever loads them has it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FocusMap {
-    /// A hash whose keys are the pids of processes.
+    /// A hash whose keys are the pids of processes. A value is when the process started (ns since
+    /// boot, a u64); it means nothing but where the focus has a [`Birth`].
     Processes,
     /// An array of one cgroup.
     Cgroup,
     /// An array of one [`FocusState`](FOCUS_STATE_SIZE).
     State,
+    /// An array of one element: a byte for each CPU, by number, which is 0 while nothing counts there.
+    Valve,
 }
 
+/// Bytes of a valve: no Linux has more CPUs (`NR_CPUS_RANGE_END` in Linux arch/x86/Kconfig).
+pub const VALVE_SIZE: u32 = 8192;
+
+/// Bytes of what is known of a process.
+pub const PROCESS_SIZE: u32 = 8;
 /// How many processes can be followed at a time: 1 MiB, and more than a machine has as a rule.
 pub const PROCESSES_MAX: u32 = 16384;
 /// Bytes of what the watching programs and user space tell each other.
@@ -63,6 +116,7 @@ impl FocusMap {
             Self::Processes => "FOCUS_PIDS",
             Self::Cgroup => "FOCUS_CGROUP",
             Self::State => "FOCUS_STATE",
+            Self::Valve => ".bss.valve",
         }
     }
 
@@ -70,9 +124,10 @@ impl FocusMap {
     #[must_use]
     pub const fn sizes(self) -> (u32, u32, u32) {
         match self {
-            Self::Processes => (4, 4, PROCESSES_MAX),
+            Self::Processes => (4, PROCESS_SIZE, PROCESSES_MAX),
             Self::Cgroup => (4, 4, 1),
             Self::State => (4, FOCUS_STATE_SIZE, 1),
+            Self::Valve => (4, VALVE_SIZE, 1),
         }
     }
 }

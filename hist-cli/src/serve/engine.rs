@@ -171,6 +171,17 @@ impl Engine {
         running.collect()
     }
 
+    /// Ends counting, for all metrics as close together as can be. What is exposed from then on has
+    /// all that was counted.
+    pub fn stop(&self) {
+        for running in &self.metrics {
+            running.session.attached(entry(&running.session)).trigger().pause();
+        }
+        if let Err(error) = load::wait_for_programs() {
+            log::warn!("cannot wait for events that are being counted: {error}");
+        }
+    }
+
     /// How many metrics there are.
     #[must_use]
     pub fn n_metrics(&self) -> usize {

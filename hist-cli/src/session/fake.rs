@@ -155,6 +155,11 @@ impl Backend for Fake {
         if world.complains { Err(no_room().into()) } else { Ok(()) }
     }
 
+    fn stop<'a>(&self, triggers: impl Iterator<Item = &'a FakeTrigger>) {
+        let mut world = self.0.borrow_mut();
+        triggers.for_each(|trigger| world.calls.push(format!("stop {}", trigger.number)));
+    }
+
     fn is_paused(&self, trigger: &FakeTrigger) -> bool {
         let world = self.0.borrow();
         world.attached.iter().any(|state| state.number == trigger.number && state.paused)

@@ -1,6 +1,7 @@
 //! Takes the changes of a session. Gives programs that count in the running kernel.
 
 use std::borrow::Borrow;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::{Backend, EventName, SessionError};
 use crate::codegen;
 use crate::link;
 use crate::load::{
-    self, Attached, AttachedTrigger, ControlError, Facts, Feeds, LiveFocus, LoadError,
+    self, Attached, AttachedTrigger, Barrier, ControlError, Facts, Feeds, LiveFocus, LoadError,
 };
 use crate::pipeline::CompileError;
 use crate::plan::{self, AttachWish, Plan, Wishes};
@@ -29,6 +30,8 @@ pub struct Live<F = Facts> {
     wishes: Wishes,
     /// The maps that programs look into if the wishes have a focus that takes some.
     focus: Option<Arc<LiveFocus>>,
+    /// None: one is made when it is needed, if there are still files for it then.
+    barrier: Option<Barrier>,
 }
 
 /// A trigger's program, and what it logs.
@@ -38,13 +41,19 @@ impl<F: Borrow<Facts>> Live<F> {
     /// The kernel that `facts` are about and whose events `tracefs` describes.
     #[must_use]
     pub const fn new(tracefs: Tracefs, facts: F, wishes: Wishes) -> Self {
-        Self { tracefs, facts, wishes, focus: None }
+        Self { tracefs, facts, wishes, focus: None, barrier: None }
     }
 
     /// The same, with the open maps of the wishes' focus.
     #[must_use]
     pub fn within(self, focus: Option<Arc<LiveFocus>>) -> Self {
         Self { focus, ..self }
+    }
+
+    /// The same, which has what stopping takes from the beginning.
+    #[must_use]
+    pub fn with_barrier(self, barrier: Barrier) -> Self {
+        Self { barrier: Some(barrier), ..self }
     }
 
     /// What counts has been attached anew.
@@ -111,6 +120,15 @@ impl LiveTrigger {
     pub fn flush_log(&mut self) {
         self.0.flush_log();
     }
+
+    /// How many events should have been logged and were not; exact once the session has stopped and
+    /// the log was passed on.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn unlogged(&self) -> io::Result<u64> {
+        self.0.unlogged()
+    }
 }
 
 impl<F: Borrow<Facts>> Backend for Live<F> {
@@ -164,6 +182,21 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
             result => result?,
         }
         self.settle_again()
+    }
+
+    fn stop<'a>(&self, triggers: impl Iterator<Item = &'a LiveTrigger>) {
+        // First of all, for it does so with the same event; whatever it says, all are detached then.
+        if let Some(Err(error)) = self.focus.as_ref().map(|focus| focus.let_count(false)) {
+            log::warn!("{error}");
+        }
+        triggers.for_each(|trigger| trigger.trigger().pause());
+        let waited = match &self.barrier {
+            Some(barrier) => barrier.wait(),
+            None => load::wait_for_programs(),
+        };
+        if let Err(error) = waited {
+            log::warn!("cannot wait for events that are being counted: {error}");
+        }
     }
 
     fn is_paused(&self, trigger: &LiveTrigger) -> bool {

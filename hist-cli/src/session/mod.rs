@@ -97,6 +97,12 @@ impl<B: Backend> Session<B> {
         counting.into_iter().try_for_each(|id| self.set_paused(id, false))
     }
 
+    /// Ends counting. What is read from then on does not change any more, and has all that was
+    /// counted; it is shown as it was when it still changed.
+    pub fn stop(&mut self) {
+        self.backend.stop(self.attached.values());
+    }
+
     /// What opening the event's `trigger` file with truncation does, before anything is written:
     /// removes all triggers of the event.
     pub fn open_truncate(&mut self, event: &EventName) {
