@@ -46,7 +46,7 @@ pub enum LoadError {
     #[error("cannot tell how many CPUs there may be: {path}: {source}")]
     PossibleCpus {
         /// The kernel's list.
-        path: &'static str,
+        path: String,
         /// Why.
         source: io::Error,
     },

@@ -4,6 +4,7 @@
 mod attach;
 pub(crate) mod bpf;
 mod control;
+mod cpus;
 mod error;
 mod event;
 mod facts;
@@ -23,6 +24,7 @@ pub(crate) mod walk;
 
 pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to, attach_within};
 pub use control::ControlError;
+pub use cpus::parse as parse_cpus;
 pub use error::LoadError;
 pub use event::refuse_unattachable;
 pub use facts::Facts;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a `format` file cannot be understood. Lines are counted from 1.
+/// Why a `format` file cannot be understood. Lines are counted from 1, and texts are fit to be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FormatError {
     /// `name:` or `ID:` is missing.
@@ -68,6 +68,9 @@ pub enum FormatError {
         /// The one that begins inside of it.
         second: String,
     },
+    /// Two fields have one name.
+    #[error("two fields are called `{0}`")]
+    Twice(String),
 }
 
 /// Why a text names no event.
