@@ -15,6 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 mod discover;
 #[path = "cli/formats.rs"]
 mod formats;
+#[path = "cli/hostile.rs"]
+mod hostile;
 #[path = "cli/live.rs"]
 mod live;
 #[path = "cli/serve.rs"]

@@ -300,11 +300,7 @@ impl Image {
         Err(REFERS_TO_ITSELF)
     }
 
-    pub(super) fn member(
-        &self,
-        compound: TypeId,
-        name: &str,
-    ) -> Result<Option<Member>, BtfError> {
+    pub(super) fn member(&self, compound: TypeId, name: &str) -> Result<Option<Member>, BtfError> {
         let is_it = |member: &Member, found: &str| (found == name).then_some(*member);
         self.find_member(compound, is_it)
     }
@@ -343,7 +339,9 @@ impl Image {
             if let Some(found) = find(&Member { bit_offset, ..member }, &name) {
                 return Ok(Some(found));
             }
-            if name.is_empty() && let Type::Compound { id, .. } = self.resolve(member.type_id)? {
+            if name.is_empty()
+                && let Type::Compound { id, .. } = self.resolve(member.type_id)?
+            {
                 if open.len() == DEPTH {
                     return Err(REFERS_TO_ITSELF);
                 }

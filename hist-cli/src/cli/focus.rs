@@ -12,6 +12,7 @@ use rustix::fs::fstatfs;
 
 use super::options::FocusOptions;
 use super::printer::each_once;
+use crate::load::rights::as_user;
 use crate::load::{Facts, FocusError, LiveFocus};
 use crate::plan::focus::{Focus, PROCESSES_MAX, Processes, runs};
 use crate::resolve;
@@ -191,7 +192,7 @@ fn cpu_runs(list: &str, possible: u32) -> anyhow::Result<Vec<(u32, u32)>> {
 
 /// Opens a cgroup by its path in the file system, or below the root of the cgroups.
 fn open_cgroup(path: &Path) -> anyhow::Result<File> {
-    let absolute = path.is_absolute().then(|| File::open(path).ok()).flatten();
+    let absolute = path.is_absolute().then(|| as_user(|| File::open(path)).ok()).flatten();
     let is_there = absolute.is_some();
     if let Some(folder) = absolute
         && is_cgroup(&folder)?
@@ -202,7 +203,7 @@ fn open_cgroup(path: &Path) -> anyhow::Result<File> {
         format!("--cgroup {}: no cgroup2 filesystem is mounted", path.display())
     })?;
     let full: PathBuf = root.join(path.strip_prefix("/").unwrap_or(path));
-    let folder = match File::open(&full) {
+    let folder = match as_user(|| File::open(&full)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let (path, root) = (path.display(), root.display());
             // Such as one of version 1.

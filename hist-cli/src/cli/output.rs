@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::load::rights::as_user;
+
 /// Where tables go.
 pub(super) enum Output {
     /// Standard output.
@@ -31,7 +33,7 @@ impl Output {
     /// If the file cannot be created.
     pub(super) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self::Stdout) };
-        match File::create(path) {
+        match as_user(|| File::create(path)) {
             Ok(file) => Ok(Self::File(file, path.to_owned())),
             Err(error) => Err(anyhow::anyhow!("cannot write {}: {error}", path.display())),
         }

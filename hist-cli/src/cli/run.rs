@@ -111,7 +111,7 @@ pub(super) fn check_privilege(status: &str) -> anyhow::Result<()> {
 /// The one at `root`, else the mounted one, else one mounted now, of which is told unless `quiet`.
 pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracefs> {
     if let Some(root) = root {
-        return Ok(Tracefs::at(root));
+        return Ok(Tracefs::of_user(root));
     }
     let tracefs = find_or_mount()?;
     if tracefs.newly_mounted && !quiet {

@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 use super::output::say;
 use super::run::{check_privilege, runtime, status};
 use crate::load::Facts;
+use crate::load::rights::as_user;
 use crate::plan::Wishes;
 use crate::serve::config;
 use crate::serve::exposition::Exposition;
@@ -103,8 +104,9 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn check(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let tracefs = args.tracefs.clone().or_else(mounted_root).map(Tracefs::at);
-    let readable = tracefs.filter(|tracefs| fs::read_dir(tracefs.root.join("events")).is_ok());
+    let named = args.tracefs.clone().map(Tracefs::of_user);
+    let tracefs = named.or_else(|| mounted_root().map(Tracefs::at));
+    let readable = tracefs.filter(Tracefs::is_readable);
     if readable.is_none() {
         say("no tracefs can be read here: events and their fields were not looked up");
     }
@@ -117,7 +119,8 @@ fn check(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 /// Reads the file; the error has all that is wrong with it.
 fn read(args: &ServeArgs, tracefs: Option<Tracefs>, facts: &Rc<Facts>) -> anyhow::Result<Config> {
     let name = args.config.display().to_string();
-    let bytes = fs::read(&args.config).with_context(|| format!("cannot read {name}"))?;
+    let bytes = as_user(|| fs::read(&args.config));
+    let bytes = bytes.with_context(|| format!("cannot read {name}"))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let before = String::from_utf8_lossy(&error.as_bytes()[..at]);

@@ -361,8 +361,14 @@ fn create_array(map_type: u32, inner: Option<BorrowedFd<'_>>) -> io::Result<Owne
 
 /// An array of one element, of `value_size` bytes.
 fn create_one(map_type: u32, value_size: u32, inner_map_fd: u32) -> io::Result<OwnedFd> {
-    let mut attr =
-        CreateAttr { map_type, key_size: 4, value_size, max_entries: 1, map_flags: 0, inner_map_fd };
+    let mut attr = CreateAttr {
+        map_type,
+        key_size: 4,
+        value_size,
+        max_entries: 1,
+        map_flags: 0,
+        inner_map_fd,
+    };
     // SAFETY: no pointers; the command opens a map.
     unsafe { bpf_open(MAP_CREATE, &mut attr) }
 }

@@ -45,7 +45,9 @@ pub(super) fn listed(path: &Path, counted: Option<usize>) -> Result<u32, LoadErr
 pub fn parse(list: &str) -> Option<u32> {
     let number = |text: &str| text.parse::<u32>().ok().filter(|cpu| (*cpu as usize) < CPUS_MAX);
     let last = |range: &str| match range.split_once('-') {
-        Some((first, last)) => number(last).filter(|last| number(first).is_some_and(|f| f <= *last)),
+        Some((first, last)) => {
+            number(last).filter(|last| number(first).is_some_and(|f| f <= *last))
+        }
         None => number(range),
     };
     let ends: Option<Vec<u32>> = list.trim().split(',').map(last).collect();

@@ -50,7 +50,7 @@ impl Feeder {
     pub(super) fn attach(&self) -> Result<(), LoadError> {
         let mut link = self.link();
         if link.is_none() {
-            let failed = |source| LoadError::Attach { event: self.event.clone(), source };
+            let failed = |source| LoadError::attaching(&self.event, source);
             *link = Some(open_link(&self.attach, self.program_fd()).map_err(failed)?);
         }
         Ok(())

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::bpf::{self, RawMap};
+use super::cause::{Call, explained};
 use super::program::{self, ProgramType};
 use super::{LoadError, maps};
 use crate::btf::{Btf, BtfError};
@@ -53,7 +54,7 @@ pub enum FocusError {
     #[error("internal error: {0}")]
     Codegen(#[from] CodegenError),
     /// A map cannot be read or written.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}: {}", explained(Call::Follow, .source))]
     Map {
         /// What was tried.
         what: &'static str,
@@ -64,7 +65,7 @@ pub enum FocusError {
     #[error("process {0} has ended")]
     Ended(u32),
     /// There is no telling when the process ends.
-    #[error("cannot watch process {pid}: {source}")]
+    #[error("cannot watch process {pid}: {}", explained(Call::Follow, .source))]
     Handle {
         /// Its number.
         pid: u32,

@@ -3,6 +3,7 @@
 
 mod attach;
 pub(crate) mod bpf;
+mod cause;
 mod control;
 mod cpus;
 mod error;
@@ -18,11 +19,13 @@ mod misses;
 mod perf;
 mod privilege;
 mod program;
+pub mod rights;
 mod table;
 mod verifier;
 pub(crate) mod walk;
 
 pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to, attach_within};
+pub use cause::of_files;
 pub use control::ControlError;
 pub use cpus::parse as parse_cpus;
 pub use error::LoadError;

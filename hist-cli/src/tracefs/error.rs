@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::lockdown;
+
 /// Why a `format` file cannot be understood. Lines are counted from 1, and texts are fit to be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FormatError {
@@ -105,6 +107,9 @@ pub enum MountError {
         /// Why.
         source: io::Error,
     },
+    /// It is there and empty.
+    #[error("{}", lockdown::CONFIDENTIAL)]
+    LockedDown,
     /// Anything else.
     #[error("`{command}` fails: {source}", command = super::mount::MOUNT_COMMAND)]
     Failed {
@@ -137,6 +142,9 @@ pub enum EventError {
         /// What may have been meant.
         nearest: Vec<String>,
     },
+    /// The kernel shows it to nobody.
+    #[error("{}", lockdown::CONFIDENTIAL)]
+    LockedDown,
     /// The folder holds no events.
     #[error("{root} holds no events: it is not the root of a tracefs", root = .root.display())]
     NotTracefs {

@@ -454,7 +454,9 @@ print fmt: \"call_site=%pS ; field:x\", (void *)REC->call_site
             let end = offset + size;
             assert_eq!(
                 error,
-                format!("line 14: `more` ends {end} bytes into the record; records have at most 32768")
+                format!(
+                    "line 14: `more` ends {end} bytes into the record; records have at most 32768"
+                )
             );
         }
         for (offset, size) in [(32760, 8), (32767, 1), (48, 32720), (32767, 0), (32768, 0)] {
