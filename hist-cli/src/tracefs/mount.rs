@@ -84,9 +84,13 @@ pub fn find(mountinfo: &str) -> Option<PathBuf> {
 /// read.
 #[must_use]
 pub fn cgroup2_root() -> Option<PathBuf> {
-    let mounts = fs::read(MOUNTINFO).ok()?;
-    let mounts = String::from_utf8_lossy(&mounts);
-    let mut lines = mounts.lines().filter_map(line);
+    find_cgroup2(&String::from_utf8_lossy(&fs::read(MOUNTINFO).ok()?))
+}
+
+/// The root of the first cgroup2 filesystem in the text of a mountinfo file.
+#[must_use]
+pub fn find_cgroup2(mountinfo: &str) -> Option<PathBuf> {
+    let mut lines = mountinfo.lines().filter_map(line);
     lines.find(|line| line.fs_type == "cgroup2").map(|line| line.path())
 }
 
