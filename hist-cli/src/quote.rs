@@ -30,6 +30,12 @@ pub fn quoted(text: &str) -> String {
     format!("`{}`", clean(text))
 }
 
+/// It can be shown as it is, but for its length.
+#[must_use]
+pub fn is_clean(text: &str) -> bool {
+    !text.contains(needs_escape)
+}
+
 /// Controls but for tabs, line and paragraph separators, and what Unicode calls explicit directional
 /// formatting.
 fn needs_escape(char: char) -> bool {
@@ -46,7 +52,10 @@ mod tests {
         let hostile = "\u{1b}[31mred\nerror: forged\r\u{9b}2J\u{202e}txt";
         let shown = quoted(hostile);
         assert_eq!(shown, "`\\u{1b}[31mred\\nerror: forged\\r\\u{9b}2J\\u{202e}txt`");
-        assert_eq!(clean("\"it's\" ö `x` \\"), "\"it's\" ö `x` \\");
+        assert!(!is_clean(hostile));
+        let harmless = "\"it's\" ö\t`x` \\";
+        assert_eq!(clean(harmless), harmless);
+        assert!(is_clean(harmless));
     }
 
     #[test]

@@ -25,6 +25,9 @@ fn run_well(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {}", stderr(&output));
 }
 
+/// Where the kernel lists its CPUs.
+const CPUS: &str = "/sys/devices/system/cpu";
+
 /// The machine says 1 CPU or 8, the kernel knows better. Look-ups wrote past their buffers, or took one
 /// CPU's value for another's.
 #[test]
@@ -38,16 +41,19 @@ fn a_list_of_too_few_cpus_corrupted_the_heap() {
     let last = std::thread::available_parallelism().expect("a number").get() - 1;
     let calls = format!("sh -c '{SHELL}calls 500'");
     let script = format!("taskset -c 0 {calls}; taskset -c {last} {calls}");
-    let lie = format!("mount --bind {} /sys/devices/system/cpu/possible", list.display());
+    fs::write(folder.path().join("online"), "77\n").expect("a file");
+    let lie = |name| format!("mount --bind {}/{name} {CPUS}/{name}", folder.path().display());
+    let lies = ["possible", "online"].map(lie).join(" && ");
     for cpus in ["0\n", "0-7\n"] {
         fs::write(&list, cpus).expect("a file");
         // Hashes with a value for each CPU, and arrays: of powers of two, and of CPUs.
         for keys in ["common_pid,sig", "sig.log2", "common_cpu"] {
             let trigger = format!("hist:keys={keys}:vals=sig if sig==0");
             let mut command = Command::new("unshare");
-            command.args(["-m", "sh", "-c", &format!("{lie} && exec \"$@\""), "sh"]);
-            command.args([env!("CARGO_BIN_EXE_hist-bpf"), "-q", "-i0", "--fail-on-loss", &trigger]);
-            command.args(["syscalls:sys_enter_kill", "--", "sh", "-c", &script]);
+            command.args(["-m", "sh", "-c", &format!("{lies} && exec \"$@\""), "sh"]);
+            command.args([env!("CARGO_BIN_EXE_hist-bpf"), "-q", "-i0", "--fail-on-loss"]);
+            command.args(["--attach", "tracepoint", &trigger, "syscalls:sys_enter_kill"]);
+            command.args(["--", "sh", "-c", &script]);
             // What was written past a buffer is found when it is freed.
             let output = run(command.env("MALLOC_CHECK_", "3"));
             assert_eq!(output.status.code(), Some(0), "{cpus:?} {keys}: {}", stderr(&output));

@@ -326,14 +326,19 @@ impl Image {
         mut find: impl FnMut(&Member, &str) -> Option<T>,
     ) -> Result<Option<T>, BtfError> {
         let mut left = MEMBERS_MAX;
-        let mut open = vec![(0_u32, self.members(compound)?.into_iter())];
+        let mut members_of = |id| {
+            let members = self.members(id)?;
+            let too_many = BtfError::Broken("a struct has too many members");
+            left = left.checked_sub(members.len()).ok_or(too_many)?;
+            Ok::<_, BtfError>(members.into_iter())
+        };
+        let mut open = vec![(0_u32, members_of(compound)?)];
         while let Some((start, members)) = open.last_mut() {
             let start = *start;
             let Some((member, name)) = members.next() else {
                 open.pop();
                 continue;
             };
-            left = left.checked_sub(1).ok_or(BtfError::Broken("a struct has too many members"))?;
             let far = BtfError::Broken("a member lies too far into its struct");
             let bit_offset = start.checked_add(member.bit_offset).ok_or(far)?;
             if let Some(found) = find(&Member { bit_offset, ..member }, &name) {
@@ -345,7 +350,7 @@ impl Image {
                 if open.len() == DEPTH {
                     return Err(REFERS_TO_ITSELF);
                 }
-                open.push((bit_offset, self.members(id)?.into_iter()));
+                open.push((bit_offset, members_of(id)?));
             }
         }
         Ok(None)

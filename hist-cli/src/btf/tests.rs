@@ -168,6 +168,18 @@ fn structs_that_hold_the_next_one_twice_were_searched_two_to_the_32_times() {
 }
 
 #[test]
+fn a_struct_of_structs_of_65535_members_took_hours() {
+    let mut btf = Builder::new();
+    for member_type in [2, 3] {
+        btf.words(&[0, info(types::kind::STRUCT, 65535, false), 8]);
+        (0..65535).for_each(|_| btf.words(&[0, member_type, 0]));
+    }
+    btf.words(&[0, info(types::kind::INT, 0, false), 4, 32]);
+    let btf = Btf::of_bytes(btf.bytes());
+    assert_eq!(btf.member(1, "x"), Err(BtfError::Broken("a struct has too many members")));
+}
+
+#[test]
 fn offsets_of_members_overflowed() {
     let mut btf = Builder::new();
     let x = btf.name("x");

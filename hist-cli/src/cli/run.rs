@@ -96,7 +96,7 @@ const FILES: usize = 16;
 /// there is room for them is tried before.
 pub(super) fn runtime() -> anyhow::Result<Runtime> {
     let room: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
-    room.context("cannot open the files that are needed (ulimit -n sets how many may be open)")?;
+    room.context("cannot open the files that are needed")?;
     Builder::new_current_thread().enable_all().build().context("cannot prepare to wait for signals")
 }
 

@@ -242,8 +242,8 @@ fn start_logger(loaded: &[Loaded]) -> Result<Option<EbpfLogger<&'static dyn log:
     let Some(logs) = loaded.iter().find(|one| one.plan.template == Template::HistLog) else {
         return Ok(None);
     };
-    let id = bpf::program_id(logs.feeder.program_fd())
-        .map_err(|error| LoadError::Log(error.to_string()))?;
+    let id =
+        bpf::program_id(logs.feeder.program_fd()).map_err(|error| LoadError::logging(&error))?;
     let logger = EbpfLogger::init_from_id_with_logger(id, log::logger());
-    logger.map(Some).map_err(|error| LoadError::Log(error.to_string()))
+    logger.map(Some).map_err(|error| LoadError::logging(&error))
 }

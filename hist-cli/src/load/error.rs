@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::cause::{Call, explained, is_lack};
+use super::cause::{Call, explained, is_lack, of_files};
 use super::telling_lines;
 use crate::plan::MapPlan;
 use crate::tracefs::lockdown;
@@ -100,7 +100,7 @@ pub enum LoadError {
         found: MapPlan,
     },
     /// What the programs log cannot be read.
-    #[error("cannot read what the programs log: {0}; -vv needs CAP_SYS_ADMIN")]
+    #[error("cannot read what the programs log: {0}")]
     Log(String),
     /// What we linked does not fit together: a defect of ours.
     #[error("internal error: {0}")]
@@ -114,6 +114,13 @@ impl LoadError {
             Some(libc::E2BIG) => Self::Full { event },
             _ => Self::Attach { event, source },
         }
+    }
+
+    /// With the way out, if the error has one.
+    pub(super) fn logging(error: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let way_out = causes.filter_map(|cause| cause.downcast_ref()).find_map(of_files);
+        Self::Log(format!("{error}; {}", way_out.unwrap_or("-vv needs CAP_SYS_ADMIN")))
     }
 
     /// The kernel did not take a program, or did not attach it; another one might do.

@@ -153,8 +153,8 @@ pub enum EventError {
     },
     /// This user may not read it.
     #[error(
-        "cannot read {path}, which may be read by {readers}: run as root, or open tracefs to a group with \
-         `mount -o remount,gid=GROUP,mode=750 {root}`",
+        "cannot read {path}, which may be read by {readers}: run as root, grant CAP_DAC_READ_SEARCH, or \
+         open tracefs to a group with `mount -o remount,gid=GROUP,mode=750 {root}`",
         path = .path.display(),
         root = .root.display()
     )]

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::error::FormatError;
-use crate::quote::clean;
+use crate::quote::{clean, is_clean};
 
 /// The longest record (bytes): what an instruction's signed 16-bit offset can reach. The kernel gives
 /// programs no more than 8192 (`PERF_MAX_TRACE_SIZE` in Linux include/linux/trace_events.h).
@@ -34,7 +34,7 @@ fn header<'a>(
     let (mut name, mut id) = (None, None);
     for (line, text) in lines {
         if let Some(text) = text.strip_prefix("name:") {
-            name = Some(text.trim()).filter(|name| !name.is_empty());
+            name = Some(text.trim()).filter(|name| !name.is_empty() && is_clean(name));
         } else if let Some(text) = text.strip_prefix("ID:") {
             id = Some(number(line, "ID:", text)?);
         } else if text.trim() == "format:" {
@@ -137,7 +137,8 @@ fn is_word(c: char) -> bool {
 fn named(type_name: String, name: &str) -> Option<(String, String)> {
     let starts_well = name.starts_with(|c: char| is_word(c) && !c.is_ascii_digit());
     let has_type = type_name.contains(|c: char| is_word(c) && !c.is_ascii_digit());
-    (starts_well && name.chars().all(is_word) && has_type).then(|| (type_name, name.to_owned()))
+    let is_right = starts_well && name.chars().all(is_word) && has_type && is_clean(&type_name);
+    is_right.then(|| (type_name, name.to_owned()))
 }
 
 /// Each byte of a record belongs to one field.
@@ -489,6 +490,12 @@ print fmt: \"call_site=%pS ; field:x\", (void *)REC->call_site
         let error = parse("kmem", &text).expect_err("no such line").to_string();
         assert!(error.starts_with("line 3: expected a field, found `x\\u{1b}[2Jyyy"), "{error}");
         assert!(error.chars().count() < 200, "{}", error.len());
+        // What is taken is shown in other messages and in lists.
+        for (from, to) in
+            [("name: kmalloc", "name: \u{1b}[2J"), ("field:size_t", "field:\u{9b}2J size_t")]
+        {
+            assert!(parse("kmem", &KMALLOC.replacen(from, to, 1)).is_err(), "{to}");
+        }
     }
 
     proptest! {

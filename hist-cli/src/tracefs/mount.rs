@@ -18,6 +18,7 @@ use super::format::{self, EventFormat};
 use super::lockdown;
 use crate::diag::nearest;
 use crate::load::rights::as_user;
+use crate::quote::is_clean;
 
 /// Where tracefs belongs (Documentation/trace/ftrace.rst of the kernel).
 const USUAL_ROOT: &str = "/sys/kernel/tracing";
@@ -325,13 +326,17 @@ fn names(set: &BTreeSet<String>) -> impl Iterator<Item = &str> {
     set.iter().map(String::as_str)
 }
 
-/// The names of the folders in `path`.
+/// The names of the folders in `path`, but for those that no system and no event can have.
 fn folders(path: &Path) -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            names.insert(entry.file_name().to_string_lossy().into_owned());
+        if entry.file_type()?.is_dir()
+            && let Ok(name) = entry.file_name().into_string()
+            && is_part(&name)
+            && is_clean(&name)
+        {
+            names.insert(name);
         }
     }
     Ok(names)
@@ -461,6 +466,20 @@ mod tests {
         assert!(matches!(error, EventError::NotTracefs { .. }), "{error}");
         let error = Tracefs::at("/proc/self").event("..", "kmalloc").expect_err("no name");
         assert!(matches!(error, EventError::Name(_)), "{error}");
+    }
+
+    #[test]
+    fn a_folders_name_could_colour_the_terminal() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let events = folder.path().join("events");
+        for name in ["kmem/kmalloc", "kmem/\u{1b}[2Jkmalloc", "\u{202e}kmem/kmalloc", "a b/c"] {
+            fs::create_dir_all(events.join(name)).expect("a folder");
+        }
+        let tracefs = Tracefs::at(folder.path());
+        let names = tracefs.event_names().expect("a list");
+        assert_eq!(names, [("kmem".to_owned(), "kmalloc".to_owned())]);
+        let error = tracefs.event("kmem", "kmaloc").expect_err("another").to_string();
+        assert_eq!(error, "there is no event `kmem:kmaloc`; did you mean kmem:kmalloc?");
     }
 
     #[test]
