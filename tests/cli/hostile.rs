@@ -114,17 +114,37 @@ fn each_raised(check: impl Fn(&Raised)) {
     ["capabilities", "setuid"].map(Raised::new).iter().for_each(check);
 }
 
-/// What the message proposes must do.
+/// Who follows the messages, one after the other, must get there.
 #[test]
-fn with_file_capabilities_anybody_counts() {
+fn with_the_file_capabilities_that_messages_name_anybody_counts() {
     each_raised(|raised| {
-        let mut command = raised.command();
-        let count = ["hist:keys=common_pid,sig if sig==0", "syscalls:sys_enter_kill"];
-        command.args(["-q", "-i0"]).args(count);
-        command.args(["--", "sh", "-c", &format!("{SHELL}calls 25")]);
-        let output = run(&mut command);
-        assert!(stdout(&output).contains("Hits: 25\n"), "{}{}", stdout(&output), stderr(&output));
+        if raised.name == "setuid" {
+            return check_counts(raised);
+        }
+        let capability = |words: &[&str]| {
+            run_well("setcap", &[&format!("{}+ep", words.join(",")), &raised.path()]);
+            run(raised.command().args(["-q", "-d0.1", COUNT[0], COUNT[1]]))
+        };
+        let nothing = capability(&["cap_net_raw"]);
+        assert!(stderr(&nothing).contains("missing CAP_PERFMON and CAP_BPF"), "{nothing:?}");
+        let some = capability(&["cap_bpf", "cap_perfmon"]);
+        let is_private = fs::metadata("/sys/kernel/tracing").expect("tracefs").mode() & 0o7 == 0;
+        assert!(!is_private || stderr(&some).contains("CAP_DAC_READ_SEARCH"), "{some:?}");
+        let most = capability(&["cap_bpf", "cap_perfmon", "cap_dac_read_search"]);
+        assert!(most.status.success(), "{most:?}");
+        check_counts(raised);
     });
+}
+
+/// System calls that the script of `check_counts` makes, and little else does.
+const COUNT: [&str; 2] = ["hist:keys=common_pid,sig if sig==0", "syscalls:sys_enter_kill"];
+
+#[track_caller]
+fn check_counts(raised: &Raised) {
+    let mut command = raised.command();
+    command.args(["-q", "-i0"]).args(COUNT);
+    let output = run(command.args(["--", "sh", "-c", &format!("{SHELL}calls 25")]));
+    assert!(stdout(&output).contains("Hits: 25\n"), "{}{}", stdout(&output), stderr(&output));
 }
 
 #[test]
@@ -282,6 +302,20 @@ fn variables_that_a_user_sets_decided_what_the_program_does() {
         let output = run(&mut command);
         assert!(!stderr(&output).contains("NOTIFY_SOCKET"), "{}", stderr(&output));
     });
+}
+
+/// Whose capabilities are all there, and worth nothing.
+#[test]
+fn in_a_user_namespace_the_message_names_the_host() {
+    if !is_live() {
+        return;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_hist-bpf"), "-d0.1"]);
+    let output = run(command.args(["hist:keys=common_pid", "raw_syscalls:sys_enter"]));
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("do not count: they must be the host's"), "{said}");
 }
 
 /// Each of the calls that open something may be the one that gets no number.

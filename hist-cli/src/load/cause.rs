@@ -31,7 +31,9 @@ pub(super) fn explained(call: Call, source: &io::Error) -> String {
         (Call::Follow, Some(libc::E2BIG)) => {
             format!("{PROCESSES_MAX} processes are followed already, and there is no room for more")
         }
-        (_, Some(libc::EPERM)) => format!("{source}; {}", forbidden()),
+        (_, Some(libc::EPERM)) | (Call::Map | Call::Program, Some(libc::EACCES)) => {
+            format!("{source}; {}", forbidden())
+        }
         (_, errno) => match of_files(source).or_else(|| known(call, errno?)) {
             Some(cause) => format!("{source}; {cause}"),
             None => source.to_string(),
@@ -67,7 +69,8 @@ fn known(call: Call, errno: i32) -> Option<&'static str> {
             "either perf events are forbidden (kernel.perf_event_paranoid, CAP_PERFMON) \
              or the program reads beyond the event's record"
         }
-        (Call::Attach, libc::ENODEV | libc::ENOENT) => "the kernel offers no perf event for it",
+        (Call::Attach, libc::ENODEV) => "the kernel offers no perf event for it",
+        (Call::Attach, libc::ENOENT) => "the kernel has no such tracepoint, or has none any more",
         _ => return None,
     })
 }
@@ -139,6 +142,12 @@ mod tests {
             let why = why_forbidden(uid_map, status);
             assert!(why.contains(part), "{why}");
         }
+    }
+
+    #[test]
+    fn a_full_set_of_followed_processes_was_an_argument_list_too_long() {
+        let said = text(Call::Follow, libc::E2BIG);
+        assert_eq!(said, "16384 processes are followed already, and there is no room for more");
     }
 
     #[test]
