@@ -6,7 +6,6 @@
 use std::fs;
 use std::io;
 
-use crate::plan::focus::PROCESSES_MAX;
 use crate::tracefs::lockdown;
 
 /// The kernel's own errno for what it cannot do (`ENOTSUPP` in Linux include/linux/errno.h).
@@ -28,9 +27,6 @@ pub(super) enum Call {
 /// The error, its cause and the way out, for the end of a message.
 pub(super) fn explained(call: Call, source: &io::Error) -> String {
     match (call, source.raw_os_error()) {
-        (Call::Follow, Some(libc::E2BIG)) => {
-            format!("{PROCESSES_MAX} processes are followed already, and there is no room for more")
-        }
         (_, Some(libc::EPERM)) | (Call::Map | Call::Program, Some(libc::EACCES)) => {
             format!("{source}; {}", forbidden())
         }
@@ -142,12 +138,6 @@ mod tests {
             let why = why_forbidden(uid_map, status);
             assert!(why.contains(part), "{why}");
         }
-    }
-
-    #[test]
-    fn a_full_set_of_followed_processes_was_an_argument_list_too_long() {
-        let said = text(Call::Follow, libc::E2BIG);
-        assert_eq!(said, "16384 processes are followed already, and there is no room for more");
     }
 
     #[test]

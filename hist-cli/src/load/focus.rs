@@ -29,7 +29,8 @@ use crate::codegen::insn::{INSN_SIZE, Insn};
 use crate::codegen::watch::{Surroundings, Watch, watch};
 use crate::link::MapDef;
 use crate::plan::focus::{
-    FOCUS_STATE_SIZE, Focus, FocusMap, Processes, STATE_ARMED, STATE_FULL, TaskOffsets,
+    FOCUS_STATE_SIZE, Focus, FocusMap, PROCESSES_MAX, Processes, STATE_ARMED, STATE_FULL,
+    TaskOffsets,
 };
 
 /// This process's pid namespace.
@@ -61,6 +62,9 @@ pub enum FocusError {
         /// What bpf(2) said.
         source: io::Error,
     },
+    /// What the errno is called misleads, so it is no source.
+    #[error("{PROCESSES_MAX} processes can be followed at a time, and there are more")]
+    Full,
     /// The process is gone.
     #[error("process {0} has ended")]
     Ended(u32),
@@ -351,7 +355,10 @@ fn resolve(code: &HoleCode, pids: &MapData, state: &MapData) -> Vec<[u8; INSN_SI
 
 fn insert(pids: RawMap<'_>, pid: u32) -> Result<(), FocusError> {
     let result = pids.update(&pid.to_ne_bytes(), &1u32.to_ne_bytes());
-    result.map_err(|source| FocusError::Map { what: "follow a process", source })
+    result.map_err(|source| match source.raw_os_error() {
+        Some(libc::E2BIG) => FocusError::Full,
+        _ => FocusError::Map { what: "follow a process", source },
+    })
 }
 
 fn remove(pids: RawMap<'_>, pid: u32) -> Result<(), FocusError> {

@@ -140,7 +140,10 @@ fn run() -> Result<u8> {
         Command::Show { paths } => show(&paths),
         Command::Bench { unit } => measure(unit),
         Command::Arguments(args) => arguments(args),
-        Command::Lockdown { mode } => lockdown::run(mode).map(|()| 0),
+        Command::Lockdown { mode } => {
+            println!("KERNEL {}", uname().release().to_string_lossy());
+            lockdown::run(mode).map(|()| 0)
+        }
         Command::Load { part, millis } => {
             copies::run_load(part, Duration::from_millis(millis)).map(|()| 0)
         }
