@@ -17,6 +17,8 @@ mod discover;
 mod ending;
 #[path = "cli/formats.rs"]
 mod formats;
+#[path = "cli/hostile.rs"]
+mod hostile;
 #[path = "cli/live.rs"]
 mod live;
 #[path = "cli/serve.rs"]

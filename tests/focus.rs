@@ -664,3 +664,17 @@ fn live_a_full_set_is_counted_and_ended_processes_leave_it() {
         assert!(live.is_over().expect("readable"), "{script}");
     }
 }
+
+#[test]
+fn live_a_full_set_of_followed_processes_was_an_argument_list_too_long() {
+    if !is_live() {
+        return;
+    }
+    let facts = Facts::read().expect("the CPUs");
+    let btf = facts.context().btf.expect("the kernel's types");
+    let focus = Focus { processes: Processes::Set("these".to_owned()), ..Focus::default() };
+    let live = LiveFocus::open(&focus, None, btf, 1).expect("a focus");
+    live.add(std::process::id()).expect("there is room");
+    let error = live.add(1).expect_err("there is none").to_string();
+    assert_eq!(error, "16384 processes can be followed at a time, and there are more");
+}

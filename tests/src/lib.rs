@@ -8,7 +8,8 @@
 //! [`random`] does the same with triggers that nobody has thought of, [`session`] with what writing
 //! to trigger files does, script by script. Apart stand [`fuzz`], the bodies of the fuzz targets,
 //! [`bench`], which measures what counting costs, and [`copies`], which compares what raw
-//! tracepoints give with records; [`interpreter`] is for tests that run programs in user space.
+//! tracepoints give with records, and [`lockdown`], which counts on kernels that are locked down;
+//! [`interpreter`] is for tests that run programs in user space.
 
 pub mod bench;
 pub mod bpf;
@@ -19,6 +20,7 @@ pub mod engine;
 pub mod ftrace;
 pub mod fuzz;
 pub mod interpreter;
+pub mod lockdown;
 pub mod model;
 pub mod random;
 pub mod session;

@@ -2,6 +2,9 @@
 //! bodies of the fuzz targets panic. What libFuzzer finds out by feedback is tried here at random,
 //! on stable Rust.
 
+use hist_cli::btf::Btf;
+use hist_cli::tracefs::mount;
+use hist_cli::tracefs::symbols::Symbols;
 use hist_tests::fuzz;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -69,8 +72,100 @@ proptest! {
     }
 }
 
+/// The types that a tracepoint needs, in words; the numbers are those of `BTF_KIND_*`.
+fn right_types() -> Vec<u32> {
+    use hist_tests::fuzz::offset_of;
+    let kind = |kind: u32, count: u32| kind << 24 | count;
+    [
+        &[0, kind(1, 0), 4, 1 << 24 | 32][..],       // 1 int
+        &[offset_of("task_struct"), kind(4, 3), 64], // 2
+        &[offset_of("thread_info"), 7, 0, offset_of("pid"), 1, 64, 0, 8, 128],
+        &[0, kind(2, 0), 2],                          // 3 pointer
+        &[0, kind(2, 0), 0],                          // 4 void *
+        &[0, kind(13, 4), 0, 0, 4, 0, 1, 0, 3, 0, 3], // 5
+        &[0, kind(2, 0), 5],                          // 6
+        &[offset_of("thread_info"), kind(4, 1), 8, offset_of("status"), 1, 0], // 7
+        &[0, kind(4, 1), 16, offset_of("comm"), 9, 0], // 8
+        &[0, kind(3, 0), 0, 10, 1, 16],               // 9 char[16]
+        &[0, kind(1, 0), 1, 1 << 24 | 8],             // 10 char
+        &[offset_of("btf_trace_sched_switch"), kind(8, 0), 6], // 11
+        &[0, kind(13, 4), 0],                         // 12
+        &[offset_of("__data"), 4, offset_of("preempt"), 1],
+        &[offset_of("prev"), 3, offset_of("next"), 3],
+        &[offset_of("__traceiter_sched_switch"), kind(12, 0), 12], // 13
+    ]
+    .concat()
+}
+
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// Types that are nearly right.
+fn types() -> impl Strategy<Value = Vec<u8>> {
+    let right = right_types();
+    let word =
+        prop_oneof![0_u32..20, any::<u32>(), select(vec![u32::MAX, 0x8400_0001, 0x8400_ffff])];
+    vec((any::<Index>(), word), 0..6).prop_map(move |changes| {
+        let mut words = right.clone();
+        changes.into_iter().for_each(|(at, word)| words[at.index(right.len())] = word);
+        bytes(&words)
+    })
+}
+
+const KALLSYMS: &str = "\
+ffffffff81000000 T _stext
+ffffffff81000010 t twin
+ffffffff81002000 T _etext
+ffffffff82000000 B _end
+ffffffffc0000000 t init\t[module]
+ffffffffc0001000 t bpf_prog_x\t[bpf]
+ffffffffc0002000 t x\t[__builtin__ftrace]
+";
+
+const MOUNTINFO: &str = "\
+23 27 0:22 / /sys rw,relatime - sysfs sysfs rw
+30 23 0:12 / /sys/kernel/tracing rw,nosuid shared:9 master:2 - tracefs tracefs rw
+31 23 0:7 / /sys/kernel/de\\040bug rw - debugfs debugfs rw
+32 23 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw
+";
+
+const STATUS: [&str; 3] =
+    ["Name:\tx\nCapEff:\t000001ffffffffff\nSeccomp:\t2\n", "0-1,8-15\n", "0-7:2/3"];
+
+proptest! {
+    #[test]
+    fn any_types(bytes in prop_oneof![vec(any::<u8>(), 0..200), types()]) {
+        fuzz::btf(&bytes);
+    }
+
+    #[test]
+    fn any_list_of_symbols(text in prop_oneof![any::<String>(), soup(), changed(&[KALLSYMS])]) {
+        fuzz::kallsyms(&text);
+    }
+
+    #[test]
+    fn any_list_of_mounts(text in prop_oneof![any::<String>(), soup(), changed(&[MOUNTINFO])]) {
+        fuzz::mountinfo(&text);
+    }
+
+    #[test]
+    fn any_status(text in prop_oneof![any::<String>(), "[-0-9,:/N all]{0,20}", changed(&STATUS)]) {
+        fuzz::status(&text);
+    }
+}
+
 #[test]
 fn what_is_right_is_read() {
     TRIGGERS.iter().for_each(|text| fuzz::trigger(text));
     FORMATS.iter().for_each(|text| fuzz::format(text));
+    let btf = Btf::of_bytes(fuzz::with_names(&bytes(&right_types())));
+    let tracepoint = btf.tracepoint("sched_switch").expect("whole").expect("it is there");
+    let names: Vec<_> = tracepoint.parameters.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["preempt", "prev", "next"]);
+    for name in ["pid", "comm"] {
+        assert!(btf.member(2, name).expect("whole").is_some(), "{name}");
+    }
+    assert!(Symbols::from_kallsyms(KALLSYMS).resolve(0xffff_ffff_8100_0011).is_some());
+    assert_eq!(mount::find_cgroup2(MOUNTINFO).as_deref(), Some("/sys/fs/cgroup".as_ref()));
 }

@@ -7,6 +7,7 @@ mod ebpf;
 mod fuzz;
 mod initramfs;
 mod kernels;
+mod lockdown;
 mod man;
 mod prometheus;
 mod qemu;

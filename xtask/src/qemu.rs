@@ -25,6 +25,8 @@ pub(crate) struct Machine {
     pub initramfs: PathBuf,
     /// The guest program's arguments; none may hold white space.
     pub args: Vec<String>,
+    /// More words for the kernel itself.
+    pub kernel_options: &'static str,
     /// Directory for the log and the results; created, old ones are overwritten.
     pub dir: PathBuf,
     /// How its instructions are run.
@@ -98,7 +100,7 @@ fn command(machine: &Machine) -> Command {
         .arg("-initrd")
         .arg(&machine.initramfs)
         .arg("-append")
-        .arg(kernel_command_line(&machine.args))
+        .arg(kernel_command_line(machine))
         .arg("-serial")
         .arg(format!("file:{}", machine.dir.join("console.log").display()))
         .arg("-serial")
@@ -121,8 +123,9 @@ fn command(machine: &Machine) -> Command {
 
 /// The kernel gives its first program what stands behind `--`. `panic=-1` ends the machine at once
 /// if that program dies.
-fn kernel_command_line(args: &[String]) -> String {
-    format!("console=ttyS0 panic=-1 mitigations=off -- {}", args.join(" "))
+fn kernel_command_line(machine: &Machine) -> String {
+    let Machine { args, kernel_options, .. } = machine;
+    format!("console=ttyS0 panic=-1 mitigations=off {kernel_options} -- {}", args.join(" "))
 }
 
 /// Whether it ended by itself in time; it has ended in any case.

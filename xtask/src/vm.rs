@@ -15,6 +15,7 @@ use clap::Subcommand;
 
 use crate::initramfs::Initramfs;
 use crate::kernels::{self, Kernel};
+use crate::lockdown;
 use crate::qemu::{self, Accel, Machine, Outcome};
 use crate::random;
 use crate::setup::{self, succeed, target_dir, workspace};
@@ -32,6 +33,8 @@ enum Action {
     Test(TestArgs),
     /// Compare random triggers, valid and invalid ones, with each kernel's own.
     Random(random::Args),
+    /// Count on kernels that are locked down.
+    Lockdown(lockdown::Args),
     /// Print files as they are on a kernel, such as the `format` of an event.
     Show(ShowArgs),
 }
@@ -95,6 +98,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     match args.action {
         Action::Test(args) => test(&args),
         Action::Random(args) => random::run(&args),
+        Action::Lockdown(args) => lockdown::run(&args),
         Action::Show(args) => show(&args),
     }
 }
@@ -151,6 +155,7 @@ pub(crate) fn machines(args: &MachineArgs, words: &[String]) -> Result<Vec<Boota
             kernel: kernel.image.clone(),
             initramfs: initramfs.clone(),
             args: words.to_vec(),
+            kernel_options: "",
             dir: target_dir().join("vm").join(kernel.name.replace('/', "_")),
             accel,
             icount: false,

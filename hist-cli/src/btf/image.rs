@@ -29,10 +29,17 @@ const NEAR: usize = 4 * 1024;
 const STRIDE: usize = 64;
 /// Qualifiers and typedefs on one type, or structs in one another, are never that many.
 const DEPTH: usize = 32;
+/// Parameters of a tracepoint; programs are given 12 at most (`MAX_BPF_FUNC_ARGS` in Linux
+/// include/linux/bpf.h).
+const PARAMETERS_MAX: u32 = 32;
+/// Members that are looked at for one question. The largest struct of a kernel has some hundreds, with
+/// those of its unnamed members.
+const MEMBERS_MAX: usize = 1 << 17;
 /// The longest name, NUL included (`KSYM_NAME_LEN` in Linux include/linux/kallsyms.h).
 const NAME_SIZE: usize = 512;
 
 const TOO_EARLY: BtfError = BtfError::Broken("it ends too early");
+const REFERS_TO_ITSELF: BtfError = BtfError::Broken("a type refers to itself");
 
 /// BTF, opened.
 #[derive(Debug)]
@@ -217,6 +224,9 @@ impl Image {
         if header.kind() != kind::FUNC_PROTO {
             return Err(BtfError::Broken("a tracepoint's type is no function"));
         }
+        if header.count() > PARAMETERS_MAX {
+            return Err(BtfError::Broken("a tracepoint has too many parameters"));
+        }
         let one = |idx| {
             let bytes =
                 self.bytes.read_array::<{ PARAM as usize }>(place + HEADER + PARAM * idx)?;
@@ -240,7 +250,7 @@ impl Image {
                 _ => return self.resolved(id, header, place),
             };
         }
-        Err(BtfError::Broken("a type refers to itself"))
+        Err(REFERS_TO_ITSELF)
     }
 
     fn resolved(&self, id: TypeId, header: Header, place: u64) -> Result<Type, BtfError> {
@@ -255,7 +265,7 @@ impl Image {
                 let has = |bit: u32| encoding >> 24 & bit != 0;
                 Type::Integer { size, signed: has(1), is_bool: has(4) }
             }
-            kind::ENUM | kind::ENUM64 => {
+            kind::ENUM | kind::ENUM64 if matches!(size, 1 | 2 | 4 | 8) => {
                 Type::Integer { size, signed: header.flag(), is_bool: false }
             }
             kind::PTR if self.is_far(header.size_or_type)? => Type::FarPointer,
@@ -287,43 +297,63 @@ impl Image {
                 _ => return Ok(false),
             };
         }
-        Err(BtfError::Broken("a type refers to itself"))
+        Err(REFERS_TO_ITSELF)
     }
 
-    pub(super) fn member(
-        &self,
-        compound: TypeId,
-        name: &str,
-        depth: usize,
-    ) -> Result<Option<Member>, BtfError> {
-        for (member, member_name) in self.members(compound)? {
-            if member_name == name {
-                return Ok(Some(member));
-            }
-            if member_name.is_empty()
-                && let Type::Compound { id, .. } = self.resolve(member.type_id)?
-                && depth < DEPTH
-                && let Some(inner) = self.member(id, name, depth + 1)?
-            {
-                let bit_offset = member.bit_offset + inner.bit_offset;
-                return Ok(Some(Member { bit_offset, ..inner }));
-            }
-        }
-        Ok(None)
+    pub(super) fn member(&self, compound: TypeId, name: &str) -> Result<Option<Member>, BtfError> {
+        let is_it = |member: &Member, found: &str| (found == name).then_some(*member);
+        self.find_member(compound, is_it)
     }
 
     pub(super) fn member_names(&self, compound: TypeId) -> Result<Vec<String>, BtfError> {
         let mut names = Vec::new();
-        let mut open = vec![compound];
-        while let Some(id) = open.pop() {
-            for (member, name) in self.members(id)? {
-                match self.resolve(member.type_id)? {
-                    Type::Compound { id, .. } if name.is_empty() => open.push(id),
-                    _ => names.push(name),
+        self.find_member(compound, |_, name| {
+            names.push(name.to_owned());
+            None::<()>
+        })?;
+        names.retain(|name| !name.is_empty());
+        Ok(names)
+    }
+
+    /// Goes over the members of a struct, and those of its unnamed members where they stand, until
+    /// `find` gives something. Offsets are from the start of `compound`.
+    ///
+    /// Depth and members are limited: in broken types a struct may hold itself, or another one twice,
+    /// which holds a third one twice, and so on.
+    fn find_member<T>(
+        &self,
+        compound: TypeId,
+        mut find: impl FnMut(&Member, &str) -> Option<T>,
+    ) -> Result<Option<T>, BtfError> {
+        let mut left = MEMBERS_MAX;
+        let mut members_of = |id| {
+            let members = self.members(id)?;
+            let too_many = BtfError::Broken("a struct has too many members");
+            left = left.checked_sub(members.len()).ok_or(too_many)?;
+            Ok::<_, BtfError>(members.into_iter())
+        };
+        let mut open = vec![(0_u32, members_of(compound)?)];
+        while let Some((start, members)) = open.last_mut() {
+            let start = *start;
+            let Some((member, name)) = members.next() else {
+                open.pop();
+                continue;
+            };
+            let far = BtfError::Broken("a member lies too far into its struct");
+            let bit_offset = start.checked_add(member.bit_offset).ok_or(far)?;
+            if let Some(found) = find(&Member { bit_offset, ..member }, &name) {
+                return Ok(Some(found));
+            }
+            if name.is_empty()
+                && let Type::Compound { id, .. } = self.resolve(member.type_id)?
+            {
+                if open.len() == DEPTH {
+                    return Err(REFERS_TO_ITSELF);
                 }
+                open.push((bit_offset, members_of(id)?));
             }
         }
-        Ok(names)
+        Ok(None)
     }
 
     /// The members as they stand, with their names.
@@ -354,6 +384,9 @@ impl Image {
     fn string(&self, offset: u32) -> Result<String, BtfError> {
         if offset == 0 {
             return Ok(String::new());
+        }
+        if u64::from(offset) >= self.strings.end - self.strings.start {
+            return Err(BtfError::Broken("a name lies outside of all names"));
         }
         let mut buffer = [0; NAME_SIZE];
         let mut length = 0;

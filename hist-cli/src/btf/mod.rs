@@ -79,7 +79,7 @@ impl Btf {
     /// # Errors
     /// As [`tracepoint`](Self::tracepoint).
     pub fn member(&self, compound: TypeId, name: &str) -> Result<Option<Member>, BtfError> {
-        self.image()?.member(compound, name, 0)
+        self.image()?.member(compound, name)
     }
 
     /// The names of all members of a struct or union, those of its unnamed members included.

@@ -95,7 +95,7 @@ fn members_are_found_bitfields_and_unnamed_ones_too() {
     assert_eq!(member("inner"), Some(Member { bit_offset: 64, bits: None, type_id: 1 }));
     assert_eq!(member("nothing"), None);
     assert_eq!(btf.resolve(member("far").unwrap().type_id), Ok(Type::FarPointer));
-    assert_eq!(btf.member_names(6).unwrap(), ["flags", "far", "inner"]);
+    assert_eq!(btf.member_names(6).unwrap(), ["flags", "inner", "far"]);
 }
 
 #[test]
@@ -129,6 +129,89 @@ fn a_type_that_refers_to_itself_is_an_error() {
     btf.words(&[0, info(types::kind::CONST, 0, false), 1]);
     let btf = Btf::of_bytes(btf.bytes());
     assert_eq!(btf.resolve(1), Err(BtfError::Broken("a type refers to itself")));
+}
+
+/// Structs of `count` unnamed members each; those of the nth are of the type that `next` gives.
+fn nested(depth: u32, count: u32, next: impl Fn(u32) -> u32) -> Btf {
+    let mut btf = Builder::new();
+    for id in 1..=depth {
+        btf.words(&[0, info(types::kind::STRUCT, count, false), 8]);
+        (0..count).for_each(|_| btf.words(&[0, next(id), 0]));
+    }
+    Btf::of_bytes(btf.bytes())
+}
+
+#[test]
+fn a_struct_that_holds_itself_was_searched_for_ever() {
+    for (depth, next) in [(1, (|_| 1) as fn(u32) -> u32), (2, |id| 3 - id), (3, |id| id % 3 + 1)] {
+        let btf = nested(depth, 1, next);
+        let broken = BtfError::Broken("a type refers to itself");
+        assert_eq!(btf.member(1, "x"), Err(broken.clone()));
+        assert_eq!(btf.member_names(1), Err(broken));
+    }
+}
+
+#[test]
+fn structs_that_hold_the_next_one_twice_were_searched_two_to_the_32_times() {
+    let btf = nested(31, 2, |id| (id + 1).min(31));
+    for result in [btf.member(1, "x").map(drop), btf.member_names(1).map(drop)] {
+        assert_eq!(result, Err(BtfError::Broken("a type refers to itself")));
+    }
+    // Each ends in a number, so that only the count of members ends it.
+    let mut btf = Builder::new();
+    for id in 1..=30 {
+        btf.words(&[0, info(types::kind::STRUCT, 2, false), 8, 0, id + 1, 0, 0, id + 1, 0]);
+    }
+    btf.words(&[0, info(types::kind::INT, 0, false), 4, 32]);
+    let btf = Btf::of_bytes(btf.bytes());
+    assert_eq!(btf.member(1, "x"), Err(BtfError::Broken("a struct has too many members")));
+}
+
+#[test]
+fn a_struct_of_structs_of_65535_members_took_hours() {
+    let mut btf = Builder::new();
+    for member_type in [2, 3] {
+        btf.words(&[0, info(types::kind::STRUCT, 65535, false), 8]);
+        (0..65535).for_each(|_| btf.words(&[0, member_type, 0]));
+    }
+    btf.words(&[0, info(types::kind::INT, 0, false), 4, 32]);
+    let btf = Btf::of_bytes(btf.bytes());
+    assert_eq!(btf.member(1, "x"), Err(BtfError::Broken("a struct has too many members")));
+}
+
+#[test]
+fn offsets_of_members_overflowed() {
+    let mut btf = Builder::new();
+    let x = btf.name("x");
+    btf.words(&[0, info(types::kind::STRUCT, 1, false), 8, 0, 2, u32::MAX - 3]);
+    btf.words(&[0, info(types::kind::STRUCT, 1, false), 8, x, 3, 8]);
+    btf.words(&[0, info(types::kind::INT, 0, false), 4, 32]);
+    let btf = Btf::of_bytes(btf.bytes());
+    let far = BtfError::Broken("a member lies too far into its struct");
+    assert_eq!(btf.member(1, "x"), Err(far));
+}
+
+#[test]
+fn a_name_beyond_all_names_was_taken_from_whatever_lies_there() {
+    let mut btf = Builder::new();
+    btf.words(&[1, info(types::kind::FWD, 0, false), 0]);
+    btf.words(&[u32::MAX, info(types::kind::FWD, 0, false), 0]);
+    let mut bytes = btf.bytes();
+    bytes.extend(b"not a name\0");
+    let btf = Btf::of_bytes(bytes);
+    let outside = BtfError::Broken("a name lies outside of all names");
+    assert_eq!((btf.name(1), btf.name(2)), (Err(outside.clone()), Err(outside)));
+}
+
+#[test]
+fn an_enumeration_of_4_gib_was_a_number() {
+    let mut btf = Builder::new();
+    btf.words(&[0, info(types::kind::ENUM, 0, false), u32::MAX]);
+    btf.words(&[0, info(types::kind::ENUM64, 0, false), 8]);
+    let btf = Btf::of_bytes(btf.bytes());
+    assert_eq!(btf.resolve(1), Ok(Type::Other));
+    let eight = Type::Integer { size: 8, signed: false, is_bool: false };
+    assert_eq!(btf.resolve(2), Ok(eight));
 }
 
 #[test]

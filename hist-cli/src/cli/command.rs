@@ -17,14 +17,20 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
 use super::worker::Worker;
-use crate::load::hold;
+use crate::load::rights::{as_user, hand_over};
+use crate::load::{hold, of_files};
 
 /// Why the command does not start, as a shell would say it.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot run {name}: {source}")]
+#[error("cannot run {name}: {source}{}", way_out(.source))]
 pub(super) struct SpawnError {
     name: String,
     source: io::Error,
+}
+
+/// Some errors are not the program's fault.
+fn way_out(source: &io::Error) -> String {
+    of_files(source).map_or_else(String::new, |way_out| format!("; {way_out}"))
 }
 
 impl SpawnError {
@@ -54,7 +60,7 @@ const USUAL_PATH: &str = "/bin:/usr/bin";
 pub(super) fn check(words: &[OsString]) -> Result<(), SpawnError> {
     let program = words.first().expect("clap gives no empty command");
     let path = env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into());
-    find(program, &path).map_err(|error| SpawnError::new(program, error))
+    as_user(|| find(program, &path)).map_err(|error| SpawnError::new(program, error))
 }
 
 /// Looks as execvp(3) does: a name with a slash is a path; else the first executable file of that
@@ -92,6 +98,7 @@ pub(super) fn spawn(words: &[OsString], kept: Option<&Kept>) -> Result<Child, Sp
     let (program, arguments) = words.split_first().expect("clap gives no empty command");
     let mut command = std::process::Command::new(program);
     command.args(arguments);
+    hand_over(&mut command);
     let child = kept.map_or(Ok(()), |kept| kept.redirect(&mut command));
     let child = child.and_then(|()| Command::from(command).spawn());
     child.map_err(|error| SpawnError::new(program, error))
@@ -111,6 +118,7 @@ pub(super) async fn spawn_after(
     let (program, arguments) = words.split_first().expect("clap gives no empty command");
     let mut command = std::process::Command::new(program);
     command.args(arguments);
+    hand_over(&mut command);
     let redirected = kept.map_or(Ok(()), |kept| kept.redirect(&mut command));
     redirected.context("cannot start the command")?;
     let mut gate = hold(&mut command).context("cannot start the command")?;

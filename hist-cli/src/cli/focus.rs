@@ -12,6 +12,7 @@ use rustix::fs::{OFlags, fstatfs};
 
 use super::options::FocusOptions;
 use super::printer::each_once;
+use crate::load::rights::as_user;
 use crate::load::{self, Facts, FocusError, LiveFocus};
 use crate::plan::focus::{Birth, BirthOffsets, Focus, PROCESSES_MAX, Processes, runs};
 use crate::resolve;
@@ -230,8 +231,8 @@ fn cpu_runs(list: &str, possible: u32) -> anyhow::Result<Vec<(u32, u32)>> {
 
 /// Opens a cgroup by its path in the file system, or below the root of the cgroups.
 fn open_cgroup(path: &Path) -> anyhow::Result<File> {
-    let absolute = path.is_absolute().then(|| open_folder(path).ok()).flatten();
-    let is_there = path.is_absolute() && path.exists();
+    let absolute = path.is_absolute().then(|| as_user(|| open_folder(path)).ok()).flatten();
+    let is_there = absolute.is_some();
     if let Some(folder) = absolute
         && is_cgroup(&folder)?
     {
@@ -241,7 +242,7 @@ fn open_cgroup(path: &Path) -> anyhow::Result<File> {
         format!("--cgroup {}: no cgroup2 filesystem is mounted", path.display())
     })?;
     let full: PathBuf = root.join(path.strip_prefix("/").unwrap_or(path));
-    let folder = match open_folder(&full) {
+    let folder = match as_user(|| open_folder(&full)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let (path, root) = (path.display(), root.display());
             // Such as one of version 1.

@@ -14,6 +14,7 @@ use super::options;
 use super::output::{Output, say};
 use super::view;
 use crate::export::{self, Document, Exporter, Format};
+use crate::load::rights::as_user;
 
 /// The words of `hist-bpf merge`.
 #[derive(Debug, clap::Args)]
@@ -76,7 +77,7 @@ fn read(path: &Path) -> anyhow::Result<File<'_>> {
     let name = path.display();
     let text = match path.as_os_str() == "-" {
         true => read_stdin(),
-        false => input::read(path),
+        false => as_user(|| input::read(path)),
     };
     let text = text.with_context(|| format!("cannot read {name}"))?;
     let documents = export::read(&text)

@@ -28,12 +28,13 @@ mod worker;
 
 use std::env;
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory as _, FromArgMatches as _};
 
-use crate::load::{self, LoadError};
+use crate::load::{self, LoadError, of_files, rights};
 use crate::session::SessionError;
 use args::{CommandLine, Task};
 use options::Options;
@@ -41,6 +42,7 @@ use options::Options;
 /// Runs the whole command.
 #[must_use]
 pub fn main() -> ExitCode {
+    rights::begin();
     let words: Vec<OsString> = env::args_os().collect();
     color::set(color::wanted(&words));
     let CommandLine { task, args, .. } = match parse(&words) {
@@ -128,7 +130,13 @@ fn message(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text.trim_end().to_owned()
+    let mut text = text.trim_end().to_owned();
+    let without_files = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let mut without_files = without_files.filter_map(|cause| of_files(cause));
+    if let Some(way_out) = without_files.find(|way_out| !text.contains(way_out)) {
+        text = format!("{text}; {way_out}");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -147,9 +155,14 @@ mod tests {
         let error = LoadError::Map { name: "HIST0".into(), source: source() };
         assert_eq!(
             message(&error.into()),
-            "cannot create the map HIST0: Too many open files (os error 24)"
+            "cannot create the map HIST0: Too many open files (os error 24); this process may have no \
+             more files open: raise the limit (ulimit -n)"
         );
         let error = Err::<(), _>(source()).context("cannot listen").expect_err("an error");
-        assert_eq!(message(&error), "cannot listen: Too many open files (os error 24)");
+        assert_eq!(
+            message(&error),
+            "cannot listen: Too many open files (os error 24); this process may have no more files \
+             open: raise the limit (ulimit -n)"
+        );
     }
 }

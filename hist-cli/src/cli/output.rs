@@ -12,6 +12,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, tell};
 
+use crate::load::rights::as_user;
+
 /// Where tables go.
 pub(super) enum Output {
     /// Standard output.
@@ -63,7 +65,8 @@ impl Output {
     pub(super) fn open_pipe(path: &Path) -> anyhow::Result<Option<Self>> {
         let flags = (OFlags::APPEND | OFlags::NONBLOCK).bits().cast_signed();
         let mut options = File::options();
-        let file = options.write(true).create(true).truncate(true).custom_flags(flags).open(path);
+        options.write(true).create(true).truncate(true).custom_flags(flags);
+        let file = as_user(|| options.open(path));
         let file = match file {
             // The kernel says so of a pipe without a reader, and of a device that is not there.
             Err(error) if is_errno(&error, rustix::io::Errno::NXIO) && is_pipe(path) => {

@@ -134,7 +134,7 @@ const FILES: usize = 16;
 /// there is room for them is tried before.
 pub(super) fn runtime() -> anyhow::Result<Runtime> {
     let room: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
-    room.context("cannot open the files that are needed (ulimit -n sets how many may be open)")?;
+    room.context("cannot open the files that are needed")?;
     // Signals come in by such a pair, without which there is another panic.
     UnixStream::pair().context("cannot make a pair of sockets for signals")?;
     Builder::new_current_thread().enable_all().build().context("cannot prepare to wait for signals")
@@ -151,7 +151,7 @@ pub(super) fn check_privilege(status: &str) -> anyhow::Result<()> {
 /// The one at `root`, else the mounted one, else one mounted now, of which is told unless `quiet`.
 pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracefs> {
     if let Some(root) = root {
-        return Ok(Tracefs::at(root));
+        return Ok(Tracefs::of_user(root));
     }
     let tracefs = find_or_mount()?;
     if tracefs.newly_mounted && !quiet {

@@ -2,7 +2,6 @@
 //! reads its file again whenever it is told to.
 
 use std::cell::RefCell;
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use super::input;
 use super::output::say;
 use super::run::{check_privilege, runtime, status};
 use crate::load::Facts;
+use crate::load::rights::as_user;
 use crate::plan::Wishes;
 use crate::serve::config;
 use crate::serve::exposition::Exposition;
@@ -107,8 +107,9 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn check(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let tracefs = args.tracefs.clone().or_else(mounted_root).map(Tracefs::at);
-    let readable = tracefs.filter(|tracefs| fs::read_dir(tracefs.root.join("events")).is_ok());
+    let named = args.tracefs.clone().map(Tracefs::of_user);
+    let tracefs = named.or_else(|| mounted_root().map(Tracefs::at));
+    let readable = tracefs.filter(Tracefs::is_readable);
     if readable.is_none() {
         say("no tracefs can be read here: events and their fields were not looked up");
     }
@@ -120,7 +121,7 @@ fn check(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn bytes_of(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
-    read(path).with_context(|| format!("cannot read {}", path.display()))
+    as_user(|| read(path)).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Takes what is in the file; the error has all that is wrong with it.

@@ -30,6 +30,7 @@ const fn word(found: Found) -> &'static str {
         Found::Yes => "yes",
         Found::No => "no",
         Found::NotAllowed => "not known without CAP_BPF",
+        Found::NotKnown => "not known for lack of memory or open files",
     }
 }
 

@@ -16,6 +16,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::{QueueSelector, tcflush};
 use tokio::net::unix::pipe::Sender;
 
+use crate::load::rights::as_user;
+
 /// How long the terminal may take nothing before its last words are given up.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -97,7 +99,8 @@ fn own() -> io::Result<Arc<File>> {
         return Ok(file.clone());
     }
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match open("/proc/self/fd/1", flags, Mode::empty()) {
+    let again = || Ok::<_, io::Error>(open("/proc/self/fd/1", flags, Mode::empty())?);
+    let file = match as_user(again) {
         Ok(file) => file,
         // Another user's terminal, for instance: writing may wait then.
         Err(_) => io::stdout().as_fd().try_clone_to_owned()?,

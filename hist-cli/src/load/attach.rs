@@ -16,7 +16,7 @@ use super::log::ProgramLog;
 use super::maps::OpenMaps;
 use super::program::{self, ProgramType};
 use super::table::Table;
-use super::{LoadError, bpf};
+use super::{LoadError, bpf, cpus};
 use crate::link::{Object, Program};
 use crate::plan::{Attach, MapPlan, Plan, Template};
 
@@ -224,7 +224,7 @@ fn load(
         Some(table) => table,
         None => Arc::new(new_table(maps, program, &plan)?),
     };
-    let feeder = Arc::new(Feeder::new(&plan, fd, table.cpus));
+    let feeder = Arc::new(Feeder::new(&plan, fd));
     table.join(&feeder);
     Ok(Loaded { plan, table, feeder })
 }
@@ -238,8 +238,7 @@ fn program_type(plan: &Plan) -> ProgramType {
 }
 
 fn new_table(maps: &mut OpenMaps, program: &Program, plan: &Plan) -> Result<Table, LoadError> {
-    let cpus = aya::util::nr_cpus()
-        .map_err(|(path, error)| LoadError::Internal(format!("{path}: {error}")))?;
+    let cpus = cpus::count()?;
     let (hist, losses) = (maps.take(&program.names.hist)?, maps.take(&program.names.losses)?);
     Ok(Table::new(plan.map, cpus, hist, losses))
 }

@@ -368,15 +368,30 @@ pub(crate) fn try_batch() -> io::Result<()> {
     array.lookup_batch(&mut position, true, (&mut key, &mut value), 1).map(drop)
 }
 
+/// An array of one word for each CPU that there may be.
+///
+/// # Errors
+/// What bpf(2) says.
+pub(crate) fn create_per_cpu_array() -> io::Result<OwnedFd> {
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`
+    const PER_CPU_ARRAY: u32 = 6;
+    create_one(PER_CPU_ARRAY, 8, 0)
+}
+
 /// An array of one `u32`, or of one map like `inner`.
 fn create_array(map_type: u32, inner: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    create_one(map_type, 4, inner.map_or(0, raw))
+}
+
+/// An array of one element, of `value_size` bytes.
+fn create_one(map_type: u32, value_size: u32, inner_map_fd: u32) -> io::Result<OwnedFd> {
     let mut attr = CreateAttr {
         map_type,
         key_size: 4,
-        value_size: 4,
+        value_size,
         max_entries: 1,
         map_flags: 0,
-        inner_map_fd: inner.map_or(0, raw),
+        inner_map_fd,
     };
     // SAFETY: no pointers; the command opens a map.
     unsafe { bpf_open(MAP_CREATE, &mut attr) }

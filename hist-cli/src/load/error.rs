@@ -2,8 +2,14 @@
 
 use std::io;
 
+use super::cause::{Call, explained, is_lack, of_files};
 use super::telling_lines;
 use crate::plan::MapPlan;
+use crate::tracefs::lockdown;
+
+/// The most programs on one classic tracepoint (`BPF_TRACE_MAX_PROGS` in Linux
+/// kernel/trace/bpf_trace.c).
+const CLASSIC_MAX: usize = 64;
 
 /// Why nothing is attached.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +18,9 @@ pub enum LoadError {
     #[error("missing {}: run as root, or grant what is missing (setcap, systemd's AmbientCapabilities=)",
         .0.join(" and "))]
     Capabilities(Vec<&'static str>),
+    /// The kernel is locked down.
+    #[error("{}", lockdown::CONFIDENTIAL)]
+    LockedDown,
     /// The kernel has no bpf(2).
     #[error("this kernel has no BPF (CONFIG_BPF_SYSCALL)")]
     NoBpf,
@@ -34,24 +43,41 @@ pub enum LoadError {
         /// The verifier's whole log.
         log: String,
     },
+    /// A program could not be loaded, whatever is in it.
+    #[error("cannot load the program for {event}: {}", explained(Call::Program, .source))]
+    Program {
+        /// `system:event`
+        event: String,
+        /// The errno.
+        source: io::Error,
+    },
     /// The kernel took the program but not on this event.
-    #[error("{event} cannot be attached: {source}{}", attach_hint(.source))]
+    #[error("{event} cannot be attached: {}", explained(Call::Attach, .source))]
     Attach {
         /// `system:event`
         event: String,
         /// The errno.
         source: io::Error,
     },
+    /// No other program has room on this event. What the errno is called misleads, so it is no source.
+    #[error(
+        "{event} cannot be attached: {CLASSIC_MAX} programs are attached to it as a classic tracepoint \
+             already, and the kernel takes no more; end one of them, or use --attach raw if the trigger can"
+    )]
+    Full {
+        /// `system:event`
+        event: String,
+    },
     /// It is not known which CPUs there may be.
     #[error("cannot tell how many CPUs there may be: {path}: {source}")]
     PossibleCpus {
         /// The kernel's list.
-        path: &'static str,
+        path: String,
         /// Why.
         source: io::Error,
     },
     /// A map could not be made.
-    #[error("cannot create the map {name}: {source}{}", map_hint(.source))]
+    #[error("cannot create the map {name}: {}", explained(Call::Map, .source))]
     Map {
         /// The map's name.
         name: String,
@@ -74,7 +100,7 @@ pub enum LoadError {
         found: MapPlan,
     },
     /// What the programs log cannot be read.
-    #[error("cannot read what the programs log: {0}; -vv needs CAP_SYS_ADMIN")]
+    #[error("cannot read what the programs log: {0}")]
     Log(String),
     /// What we linked does not fit together: a defect of ours.
     #[error("internal error: {0}")]
@@ -82,33 +108,28 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    pub(super) fn attaching(event: &str, source: io::Error) -> Self {
+        let event = event.to_owned();
+        match source.raw_os_error() {
+            Some(libc::E2BIG) => Self::Full { event },
+            _ => Self::Attach { event, source },
+        }
+    }
+
+    /// With the way out, if the error has one.
+    pub(super) fn logging(error: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let way_out = causes.filter_map(|cause| cause.downcast_ref()).find_map(of_files);
+        Self::Log(format!("{error}; {}", way_out.unwrap_or("-vv needs CAP_SYS_ADMIN")))
+    }
+
     /// The kernel did not take a program, or did not attach it; another one might do.
     #[must_use]
-    pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Verifier { .. } | Self::Attach { .. })
-    }
-}
-
-fn attach_hint(source: &io::Error) -> &'static str {
-    match source.raw_os_error() {
-        Some(libc::EINVAL) => "; this kind of event takes no tracepoint program",
-        Some(libc::EACCES) => {
-            "; either perf events are forbidden (kernel.perf_event_paranoid, CAP_PERFMON) \
-             or the program reads beyond the event's record"
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Verifier { .. } => true,
+            Self::Program { source, .. } | Self::Attach { source, .. } => !is_lack(source),
+            _ => false,
         }
-        Some(libc::ENODEV | libc::ENOENT) => "; the kernel offers no perf event for it",
-        _ => "",
-    }
-}
-
-fn map_hint(source: &io::Error) -> &'static str {
-    match source.raw_os_error() {
-        Some(libc::ENOMEM | libc::E2BIG) => "; a smaller size= needs less memory",
-        // The capabilities are there, as far as /proc/self/status tells.
-        Some(libc::EPERM) => {
-            "; capabilities in a container or user namespace of one's own do not count, they must \
-             be the host's; or, before Linux 5.11, the limit on locked memory is too low (ulimit -l)"
-        }
-        _ => "",
     }
 }

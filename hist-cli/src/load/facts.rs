@@ -1,14 +1,11 @@
 //! Takes nothing. Gives what resolving a trigger needs to know of the running kernel.
 
-use std::{fs, io};
+use std::path::Path;
 
-use super::LoadError;
+use super::{LoadError, cpus};
 use crate::btf::Btf;
 use crate::resolve::Context;
 use crate::tracefs::symbols::Symbols;
-
-/// Where the kernel lists the CPUs that may ever be there, such as `0-3`.
-const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
 
 /// The running kernel's facts.
 #[derive(Debug)]
@@ -27,10 +24,16 @@ impl Facts {
     /// # Errors
     /// If the list of possible CPUs cannot be read.
     pub fn read() -> Result<Self, LoadError> {
-        let fail = |source| LoadError::PossibleCpus { path: POSSIBLE, source };
-        let text = fs::read_to_string(POSSIBLE).map_err(fail)?;
-        let broken = || io::Error::new(io::ErrorKind::InvalidData, format!("`{}`", text.trim()));
-        let possible_cpus = possible(&text).ok_or_else(|| fail(broken()))?;
+        Self::at(Path::new(cpus::POSSIBLE))
+    }
+
+    /// Reads them, with the list of possible CPUs in another file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) fn at(possible: &Path) -> Result<Self, LoadError> {
+        // Who may make no maps gets no per-CPU values either.
+        let possible_cpus = cpus::listed(possible, cpus::count().ok())?;
         Ok(Self { symbols: Symbols::new(), possible_cpus, btf: Btf::at(Btf::VMLINUX) })
     }
 
@@ -42,23 +45,5 @@ impl Facts {
             possible_cpus: Some(self.possible_cpus),
             btf: Some(&self.btf),
         }
-    }
-}
-
-/// The last number of a list of CPUs, and one.
-fn possible(list: &str) -> Option<u32> {
-    list.trim().rsplit([',', '-']).next()?.parse::<u32>().ok()?.checked_add(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::possible;
-
-    #[test]
-    fn the_highest_cpu_counts() {
-        assert_eq!(possible("0-3\n"), Some(4));
-        assert_eq!(possible("0\n"), Some(1));
-        assert_eq!(possible("0-1,8-15\n"), Some(16));
-        assert_eq!(possible("\n"), None);
     }
 }

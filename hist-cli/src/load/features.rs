@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::bpf::{self, ProgramText};
+use super::cause::is_lack;
 use crate::btf::Btf;
 
 /// Whether the kernel has something.
@@ -16,6 +17,8 @@ pub enum Found {
     No,
     /// This process may not try.
     NotAllowed,
+    /// It could not be tried for lack of memory or files.
+    NotKnown,
 }
 
 /// What a kernel has.
@@ -45,6 +48,7 @@ fn found(result: &io::Result<()>) -> Found {
     match result {
         Ok(()) => Found::Yes,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Found::NotAllowed,
+        Err(error) if is_lack(error) => Found::NotKnown,
         Err(_) => Found::No,
     }
 }

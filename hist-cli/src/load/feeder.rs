@@ -49,12 +49,11 @@ enum Misses {
 }
 
 impl Feeder {
-    /// A program that is not attached yet, so it counts nothing and misses nothing. `cpus` is one
-    /// more than the highest number of a CPU.
-    pub(super) fn new(plan: &Plan, program: OwnedFd, cpus: usize) -> Self {
+    /// A program that is not attached yet, so it counts nothing and misses nothing.
+    pub(super) fn new(plan: &Plan, program: OwnedFd) -> Self {
         let sentinel = match &plan.attach {
             Attach::Tracepoint { event, id, .. } if plan.guard == Guard::Watched => {
-                Some(Sentinel::load(event, *id, cpus))
+                Some(Sentinel::load(event, *id))
             }
             _ => None,
         };
@@ -90,7 +89,7 @@ impl Feeder {
     pub(super) fn attach(&self) -> Result<(), LoadError> {
         let mut link = locked(&self.link);
         if link.is_none() {
-            let failed = |source| LoadError::Attach { event: self.event.clone(), source };
+            let failed = |source| LoadError::attaching(&self.event, source);
             let _program = open_link(&self.attach, self.program_fd()).map_err(failed)?;
             *link = Some(Link { _program, count: self.begin().map_err(failed)? });
         }

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::bpf::{self, RawMap};
+use super::cause::{Call, explained};
 use super::misses::version;
 use super::program::{self, ProgramType};
 use super::valve::Valve;
@@ -31,8 +32,8 @@ use crate::codegen::insn::{INSN_SIZE, Insn};
 use crate::codegen::watch::{Surroundings, Watch, watch};
 use crate::link::MapDef;
 use crate::plan::focus::{
-    CLOCK_TICK, FOCUS_STATE_SIZE, Focus, FocusMap, PROCESS_SIZE, Processes, STATE_ARMED,
-    STATE_FULL, TaskOffsets,
+    CLOCK_TICK, FOCUS_STATE_SIZE, Focus, FocusMap, PROCESS_SIZE, PROCESSES_MAX, Processes,
+    STATE_ARMED, STATE_FULL, TaskOffsets,
 };
 
 /// This process's pid namespace.
@@ -57,18 +58,21 @@ pub enum FocusError {
     #[error("internal error: {0}")]
     Codegen(#[from] CodegenError),
     /// A map cannot be read or written.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}: {}", explained(Call::Follow, .source))]
     Map {
         /// What was tried.
         what: &'static str,
         /// What bpf(2) said.
         source: io::Error,
     },
+    /// What the errno is called misleads, so it is no source.
+    #[error("{PROCESSES_MAX} processes can be followed at a time, and there are more")]
+    Full,
     /// The process is gone.
     #[error("process {0} has ended")]
     Ended(u32),
     /// There is no telling when the process ends.
-    #[error("cannot watch process {pid}: {source}")]
+    #[error("cannot watch process {pid}: {}", explained(Call::Follow, .source))]
     Handle {
         /// Its number.
         pid: u32,
@@ -420,7 +424,10 @@ fn start_of(stat: &[u8]) -> Option<u64> {
 
 fn insert(pids: RawMap<'_>, pid: u32, start: u64) -> Result<(), FocusError> {
     let result = pids.update(&pid.to_ne_bytes(), &start.to_ne_bytes());
-    result.map_err(|source| FocusError::Map { what: "follow a process", source })
+    result.map_err(|source| match source.raw_os_error() {
+        Some(libc::E2BIG) => FocusError::Full,
+        _ => FocusError::Map { what: "follow a process", source },
+    })
 }
 
 fn remove(pids: RawMap<'_>, pid: u32) -> Result<(), FocusError> {

@@ -43,12 +43,12 @@ impl Log for Counted {
 impl ProgramLog {
     /// Begins to read what the program of `feeder` logs, which has not run yet.
     pub(super) fn open(feeder: &Arc<Feeder>) -> Result<Self, LoadError> {
-        let failed = |error: &dyn ToString| LoadError::Log(error.to_string());
-        let runs = bpf::count_runs().map_err(|error| failed(&error))?;
-        let id = bpf::program_id(feeder.program_fd()).map_err(|error| failed(&error))?;
+        let runs = bpf::count_runs().map_err(|error| LoadError::logging(&error))?;
+        let id =
+            bpf::program_id(feeder.program_fd()).map_err(|error| LoadError::logging(&error))?;
         let counted = Arc::new(Counted::default());
         let reader = EbpfLogger::init_from_id_with_logger(id, counted.clone());
-        let reader = reader.map_err(|error| failed(&error))?;
+        let reader = reader.map_err(|error| LoadError::logging(&error))?;
         Ok(Self { reader, counted, feeder: feeder.clone(), _runs: runs })
     }
 

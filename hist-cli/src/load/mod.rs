@@ -4,7 +4,9 @@
 mod attach;
 mod barrier;
 pub(crate) mod bpf;
+mod cause;
 mod control;
+mod cpus;
 mod error;
 mod event;
 mod facts;
@@ -19,6 +21,7 @@ mod misses;
 mod perf;
 mod privilege;
 mod program;
+pub mod rights;
 mod sentinel;
 mod signal;
 mod table;
@@ -28,7 +31,9 @@ pub(crate) mod walk;
 
 pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to, attach_within};
 pub use barrier::{Barrier, wait_for_programs};
+pub use cause::of_files;
 pub use control::ControlError;
+pub use cpus::parse as parse_cpus;
 pub use error::LoadError;
 pub use event::refuse_unattachable;
 pub use facts::Facts;

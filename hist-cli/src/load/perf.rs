@@ -40,10 +40,25 @@ const _: () = assert!(size_of::<Attr>() == 64);
 /// `EINVAL` if such events take no such program, `EACCES` if perf events are forbidden or the
 /// program reads beyond the record; otherwise what the system calls say.
 pub(super) fn attach(event_id: u32, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let cpus = aya::util::online_cpus().map_err(|(_, error)| error)?;
-    let event = open(event_id, cpus.first().copied().unwrap_or(0))?;
+    let event = open_anywhere(event_id)?;
     set_bpf(event.as_fd(), program)?;
     Ok(event)
+}
+
+/// On the first CPU that is online; on the current one if the list of them is missing or wrong.
+fn open_anywhere(event_id: u32) -> io::Result<OwnedFd> {
+    let online = aya::util::online_cpus().ok().and_then(|cpus| cpus.first().copied());
+    let first = online.map(|cpu| open(event_id, cpu));
+    match first {
+        Some(result) if !result.as_ref().is_err_and(may_be_offline) => result,
+        _ => {
+            open(event_id, u32::try_from(rustix::thread::sched_getcpu()).map_err(io::Error::other)?)
+        }
+    }
+}
+
+fn may_be_offline(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENODEV))
 }
 
 /// A perf event that counts and takes no samples: a program needs no more.

@@ -6,12 +6,13 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::LoadError;
 use super::bpf::{self, ProgramText};
 use super::maps::missing;
+use super::{LoadError, cause};
 use crate::codegen::insn::{INSN_SIZE, Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
 use crate::link::{Program, Target};
 use crate::plan::raw::copy::BtfId;
+use crate::tracefs::lockdown;
 
 /// What a program is to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +73,23 @@ pub(super) fn load_insns(
 ) -> Result<OwnedFd, LoadError> {
     let (program_type, attach_type, attach_btf_id) = program_type.numbers();
     let text = ProgramText { program_type, attach_type, attach_btf_id, name, insns, license };
-    load_text(&text).map_err(|source| match source.raw_os_error() {
-        Some(libc::ENOSYS) => LoadError::NoBpf,
-        _ => LoadError::Verifier { event: event.to_owned(), log: log(&text), source },
-    })
+    load_text(&text).map_err(|source| refused(&text, source, event.to_owned()))
+}
+
+/// The verifier is to blame if it has something to say.
+fn refused(text: &ProgramText<'_>, source: io::Error, event: String) -> LoadError {
+    if source.raw_os_error() == Some(libc::ENOSYS) {
+        return LoadError::NoBpf;
+    }
+    // A program that reads kernel memory is refused as one that calls what there is not.
+    if lockdown::is_confidential() {
+        return LoadError::LockedDown;
+    }
+    let log = if cause::is_lack(&source) { String::new() } else { log(text) };
+    match log.is_empty() {
+        true => LoadError::Program { event, source },
+        false => LoadError::Verifier { event, source, log },
+    }
 }
 
 /// The program's bytes with maps in the places of their names.

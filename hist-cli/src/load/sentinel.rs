@@ -13,15 +13,16 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use aya::maps::MapData;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
 use super::mapping::SharedWords;
 use super::program::{self, ProgramType};
-use super::{LoadError, bpf, maps, perf};
+use super::{LoadError, bpf, cpus, maps, perf};
 use crate::codegen::insn::{INSN_SIZE, Insn};
 use crate::codegen::sentinel::{Sentinel as Which, sentinel};
 use crate::link::MapDef;
@@ -57,23 +58,24 @@ pub(super) struct Watching {
 }
 
 impl Sentinel {
-    /// Loads them for a tracepoint and the event of the same name. `cpus` is one more than the
-    /// highest number of a CPU.
+    /// Loads them for a tracepoint and the event of the same name.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub(super) fn load(tracepoint: &str, event_id: u32, cpus: usize) -> Result<Self, LoadError> {
+    pub(super) fn load(tracepoint: &str, event_id: u32) -> Result<Self, LoadError> {
+        let cpus = cpus::listed(Path::new(cpus::POSSIBLE), Some(cpus::count()?))?;
         let def = MapDef {
             name: "watch_balance".to_owned(),
             map_type: BPF_MAP_TYPE_ARRAY as u32,
             key_size: 4,
             value_size: STRIDE,
-            max_entries: u32::try_from(cpus).unwrap_or(u32::MAX),
+            max_entries: cpus,
             map_flags: MMAPABLE,
         };
         let array = maps::create(&def)?;
         let failed = |source| LoadError::Map { name: def.name.clone(), source };
-        let cells = SharedWords::map(array.fd().as_fd(), cpus, STRIDE as usize).map_err(failed)?;
+        let cells =
+            SharedWords::map(array.fd().as_fd(), cpus as usize, STRIDE as usize).map_err(failed)?;
         let load =
             |which, program_type| load_one(which, (program_type, tracepoint), array.fd().as_fd());
         let called = load(Which::Called, ProgramType::RawTracepoint)?;
@@ -137,7 +139,7 @@ impl Sentinel {
             for (cpu, cell) in self.cells.iter().enumerate() {
                 // No event occurs on a CPU that is off.
                 if online.iter().any(|number| *number as usize == cpu) {
-                    go_to(cpu)?;
+                    cpus::move_to(cpu)?;
                 }
                 sum += balance(cell.swap(word, Ordering::Relaxed));
             }
@@ -147,16 +149,6 @@ impl Sentinel {
         sched_setaffinity(None, &home)?;
         result
     }
-}
-
-/// Has this thread run on that CPU alone.
-fn go_to(cpu: usize) -> io::Result<()> {
-    if cpu >= CpuSet::MAX_CPU {
-        return Err(io::Error::other(format!("CPU {cpu} is beyond what can be asked for")));
-    }
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    Ok(sched_setaffinity(None, &set)?)
 }
 
 const fn balance(word: u64) -> i64 {

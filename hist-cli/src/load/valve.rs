@@ -14,14 +14,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aya::maps::MapData;
-use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
-
 use super::LoadError;
 use super::bpf::RawMap;
-use super::maps;
+use super::{cpus, maps};
 use crate::link::MapDef;
 use crate::plan::focus::{FocusMap, VALVE_SIZE};
+use aya::maps::MapData;
 
 /// How long CPUs get to turn it by themselves. One that is kept busy by a real-time task for longer
 /// has it turned from outside.
@@ -93,21 +91,12 @@ fn turn_everywhere(map: &MapData, bytes: &mut [u8], wish: u8) {
     // Without the list, it is turned from outside.
     for cpu in aya::util::online_cpus().unwrap_or_default() {
         let cpu = cpu as usize;
-        if cpu < bytes.len() && moves_to(cpu) {
+        // A cpuset may forbid it.
+        if cpu < bytes.len() && cpus::move_to(cpu).is_ok() {
             bytes[cpu] = wish;
             // What fails here fails again where it is told.
             let _ = raw(map).update(&KEY, bytes);
         }
     }
     bytes.fill(wish);
-}
-
-/// Whether this thread runs on that CPU from now on; a cpuset may forbid it.
-fn moves_to(cpu: usize) -> bool {
-    if cpu >= CpuSet::MAX_CPU {
-        return false;
-    }
-    let mut only = CpuSet::new();
-    only.set(cpu);
-    sched_setaffinity(None, &only).is_ok() && sched_getcpu() == cpu
 }

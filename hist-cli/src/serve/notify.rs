@@ -12,6 +12,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
+use crate::load::rights::as_user;
 use crate::session::since_boot;
 
 /// Where systemd says its socket is: a path or, with `@` in front, an abstract name.
@@ -79,7 +80,7 @@ impl ReadyFd {
             // Some containers do not allow the call.
             Err(rustix::io::Errno::PERM | rustix::io::Errno::NOSYS) => {
                 let path = format!("/proc/self/fd/{number}");
-                Ok(Self(File::options().write(true).open(path)?))
+                Ok(Self(as_user(|| File::options().write(true).open(path))?))
             }
             Err(errno) => Err(errno.into()),
         }

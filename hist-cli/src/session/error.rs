@@ -76,6 +76,7 @@ fn event_errno(error: &EventError) -> i32 {
         | EventError::UnknownEvent { .. }
         | EventError::NotTracefs { .. } => libc::ENOENT,
         EventError::Denied { .. } => libc::EACCES,
+        EventError::LockedDown => libc::EPERM,
         EventError::Read { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
         EventError::Format { .. } => libc::EIO,
     }
@@ -83,10 +84,12 @@ fn event_errno(error: &EventError) -> i32 {
 
 fn load_errno(error: &LoadError) -> i32 {
     match error {
-        LoadError::Capabilities(_) => libc::EPERM,
+        LoadError::Capabilities(_) | LoadError::LockedDown => libc::EPERM,
         LoadError::NoBpf | LoadError::Unattachable { .. } => libc::EOPNOTSUPP,
         LoadError::OtherTable { .. } => libc::EINVAL,
+        LoadError::Full { .. } => libc::E2BIG,
         LoadError::Verifier { source, .. }
+        | LoadError::Program { source, .. }
         | LoadError::Attach { source, .. }
         | LoadError::PossibleCpus { source, .. }
         | LoadError::Map { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),

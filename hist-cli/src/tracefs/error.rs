@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a `format` file cannot be understood. Lines are counted from 1.
+use super::lockdown;
+
+/// Why a `format` file cannot be understood. Lines are counted from 1, and texts are fit to be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FormatError {
     /// `name:` or `ID:` is missing.
@@ -68,6 +70,9 @@ pub enum FormatError {
         /// The one that begins inside of it.
         second: String,
     },
+    /// Two fields have one name.
+    #[error("two fields are called `{0}`")]
+    Twice(String),
 }
 
 /// Why a text names no event.
@@ -102,6 +107,9 @@ pub enum MountError {
         /// Why.
         source: io::Error,
     },
+    /// It is there and empty.
+    #[error("{}", lockdown::CONFIDENTIAL)]
+    LockedDown,
     /// Anything else.
     #[error("`{command}` fails: {source}", command = super::mount::MOUNT_COMMAND)]
     Failed {
@@ -134,6 +142,9 @@ pub enum EventError {
         /// What may have been meant.
         nearest: Vec<String>,
     },
+    /// The kernel shows it to nobody.
+    #[error("{}", lockdown::CONFIDENTIAL)]
+    LockedDown,
     /// The folder holds no events.
     #[error("{root} holds no events: it is not the root of a tracefs", root = .root.display())]
     NotTracefs {
@@ -142,8 +153,8 @@ pub enum EventError {
     },
     /// This user may not read it.
     #[error(
-        "cannot read {path}, which may be read by {readers}: run as root, or open tracefs to a group with \
-         `mount -o remount,gid=GROUP,mode=750 {root}`",
+        "cannot read {path}, which may be read by {readers}: run as root, grant CAP_DAC_READ_SEARCH, or \
+         open tracefs to a group with `mount -o remount,gid=GROUP,mode=750 {root}`",
         path = .path.display(),
         root = .root.display()
     )]

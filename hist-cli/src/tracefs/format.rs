@@ -5,10 +5,14 @@
 //! `field:DECLARATION; offset:N; size:N; signed:N;`, as `f_show()` in the kernel's
 //! trace_events.c writes it.
 
-use super::error::FormatError;
+use std::collections::HashSet;
 
-/// The longest record (bytes): what the 16-bit offset of a dynamic field can reach.
-const RECORD_MAX: u64 = 1 << 16;
+use super::error::FormatError;
+use crate::quote::{clean, is_clean};
+
+/// The longest record (bytes): what an instruction's signed 16-bit offset can reach. The kernel gives
+/// programs no more than 8192 (`PERF_MAX_TRACE_SIZE` in Linux include/linux/trace_events.h).
+const RECORD_MAX: u64 = 1 << 15;
 
 /// Reads the `format` file of an event of `system`.
 ///
@@ -19,6 +23,7 @@ pub fn parse(system: &str, text: &str) -> Result<EventFormat, FormatError> {
     let (name, id) = header(&mut lines)?;
     let fields = fields(&mut lines)?;
     check_overlap(&fields)?;
+    check_names(&fields)?;
     Ok(EventFormat { system: system.to_owned(), name, id, fields })
 }
 
@@ -29,13 +34,13 @@ fn header<'a>(
     let (mut name, mut id) = (None, None);
     for (line, text) in lines {
         if let Some(text) = text.strip_prefix("name:") {
-            name = Some(text.trim()).filter(|name| !name.is_empty());
+            name = Some(text.trim()).filter(|name| !name.is_empty() && is_clean(name));
         } else if let Some(text) = text.strip_prefix("ID:") {
             id = Some(number(line, "ID:", text)?);
         } else if text.trim() == "format:" {
             break;
         } else {
-            return Err(FormatError::Unexpected { line, text: text.to_owned() });
+            return Err(FormatError::Unexpected { line, text: clean(text) });
         }
     }
     let name = name.ok_or(FormatError::NoHeader("name:"))?;
@@ -62,20 +67,20 @@ fn fields<'a>(
 }
 
 fn field(line: usize, text: &str, common: bool) -> Result<FieldFormat, FormatError> {
-    let unexpected = || FormatError::Unexpected { line, text: text.to_owned() };
+    let unexpected = || FormatError::Unexpected { line, text: clean(text) };
     let (declared, attributes) = text
         .strip_prefix("field:")
         .ok_or_else(unexpected)?
         .split_once(';')
         .ok_or_else(unexpected)?;
     let (type_name, name) = declaration(declared)
-        .ok_or_else(|| FormatError::Declaration { line, text: declared.to_owned() })?;
+        .ok_or_else(|| FormatError::Declaration { line, text: clean(declared) })?;
     let offset = attribute(line, "offset:", attributes)?;
     let size = attribute(line, "size:", attributes)?;
     let signed = attribute(line, "signed:", attributes)? != 0;
     let end = u64::from(offset) + u64::from(size);
     if end > RECORD_MAX {
-        return Err(FormatError::TooLong { line, name, end, max: RECORD_MAX });
+        return Err(FormatError::TooLong { line, name: clean(&name), end, max: RECORD_MAX });
     }
     Ok(FieldFormat { name, type_name, offset, size, signed, common })
 }
@@ -90,7 +95,7 @@ fn attribute(line: usize, key: &'static str, text: &str) -> Result<u32, FormatEr
 
 fn number(line: usize, key: &'static str, text: &str) -> Result<u32, FormatError> {
     let text = text.trim();
-    text.parse().map_err(|_| FormatError::Number { line, key, text: text.to_owned() })
+    text.parse().map_err(|_| FormatError::Number { line, key, text: clean(text) })
 }
 
 /// Splits a C declaration into type and name: `char comm[16]` is a `char[16]` called `comm`.
@@ -132,7 +137,8 @@ fn is_word(c: char) -> bool {
 fn named(type_name: String, name: &str) -> Option<(String, String)> {
     let starts_well = name.starts_with(|c: char| is_word(c) && !c.is_ascii_digit());
     let has_type = type_name.contains(|c: char| is_word(c) && !c.is_ascii_digit());
-    (starts_well && name.chars().all(is_word) && has_type).then(|| (type_name, name.to_owned()))
+    let is_right = starts_well && name.chars().all(is_word) && has_type && is_clean(&type_name);
+    is_right.then(|| (type_name, name.to_owned()))
 }
 
 /// Each byte of a record belongs to one field.
@@ -142,8 +148,17 @@ fn check_overlap(fields: &[FieldFormat]) -> Result<(), FormatError> {
     let overlap = |pair: &&[&FieldFormat]| pair[0].offset + pair[0].size > pair[1].offset;
     match sorted.windows(2).find(overlap) {
         Some(pair) => {
-            Err(FormatError::Overlap { first: pair[0].name.clone(), second: pair[1].name.clone() })
+            Err(FormatError::Overlap { first: clean(&pair[0].name), second: clean(&pair[1].name) })
         }
+        None => Ok(()),
+    }
+}
+
+/// A name means one field.
+fn check_names(fields: &[FieldFormat]) -> Result<(), FormatError> {
+    let mut names = HashSet::new();
+    match fields.iter().find(|field| !names.insert(field.name.as_str())) {
+        Some(field) => Err(FormatError::Twice(clean(&field.name))),
         None => Ok(()),
     }
 }
@@ -399,7 +414,7 @@ print fmt: \"call_site=%pS ; field:x\", (void *)REC->call_site
             ),
             (
                 change("size:16;", "size:4294967295;"),
-                "line 12: `comm` ends 4294967327 bytes into the record; records have at most 65536",
+                "line 12: `comm` ends 4294967327 bytes into the record; records have at most 32768",
             ),
             (change("offset:24;", "offset:20;"), "the fields `ptr` and `bytes_req` share bytes"),
             (
@@ -417,6 +432,69 @@ print fmt: \"call_site=%pS ; field:x\", (void *)REC->call_site
         ] {
             let error = parse("kmem", &text).expect_err(want);
             assert_eq!(error.to_string(), want);
+        }
+    }
+
+    fn with_field(offset: u64, size: u64) -> String {
+        let more = format!("\tfield:u8 more[{size}];\toffset:{offset};\tsize:{size};\tsigned:0;\n");
+        KMALLOC.replacen("\nprint fmt", &format!("{more}\nprint fmt"), 1)
+    }
+
+    /// It was taken, and the code that reads it could not be written: an internal error.
+    #[test]
+    fn a_field_at_offset_65528_was_taken() {
+        for (offset, size) in [
+            (65528, 8),
+            (32761, 8),
+            (32768, 1),
+            (48, 32721),
+            (4_294_967_295, 4_294_967_295),
+            (0, 4_294_967_295),
+        ] {
+            let error = parse("kmem", &with_field(offset, size)).expect_err("too long").to_string();
+            let end = offset + size;
+            assert_eq!(
+                error,
+                format!(
+                    "line 14: `more` ends {end} bytes into the record; records have at most 32768"
+                )
+            );
+        }
+        for (offset, size) in [(32760, 8), (32767, 1), (48, 32720), (32767, 0), (32768, 0)] {
+            let event = parse("kmem", &with_field(offset, size)).expect("it fits");
+            assert_eq!(u64::from(event.record_size()), (offset + size).max(48));
+        }
+    }
+
+    #[test]
+    fn a_name_that_two_fields_had_meant_the_first() {
+        let text = KMALLOC.replacen("bytes_req;", "ptr;", 1);
+        assert_eq!(
+            parse("kmem", &text).expect_err("ambiguous").to_string(),
+            "two fields are called `ptr`"
+        );
+    }
+
+    #[test]
+    fn a_hundred_thousand_fields_are_read_in_a_moment() {
+        let fields: String = (0..100_000)
+            .map(|n| format!("\tfield:u8 f{n}[0];\toffset:48;\tsize:0;\tsigned:0;\n"))
+            .collect();
+        let text = KMALLOC.replacen("\nprint fmt", &format!("{fields}\nprint fmt"), 1);
+        assert_eq!(parse("kmem", &text).expect("nothing is wrong").fields.len(), 100_009);
+    }
+
+    #[test]
+    fn what_a_format_file_says_could_forge_lines_of_an_error() {
+        let text = KMALLOC.replacen("format:", &format!("x\u{1b}[2J{}", "y".repeat(9000)), 1);
+        let error = parse("kmem", &text).expect_err("no such line").to_string();
+        assert!(error.starts_with("line 3: expected a field, found `x\\u{1b}[2Jyyy"), "{error}");
+        assert!(error.chars().count() < 200, "{}", error.len());
+        // What is taken is shown in other messages and in lists.
+        for (from, to) in
+            [("name: kmalloc", "name: \u{1b}[2J"), ("field:size_t", "field:\u{9b}2J size_t")]
+        {
+            assert!(parse("kmem", &KMALLOC.replacen(from, to, 1)).is_err(), "{to}");
         }
     }
 

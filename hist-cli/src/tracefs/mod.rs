@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod format;
+pub mod lockdown;
 pub mod mount;
 pub mod symbols;
 pub mod syscalls;

@@ -15,7 +15,10 @@ use rustix::mount::{MountFlags, mount};
 
 use super::error::{EventError, EventNameError, MountError};
 use super::format::{self, EventFormat};
+use super::lockdown;
 use crate::diag::nearest;
+use crate::load::rights::as_user;
+use crate::quote::is_clean;
 
 /// Where tracefs belongs (Documentation/trace/ftrace.rst of the kernel).
 const USUAL_ROOT: &str = "/sys/kernel/tracing";
@@ -33,6 +36,8 @@ pub struct Tracefs {
     pub root: PathBuf,
     /// It was not mounted before; [`find_or_mount`] did it.
     pub newly_mounted: bool,
+    /// Its user has named it, and may read there what the user may.
+    is_users: bool,
 }
 
 /// The tracefs of this machine: the mounted one, else one mounted now at its usual place.
@@ -43,6 +48,8 @@ pub fn find_or_mount() -> Result<Tracefs, MountError> {
     let found = mounted().map_err(|source| MountError::Mounts { path: MOUNTINFO, source })?;
     match found.filter(|root| holds_events(root)) {
         Some(root) => Ok(Tracefs::at(root)),
+        // Mounting it would help nobody.
+        None if lockdown::is_confidential() => Err(MountError::LockedDown),
         None => mount_usual(),
     }
 }
@@ -78,9 +85,13 @@ pub fn find(mountinfo: &str) -> Option<PathBuf> {
 /// read.
 #[must_use]
 pub fn cgroup2_root() -> Option<PathBuf> {
-    let mounts = fs::read(MOUNTINFO).ok()?;
-    let mounts = String::from_utf8_lossy(&mounts);
-    let mut lines = mounts.lines().filter_map(line);
+    find_cgroup2(&String::from_utf8_lossy(&fs::read(MOUNTINFO).ok()?))
+}
+
+/// The root of the first cgroup2 filesystem in the text of a mountinfo file.
+#[must_use]
+pub fn find_cgroup2(mountinfo: &str) -> Option<PathBuf> {
+    let mut lines = mountinfo.lines().filter_map(line);
     lines.find(|line| line.fs_type == "cgroup2").map(|line| line.path())
 }
 
@@ -173,7 +184,23 @@ impl Tracefs {
     /// The one at `root`, whether or not it is there.
     #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), newly_mounted: false }
+        Self { root: root.into(), newly_mounted: false, is_users: false }
+    }
+
+    /// The one at `root`, which is read with the rights of the user who has named it.
+    #[must_use]
+    pub fn of_user(root: impl Into<PathBuf>) -> Self {
+        Self { is_users: true, ..Self::at(root) }
+    }
+
+    /// Its events can be listed.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.reading(|| fs::read_dir(self.events())).is_ok()
+    }
+
+    fn reading<T>(&self, read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        if self.is_users { as_user(read) } else { read() }
     }
 
     /// Reads what the event `system:name` looks like. Looks at other events only if there is no
@@ -187,7 +214,7 @@ impl Tracefs {
             return Err(EventNameError(format!("{system}:{name}")).into());
         }
         let path = self.events().join(system).join(name).join("format");
-        match fs::read_to_string(&path) {
+        match self.reading(|| fs::read_to_string(&path)) {
             Ok(text) => {
                 format::parse(system, &text).map_err(|source| EventError::Format { path, source })
             }
@@ -210,8 +237,8 @@ impl Tracefs {
     }
 
     fn folders(&self, path: PathBuf) -> Result<BTreeSet<String>, EventError> {
-        folders(&path).map_err(|error| match is_absent(&error) {
-            true => EventError::NotTracefs { root: self.root.clone() },
+        self.reading(|| folders(&path)).map_err(|error| match is_absent(&error) {
+            true => self.without_events(),
             false => self.unreadable(path, error),
         })
     }
@@ -222,7 +249,7 @@ impl Tracefs {
     /// If it is there and cannot be read.
     pub fn dynamic_events(&self) -> Result<String, EventError> {
         let path = self.root.join("dynamic_events");
-        match fs::read_to_string(&path) {
+        match self.reading(|| fs::read_to_string(&path)) {
             Err(error) if is_absent(&error) => Ok(String::new()),
             result => result.map_err(|error| self.unreadable(path, error)),
         }
@@ -232,16 +259,32 @@ impl Tracefs {
         self.root.join("events")
     }
 
+    fn without_events(&self) -> EventError {
+        match self.is_hidden() {
+            true => EventError::LockedDown,
+            false => EventError::NotTracefs { root: self.root.clone() },
+        }
+    }
+
+    /// It is one of this kernel's, which hides what is in it.
+    fn is_hidden(&self) -> bool {
+        self.reading(|| Ok(statfs(&self.root)?)).is_ok_and(|found| found.f_type == TRACEFS_MAGIC)
+            && lockdown::is_confidential()
+    }
+
     fn unreadable(&self, path: PathBuf, source: io::Error) -> EventError {
         if source.kind() != ErrorKind::PermissionDenied {
             return EventError::Read { path, source };
+        }
+        if self.is_hidden() {
+            return EventError::LockedDown;
         }
         EventError::Denied { path, readers: self.readers(), root: self.root.clone() }
     }
 
     /// Who may look into tracefs.
     fn readers(&self) -> String {
-        fs::metadata(&self.root).map_or_else(
+        self.reading(|| fs::metadata(&self.root)).map_or_else(
             |_| "its owner".to_owned(),
             |root| {
                 let (uid, gid, mode) = (root.uid(), root.gid(), root.mode() & 0o777);
@@ -252,22 +295,23 @@ impl Tracefs {
 
     /// Why there is no `system:name`, with what may have been meant.
     fn unknown(&self, system: &str, name: &str) -> EventError {
-        let systems = match folders(&self.events()) {
+        let systems = match self.reading(|| folders(&self.events())) {
             Ok(systems) => systems,
-            Err(error) if is_absent(&error) => {
-                return EventError::NotTracefs { root: self.root.clone() };
-            }
+            Err(error) if is_absent(&error) => return self.without_events(),
             Err(error) => return self.unreadable(self.events(), error),
         };
-        let namesakes =
-            systems.iter().filter(|other| self.events().join(other).join(name).is_dir());
+        let has = |other: &&String| {
+            let path = self.events().join(other).join(name);
+            self.reading(|| fs::metadata(path)).is_ok_and(|found| found.is_dir())
+        };
+        let namesakes = systems.iter().filter(has);
         let namesakes = namesakes.map(|other| format!("{other}:{name}"));
         let system = system.to_owned();
         if !systems.contains(&system) {
             let near = nearest(&system, names(&systems)).map(str::to_owned);
             return EventError::UnknownSystem { nearest: namesakes.chain(near).collect(), system };
         }
-        match folders(&self.events().join(&system)) {
+        match self.reading(|| folders(&self.events().join(&system))) {
             Ok(events) => {
                 let near = nearest(name, names(&events)).map(|near| format!("{system}:{near}"));
                 let nearest = near.into_iter().chain(namesakes).collect();
@@ -282,13 +326,17 @@ fn names(set: &BTreeSet<String>) -> impl Iterator<Item = &str> {
     set.iter().map(String::as_str)
 }
 
-/// The names of the folders in `path`.
+/// The names of the folders in `path`, but for those that no system and no event can have.
 fn folders(path: &Path) -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            names.insert(entry.file_name().to_string_lossy().into_owned());
+        if entry.file_type()?.is_dir()
+            && let Ok(name) = entry.file_name().into_string()
+            && is_part(&name)
+            && is_clean(&name)
+        {
+            names.insert(name);
         }
     }
     Ok(names)
@@ -418,6 +466,20 @@ mod tests {
         assert!(matches!(error, EventError::NotTracefs { .. }), "{error}");
         let error = Tracefs::at("/proc/self").event("..", "kmalloc").expect_err("no name");
         assert!(matches!(error, EventError::Name(_)), "{error}");
+    }
+
+    #[test]
+    fn a_folders_name_could_colour_the_terminal() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let events = folder.path().join("events");
+        for name in ["kmem/kmalloc", "kmem/\u{1b}[2Jkmalloc", "\u{202e}kmem/kmalloc", "a b/c"] {
+            fs::create_dir_all(events.join(name)).expect("a folder");
+        }
+        let tracefs = Tracefs::at(folder.path());
+        let names = tracefs.event_names().expect("a list");
+        assert_eq!(names, [("kmem".to_owned(), "kmalloc".to_owned())]);
+        let error = tracefs.event("kmem", "kmaloc").expect_err("another").to_string();
+        assert_eq!(error, "there is no event `kmem:kmaloc`; did you mean kmem:kmalloc?");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
-use hist_tests::{bench, copies, engine, ftrace, random, session, suite};
+use hist_tests::{bench, copies, engine, ftrace, lockdown, random, session, suite};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};
@@ -43,6 +43,11 @@ enum Command {
     },
     /// Compare what raw tracepoints give with records.
     Arguments(ArgumentsArgs),
+    /// Count on a kernel that is locked down.
+    Lockdown {
+        /// How.
+        mode: lockdown::Mode,
+    },
     /// Make events of all kinds happen.
     Load {
         /// Which ones.
@@ -135,6 +140,10 @@ fn run() -> Result<u8> {
         Command::Show { paths } => show(&paths),
         Command::Bench { unit } => measure(unit),
         Command::Arguments(args) => arguments(args),
+        Command::Lockdown { mode } => {
+            println!("KERNEL {}", uname().release().to_string_lossy());
+            lockdown::run(mode).map(|()| 0)
+        }
         Command::Load { part, millis } => {
             copies::run_load(part, Duration::from_millis(millis)).map(|()| 0)
         }

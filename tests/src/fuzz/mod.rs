@@ -4,6 +4,10 @@
 //!
 //! The bodies of the fuzz targets in `tests/fuzz/`; proptest calls them, too.
 
+mod kernel;
+
+pub use kernel::{btf, kallsyms, mountinfo, offset_of, status, with_names};
+
 use std::sync::LazyLock;
 
 use hist_cli::diag::TriggerError;

@@ -34,6 +34,7 @@ pub(super) fn measure(kernel: &str) -> Result<Figures> {
         kernel: kernels::find(kernel)?.image,
         initramfs: guest_image(&target_dir().join("vm").join("bench-initramfs.cpio"))?,
         args: ["bench", "instructions"].map(String::from).to_vec(),
+        kernel_options: "",
         dir: target_dir().join("vm").join(format!("bench-{kernel}")),
         accel: Accel::Tcg,
         icount: true,

@@ -135,7 +135,8 @@ impl Scope<'_> {
                 Ok(Number::Argument { index, scalar: Scalar { size, signed } })
             }
             (Place::Memory { pointer, member }, Type::Integer { size, signed, .. }) => {
-                Ok(loaded(pointer, member, Scalar { size, signed }))
+                loaded(pointer, member, Scalar { size, signed })
+                    .ok_or_else(|| BindError::NoNumber(shown(path)))
             }
             (place, Type::Pointer(_) | Type::FarPointer) => {
                 Ok(Number::Address { pointer: followed(place, path)?, offset: 0 })
@@ -210,7 +211,8 @@ impl Scope<'_> {
         match (self.btf.resolve(place.type_id())?, place) {
             (Type::Compound { id, .. }, Place::Memory { pointer, member }) => {
                 let inner = self.member(id, name)?;
-                let bit_offset = member.bit_offset + inner.bit_offset;
+                let bit_offset = member.bit_offset.checked_add(inner.bit_offset);
+                let bit_offset = bit_offset.ok_or_else(|| BindError::TooFar(format!(".{name}")))?;
                 Ok(Place::Memory { pointer, member: Member { bit_offset, ..inner } })
             }
             _ => Err(BindError::NoCompound(format!(".{name}"))),
@@ -227,7 +229,10 @@ impl Scope<'_> {
                     Type::Pointer(_) | Type::FarPointer => 8,
                     _ => return Err(BindError::NoElement(index)),
                 };
-                let bit_offset = member.bit_offset + 8 * size * index;
+                let within = size.checked_mul(index).and_then(|bytes| bytes.checked_mul(8));
+                let bit_offset = within.and_then(|bits| bits.checked_add(member.bit_offset));
+                let bit_offset =
+                    bit_offset.ok_or_else(|| BindError::TooFar(format!("[{index}]")))?;
                 Ok(Place::Memory {
                     pointer,
                     member: Member { bit_offset, bits: None, type_id: element },
@@ -258,17 +263,20 @@ fn followed(place: Place, path: &Path) -> Result<Pointer, BindError> {
     }
 }
 
-/// A bitfield is loaded with the smallest word at a multiple of its size that has all of it.
-fn loaded(pointer: Pointer, member: Member, scalar: Scalar) -> Number {
+/// A bitfield is loaded with the smallest word at a multiple of its size that has all of it; `None` if
+/// none has.
+fn loaded(pointer: Pointer, member: Member, scalar: Scalar) -> Option<Number> {
     let Some(width) = member.bits else {
-        return Number::Member { pointer, offset: member.bit_offset / 8, scalar, bits: None };
+        let offset = member.bit_offset / 8;
+        return Some(Number::Member { pointer, offset, scalar, bits: None });
     };
     let first = member.bit_offset;
-    let holds = |size: &u32| first / (8 * size) == (first + width - 1) / (8 * size);
-    let size = [1, 2, 4].into_iter().find(holds).unwrap_or(8);
+    let last = first.checked_add(width)?.checked_sub(1)?;
+    let holds = |size: &u32| first / (8 * size) == last / (8 * size);
+    let size = [1, 2, 4, 8].into_iter().find(holds)?;
     let offset = first / (8 * size) * size;
     let bits = Some((first - 8 * offset, width));
-    Number::Member { pointer, offset, scalar: Scalar { size, ..scalar }, bits }
+    Some(Number::Member { pointer, offset, scalar: Scalar { size, ..scalar }, bits })
 }
 
 /// As C does it: at least an `int`; the larger type counts, and between equal ones the unsigned.

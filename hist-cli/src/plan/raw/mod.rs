@@ -330,8 +330,8 @@ fn compat_status(btf: &Btf) -> Result<Option<u32>, BtfError> {
     let Type::Compound { id, .. } = btf.resolve(info.type_id)? else { return Ok(None) };
     let Some(status) = btf.member(id, "status")? else { return Ok(None) };
     let is_u32 = matches!(btf.resolve(status.type_id)?, Type::Integer { size: 4, .. });
-    let offset = (info.bit_offset + status.bit_offset) / 8;
-    Ok((is_u32 && offset < 0x7ff0).then_some(offset))
+    let offset = info.bit_offset.checked_add(status.bit_offset).map(|bits| bits / 8);
+    Ok(offset.filter(|offset| is_u32 && *offset < 0x7ff0))
 }
 
 /// Why an expression is no copy of `field` on the kernel that `btf` describes; for tests of the
