@@ -10,6 +10,7 @@
 
 pub mod btf;
 pub mod diag;
+pub mod preemption;
 pub mod tracefs;
 
 pub mod parse;

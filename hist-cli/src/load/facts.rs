@@ -4,11 +4,18 @@ use std::{fs, io};
 
 use super::LoadError;
 use crate::btf::Btf;
+use crate::preemption::Preemption;
 use crate::resolve::Context;
 use crate::tracefs::symbols::Symbols;
 
 /// Where the kernel lists the CPUs that may ever be there, such as `0-3`.
 const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
+/// `uname -r` and `uname -v`, which say the same to every process: uname(2) makes up a release for
+/// one that runs under `setarch --uname-2.6`.
+const RELEASE: &str = "/proc/sys/kernel/osrelease";
+const VERSION: &str = "/proc/sys/kernel/version";
+/// The preemption model as it is now, if debugfs is mounted and may be read.
+const MODE: &str = "/sys/kernel/debug/sched/preempt";
 
 /// The running kernel's facts.
 #[derive(Debug)]
@@ -19,6 +26,8 @@ pub struct Facts {
     possible_cpus: u32,
     /// Read when first needed, as far as it is.
     btf: Btf,
+    /// Whether programs on raw tracepoints can be preempted.
+    preemption: Preemption,
 }
 
 impl Facts {
@@ -31,7 +40,12 @@ impl Facts {
         let text = fs::read_to_string(POSSIBLE).map_err(fail)?;
         let broken = || io::Error::new(io::ErrorKind::InvalidData, format!("`{}`", text.trim()));
         let possible_cpus = possible(&text).ok_or_else(|| fail(broken()))?;
-        Ok(Self { symbols: Symbols::new(), possible_cpus, btf: Btf::at(Btf::VMLINUX) })
+        Ok(Self {
+            symbols: Symbols::new(),
+            possible_cpus,
+            btf: Btf::at(Btf::VMLINUX),
+            preemption: preemption(),
+        })
     }
 
     /// As resolve takes them.
@@ -41,8 +55,16 @@ impl Facts {
             symbols: Some(&self.symbols),
             possible_cpus: Some(self.possible_cpus),
             btf: Some(&self.btf),
+            preemption: self.preemption,
         }
     }
+}
+
+/// What cannot be read says nothing, and then programs count as preemptible.
+fn preemption() -> Preemption {
+    let text = |path| fs::read_to_string(path).unwrap_or_default();
+    let mode = || fs::read_to_string(MODE).ok();
+    Preemption::of(text(RELEASE).trim(), text(VERSION).trim(), mode)
 }
 
 /// The last number of a list of CPUs, and one.

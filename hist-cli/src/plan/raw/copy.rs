@@ -119,13 +119,33 @@ pub enum Text {
 /// A system call's own event among those of all system calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemCall {
-    /// Its number; the low 32 bits count.
-    pub id: Number,
-    /// What `id` must be.
+    /// Where a call's number is; the low 32 bits count.
+    pub id: CallNumber,
+    /// What it must be.
     pub number: u32,
     /// Where `thread_info.status` is in a task, in bytes: calls in 32-bit mode have other numbers,
     /// and no events.
     pub status: u32,
+}
+
+/// Where a program on an event of all system calls finds the number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallNumber {
+    /// In the record, that many bytes from its start.
+    Record(u32),
+    /// Among the arguments of the raw tracepoint.
+    Arguments(Number),
+}
+
+impl CallNumber {
+    /// As [`Copied::follows_pointers`].
+    #[must_use]
+    pub fn follows_pointers(&self) -> bool {
+        match self {
+            Self::Record(_) => false,
+            Self::Arguments(number) => number.follows_pointers(),
+        }
+    }
 }
 
 /// How a program of type TRACING is told its tracepoint.
