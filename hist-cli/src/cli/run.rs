@@ -128,7 +128,7 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
         say(&format!("focus: {}", target.focus));
     }
     let wishes = options.wishes(target.focus.clone());
-    let focused = target.open(&facts)?;
+    let focused = target.open(&facts, &tracefs)?;
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {

@@ -27,7 +27,7 @@ pub use error::LoadError;
 pub use event::refuse_unattachable;
 pub use facts::Facts;
 pub use features::{Features, Found};
-pub use focus::{FocusError, LiveFocus};
+pub use focus::{FocusError, LiveFocus, WatchedEvents};
 pub use gate::{Gate, hold};
 pub use misses::counts_misses;
 pub use privilege::missing_capabilities;
