@@ -11,6 +11,7 @@
 pub mod btf;
 pub mod diag;
 pub mod preemption;
+pub mod release;
 pub mod tracefs;
 
 pub mod parse;

@@ -6,6 +6,8 @@
 //! in Linux include/linux/bpf.h, called by `__bpf_trace_run()` in kernel/trace/bpf_trace.c).
 //! Classic tracepoints run their programs with preemption off on every kernel.
 
+use crate::release::numbers;
+
 /// When another task can preempt a program on a raw tracepoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Preemption {
@@ -63,12 +65,6 @@ impl Preemption {
 /// sleep.
 fn is_off(modes: &str) -> bool {
     modes.contains("(none)") || modes.contains("(voluntary)")
-}
-
-/// The first two numbers of a release such as `6.12.95+deb13-cloud-amd64`.
-fn numbers(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{fs, io};
 use super::LoadError;
 use crate::btf::Btf;
 use crate::preemption::Preemption;
+use crate::release::numbers;
 use crate::resolve::Context;
 use crate::tracefs::symbols::Symbols;
 
@@ -28,6 +29,8 @@ pub struct Facts {
     btf: Btf,
     /// Whether programs on raw tracepoints can be preempted.
     preemption: Preemption,
+    /// The first two numbers of the release.
+    release: Option<(u32, u32)>,
 }
 
 impl Facts {
@@ -40,11 +43,13 @@ impl Facts {
         let text = fs::read_to_string(POSSIBLE).map_err(fail)?;
         let broken = || io::Error::new(io::ErrorKind::InvalidData, format!("`{}`", text.trim()));
         let possible_cpus = possible(&text).ok_or_else(|| fail(broken()))?;
+        let release = line_of(RELEASE);
         Ok(Self {
             symbols: Symbols::new(),
             possible_cpus,
             btf: Btf::at(Btf::VMLINUX),
-            preemption: preemption(),
+            preemption: preemption(&release),
+            release: numbers(&release),
         })
     }
 
@@ -56,15 +61,18 @@ impl Facts {
             possible_cpus: Some(self.possible_cpus),
             btf: Some(&self.btf),
             preemption: self.preemption,
+            release: self.release,
         }
     }
 }
 
-/// What cannot be read says nothing, and then programs count as preemptible.
-fn preemption() -> Preemption {
-    let text = |path| fs::read_to_string(path).unwrap_or_default();
-    let mode = || fs::read_to_string(MODE).ok();
-    Preemption::of(text(RELEASE).trim(), text(VERSION).trim(), mode)
+fn preemption(release: &str) -> Preemption {
+    Preemption::of(release, &line_of(VERSION), || fs::read_to_string(MODE).ok())
+}
+
+/// A line without its end. What cannot be read says nothing, and then programs count as preemptible.
+fn line_of(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
 }
 
 /// The last number of a list of CPUs, and one.

@@ -1,6 +1,7 @@
 //! Takes a kernel's release. Gives whether it counts the events that pass programs by.
 
 use crate::plan::Attach;
+use crate::release::numbers;
 
 /// Whether a kernel of that release (`uname -r`) counts what programs so attached miss.
 ///
@@ -11,15 +12,9 @@ use crate::plan::Attach;
 #[must_use]
 pub fn counts_misses(attach: &Attach, release: &str) -> bool {
     match attach {
-        Attach::Tracepoint { .. } => version(release).is_none_or(|version| version >= (6, 7)),
+        Attach::Tracepoint { .. } => numbers(release).is_none_or(|version| version >= (6, 7)),
         Attach::RawTracepoint { .. } => true,
     }
-}
-
-/// The first two numbers of a release such as `6.12.95+deb13-cloud-amd64`.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct Context<'a> {
     pub btf: Option<&'a Btf>,
     /// Whether programs on raw tracepoints can be preempted. Only planning needs it.
     pub preemption: Preemption,
+    /// The first two numbers of its release, if they are known. Only planning needs them.
+    pub release: Option<(u32, u32)>,
 }
 
 impl Context<'_> {
@@ -46,7 +48,7 @@ impl Context<'_> {
     /// elsewhere, which are another kernel's.
     #[must_use]
     pub fn elsewhere(self) -> Self {
-        Self { btf: None, preemption: Preemption::default(), ..self }
+        Self { btf: None, preemption: Preemption::default(), release: None, ..self }
     }
 }
 

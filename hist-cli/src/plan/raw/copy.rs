@@ -165,7 +165,32 @@ impl Copied {
     }
 }
 
+impl Copied {
+    /// The arguments whose own value is taken as an address, from 0.
+    #[must_use]
+    pub fn pointer_arguments(&self) -> Vec<u32> {
+        match self {
+            Self::Number(number, _) => number.pointer_arguments(),
+            Self::Text(_) => Vec::new(),
+        }
+    }
+}
+
 impl Number {
+    fn pointer_arguments(&self) -> Vec<u32> {
+        match self {
+            Self::Address { pointer, .. } if pointer.offsets.is_empty() => vec![pointer.argument],
+            Self::Cast(inner, _) | Self::Not(inner) => inner.pointer_arguments(),
+            Self::Binary(_, lhs, rhs, _) => {
+                [lhs.pointer_arguments(), rhs.pointer_arguments()].concat()
+            }
+            Self::Constant(_)
+            | Self::Argument { .. }
+            | Self::Member { .. }
+            | Self::Address { .. } => Vec::new(),
+        }
+    }
+
     /// As [`Copied::follows_pointers`].
     #[must_use]
     pub fn follows_pointers(&self) -> bool {

@@ -119,7 +119,7 @@ pub(super) fn choose(
         plan.why = vec![PREEMPTIBLE.to_owned()];
         return Ok(());
     }
-    match raw_plan(plan, btf, wish) {
+    match raw_plan(plan, Types { btf, release: kernel.release }, wish) {
         Ok(raw) => {
             *plan = raw;
             plan.why.extend(loses.then(|| WARNING.to_owned()));
@@ -182,12 +182,12 @@ pub fn plan_with_rows(plan: &Plan, btf: &Btf, rows: &[(&str, &str)]) -> Result<P
         expression: (*expression).to_owned(),
         is_usable: true,
     };
-    plan_of(plan, btf, &rows.iter().map(owned).collect::<Vec<_>>())
+    plan_of(plan, Types { btf, release: None }, &rows.iter().map(owned).collect::<Vec<_>>())
 }
 
 /// The plan for the raw tracepoint, by the table. Who insists on it takes rows that no live event
 /// has proven, too.
-fn raw_plan(plan: &Plan, btf: &Btf, wish: AttachWish) -> Result<Plan, NotRaw> {
+fn raw_plan(plan: &Plan, kernel: Types<'_>, wish: AttachWish) -> Result<Plan, NotRaw> {
     let hist = &plan.hist;
     let owned = |row: &Row| OwnedRow {
         field: row.field.to_owned(),
@@ -198,11 +198,11 @@ fn raw_plan(plan: &Plan, btf: &Btf, wish: AttachWish) -> Result<Plan, NotRaw> {
         true => by_rule(hist)?,
         false => rows::rows(&hist.system, &hist.event).iter().map(owned).collect(),
     };
-    plan_of(plan, btf, &rows)
+    plan_of(plan, kernel, &rows)
 }
 
-fn plan_of(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Plan, NotRaw> {
-    let raw = raw(plan, btf, rows)?;
+fn plan_of(plan: &Plan, kernel: Types<'_>, rows: &[OwnedRow]) -> Result<Plan, NotRaw> {
+    let raw = raw(plan, kernel, rows)?;
     let mut plan = plan.clone();
     apply(&mut plan, raw);
     // The length of a string is in the record, and patterns cost more without it.
@@ -231,7 +231,8 @@ fn is_system_call(hist: &Hist) -> bool {
     hist.system == "syscalls"
 }
 
-fn raw(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Raw, NotRaw> {
+fn raw(plan: &Plan, kernel: Types<'_>, rows: &[OwnedRow]) -> Result<Raw, NotRaw> {
+    let Types { btf, release } = kernel;
     let hist = &plan.hist;
     let name = tracepoint_name(hist)?;
     let tracepoint = btf.tracepoint(name)?;
@@ -243,6 +244,9 @@ fn raw(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Raw, NotRaw> {
     let follows = copies.iter().any(|copy| copy.value.follows_pointers())
         || system_call.as_ref().is_some_and(|call| call.id.follows_pointers());
     let btf_id = follows.then_some(BtfId(tracepoint.id));
+    if follows && release.is_some_and(|release| release < FIRST_CONST_VOID) {
+        refuse_opaque(&copies, &scope)?;
+    }
     let attach = Attach::RawTracepoint { name: name.to_owned(), btf_id };
     Ok(Raw { attach, copies, system_call })
 }
@@ -255,6 +259,42 @@ fn tracepoint_name(hist: &Hist) -> Result<&str, NotRaw> {
         "syscalls" if hist.event.starts_with("sys_exit_") => Ok("sys_exit"),
         "syscalls" | "ftrace" => Err(NotRaw::because("the event has no tracepoint of its own")),
         _ => Ok(&hist.event),
+    }
+}
+
+/// What is known of a kernel's types, and of what it lets programs do with them.
+#[derive(Clone, Copy)]
+struct Types<'a> {
+    btf: &'a Btf,
+    /// The first two numbers of its release, if they are known.
+    release: Option<(u32, u32)>,
+}
+
+/// The first release that lets a program that knows its arguments' types read one that is a pointer
+/// to `const void` (`btf_ctx_access()` in Linux kernel/bpf/btf.c).
+const FIRST_CONST_VOID: (u32, u32) = (6, 16);
+
+/// Names the fields for which a program must read an argument that points to nothing known. One that
+/// follows no pointers does not know its arguments' types, and may.
+fn refuse_opaque(copies: &[FieldCopy], scope: &Scope<'_>) -> Result<(), NotRaw> {
+    let mut reasons = Vec::new();
+    for copy in copies {
+        for index in copy.value.pointer_arguments() {
+            let Some(parameter) = scope.tracepoint.parameters.get(index as usize) else { continue };
+            let Type::Pointer(target) = scope.btf.resolve(parameter.type_id)? else { continue };
+            let is_known = target == 0 || scope.btf.resolve(target)? != Type::Other;
+            reasons.extend((!is_known).then(|| {
+                format!(
+                    "{}: before Linux 6.16 a program that follows pointers for another field may \
+                     not read the argument `{}`",
+                    copy.field, parameter.name
+                )
+            }));
+        }
+    }
+    match reasons.is_empty() {
+        true => Ok(()),
+        false => Err(NotRaw { reasons }),
     }
 }
 
