@@ -10,6 +10,8 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 use hist_cli::btf::Btf;
+use hist_cli::discover::explain::explain;
+use hist_cli::discover::suits::Raw;
 use hist_cli::load::{self, Attached, Facts};
 use hist_cli::pipeline;
 use hist_cli::plan::raw::copy::CallNumber;
@@ -186,6 +188,52 @@ fn the_event_of_all_calls_must_have_its_number_where_a_single_ones_is() -> Resul
         moved.fields.iter_mut().for_each(|field| field.offset += 4);
         assert!(!moved.is_part_of(&all));
     }
+    Ok(())
+}
+
+/// What lists and explains must not promise what auto attach does not do.
+#[test]
+fn list_and_explain_take_the_same_decision() -> Result<()> {
+    if root().is_none() {
+        return Ok(());
+    }
+    let btf = Btf::at(Btf::VMLINUX);
+    let of = |event: &str, trigger: &str, preemption| -> Result<(bool, String)> {
+        let format = format(event)?;
+        let context = Context { btf: Some(&btf), preemption, ..Context::default() };
+        let compiled = pipeline::compile(trigger, &format, &context, Wishes::default())?;
+        let object = pipeline::link(std::slice::from_ref(&compiled))?;
+        let is_raw = Raw::of(&format, &context).gives(&format, "common_pid");
+        Ok((is_raw, explain(&compiled.plan, &object.programs[0])))
+    };
+    let pid = "hist:keys=common_pid";
+    for (event, preemption, is_raw, line) in [
+        ("kmem:kmalloc", Preemption::Never, true, "to the raw tracepoint kmalloc:"),
+        (
+            "kmem:kmalloc",
+            Preemption::Preemptible,
+            false,
+            "to the classic tracepoint kmem:kmalloc; why not to the raw one:\n           this kernel can",
+        ),
+        (
+            "sched:sched_switch",
+            Preemption::Preemptible,
+            true,
+            "to the raw tracepoint sched_switch:",
+        ),
+        (
+            "syscalls:sys_enter_openat",
+            Preemption::Preemptible,
+            false,
+            "to the classic tracepoint raw_syscalls:sys_enter:\n           system call 257 among all:",
+        ),
+    ] {
+        let (listed, text) = of(event, pid, preemption)?;
+        assert_eq!(listed, is_raw, "{event}");
+        assert!(text.contains(&format!("\nattach   {line}")), "{event}: {text}");
+    }
+    let (_, text) = of("syscalls:sys_enter_openat", pid, Preemption::Preemptible)?;
+    assert!(text.contains("a record of every system call, of which one counts"), "{text}");
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use crate::tracefs::mount::Tracefs;
 /// The words of `hist-bpf list`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With -v, each field has its type and size (bytes); `raw` if it can be counted from the raw\n\
+    after_help = "With -v, each field has its type and size (bytes); `raw` if it is counted from the raw\n\
                         tracepoint, which costs about half of the `classic` one; and the modifiers that suit it\n\
                         as a key and as a value. The kernel and hist-bpf take others as well, such as .sym of\n\
                         any number. Only tracefs is read, and nothing is attached.\n\n\
