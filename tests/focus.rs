@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use hist_cli::load::{Facts, LiveFocus, hold};
+use hist_cli::load::{Facts, LiveFocus, WatchedEvents, hold};
 use hist_cli::plan::Focus;
 use hist_cli::plan::focus::Processes;
-use hist_cli::tracefs::mount::cgroup2_root;
+use hist_cli::tracefs::mount::{cgroup2_root, find_or_mount};
 use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
 
 /// How long anything may take before a test fails. Tests do not depend on speed below it.
@@ -646,14 +646,25 @@ fn live_a_full_set_is_counted_and_ended_processes_leave_it() {
     let facts = Facts::read().expect("the CPUs");
     let btf = facts.context().btf.expect("the kernel's types");
     let focus = Focus { processes: Processes::Set("these".to_owned()), ..Focus::default() };
-    for (capacity, script, lost) in [
+    // Where raw programs can be preempted, those that follow processes are classic.
+    let tracefs = find_or_mount().expect("tracefs");
+    let classic = WatchedEvents::find(&tracefs).expect("they are there");
+    let scripts = [
         (3, "for i in 1 2 3 4 5; do (:); done", 0),
         (3, "for i in 1 2 3 4 5; do sleep 0.2 & done; wait", 3),
-    ] {
-        let live = LiveFocus::open(&focus, None, btf, capacity).expect("a focus");
+        // Threads are no processes.
+        (1, "exec \"$0\" --exact workload_of_threads", 0),
+    ];
+    let ways = [None, Some(classic)].into_iter();
+    for (events, (capacity, script, lost)) in
+        ways.flat_map(|events| scripts.map(|script| (events, script)))
+    {
+        let live = LiveFocus::open(&focus, None, btf, capacity, events).expect("a focus");
         live.settle().expect("settled");
         let mut command = Command::new("sh");
-        let mut gate = hold(command.args(["-c", script])).expect("a gate");
+        let this = std::env::current_exe().expect("this file");
+        command.arg("-c").arg(script).arg(this).env("HIST_BPF_THREADS", "3");
+        let mut gate = hold(command.stdin(Stdio::null()).stdout(Stdio::null())).expect("a gate");
         let spawning = std::thread::spawn(move || command.spawn());
         live.arm(gate.wait().expect("a pipe").expect("a child")).expect("armed");
         assert!(live.is_over().expect("readable"), "it is in before its exec");
@@ -673,7 +684,7 @@ fn live_a_full_set_of_followed_processes_was_an_argument_list_too_long() {
     let facts = Facts::read().expect("the CPUs");
     let btf = facts.context().btf.expect("the kernel's types");
     let focus = Focus { processes: Processes::Set("these".to_owned()), ..Focus::default() };
-    let live = LiveFocus::open(&focus, None, btf, 1).expect("a focus");
+    let live = LiveFocus::open(&focus, None, btf, 1, None).expect("a focus");
     live.add(std::process::id()).expect("there is room");
     let error = live.add(1).expect_err("there is none").to_string();
     assert_eq!(error, "16384 processes can be followed at a time, and there are more");

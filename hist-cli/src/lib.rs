@@ -10,7 +10,9 @@
 
 pub mod btf;
 pub mod diag;
+pub mod preemption;
 pub mod quote;
+pub mod release;
 pub mod tracefs;
 
 pub mod parse;

@@ -52,7 +52,7 @@ pub fn plan(
     let trigger = parse::trigger(text).map_err(|error| at(error, text))?;
     let hist = resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))?;
     let wishes = Wishes { cpus: wishes.cpus.or(context.possible_cpus), ..wishes };
-    Ok(plan::plan(hist, wishes, context.btf)?)
+    Ok(plan::plan(hist, wishes, context)?)
 }
 
 /// Text → plan and code.

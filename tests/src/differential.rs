@@ -57,7 +57,8 @@ pub fn run(
 }
 
 /// One run of a workload for as many of its cases as an event takes at a time: the kernel holds
-/// triggers for equal that differ in size or bucket width only. Gives those left for a next round.
+/// triggers for equal that differ in size or bucket width only, and runs [`PROGRAMS_MAX`] of an
+/// event's classic programs. Gives those left for a next round.
 fn round<'a>(
     group: &[&'a Case],
     workload: Workload,
@@ -70,6 +71,11 @@ fn round<'a>(
     let (mut placed, mut requests, mut later) = (Vec::new(), Vec::new(), Vec::new());
     for case in group {
         let request = case.request(process.pid());
+        let programs = requests.iter().filter(|other| event_of(other) == event_of(&request));
+        if programs.count() == PROGRAMS_MAX {
+            later.push(*case);
+            continue;
+        }
         match kernel.place(&request) {
             Ok(()) => {
                 placed.push(*case);
@@ -94,6 +100,18 @@ fn round<'a>(
         report(case, verdict);
     }
     Ok(later)
+}
+
+/// How many classic programs an event has at most (`BPF_TRACE_MAX_PROGS` in Linux
+/// kernel/trace/bpf_trace.c).
+const PROGRAMS_MAX: usize = 64;
+
+/// The event that has the program: single system calls may be counted on that of all of them.
+fn event_of(request: &Request) -> (&str, &str) {
+    let Request { system, event, .. } = request;
+    let all = ["sys_enter", "sys_exit"].into_iter().find(|all| event.starts_with(all));
+    all.filter(|_| system.ends_with("syscalls"))
+        .map_or((system, event), |all| ("raw_syscalls", all))
 }
 
 fn failure(request: &Request, error: &Error) -> String {

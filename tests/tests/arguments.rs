@@ -93,6 +93,35 @@ fn what_is_no_plain_copy_is_read_from_the_record() -> Result<()> {
     Ok(())
 }
 
+/// The verifier's own words were shown: `invalid bpf_context access` and some hundred lines more.
+#[test]
+fn an_argument_that_older_kernels_keep_from_typed_programs_is_refused_in_words() -> Result<()> {
+    if root().is_none() {
+        return Ok(());
+    }
+    let btf = Btf::at(Btf::VMLINUX);
+    let format = find_or_mount()?.event("kmem", "kmem_cache_alloc")?;
+    let plan = |trigger: &str, attach, release| {
+        let context = Context { btf: Some(&btf), release: Some(release), ..Context::default() };
+        pipeline::plan(trigger, &format, &context, Wishes { attach, ..Wishes::default() })
+    };
+    let both = "hist:keys=ptr:vals=bytes_req";
+    for release in [(6, 1), (6, 12), (6, 15)] {
+        let reason = "ptr: before Linux 6.16 a program that follows pointers for another field may \
+                      not read the argument `ptr`";
+        let classic = plan(both, AttachWish::Auto, release)?;
+        assert!(classic.has_record(), "{classic}");
+        assert_eq!(classic.why, [reason]);
+        let refused = plan(both, AttachWish::Raw, release).expect_err("it is raw only");
+        assert!(refused.to_string().contains(reason), "{refused}");
+        // Each without the other.
+        assert!(!plan("hist:keys=ptr", AttachWish::Auto, release)?.has_record());
+        assert!(plan("hist:keys=call_site:vals=bytes_req", AttachWish::Auto, release)?.is_typed());
+    }
+    assert!(plan(both, AttachWish::Auto, (6, 16))?.is_typed());
+    Ok(())
+}
+
 /// The kernel that runs has not proven it, or its events do not occur anywhere.
 #[test]
 fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {

@@ -67,7 +67,7 @@ fn read(text: &str) -> Golden {
 fn render(golden: &Golden) -> String {
     let mut text = golden.head.clone();
     let symbols = Symbols::from_kallsyms(KALLSYMS);
-    let context = Context { symbols: Some(&symbols), possible_cpus: Some(4), btf: None };
+    let context = Context { symbols: Some(&symbols), possible_cpus: Some(4), ..Context::default() };
     let wishes = Wishes::default();
     let compiled = match pipeline::compile(&golden.trigger, &golden.event, &context, wishes) {
         Ok(compiled) => compiled,

@@ -494,7 +494,8 @@ const KINDS: [(MapKind, &str); 3] =
 fn compile_kind(tracefs: &Tracefs, kind: MapKind, rest: &str) -> Result<Compiled> {
     let format = tracefs.event("raw_syscalls", "sys_enter")?;
     let hist = format!("hist:keys=id.log2,common_cpu:vals=id{rest}");
-    let context = resolve::Context { possible_cpus: Some(aya_cpus()?), symbols: None, btf: None };
+    let context =
+        resolve::Context { possible_cpus: Some(aya_cpus()?), ..resolve::Context::default() };
     let mut compiled = pipeline::compile(&hist, &format, &context, Wishes::default())?;
     assert_eq!(compiled.plan.map.kind, MapKind::PerCpuArray);
     if kind != MapKind::PerCpuArray {

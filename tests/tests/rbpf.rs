@@ -372,7 +372,13 @@ fn event(specs: &[Spec]) -> EventFormat {
         fields.push(field(&format!("f{idx}"), offset, spec, false));
         offset += spec.size;
     }
-    EventFormat { system: "sys".to_owned(), name: "event".to_owned(), id: 77, fields }
+    EventFormat {
+        system: "sys".to_owned(),
+        name: "event".to_owned(),
+        id: 77,
+        all_calls: None,
+        fields,
+    }
 }
 
 /// The pieces of a random trigger; names are made of the numbers once the event is known.
@@ -824,7 +830,7 @@ fn check_strings(
         text_of_trigger += if *not { "!" } else { "" };
         text_of_trigger += &predicate_text(predicate, records);
     }
-    let context = Context { symbols: None, possible_cpus: Some(POSSIBLE), btf: None };
+    let context = Context { possible_cpus: Some(POSSIBLE), ..Context::default() };
     let compiled = compile(&text_of_trigger, &event, &context, Wishes::default())
         .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"));
     let (plan, code) = (&compiled.plan, &compiled.code);

@@ -168,6 +168,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
             record_size: 64,
             fields: vec![],
             event_id: 0,
+            all_calls: None,
             nohitcount: false,
             clock: None,
             filter: None,

@@ -233,7 +233,8 @@ fn recorded(table: &str, report: &Report) -> Result<String> {
                 text += &format!("{}  @{}", row.trim_end(), with(proofs, &kernel));
             }
             _ => {
-                event = if row.starts_with(' ') { event } else { row };
+                let name = row.split_whitespace().next().unwrap_or(row);
+                event = if row.starts_with(' ') { event } else { name };
                 text += line;
             }
         }
@@ -292,9 +293,9 @@ mod tests {
     fn proofs_are_written_behind_their_rows() {
         let results = "KERNEL 6.12.9-cloud\nROW a:b x 1000 0 many y->z\nROW a:b len 2000 0 one len\n\
                        ROW a:c x 2000 0 zero x\nROW a:c len 999 0 many len\n";
-        let table = "# x\n\na:b\n    len  @6.1 7.3\n    x    y\n    x    y->z  @6.12\n\n\
+        let table = "# x\n\na:b  preemption-off @7.3\n    len  @6.1 7.3\n    x    y\n    x    y->z  @6.12\n\n\
                      a:c\n    len\n    x  @6.1\n";
-        let wanted = "# x\n\na:b\n    len  @6.1 6.12 7.3\n    x    y\n    x    y->z  @6.12\n\n\
+        let wanted = "# x\n\na:b  preemption-off @7.3\n    len  @6.1 6.12 7.3\n    x    y\n    x    y->z  @6.12\n\n\
                       a:c\n    len\n    x  @6.1\n";
         let report = Report::parse(results).unwrap();
         assert_eq!(recorded(table, &report).unwrap(), wanted);

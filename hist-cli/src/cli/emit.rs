@@ -66,10 +66,9 @@ fn one(
     })
 }
 
-/// Formats from elsewhere are another kernel's, so this one's types say nothing of them.
 fn context<'a>(options: &Options, facts: &'a Facts) -> Context<'a> {
     let context = facts.context();
-    Context { btf: context.btf.filter(|_| options.tracefs.is_none()), ..context }
+    if options.tracefs.is_none() { context } else { context.elsewhere() }
 }
 
 fn asm(

@@ -14,7 +14,6 @@ use crate::discover::explain::explain;
 use crate::load::{Facts, LoadError, refuse_unattachable};
 use crate::pipeline;
 use crate::plan::Wishes;
-use crate::resolve::Context;
 
 /// The words of `hist-bpf explain`.
 #[derive(Debug, clap::Args)]
@@ -68,9 +67,8 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let tracefs = run::tracefs(args.tracefs.as_deref(), false)?;
     let format = tracefs.event(&system, &event)?;
     let facts = Facts::read()?;
-    // Formats from elsewhere are another kernel's, so this one's types say nothing of them.
     let context = facts.context();
-    let context = Context { btf: context.btf.filter(|_| args.tracefs.is_none()), ..context };
+    let context = if args.tracefs.is_none() { context } else { context.elsewhere() };
     let target = Target::new(&args.focus.clone().into(), false, &facts)?;
     let (attach, memory) = (args.attach.into(), args.memory);
     let wishes = Wishes { attach, memory, focus: target.focus, ..Wishes::default() };

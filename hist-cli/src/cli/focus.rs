@@ -13,10 +13,10 @@ use rustix::fs::{OFlags, fstatfs};
 use super::options::FocusOptions;
 use super::printer::each_once;
 use crate::load::rights::as_user;
-use crate::load::{self, Facts, FocusError, LiveFocus};
+use crate::load::{self, Facts, FocusError, LiveFocus, WatchedEvents};
 use crate::plan::focus::{Birth, BirthOffsets, Focus, PROCESSES_MAX, Processes, runs};
 use crate::resolve;
-use crate::tracefs::mount;
+use crate::tracefs::mount::{self, Tracefs};
 
 /// The inode of the initial pid namespace (`PROC_PID_INIT_INO` in Linux include/linux/proc_ns.h).
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
@@ -107,9 +107,14 @@ impl Target {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub(super) fn open(self, facts: &Facts) -> anyhow::Result<Focused> {
-        let btf = facts.context().btf.context("the kernel's types are needed")?;
-        let live = LiveFocus::open(&self.focus, self.cgroup.as_ref(), btf, PROCESSES_MAX)?;
+    pub(super) fn open(self, facts: &Facts, tracefs: &Tracefs) -> anyhow::Result<Focused> {
+        let context = facts.context();
+        let btf = context.btf.context("the kernel's types are needed")?;
+        let is_followed = matches!(self.focus.processes, Processes::Set(_));
+        let is_classic = is_followed && context.preemption.loses(false);
+        let events = is_classic.then(|| WatchedEvents::find(tracefs)).transpose()?;
+        let cgroup = self.cgroup.as_ref();
+        let live = LiveFocus::open(&self.focus, cgroup, btf, PROCESSES_MAX, events)?;
         let Self { follows, follows_command, .. } = self;
         Ok(Focused { live: Arc::new(live), follows, follows_command })
     }

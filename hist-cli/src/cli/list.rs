@@ -8,17 +8,18 @@ use anyhow::bail;
 
 use super::output::Output;
 use super::run;
-use crate::btf::Btf;
 use crate::discover::list::{Listed, list, meant};
 use crate::discover::suits::{self, BUILT_IN, Raw, Role};
 use crate::discover::{Glob, examples};
+use crate::load::Facts;
+use crate::resolve::Context;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::mount::Tracefs;
 
 /// The words of `hist-bpf list`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With -v, each field has its type and size (bytes); `raw` if it can be counted from the raw\n\
+    after_help = "With -v, each field has its type and size (bytes); `raw` if it is counted from the raw\n\
                         tracepoint, which costs about half of the `classic` one; and the modifiers that suit it\n\
                         as a key and as a value. The kernel and hist-bpf take others as well, such as .sym of\n\
                         any number. Only tracefs is read, and nothing is attached.\n\n\
@@ -49,11 +50,13 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     if events.is_empty() {
         bail!("{}", no_match(&tracefs, args.glob.as_deref())?);
     }
-    // Formats from elsewhere are another kernel's, so this one's types say nothing of them.
-    let btf =
-        if args.tracefs.is_none() { Btf::at(Btf::VMLINUX) } else { Btf::of_bytes(Vec::new()) };
     let text = match args.verbose {
-        true => verbose(&tracefs, &events, &btf)?,
+        true => {
+            let facts = Facts::read()?;
+            let here = facts.context();
+            let context = if args.tracefs.is_none() { here } else { here.elsewhere() };
+            verbose(&tracefs, &events, &context)?
+        }
         false => events.iter().map(|event| format!("{event}\n")).collect(),
     };
     Output::open(None)?.write(text.as_bytes())?;
@@ -77,14 +80,14 @@ fn no_match(tracefs: &Tracefs, glob: Option<&str>) -> anyhow::Result<String> {
     Ok(format!("no event or system matches `{glob}`{near}"))
 }
 
-fn verbose(tracefs: &Tracefs, events: &[Listed], btf: &Btf) -> anyhow::Result<String> {
+fn verbose(tracefs: &Tracefs, events: &[Listed], kernel: &Context<'_>) -> anyhow::Result<String> {
     let mut text = String::new();
     let mut common = None;
     for event in events {
         writeln!(text, "{event}")?;
         if event.refusal.is_none() {
             let format = tracefs.event(&event.system, &event.event)?;
-            text += &fields(&format, btf, |field| !field.starts_with("common_"));
+            text += &fields(&format, kernel, |field| !field.starts_with("common_"));
             text += &examples_of(event);
             common.get_or_insert(format);
         }
@@ -92,7 +95,7 @@ fn verbose(tracefs: &Tracefs, events: &[Listed], btf: &Btf) -> anyhow::Result<St
     }
     if let Some(format) = common {
         text += "every event\n";
-        text += &fields(&format, btf, |field| field.starts_with("common_"));
+        text += &fields(&format, kernel, |field| field.starts_with("common_"));
     } else {
         text.pop();
     }
@@ -100,14 +103,14 @@ fn verbose(tracefs: &Tracefs, events: &[Listed], btf: &Btf) -> anyhow::Result<St
 }
 
 /// The wanted ones of the event's names, one a line, in columns.
-fn fields(format: &EventFormat, btf: &Btf, is_wanted: impl Fn(&str) -> bool) -> String {
+fn fields(format: &EventFormat, kernel: &Context<'_>, is_wanted: impl Fn(&str) -> bool) -> String {
     let own = format
         .fields
         .iter()
         .map(|field| (field.name.as_str(), field.type_name.as_str(), field.size.to_string()));
     let built_in = BUILT_IN.iter().map(|name| (*name, "", String::new()));
     let rows = own.chain(built_in).filter(|(name, ..)| is_wanted(name) && *name != "hitcount");
-    let raw = Raw::of(format, btf);
+    let raw = Raw::of(format, kernel);
     let row = |(name, kind, size): (&str, &str, String)| row(format, &raw, [name, kind, &size]);
     columns(&rows.map(row).collect::<Vec<_>>())
 }

@@ -170,7 +170,7 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     // One alone has nobody to begin and end with.
     let target = target.together(options.pairs.len() > 1);
     let wishes = Wishes { proof: proof(options), ..options.wishes(target.focus.clone()) };
-    let focused = target.open(&facts)?;
+    let focused = target.open(&facts, &tracefs)?;
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let live = live.with_barrier(Barrier::new()?);
     let mut session = Session::held(live, Box::new(since_boot));
@@ -216,6 +216,10 @@ fn unknown_losses(trigger: &AttachedTrigger, release: &str) -> Vec<String> {
         (Guard::Watched, Some(problem)) => {
             lines.push(format!("{INSIDE}, and they cannot be counted here: {problem}"));
         }
+        (Guard::Unwatchable, _) => lines.push(format!(
+            "{INSIDE}, and they cannot be counted: this kernel can preempt the program that would \
+             count them"
+        )),
         (Guard::Unwatched, _) => {
             lines.push(format!("{INSIDE}; --fail-on-loss also counts and reports these"));
         }

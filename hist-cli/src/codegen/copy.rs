@@ -9,7 +9,7 @@ use super::CodegenError;
 use super::emit::Emitter;
 use super::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
 use super::source::{constant, sign_extend};
-use crate::plan::raw::copy::{Number, Operator, Pointer, Scalar, SystemCall, Text};
+use crate::plan::raw::copy::{CallNumber, Number, Operator, Pointer, Scalar, SystemCall, Text};
 
 /// What the kernel records for a string that is nowhere (`EVENT_NULL_STR` in Linux
 /// include/linux/trace_events.h), padded to eight bytes.
@@ -185,7 +185,13 @@ pub(super) fn only_call(
     call: &SystemCall,
     other: super::emit::Label,
 ) -> Result<(), CodegenError> {
-    load(emitter, &call.id, "which system call")?;
+    let note = "which system call";
+    match &call.id {
+        CallNumber::Record(offset) => {
+            emitter.push(Insn::load(Width::W, R3, R1, emitter.offset(*offset)?), note);
+        }
+        CallNumber::Arguments(number) => load(emitter, number, note)?,
+    }
     // Numbers are below 1000.
     let number = call.number.cast_signed();
     emitter.jump(Insn::jump_imm(Compare::Ne, R3, number, 0), other, "another one");

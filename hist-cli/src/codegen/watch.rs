@@ -1,5 +1,5 @@
-//! Takes what the kernel's types tell. Gives whole programs for raw tracepoints that keep the set
-//! of a focus's processes up to date.
+//! Takes what the kernel's types tell. Gives whole programs that keep the set of a focus's processes
+//! up to date: for raw tracepoints, or for classic ones where raw programs could be preempted.
 //!
 //! - `exec`: the process that is armed enters the set when it executes a program.
 //! - `fork`: what a process of the set forks enters it, before it first runs: `task_newtask` fires
@@ -25,7 +25,16 @@ pub enum Watch {
 }
 
 impl Watch {
-    /// The raw tracepoint that it is for.
+    /// The system of its event.
+    #[must_use]
+    pub const fn system(self) -> &'static str {
+        match self {
+            Self::Exec | Self::Exit => "sched",
+            Self::Fork => "task",
+        }
+    }
+
+    /// The tracepoint that it is for, which has the name of its event.
     #[must_use]
     pub const fn tracepoint(self) -> &'static str {
         match self {
@@ -53,7 +62,26 @@ pub struct Surroundings {
     pub offsets: TaskOffsets,
     /// The pid namespace that armed pids are of: device, as the kernel has it, and inode.
     pub namespace: (u64, u64),
+    /// What the program that sees forks gets.
+    pub new_task: NewTask,
 }
+
+/// Where a program on `task_newtask` finds what has been forked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewTask {
+    /// The raw tracepoint's first argument is the task.
+    Argument,
+    /// The record has it, at these bytes from its start.
+    Record {
+        /// Its own number, an int: the process's pid unless it is only a thread.
+        pid: u32,
+        /// The flags of clone(2); the low 32 bits count.
+        clone_flags: u32,
+    },
+}
+
+/// `CLONE_THREAD` in Linux include/uapi/linux/sched.h.
+const CLONE_THREAD: i32 = 0x0001_0000;
 
 /// The key of a look-up, and what user space calls it (two u32).
 const KEY: i16 = -8;
@@ -69,7 +97,7 @@ pub fn watch(watch: Watch, around: &Surroundings) -> Result<HoleCode, CodegenErr
     let out = emitter.label();
     match watch {
         Watch::Exec => exec(&mut emitter, around.namespace, out),
-        Watch::Fork => fork(&mut emitter, around.offsets, out),
+        Watch::Fork => fork(&mut emitter, around, out)?,
         Watch::Exit => exit(&mut emitter, around.offsets, out),
     }
     emitter.place(out);
@@ -97,18 +125,32 @@ fn exec(emitter: &mut Emitter, (device, inode): (u64, u64), out: Label) {
     insert(emitter, out);
 }
 
-fn fork(emitter: &mut Emitter, offsets: TaskOffsets, out: Label) {
-    emitter.push(Insn::load(Width::Dw, R6, R1, 0), "the new task");
+fn fork(emitter: &mut Emitter, around: &Surroundings, out: Label) -> Result<(), CodegenError> {
+    match around.new_task {
+        NewTask::Argument => emitter.push(Insn::load(Width::Dw, R6, R1, 0), "the new task"),
+        NewTask::Record { pid, clone_flags } => {
+            let (pid, flags) = (emitter.offset(pid)?, emitter.offset(clone_flags)?);
+            emitter.push(Insn::load(Width::W, R2, R1, flags), "how it is forked");
+            emitter.push(Insn::alu64_imm(Alu::And, R2, CLONE_THREAD), "");
+            emitter.jump(Insn::jump_imm(Compare::Ne, R2, 0, 0), out, "only a thread");
+            emitter.push(Insn::load(Width::W, R6, R1, pid), "the new process");
+        }
+    }
     current(emitter, R7);
     emitter.push(Insn::store_reg(Width::W, R10, KEY, R7), "");
     address(emitter, R2, KEY);
     emitter.push_map(R1, FocusMap::Processes, "");
     emitter.push(Insn::call(helper::MAP_LOOKUP_ELEM), "");
     emitter.jump(Insn::jump_imm(Compare::Eq, R0, 0, 0), out, "its parent is not in the set");
-    read(emitter, (KEY, 4), (R6, offsets.tgid), out);
-    emitter.push(Insn::load(Width::W, R1, R10, KEY), "");
-    emitter.jump(Insn::jump_reg(Compare::Eq, R1, R7, 0), out, "only a thread");
+    if around.new_task == NewTask::Argument {
+        read(emitter, (KEY, 4), (R6, around.offsets.tgid), out);
+        emitter.push(Insn::load(Width::W, R1, R10, KEY), "");
+        emitter.jump(Insn::jump_reg(Compare::Eq, R1, R7, 0), out, "only a thread");
+    } else {
+        emitter.push(Insn::store_reg(Width::W, R10, KEY, R6), "");
+    }
     insert(emitter, out);
+    Ok(())
 }
 
 fn exit(emitter: &mut Emitter, offsets: TaskOffsets, out: Label) {

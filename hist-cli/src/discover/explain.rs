@@ -85,7 +85,8 @@ fn key_bytes(plan: &Plan) -> u32 {
 fn attach(plan: &Plan) -> Vec<String> {
     let (head, reasons) = match &plan.attach {
         Attach::Tracepoint { system, event, .. } => {
-            (format!("to the classic tracepoint {system}:{event}"), "; why not to the raw one:")
+            let why = if plan.system_call.is_some() { ":" } else { "; why not to the raw one:" };
+            (format!("to the classic tracepoint {system}:{event}"), why)
         }
         Attach::RawTracepoint { name, .. } => {
             let copies = if plan.copies.is_empty() { ":" } else { ", whose arguments have all:" };
@@ -121,6 +122,8 @@ fn others(plan: &Plan) -> String {
 /// measured is in the README and differs by kernel and machine.
 struct Cost {
     classic: bool,
+    /// The program runs at every system call, and one of them counts.
+    all_calls: bool,
     stack: bool,
     text: bool,
     loops: bool,
@@ -145,6 +148,7 @@ impl Cost {
         let calls = || insns().filter(|insn| insn.is_call() && insn.src == 0);
         Self {
             classic: matches!(plan.attach, Attach::Tracepoint { .. }),
+            all_calls: plan.system_call.is_some(),
             stack: plan.keys.iter().any(|key| key.source == KeySource::Stack),
             text: calls().any(|insn| reads_text(insn.imm)),
             loops: holes().any(|line| line.insn.is_jump() && line.insn.off < 0),
@@ -168,7 +172,10 @@ impl Cost {
             self.stack.then_some("the stack is walked"),
             self.loops.then_some("text is searched byte by byte"),
             self.text.then_some("text is copied"),
-            self.classic.then_some("the kernel builds a record of each event"),
+            self.classic.then_some(match self.all_calls {
+                true => "the kernel builds a record of every system call, of which one counts",
+                false => "the kernel builds a record of each event",
+            }),
         ];
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         let parts = if parts.is_empty() { NO_RECORD.to_owned() } else { parts.join(", ") };

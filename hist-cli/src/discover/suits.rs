@@ -88,31 +88,32 @@ fn reason(error: &TriggerError) -> String {
 
 /// What is known of an event's raw tracepoint, from which counting costs less.
 pub struct Raw<'a> {
-    btf: &'a Btf,
+    btf: Option<&'a Btf>,
     tracepoint: Option<Tracepoint>,
     rows: Vec<Row>,
 }
 
 impl<'a> Raw<'a> {
     /// Looks the tracepoint up among the kernel's types, which takes some milliseconds. System calls
-    /// have none of their own. Without types nothing is known to be right.
+    /// have none of their own. Without types nothing is known to be right, and where a program could
+    /// be preempted it is not used.
     #[must_use]
-    pub fn of(event: &EventFormat, btf: &'a Btf) -> Self {
-        let has_own = !matches!(event.system.as_str(), "syscalls" | "ftrace");
-        let tracepoint = || btf.tracepoint(&event.name).ok().flatten();
+    pub fn of(event: &EventFormat, kernel: &Context<'a>) -> Self {
+        let loses = kernel.preemption.loses(rows::has_preemption_off(&event.system, &event.name));
+        let has_own = !loses && !matches!(event.system.as_str(), "syscalls" | "ftrace");
+        let tracepoint = || kernel.btf?.tracepoint(&event.name).ok().flatten();
         let tracepoint = has_own.then(tracepoint).flatten();
-        Self { btf, tracepoint, rows: rows::rows(&event.system, &event.name) }
+        Self { btf: kernel.btf, tracepoint, rows: rows::rows(&event.system, &event.name) }
     }
 
     /// Whether `name`, a field of `event` or what every event has, can be counted from it.
     #[must_use]
     pub fn gives(&self, event: &EventFormat, name: &str) -> bool {
-        let Some(tracepoint) = &self.tracepoint else { return false };
+        let (Some(btf), Some(tracepoint)) = (self.btf, &self.tracepoint) else { return false };
         let own = event.fields.iter().find(|field| field.name == name && !field.common);
         let Some(field) = own else { return true };
         let mut rows = self.rows.iter().filter(|row| row.field == name);
-        let fits =
-            |row: &&Row| plan::raw::check(self.btf, tracepoint, row.expression, field).is_ok();
+        let fits = |row: &&Row| plan::raw::check(btf, tracepoint, row.expression, field).is_ok();
         rows.find(fits).is_some_and(Row::is_proven)
     }
 }

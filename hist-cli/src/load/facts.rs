@@ -1,11 +1,21 @@
 //! Takes nothing. Gives what resolving a trigger needs to know of the running kernel.
 
+use std::fs;
 use std::path::Path;
 
 use super::{LoadError, cpus};
 use crate::btf::Btf;
+use crate::preemption::Preemption;
+use crate::release::numbers;
 use crate::resolve::Context;
 use crate::tracefs::symbols::Symbols;
+
+/// `uname -r` and `uname -v`, which say the same to every process: uname(2) makes up a release for
+/// one that runs under `setarch --uname-2.6`.
+const RELEASE: &str = "/proc/sys/kernel/osrelease";
+const VERSION: &str = "/proc/sys/kernel/version";
+/// The preemption model as it is now, if debugfs is mounted and may be read.
+const MODE: &str = "/sys/kernel/debug/sched/preempt";
 
 /// The running kernel's facts.
 #[derive(Debug)]
@@ -16,6 +26,10 @@ pub struct Facts {
     possible_cpus: u32,
     /// Read when first needed, as far as it is.
     btf: Btf,
+    /// Whether programs on raw tracepoints can be preempted.
+    preemption: Preemption,
+    /// The first two numbers of the release.
+    release: Option<(u32, u32)>,
 }
 
 impl Facts {
@@ -34,7 +48,14 @@ impl Facts {
     pub(super) fn at(possible: &Path) -> Result<Self, LoadError> {
         // Who may make no maps gets no per-CPU values either.
         let possible_cpus = cpus::listed(possible, cpus::count().ok())?;
-        Ok(Self { symbols: Symbols::new(), possible_cpus, btf: Btf::at(Btf::VMLINUX) })
+        let release = line_of(RELEASE);
+        Ok(Self {
+            symbols: Symbols::new(),
+            possible_cpus,
+            btf: Btf::at(Btf::VMLINUX),
+            preemption: preemption(&release),
+            release: numbers(&release),
+        })
     }
 
     /// As resolve takes them.
@@ -44,6 +65,17 @@ impl Facts {
             symbols: Some(&self.symbols),
             possible_cpus: Some(self.possible_cpus),
             btf: Some(&self.btf),
+            preemption: self.preemption,
+            release: self.release,
         }
     }
+}
+
+fn preemption(release: &str) -> Preemption {
+    Preemption::of(release, &line_of(VERSION), || fs::read_to_string(MODE).ok())
+}
+
+/// A line without its end. What cannot be read says nothing, and then programs count as preemptible.
+fn line_of(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
 }

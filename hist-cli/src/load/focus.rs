@@ -21,20 +21,22 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::bpf::{self, RawMap};
 use super::cause::{Call, explained};
-use super::misses::version;
 use super::program::{self, ProgramType};
 use super::valve::Valve;
-use super::{LoadError, maps};
+use super::{LoadError, maps, perf};
 use crate::btf::{Btf, BtfError};
 use crate::codegen::CodegenError;
 use crate::codegen::code::HoleCode;
 use crate::codegen::insn::{INSN_SIZE, Insn};
-use crate::codegen::watch::{Surroundings, Watch, watch};
+use crate::codegen::watch::{NewTask, Surroundings, Watch, watch};
 use crate::link::MapDef;
 use crate::plan::focus::{
     CLOCK_TICK, FOCUS_STATE_SIZE, Focus, FocusMap, PROCESS_SIZE, PROCESSES_MAX, Processes,
     STATE_ARMED, STATE_FULL, TaskOffsets,
 };
+use crate::release::numbers;
+use crate::tracefs::error::EventError;
+use crate::tracefs::mount::Tracefs;
 
 /// This process's pid namespace.
 const NAMESPACE: &str = "/proc/self/ns/pid";
@@ -84,6 +86,43 @@ pub enum FocusError {
     Namespace(io::Error),
 }
 
+/// The classic events of the programs that watch processes. Where raw programs can be preempted, the
+/// kernel would skip one while another task is inside it, and that task's child would not be followed.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchedEvents {
+    exec: u32,
+    fork: u32,
+    exit: u32,
+    new_task: NewTask,
+}
+
+impl WatchedEvents {
+    /// Those that `tracefs` describes.
+    ///
+    /// # Errors
+    /// If one is not there or cannot be read.
+    pub fn find(tracefs: &Tracefs) -> Result<Self, EventError> {
+        let event = |watch: Watch| tracefs.event(watch.system(), watch.tracepoint());
+        let (fork, number) = (event(Watch::Fork)?, |watch| Ok::<_, EventError>(event(watch)?.id));
+        let offset = |name| fork.field(name).map(|field| field.offset);
+        let new_task = match (offset("pid"), offset("clone_flags")) {
+            (Some(pid), Some(clone_flags)) => NewTask::Record { pid, clone_flags },
+            _ => NewTask::Argument,
+        };
+        let (exec, exit) = (number(Watch::Exec)?, number(Watch::Exit)?);
+        Ok(Self { exec, fork: fork.id, exit, new_task })
+    }
+
+    /// The event's number, unless its record does not have what the program needs.
+    fn number(&self, watch: Watch) -> Option<u32> {
+        match watch {
+            Watch::Exec => Some(self.exec),
+            Watch::Exit => Some(self.exit),
+            Watch::Fork => (self.new_task != NewTask::Argument).then_some(self.fork),
+        }
+    }
+}
+
 /// A focus that programs look into. Dropping it stops following processes.
 pub struct LiveFocus {
     /// The pids that count, if programs do not name them.
@@ -108,6 +147,8 @@ struct Named {
 /// What follows processes.
 struct Followed {
     state: MapData,
+    /// What programs are attached to instead of raw tracepoints.
+    events: Option<WatchedEvents>,
     around: Surroundings,
     watching: Mutex<Vec<Watching>>,
     /// What programs have missed that watch no more.
@@ -123,7 +164,8 @@ struct Watching {
 
 impl LiveFocus {
     /// Opens what the focus takes. `capacity` is how many processes can be followed at a time, as a
-    /// rule [`PROCESSES_MAX`](crate::plan::focus::PROCESSES_MAX).
+    /// rule [`PROCESSES_MAX`](crate::plan::focus::PROCESSES_MAX). The programs that follow them are on
+    /// `events`, or on raw tracepoints if those lose nothing.
     ///
     /// # Errors
     /// If a process has ended, the kernel refuses, or its types are not known.
@@ -132,6 +174,7 @@ impl LiveFocus {
         cgroup: Option<&File>,
         btf: &Btf,
         capacity: u32,
+        events: Option<WatchedEvents>,
     ) -> Result<Self, FocusError> {
         let capacity = match &focus.processes {
             Processes::Listed(pids) => u32::try_from(pids.len()).unwrap_or(u32::MAX),
@@ -142,7 +185,7 @@ impl LiveFocus {
         let pids = in_map.then(|| maps::create(&def)).transpose()?;
         let (followed, named) = match &focus.processes {
             Processes::All => (None, None),
-            Processes::Set(_) => (Some(Followed::new(btf)?), None),
+            Processes::Set(_) => (Some(Followed::new(btf, events)?), None),
             Processes::These(pids) | Processes::Listed(pids) => {
                 let ticks = focus.birth.iter().flat_map(|birth| &birth.ticks);
                 let ticks = ticks.copied().map(Some).chain(iter::repeat(None));
@@ -312,12 +355,16 @@ impl LiveFocus {
         let code = watch(which, &followed.around)?;
         let insns = resolve(&code, pids, &followed.state);
         let event = which.tracepoint();
-        let how = (ProgramType::RawTracepoint, c"Dual MIT/GPL");
-        let program = program::load_insns(which.name(), &insns, how, event)?;
-        let link = CString::new(event)
-            .map_err(io::Error::from)
-            .and_then(|name| bpf::open_raw_tracepoint(Some(&name), program.as_fd()))
-            .map_err(|source| LoadError::Attach { event: event.to_owned(), source })?;
+        let number = followed.events.and_then(|events| events.number(which));
+        let kind = number.map_or(ProgramType::RawTracepoint, |_| ProgramType::Tracepoint);
+        let program = program::load_insns(which.name(), &insns, (kind, c"Dual MIT/GPL"), event)?;
+        let link = match number {
+            Some(number) => perf::attach(number, program.as_fd()),
+            None => CString::new(event)
+                .map_err(io::Error::from)
+                .and_then(|name| bpf::open_raw_tracepoint(Some(&name), program.as_fd())),
+        };
+        let link = link.map_err(|source| LoadError::Attach { event: event.to_owned(), source })?;
         locked(&followed.watching).push(Watching { which, program, _link: link });
         Ok(())
     }
@@ -329,14 +376,15 @@ impl LiveFocus {
 }
 
 impl Followed {
-    fn new(btf: &Btf) -> Result<Self, FocusError> {
+    fn new(btf: &Btf, events: Option<WatchedEvents>) -> Result<Self, FocusError> {
         let around = Surroundings {
             offsets: TaskOffsets::find(btf)?.ok_or(FocusError::OtherTypes)?,
             namespace: namespace().map_err(FocusError::Namespace)?,
+            new_task: events.map_or(NewTask::Argument, |events| events.new_task),
         };
         let state = maps::create(&MapDef::of_focus(FocusMap::State))?;
         let (watching, missed_before) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Self { state, around, watching, missed_before })
+        Ok(Self { state, events, around, watching, missed_before })
     }
 
     fn raw_state(&self) -> RawMap<'_> {
@@ -396,7 +444,7 @@ fn resolve(code: &HoleCode, pids: &MapData, state: &MapData) -> Vec<[u8; INSN_SI
 /// for a new one.
 #[must_use]
 pub fn sees_tasks(release: &str) -> bool {
-    version(release).is_none_or(|version| version >= (5, 11))
+    numbers(release).is_none_or(|version| version >= (5, 11))
 }
 
 /// When the process of that pid started, in [`CLOCK_TICK`]s since boot; `None` if there is none.

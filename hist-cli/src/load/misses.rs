@@ -1,6 +1,7 @@
 //! Takes a kernel's release. Gives whether it counts the events that pass programs by.
 
 use crate::plan::Attach;
+use crate::release::numbers;
 
 /// Whether a kernel of that release (`uname -r`) counts what programs so attached miss.
 ///
@@ -19,13 +20,7 @@ pub fn counts_misses(attach: &Attach, release: &str) -> bool {
 /// Whether it counts what programs of either kind miss.
 #[must_use]
 pub fn counts_all_misses(release: &str) -> bool {
-    version(release).is_none_or(|version| version >= (6, 7))
-}
-
-/// The first two numbers of a release such as `6.12.95+deb13-cloud-amd64`.
-pub(super) fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    numbers(release).is_none_or(|version| version >= (6, 7))
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 //! at its own level is dropped before anything counts it (`perf_swevent_get_recursion_context()`
 //! in Linux kernel/events/core.c). So it is with a page fault that another classic program takes.
 
+use super::raw::rows::has_preemption_off;
 use super::{Attach, Plan};
+use crate::preemption::Preemption;
 
 /// What is known of events that perf's recursion guard drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub enum Guard {
     Watched,
     /// Nothing counts them.
     Unwatched,
+    /// Nothing can count them: the kernel may preempt a sentinel, and then skips it.
+    Unwatchable,
 }
 
 /// Whose losses are counted although the kernel does not.
@@ -50,21 +54,24 @@ const NEVER_NESTED: [(&str, &str); 4] = [
 ];
 
 /// What is to be done for `plan`.
-pub(super) fn guard(plan: &Plan, proof: Proof) -> Guard {
+pub(super) fn guard(plan: &Plan, proof: Proof, preemption: Preemption) -> Guard {
     if !matches!(plan.attach, Attach::Tracepoint { .. }) {
         return Guard::Harmless;
     }
     let (system, event) = (plan.hist.system.as_str(), plan.hist.event.as_str());
-    let is_watchable = system != "syscalls";
-    if is_watchable && (proof == Proof::All || CAUSED_BY_PROGRAMS.contains(&system)) {
-        return Guard::Watched;
+    let watched = match preemption.loses(has_preemption_off(system, event)) {
+        false => Guard::Watched,
+        true => Guard::Unwatchable,
+    };
+    if system != "syscalls" && (proof == Proof::All || CAUSED_BY_PROGRAMS.contains(&system)) {
+        return watched;
     }
     if matches!(system, "syscalls" | "raw_syscalls") || NEVER_NESTED.contains(&(system, event)) {
         return Guard::Harmless;
     }
     match proof {
         Proof::Usual => Guard::Unwatched,
-        Proof::Nested | Proof::All => Guard::Watched,
+        Proof::Nested | Proof::All => watched,
     }
 }
 
@@ -77,12 +84,17 @@ mod tests {
     use crate::tracefs::format;
 
     fn guard_of(system: &str, event: &str, proof: Proof) -> Guard {
+        guard_on(Preemption::Never, system, event, proof)
+    }
+
+    fn guard_on(preemption: Preemption, system: &str, event: &str, proof: Proof) -> Guard {
         let text = format!(
             "name: {event}\nID: 1\nformat:\n\tfield:long id;\toffset:8;\tsize:8;\tsigned:1;\n"
         );
         let format = format::parse(system, &text).expect("a format");
         let wishes = Wishes { attach: AttachWish::Tracepoint, proof, ..Wishes::default() };
-        let built = pipeline::compile("hist:keys=id", &format, &Context::default(), wishes);
+        let context = Context { preemption, ..Context::default() };
+        let built = pipeline::compile("hist:keys=id", &format, &context, wishes);
         built.expect("a plan").plan.guard
     }
 
@@ -105,5 +117,16 @@ mod tests {
         assert_eq!(guards("raw_syscalls", "sys_enter"), [Harmless, Harmless, Watched]);
         // They have no tracepoint of their own for a raw program.
         assert_eq!(guards("syscalls", "sys_enter_openat"), [Harmless, Harmless, Harmless]);
+    }
+
+    #[test]
+    fn a_sentinel_that_could_be_preempted_proves_nothing() {
+        let on = |event| guard_on(Preemption::Preemptible, "exceptions", event, Proof::Nested);
+        assert_eq!(on("page_fault_kernel"), Guard::Watched);
+        assert_eq!(on("some_other"), Guard::Unwatchable);
+        let guard = guard_on(Preemption::Preemptible, "kmem", "kmalloc", Proof::Usual);
+        assert_eq!(guard, Guard::Unwatched);
+        let guard = guard_on(Preemption::Preemptible, "kmem", "kmalloc", Proof::Nested);
+        assert_eq!(guard, Guard::Unwatchable);
     }
 }

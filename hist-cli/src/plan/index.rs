@@ -151,7 +151,7 @@ mod tests {
             field("int", 12, 4, true),
             field("long", 16, 8, false),
         ];
-        EventFormat { system: "a".to_owned(), name: "b".to_owned(), id: 1, fields }
+        EventFormat { system: "a".to_owned(), name: "b".to_owned(), id: 1, all_calls: None, fields }
     }
 
     /// How many entries the array for these keys has; `None` if it is none.

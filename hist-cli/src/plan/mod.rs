@@ -22,8 +22,8 @@ pub use raw::AttachWish;
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
 use self::raw::copy::{BtfId, FieldCopy, SystemCall};
-use crate::btf::Btf;
 use crate::read::snapshot::Sums;
+use crate::resolve::Context;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
 
 /// Everything that codegen and link need to know about one trigger.
@@ -218,14 +218,14 @@ pub struct Wishes {
     pub proof: Proof,
 }
 
-/// Chooses template, layout and attachment for `hist`. Without `btf` it is attached to the classic
-/// tracepoint.
+/// Chooses template, layout and attachment for `hist`. Without BTF in `kernel` it is attached to the
+/// classic tracepoint.
 ///
 /// # Errors
 /// If keys or values fit no template or no memory, a field lies outside of what a program may read
 /// of its record, the verifier would not follow the filter to its end, or only a raw tracepoint is
 /// wished and cannot be used.
-pub fn plan(hist: Hist, wishes: Wishes, btf: Option<&Btf>) -> Result<Plan, PlanError> {
+pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, PlanError> {
     let keys = layout::key_slots(&hist);
     let (values, sums) = layout::value_slots(&hist);
     let words = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
@@ -266,8 +266,8 @@ pub fn plan(hist: Hist, wishes: Wishes, btf: Option<&Btf>) -> Result<Plan, PlanE
         guard: Guard::Harmless,
         comm,
     };
-    raw::choose(&mut plan, wishes.attach, btf)?;
-    plan.guard = guard::guard(&plan, wishes.proof);
+    raw::choose(&mut plan, wishes.attach, kernel)?;
+    plan.guard = guard::guard(&plan, wishes.proof, kernel.preemption);
     if plan.has_record() {
         layout::check_loads(&plan)?;
     }

@@ -14,6 +14,8 @@ pub struct Hist {
     pub name: Option<String>,
     /// The event's number, by which the kernel knows it.
     pub event_id: u32,
+    /// The number of the event of all system calls, if the event is that of a single one.
+    pub all_calls: Option<u32>,
     /// The length of the fixed part of the event's record, in bytes.
     pub record_size: u32,
     /// The event's fields, for who must know what lies at an offset of the record.

@@ -19,6 +19,7 @@ use crate::btf::Btf;
 use crate::diag::{Kind, Span, TriggerError};
 use crate::parse;
 use crate::parse::ast::{Control, Spanned, Trigger};
+use crate::preemption::Preemption;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::symbols::Symbols;
 use hist::{Hist, Key, Sort, SortBy, Value};
@@ -36,6 +37,19 @@ pub struct Context<'a> {
     pub possible_cpus: Option<u32>,
     /// The kernel's types. Resolving does not need them, but planning does to use raw tracepoints.
     pub btf: Option<&'a Btf>,
+    /// Whether programs on raw tracepoints can be preempted. Only planning needs it.
+    pub preemption: Preemption,
+    /// The first two numbers of its release, if they are known. Only planning needs them.
+    pub release: Option<(u32, u32)>,
+}
+
+impl Context<'_> {
+    /// The same without what says something of this kernel's tracepoints: for formats from
+    /// elsewhere, which are another kernel's.
+    #[must_use]
+    pub fn elsewhere(self) -> Self {
+        Self { btf: None, preemption: Preemption::default(), release: None, ..self }
+    }
 }
 
 /// The CPUs of a list as `CPUS{}` in a filter has it, ascending: numbers and ranges such as `0-3,8`.
@@ -80,6 +94,7 @@ pub fn hist(
         event: event.name.clone(),
         name: trigger.name.as_ref().map(|name| name.node.clone()),
         event_id: event.id,
+        all_calls: event.all_calls,
         record_size: event.record_size(),
         fields: event.fields.clone(),
         keys,

@@ -180,7 +180,7 @@ impl Backend for Fake {
 
     /// All hits have the key 1.
     fn snapshot(&self, trigger: &FakeTrigger) -> Result<Snapshot, SessionError> {
-        let plan = plan::plan(trigger.hist.clone(), Wishes::default(), None)
+        let plan = plan::plan(trigger.hist.clone(), Wishes::default(), &Context::default())
             .map_err(CompileError::from)?;
         let mut snapshot = read::empty(&plan, false);
         if let Some(&hitcount) = self.0.borrow().hits.get(&trigger.table) {

@@ -80,7 +80,7 @@ impl<F: Borrow<Facts>> Live<F> {
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
         let wishes = Wishes { attach: AttachWish::Tracepoint, ..self.wishes() };
-        let mut plan = plan::plan(hist, wishes, None).map_err(CompileError::from)?;
+        let mut plan = plan::plan(hist, wishes, &self.context()).map_err(CompileError::from)?;
         plan.why = vec![format!("the raw tracepoint was refused: {refusal}")];
         self.attach_plan(plan, joins)
     }
@@ -154,7 +154,7 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
         hist: Hist,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let plan = plan::plan(hist, self.wishes(), self.context().btf);
+        let plan = plan::plan(hist, self.wishes(), &self.context());
         let plan = plan.map_err(CompileError::from)?;
         let (classic, is_open) = (plan.hist.clone(), self.is_open(&plan));
         match self.attach_plan(plan, joins) {
@@ -235,7 +235,7 @@ mod tests {
         let event = live.event(&EventName::new("raw_syscalls", "sys_enter")).expect("it is there");
         let trigger = parse::trigger(&text).expect("right");
         let hist = resolve::hist(&trigger, &event, &live.context()).expect("right");
-        let mut plan = plan::plan(hist, live.wishes(), live.context().btf).expect("a plan");
+        let mut plan = plan::plan(hist, live.wishes(), &live.context()).expect("a plan");
         assert!(!plan.has_record(), "{plan}");
         // What the kernel takes until it is asked to attach it.
         plan.attach = Attach::RawTracepoint { name: "no_such_tracepoint".into(), btf_id: None };

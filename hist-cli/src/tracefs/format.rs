@@ -14,6 +14,13 @@ use crate::quote::{clean, is_clean};
 /// programs no more than 8192 (`PERF_MAX_TRACE_SIZE` in Linux include/linux/trace_events.h).
 const RECORD_MAX: u64 = 1 << 15;
 
+/// Where records of system calls have the number, in bytes from their start (`struct
+/// syscall_trace_enter` in Linux kernel/trace/trace.h, and the events of
+/// include/trace/events/syscalls.h).
+pub(crate) const CALL_NUMBER: u32 = 8;
+/// Where their arguments begin, 8 bytes each, or the result is.
+pub(crate) const CALL_WORDS: u32 = 16;
+
 /// Reads the `format` file of an event of `system`.
 ///
 /// # Errors
@@ -24,7 +31,7 @@ pub fn parse(system: &str, text: &str) -> Result<EventFormat, FormatError> {
     let fields = fields(&mut lines)?;
     check_overlap(&fields)?;
     check_names(&fields)?;
-    Ok(EventFormat { system: system.to_owned(), name, id, fields })
+    Ok(EventFormat { system: system.to_owned(), name, id, all_calls: None, fields })
 }
 
 /// The event's name and number; reads up to the line `format:`.
@@ -172,6 +179,9 @@ pub struct EventFormat {
     pub name: String,
     /// The number that perf_event_open(2) takes.
     pub id: u32,
+    /// For an event of a single system call, such as `syscalls:sys_enter_openat`: the number of
+    /// `raw_syscalls:sys_enter` or `sys_exit`, whose records are laid out alike.
+    pub all_calls: Option<u32>,
     /// All fields in the file's order, the `common_` ones first.
     pub fields: Vec<FieldFormat>,
 }
@@ -181,6 +191,29 @@ impl EventFormat {
     #[must_use]
     pub fn record_size(&self) -> u32 {
         self.fields.iter().map(|field| field.offset + field.size).max().unwrap_or(0)
+    }
+
+    /// The event of all system calls, for one of a single call: `sys_enter` or `sys_exit` of the
+    /// system `raw_syscalls`.
+    #[must_use]
+    pub fn all_calls_event(&self) -> Option<&'static str> {
+        let names = if self.system == "syscalls" { &["sys_enter", "sys_exit"][..] } else { &[] };
+        let is_of = |name: &&str| self.name.strip_prefix(name).is_some_and(|s| s.starts_with('_'));
+        names.iter().copied().find(is_of)
+    }
+
+    /// Whether records of `all`, the event of all system calls, have what those of this single
+    /// call's event have at the same places: the number, and the arguments or the result.
+    #[must_use]
+    pub fn is_part_of(&self, all: &EventFormat) -> bool {
+        let place =
+            |event: &EventFormat, name| event.field(name).map(|field| (field.offset, field.size));
+        let words = match self.all_calls_event() {
+            Some("sys_enter") => place(all, "args") == Some((CALL_WORDS, 48)),
+            _ => place(all, "ret") == Some((CALL_WORDS, 8)),
+        };
+        let number = place(self, "__syscall_nr").map(|(offset, _)| offset);
+        words && place(all, "id") == Some((CALL_NUMBER, 8)) && number == Some(CALL_NUMBER)
     }
 
     /// The field of that name.

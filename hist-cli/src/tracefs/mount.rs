@@ -216,11 +216,22 @@ impl Tracefs {
         let path = self.events().join(system).join(name).join("format");
         match self.reading(|| fs::read_to_string(&path)) {
             Ok(text) => {
-                format::parse(system, &text).map_err(|source| EventError::Format { path, source })
+                let parsed = format::parse(system, &text);
+                let event = parsed.map_err(|source| EventError::Format { path, source })?;
+                Ok(EventFormat { all_calls: self.all_calls(&event), ..event })
             }
             Err(error) if is_absent(&error) => Err(self.unknown(system, name)),
             Err(error) => Err(self.unreadable(path, error)),
         }
+    }
+
+    /// The number of the event of all system calls that has what `event`, if it is that of a single
+    /// one, has at the same places.
+    fn all_calls(&self, event: &EventFormat) -> Option<u32> {
+        let name = event.all_calls_event()?;
+        let path = self.events().join("raw_syscalls").join(name).join("format");
+        let all = format::parse("raw_syscalls", &fs::read_to_string(path).ok()?).ok()?;
+        event.is_part_of(&all).then_some(all.id)
     }
 
     /// System and name of every event, sorted. Reads folders, but no event's format.

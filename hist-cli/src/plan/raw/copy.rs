@@ -119,13 +119,33 @@ pub enum Text {
 /// A system call's own event among those of all system calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemCall {
-    /// Its number; the low 32 bits count.
-    pub id: Number,
-    /// What `id` must be.
+    /// Where a call's number is; the low 32 bits count.
+    pub id: CallNumber,
+    /// What it must be.
     pub number: u32,
     /// Where `thread_info.status` is in a task, in bytes: calls in 32-bit mode have other numbers,
     /// and no events.
     pub status: u32,
+}
+
+/// Where a program on an event of all system calls finds the number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallNumber {
+    /// In the record, that many bytes from its start.
+    Record(u32),
+    /// Among the arguments of the raw tracepoint.
+    Arguments(Number),
+}
+
+impl CallNumber {
+    /// As [`Copied::follows_pointers`].
+    #[must_use]
+    pub fn follows_pointers(&self) -> bool {
+        match self {
+            Self::Record(_) => false,
+            Self::Arguments(number) => number.follows_pointers(),
+        }
+    }
 }
 
 /// How a program of type TRACING is told its tracepoint.
@@ -145,7 +165,32 @@ impl Copied {
     }
 }
 
+impl Copied {
+    /// The arguments whose own value is taken as an address, from 0.
+    #[must_use]
+    pub fn pointer_arguments(&self) -> Vec<u32> {
+        match self {
+            Self::Number(number, _) => number.pointer_arguments(),
+            Self::Text(_) => Vec::new(),
+        }
+    }
+}
+
 impl Number {
+    fn pointer_arguments(&self) -> Vec<u32> {
+        match self {
+            Self::Address { pointer, .. } if pointer.offsets.is_empty() => vec![pointer.argument],
+            Self::Cast(inner, _) | Self::Not(inner) => inner.pointer_arguments(),
+            Self::Binary(_, lhs, rhs, _) => {
+                [lhs.pointer_arguments(), rhs.pointer_arguments()].concat()
+            }
+            Self::Constant(_)
+            | Self::Argument { .. }
+            | Self::Member { .. }
+            | Self::Address { .. } => Vec::new(),
+        }
+    }
+
     /// As [`Copied::follows_pointers`].
     #[must_use]
     pub fn follows_pointers(&self) -> bool {

@@ -3,7 +3,9 @@
 //! or why not, field by field.
 //!
 //! The knowledge is the table `arguments.txt`; each row that is used is checked against the running
-//! kernel's types. What does not fit is not guessed: the classic tracepoint is always right.
+//! kernel's types. What does not fit is not guessed: the classic tracepoint is always right. It is
+//! used, too, where a raw program could be preempted ([`crate::preemption`]), for then the kernel
+//! skips it for other tasks' events.
 
 mod bind;
 pub mod copy;
@@ -14,13 +16,14 @@ mod uses;
 use std::fmt;
 
 use self::bind::{BindError, Scope};
-use self::copy::{BtfId, FieldCopy, SystemCall};
+use self::copy::{BtfId, CallNumber, FieldCopy, SystemCall};
 use self::rows::Row;
 use self::uses::Uses;
 use super::{Attach, Plan, PlanError, filter};
 use crate::btf::{Btf, BtfError, Tracepoint, Type};
+use crate::resolve::Context;
 use crate::resolve::hist::{Hist, KeySource};
-use crate::tracefs::format::{EventFormat, FieldFormat};
+use crate::tracefs::format::{CALL_NUMBER, CALL_WORDS, EventFormat, FieldFormat};
 use crate::tracefs::syscalls;
 
 /// How programs are to be attached.
@@ -70,6 +73,16 @@ struct Raw {
 /// Why system calls' own events stay on the classic tracepoint: see docs/attach.md for figures.
 const ALL_CALLS: &str = "a raw program would run at every system call; --attach raw does so";
 
+/// Why an event that could be raw is not.
+const PREEMPTIBLE: &str = "this kernel can preempt a raw program, and would skip other tasks' events on that CPU \
+                           meanwhile; --attach raw uses it anyway";
+/// What is said if it is all the same.
+const WARNING: &str = "warning: this kernel can preempt the program, and skips other tasks' events on that CPU \
+                       meanwhile";
+/// Why a system call's own event is not used, or what is wrong with using it.
+const OWN_LOSES: &str =
+    "programs on the call's own event can be preempted, and then skip other tasks' calls";
+
 /// What to do about a row that might be right.
 const INSIST: &str = "--attach raw uses it";
 
@@ -80,13 +93,18 @@ const INSIST: &str = "--attach raw uses it";
 pub(super) fn choose(
     plan: &mut Plan,
     wish: AttachWish,
-    btf: Option<&Btf>,
+    kernel: &Context<'_>,
 ) -> Result<(), PlanError> {
+    let loses = |is_off| kernel.preemption.loses(is_off);
+    if is_system_call(&plan.hist) && wish != AttachWish::Raw && loses(false) {
+        avoid_own_event(plan, kernel.btf);
+        return Ok(());
+    }
     if wish == AttachWish::Tracepoint {
         return Ok(());
     }
     // Without types at hand nobody asks why.
-    let Some(btf) = btf else {
+    let Some(btf) = kernel.btf else {
         return match wish {
             AttachWish::Raw => Err(refusal(plan, &NotRaw::because("no BTF was given"))),
             _ => Ok(()),
@@ -96,9 +114,15 @@ pub(super) fn choose(
         plan.why = vec![ALL_CALLS.to_owned()];
         return Ok(());
     }
-    match raw_plan(plan, btf, wish) {
+    let loses = loses(rows::has_preemption_off(&plan.hist.system, &plan.hist.event));
+    if wish == AttachWish::Auto && loses {
+        plan.why = vec![PREEMPTIBLE.to_owned()];
+        return Ok(());
+    }
+    match raw_plan(plan, Types { btf, release: kernel.release }, wish) {
         Ok(raw) => {
             *plan = raw;
+            plan.why.extend(loses.then(|| WARNING.to_owned()));
             Ok(())
         }
         Err(error) if wish == AttachWish::Raw => Err(refusal(plan, &error)),
@@ -107,6 +131,40 @@ pub(super) fn choose(
             Ok(())
         }
     }
+}
+
+/// Counts a system call on the classic event of all of them, where programs are never preempted and
+/// records have the same at the same places. If it cannot be told from others there, it stays on
+/// its own event, which counts nothing that it should not.
+fn avoid_own_event(plan: &mut Plan, btf: Option<&Btf>) {
+    match among_all(&plan.hist, btf) {
+        Ok((attach, call)) => {
+            plan.why = vec![format!("system call {} among all: {OWN_LOSES}", call.number)];
+            plan.attach = attach;
+            plan.system_call = Some(call);
+        }
+        Err(NotRaw { reasons }) => {
+            let warning = format!("warning: {OWN_LOSES}");
+            plan.why = reasons.into_iter().chain([warning]).collect();
+        }
+    }
+}
+
+/// The event of all system calls, and which of them counts.
+fn among_all(hist: &Hist, btf: Option<&Btf>) -> Result<(Attach, SystemCall), NotRaw> {
+    let event = tracepoint_name(hist)?.to_owned();
+    let number = system_call_number(&hist.event)?;
+    let id = hist.all_calls.ok_or_else(|| {
+        NotRaw::because(format!("raw_syscalls:{event} is not there, or has other records"))
+    })?;
+    let btf = btf.ok_or_else(|| NotRaw::because("no BTF was given"))?;
+    let status = compat_status(btf)?.ok_or_else(no_status)?;
+    let call = SystemCall { id: CallNumber::Record(CALL_NUMBER), number, status };
+    Ok((Attach::Tracepoint { system: "raw_syscalls".to_owned(), event, id }, call))
+}
+
+fn no_status() -> NotRaw {
+    NotRaw::because("what tells 32-bit system calls is not where it should be")
 }
 
 fn refusal(plan: &Plan, error: &NotRaw) -> PlanError {
@@ -124,12 +182,12 @@ pub fn plan_with_rows(plan: &Plan, btf: &Btf, rows: &[(&str, &str)]) -> Result<P
         expression: (*expression).to_owned(),
         is_usable: true,
     };
-    plan_of(plan, btf, &rows.iter().map(owned).collect::<Vec<_>>())
+    plan_of(plan, Types { btf, release: None }, &rows.iter().map(owned).collect::<Vec<_>>())
 }
 
 /// The plan for the raw tracepoint, by the table. Who insists on it takes rows that no live event
 /// has proven, too.
-fn raw_plan(plan: &Plan, btf: &Btf, wish: AttachWish) -> Result<Plan, NotRaw> {
+fn raw_plan(plan: &Plan, kernel: Types<'_>, wish: AttachWish) -> Result<Plan, NotRaw> {
     let hist = &plan.hist;
     let owned = |row: &Row| OwnedRow {
         field: row.field.to_owned(),
@@ -140,11 +198,11 @@ fn raw_plan(plan: &Plan, btf: &Btf, wish: AttachWish) -> Result<Plan, NotRaw> {
         true => by_rule(hist)?,
         false => rows::rows(&hist.system, &hist.event).iter().map(owned).collect(),
     };
-    plan_of(plan, btf, &rows)
+    plan_of(plan, kernel, &rows)
 }
 
-fn plan_of(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Plan, NotRaw> {
-    let raw = raw(plan, btf, rows)?;
+fn plan_of(plan: &Plan, kernel: Types<'_>, rows: &[OwnedRow]) -> Result<Plan, NotRaw> {
+    let raw = raw(plan, kernel, rows)?;
     let mut plan = plan.clone();
     apply(&mut plan, raw);
     // The length of a string is in the record, and patterns cost more without it.
@@ -173,7 +231,8 @@ fn is_system_call(hist: &Hist) -> bool {
     hist.system == "syscalls"
 }
 
-fn raw(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Raw, NotRaw> {
+fn raw(plan: &Plan, kernel: Types<'_>, rows: &[OwnedRow]) -> Result<Raw, NotRaw> {
+    let Types { btf, release } = kernel;
     let hist = &plan.hist;
     let name = tracepoint_name(hist)?;
     let tracepoint = btf.tracepoint(name)?;
@@ -185,6 +244,9 @@ fn raw(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Raw, NotRaw> {
     let follows = copies.iter().any(|copy| copy.value.follows_pointers())
         || system_call.as_ref().is_some_and(|call| call.id.follows_pointers());
     let btf_id = follows.then_some(BtfId(tracepoint.id));
+    if follows && release.is_some_and(|release| release < FIRST_CONST_VOID) {
+        refuse_opaque(&copies, &scope)?;
+    }
     let attach = Attach::RawTracepoint { name: name.to_owned(), btf_id };
     Ok(Raw { attach, copies, system_call })
 }
@@ -197,6 +259,42 @@ fn tracepoint_name(hist: &Hist) -> Result<&str, NotRaw> {
         "syscalls" if hist.event.starts_with("sys_exit_") => Ok("sys_exit"),
         "syscalls" | "ftrace" => Err(NotRaw::because("the event has no tracepoint of its own")),
         _ => Ok(&hist.event),
+    }
+}
+
+/// What is known of a kernel's types, and of what it lets programs do with them.
+#[derive(Clone, Copy)]
+struct Types<'a> {
+    btf: &'a Btf,
+    /// The first two numbers of its release, if they are known.
+    release: Option<(u32, u32)>,
+}
+
+/// The first release that lets a program that knows its arguments' types read one that is a pointer
+/// to `const void` (`btf_ctx_access()` in Linux kernel/bpf/btf.c).
+const FIRST_CONST_VOID: (u32, u32) = (6, 16);
+
+/// Names the fields for which a program must read an argument that points to nothing known. One that
+/// follows no pointers does not know its arguments' types, and may.
+fn refuse_opaque(copies: &[FieldCopy], scope: &Scope<'_>) -> Result<(), NotRaw> {
+    let mut reasons = Vec::new();
+    for copy in copies {
+        for index in copy.value.pointer_arguments() {
+            let Some(parameter) = scope.tracepoint.parameters.get(index as usize) else { continue };
+            let Type::Pointer(target) = scope.btf.resolve(parameter.type_id)? else { continue };
+            let is_known = target == 0 || scope.btf.resolve(target)? != Type::Other;
+            reasons.extend((!is_known).then(|| {
+                format!(
+                    "{}: before Linux 6.16 a program that follows pointers for another field may \
+                     not read the argument `{}`",
+                    copy.field, parameter.name
+                )
+            }));
+        }
+    }
+    match reasons.is_empty() {
+        true => Ok(()),
+        false => Err(NotRaw { reasons }),
     }
 }
 
@@ -263,10 +361,6 @@ fn copy(field: &FieldFormat, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Fie
     })
 }
 
-/// Bytes before the first argument of a system call in its events' records
-/// (`struct syscall_trace_enter` in Linux kernel/trace/trace.h), and before the result.
-const FIRST_ARGUMENT: u32 = 16;
-
 /// The registers that hold a system call's arguments (x86-64).
 const REGISTERS: [&str; 6] = ["di", "si", "dx", "r10", "r8", "r9"];
 
@@ -289,7 +383,7 @@ pub fn rows_of_system_call(event: &EventFormat) -> Vec<(String, String)> {
 fn system_call_rows(event: &str, number: u32, fields: &[FieldFormat]) -> Vec<(String, String)> {
     let own = fields.iter().filter(|field| !field.common);
     let row = |field: &FieldFormat| {
-        let position = field.offset.checked_sub(FIRST_ARGUMENT).map(|offset| offset / 8);
+        let position = field.offset.checked_sub(CALL_WORDS).map(|offset| offset / 8);
         let expression = match (field.name.as_str(), position) {
             ("__syscall_nr", None) => number.to_string(),
             ("ret", Some(0)) if event.starts_with("sys_exit_") => "ret".to_owned(),
@@ -317,10 +411,8 @@ fn system_call(hist: &Hist, scope: &Scope<'_>) -> Result<SystemCall, NotRaw> {
     let unbound = |error: BindError| NotRaw::because(format!("the system call's number: {error}"));
     let expr = expr::parse(text).ok_or_else(|| NotRaw::because("no expression"))?;
     let id = scope.number(&expr).map_err(unbound)?;
-    let status = compat_status(scope.btf)?.ok_or_else(|| {
-        NotRaw::because("what tells 32-bit system calls is not where it should be")
-    })?;
-    Ok(SystemCall { id, number, status })
+    let status = compat_status(scope.btf)?.ok_or_else(no_status)?;
+    Ok(SystemCall { id: CallNumber::Arguments(id), number, status })
 }
 
 /// Where `task_struct.thread_info.status` is, if it is a u32.

@@ -10,6 +10,9 @@ const TABLE: &str = include_str!("arguments.txt");
 /// What stands before the kernels that have proven a row.
 const PROVEN: char = '@';
 
+/// What stands behind an event's name if preemption is off wherever the kernel causes it.
+const PREEMPTION_OFF: &str = "preemption-off";
+
 /// What a field is known to be a copy of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -36,20 +39,65 @@ pub fn rows(system: &str, event: &str) -> Vec<Row> {
     rows_in(TABLE, system, event)
 }
 
+/// Whether preemption is known to be off wherever the kernel causes the event. Kernels with
+/// `PREEMPT_RT` leave it on in many of these places.
+#[must_use]
+pub fn has_preemption_off(system: &str, event: &str) -> bool {
+    find(TABLE, system, event).is_some_and(|entry| entry.is_off)
+}
+
 /// Every event in the table, with its rows.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static str, Vec<Row>)> {
-    let heads = TABLE.lines().filter_map(|line| {
-        let is_head = line.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        is_head.then(|| line.split_once(':')).flatten()
-    });
-    heads.map(|(system, event)| (system, event, rows(system, event)))
+    heads(TABLE).map(|head| (head.system, head.event, rows(head.system, head.event)))
+}
+
+/// System and name of every event that has preemption off wherever the kernel causes it.
+pub fn with_preemption_off() -> impl Iterator<Item = (&'static str, &'static str)> {
+    heads(TABLE).filter(|head| head.is_off).map(|head| (head.system, head.event))
+}
+
+/// What an event's own line says.
+struct Head {
+    system: &'static str,
+    event: &'static str,
+    /// Preemption is off wherever the kernel causes it, as some kernel's live events have proven.
+    is_off: bool,
+}
+
+fn heads(table: &'static str) -> impl Iterator<Item = Head> {
+    table.lines().filter_map(head)
+}
+
+/// `system:event`, and perhaps `preemption-off @kernels` behind it.
+fn head(line: &'static str) -> Option<Head> {
+    if !line.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+        return None;
+    }
+    let (name, note) = line.split_once(' ').unwrap_or((line, ""));
+    let (system, event) = name.split_once(':')?;
+    let proof = note.trim().strip_prefix(PREEMPTION_OFF).unwrap_or_default();
+    Some(Head { system, event, is_off: proof.trim_start().starts_with(PROVEN) })
+}
+
+/// An event's own line, and all that follows in the table.
+struct Entry {
+    is_off: bool,
+    rest: &'static str,
+}
+
+fn find(table: &'static str, system: &str, event: &str) -> Option<Entry> {
+    let name = format!("\n{system}:{event}");
+    let mut places = memmem::find_iter(table.as_bytes(), name.as_bytes());
+    places.find_map(|place| {
+        let (line, rest) = table[place + 1..].split_once('\n')?;
+        let head = head(line)?;
+        (head.event == event).then_some(Entry { is_off: head.is_off, rest })
+    })
 }
 
 fn rows_in(table: &'static str, system: &str, event: &str) -> Vec<Row> {
-    let head = format!("\n{system}:{event}\n");
-    let Some(start) = memmem::find(table.as_bytes(), head.as_bytes()) else { return Vec::new() };
-    let lines = table[start + head.len()..].lines();
-    lines.take_while(|line| line.starts_with(' ')).filter_map(row).collect()
+    let Some(entry) = find(table, system, event) else { return Vec::new() };
+    entry.rest.lines().take_while(|line| line.starts_with(' ')).filter_map(row).collect()
 }
 
 /// `field expression @kernels`; a field without an expression is the argument of that name, a row
@@ -81,6 +129,27 @@ mod tests {
     }
 
     #[test]
+    fn an_events_line_says_whether_preemption_is_off() {
+        let table = "# x\n\na:b  preemption-off @7.3\n    x    y\n\na:bc\n    x    z\n\n\
+                     a:d  preemption-off\n    x\n\na:e  preemption-off @7.3 8.0\n";
+        let is_off = |event| find(table, "a", event).map(|entry| entry.is_off);
+        assert_eq!(
+            ["b", "bc", "d", "e", "f"].map(is_off),
+            [
+                Some(true),
+                Some(false),
+                // Nothing has proven it.
+                Some(false),
+                Some(true),
+                None
+            ]
+        );
+        assert_eq!(rows_in(table, "a", "b")[0].expression, "y");
+        assert_eq!(rows_in(table, "a", "bc")[0].expression, "z");
+        assert_eq!(heads(table).map(|head| head.event).collect::<Vec<_>>(), ["b", "bc", "d", "e"]);
+    }
+
+    #[test]
     fn proofs_name_kernels_from_the_oldest_on() {
         for (system, event, rows) in all() {
             for row in rows.iter().filter(|row| row.is_proven()) {
@@ -104,6 +173,9 @@ mod tests {
         let mut heads = Vec::new();
         for line in TABLE.lines() {
             let head = line.split_once(':').filter(|_| !line.starts_with([' ', '#']));
+            // A note that says nothing would be a fact that is not used.
+            let is_plain = !line.contains(' ') || super::head(line).is_some_and(|it| it.is_off);
+            assert!(head.is_none() || is_plain, "{line}");
             heads.extend(head.map(|_| line));
             let is_row = line.starts_with("    ") && row(line).is_some();
             assert!(line.is_empty() || line.starts_with('#') || is_row || head.is_some(), "{line}");

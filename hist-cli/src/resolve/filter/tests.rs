@@ -41,13 +41,19 @@ fn event() -> EventFormat {
             common: name.starts_with("common_"),
         };
     let fields = fields.map(field).to_vec();
-    EventFormat { system: "sys".to_owned(), name: "event".to_owned(), id: 1, fields }
+    EventFormat {
+        system: "sys".to_owned(),
+        name: "event".to_owned(),
+        id: 1,
+        all_calls: None,
+        fields,
+    }
 }
 
 /// What becomes of a filter on a machine with 4 CPUs; with the trigger's text.
 fn bind(filter: &str) -> (Result<Filter, TriggerError>, String) {
     let symbols = Symbols::from_kallsyms(KALLSYMS);
-    let context = Context { symbols: Some(&symbols), possible_cpus: Some(4), btf: None };
+    let context = Context { symbols: Some(&symbols), possible_cpus: Some(4), ..Context::default() };
     let text = format!("hist:keys=u64 if {filter}");
     let trigger = parse::trigger(&text).expect("only the filter may be wrong");
     let hist = resolve::hist(&trigger, &event(), &context);

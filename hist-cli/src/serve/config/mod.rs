@@ -297,7 +297,7 @@ impl Draft {
                 return None;
             }
         };
-        let compiled = plan::plan(hist.clone(), Wishes::default(), kernel.context().btf)
+        let compiled = plan::plan(hist.clone(), Wishes::default(), &kernel.context())
             .map_err(|error| error.to_string());
         let compiled =
             compiled.and_then(|plan| codegen::generate(&plan).map_err(|error| error.to_string()));

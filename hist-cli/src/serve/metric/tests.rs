@@ -4,6 +4,7 @@ use super::*;
 use crate::load::Facts;
 use crate::plan::Wishes;
 use crate::read::snapshot::{KeyBytes, Sums};
+use crate::resolve::Context;
 use crate::serve::config;
 use crate::serve::exposition::{Exposition, write};
 use crate::session::{Backend as _, Live};
@@ -21,7 +22,7 @@ fn metric(event: &str, lines: &str) -> (Metric, Snapshot) {
     let format = live.event(&config.event).expect("golden");
     let trigger = parse::trigger(&config.trigger).expect("checked");
     let hist = resolve::hist(&trigger, &format, &live.context()).expect("checked");
-    let plan = plan::plan(hist, Wishes::default(), None).expect("checked");
+    let plan = plan::plan(hist, Wishes::default(), &Context::default()).expect("checked");
     let shape = Shape::new(&plan.hist, &config).expect("checked");
     (Metric::new(config, shape), read::empty(&plan, false))
 }
