@@ -547,6 +547,7 @@ impl FocusSpec {
             cpus: cpus.map(|cpus| runs(&cpus)),
             processes: self.pids.clone().map_or(Processes::All, Processes::These),
             cgroup: None,
+            ..Focus::default()
         }
     }
 }
