@@ -1,9 +1,15 @@
 //! Takes the texts of tables. Gives them to stdout or a file, each whole and at once; and
 //! everything else to stderr.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::fs::{File, Metadata};
+use std::io::{self, IsTerminal as _, Write};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::print::escape::{Charset, name_of, shown_lines};
 
 /// Where tables go.
 pub(super) enum Output {
@@ -33,7 +39,7 @@ impl Output {
         let Some(path) = path else { return Ok(Self::Stdout) };
         match File::create(path) {
             Ok(file) => Ok(Self::File(file, path.to_owned())),
-            Err(error) => Err(anyhow::anyhow!("cannot write {}: {error}", path.display())),
+            Err(error) => Err(anyhow::anyhow!("cannot write {}: {error}", name_of(path))),
         }
     }
 
@@ -46,7 +52,7 @@ impl Output {
         let (result, name) = match self {
             Self::Nowhere => return Ok(Written::Whole),
             Self::Stdout => (write_stdout(text), "standard output".to_owned()),
-            Self::File(file, path) => (write_whole(file, text), path.display().to_string()),
+            Self::File(file, path) => (write_whole(file, text), name_of(path)),
         };
         match result {
             Ok(()) => Ok(Written::Whole),
@@ -56,9 +62,46 @@ impl Output {
     }
 }
 
-/// Writes a line to stderr. If nobody reads that or its disk is full, there is nobody to be told,
-/// and it is no reason to stop.
+/// What the terminal shows that `path`, or else stdout, is; nothing if it is none.
+pub(super) fn terminal(path: Option<&Path>) -> Option<Charset> {
+    let is_terminal = path.map_or_else(|| io::stdout().is_terminal(), is_terminal);
+    is_terminal.then(Charset::of_environment)
+}
+
+/// Only devices are opened, and in no case is one made the controlling terminal.
+fn is_terminal(path: &Path) -> bool {
+    let is_device = |metadata: Metadata| metadata.file_type().is_char_device();
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    path.metadata().is_ok_and(is_device)
+        && rustix::fs::open(path, flags, Mode::empty()).is_ok_and(|file| file.is_terminal())
+}
+
+/// Writes lines to stdout. A terminal gets nothing of them that it would obey.
+///
+/// # Errors
+/// Any but a closed pipe.
+pub(super) fn print(text: &str) -> anyhow::Result<Written> {
+    let shown = terminal(None).map(|charset| shown_lines(text.as_bytes(), charset));
+    Output::Stdout.write(shown.as_deref().unwrap_or(text).as_bytes())
+}
+
+/// Writes a line to stderr. A terminal gets nothing of it that it would obey. If nobody reads that or
+/// its disk is full, there is nobody to be told, and it is no reason to stop.
 pub(super) fn say(line: &str) {
+    say_as_it_is(&clean(line));
+}
+
+/// The lines as stderr may get them.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    match io::stderr().is_terminal() {
+        // Carets stay below what they mean.
+        true => shown_lines(text.as_bytes(), Charset::Utf8).into(),
+        false => text.into(),
+    }
+}
+
+/// The same with what is meant for the terminal.
+pub(super) fn say_as_it_is(line: &str) {
     let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 

@@ -13,7 +13,7 @@ use super::count;
 use super::emit;
 use super::focus::{Focused, Target};
 use super::options::{Options, Pair};
-use super::output::{Output, say};
+use super::output::{self, Output, say};
 use super::printer::Printer;
 use super::signals::Signals;
 use super::view::View;
@@ -49,7 +49,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(error.exit_code());
     }
     let (mut session, focused) = attach(options)?;
-    let mut view = View::new(options.look.clone())?;
+    let mut view = View::new(options.look.clone(), output::terminal(options.output.as_deref()))?;
     view.check(&session)?;
     session.release()?;
     // What counts is attached only now.
