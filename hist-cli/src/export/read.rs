@@ -207,8 +207,8 @@ impl Head {
         let keys: Vec<_> = self.keys.into_iter().map(KeyIn::key).collect::<Result<_, _>>()?;
         let values: Vec<_> =
             self.values.into_iter().map(ValueIn::value).collect::<Result<_, _>>()?;
-        check_names(keys.iter().map(|key| &*key.name))?;
-        check_names(values.iter().map(|value| &*value.name))?;
+        check_names(&keys.iter().map(|key| &*key.name).collect::<Vec<_>>())?;
+        check_names(&values.iter().map(|value| &*value.name).collect::<Vec<_>>())?;
         let sort = self.sort.into_iter().map(|sort| sort.sort(&keys, &values));
         let sort = sort.collect::<Result<_, _>>()?;
         let Totals { hits, entries, .. } = self.totals;
@@ -231,11 +231,17 @@ impl Head {
     }
 }
 
+/// Keys, or values, that a document has at most. Each row is searched for each of them.
+const MOST_COLUMNS: usize = 64;
+
 /// Rows are read by name.
-fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Mistake> {
-    let mut seen = std::collections::HashSet::new();
-    let mut names = names.filter(|name| !seen.insert(*name));
-    names.next().map_or(Ok(()), |twice| Err(format!("`{twice}` is there twice")))
+fn check_names(names: &[&str]) -> Result<(), Mistake> {
+    if names.len() > MOST_COLUMNS {
+        return Err(format!("{} keys or values, of at most {MOST_COLUMNS}", names.len()));
+    }
+    let mut all = names.iter().enumerate();
+    let twice = all.find(|(index, name)| names[..*index].contains(name));
+    twice.map_or(Ok(()), |(_, name)| Err(format!("`{name}` is there twice")))
 }
 
 /// A document that is cut must not pass for a whole one.
@@ -255,15 +261,18 @@ impl KeyIn {
     fn key(self) -> Result<Key, Mistake> {
         let show = self.show()?;
         let order = self.order.as_deref().map(order).transpose()?;
+        let is_number = !matches!(show, KeyShow::Text | KeyShow::Stack);
         let bits = match self.bits {
-            // Only where the order is given, too, is a width.
-            Some(bits @ (8 | 16 | 32 | 64)) if order.is_some() => bits,
-            None => 64,
+            Some(bits @ (8 | 16 | 32 | 64)) if order.is_some() && is_number => bits,
+            None | Some(8 | 16 | 32 | 64) => 64,
             Some(bits) => return Err(format!("the key `{}` cannot have {bits} bits", self.name)),
         };
-        // Exponents have no sign, but what they are exponents of may.
-        let is_log2_of_signed = show == KeyShow::Log2 && matches!(order, Some(KeyOrder::Signed(_)));
-        let number = IntType { signed: self.signed || is_log2_of_signed, bits };
+        let signed = match show {
+            // Exponents have no sign, but what they are exponents of may.
+            KeyShow::Log2 => matches!(order, Some(KeyOrder::Signed(_))),
+            _ => self.signed,
+        };
+        let number = IntType { signed, bits };
         Ok(Key { name: self.name, label: self.label, show, number, order })
     }
 

@@ -338,6 +338,9 @@ impl CellIn {
             ) if number.is_some() => {
                 Ok(Cell::Named(Named { name: exact(text, bytes)?.into(), number }))
             }
+            (KeyShow::Log2, _, _) if number > Some(64) => {
+                Err("an exponent of 2 is 64 at most".to_owned())
+            }
             (
                 KeyShow::Decimal | KeyShow::Hex | KeyShow::Log2 | KeyShow::Buckets(_),
                 _,
