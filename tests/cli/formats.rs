@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -306,15 +307,21 @@ fn live_the_time_stands_before_each_table() {
     }
 }
 
-/// What hist-bpf writes to a terminal.
-fn on_a_terminal(arguments: &[&str]) -> String {
+/// A terminal, and the name of its other side.
+fn terminal() -> (OwnedFd, String) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&terminal).expect("it is ours");
     unlockpt(&terminal).expect("it is ours");
     let name = ptsname(&terminal, Vec::new()).expect("its name");
-    let other = File::options().read(true).write(true).open(name.to_str().expect("ASCII"));
+    (terminal, name.into_string().expect("ASCII"))
+}
+
+/// What hist-bpf writes to a terminal that is its stdout.
+fn on_a_terminal(arguments: &[&str]) -> String {
+    let (terminal, name) = terminal();
+    let other = File::options().read(true).write(true).open(name).expect("its other side");
     let mut command = hist_bpf();
-    command.args(arguments).stdout(other.expect("its other side"));
+    command.args(arguments).env("LC_ALL", "C.UTF-8").stdout(other);
     let mut child = command.spawn().expect("the binary starts");
     drop(command);
     // It ends with an error once nobody has the other side any more.
@@ -322,6 +329,12 @@ fn on_a_terminal(arguments: &[&str]) -> String {
     let _ = File::from(terminal).read_to_end(&mut text);
     assert!(child.wait().expect("it ends").success());
     String::from_utf8(text).expect("UTF-8")
+}
+
+/// The lines that a terminal shows, with all that it would obey.
+fn obeyed(text: &str) -> Vec<char> {
+    let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+    lines.collect::<Vec<_>>().join("\n").chars().filter(|c| c.is_control() && *c != '\n').collect()
 }
 
 #[test]
@@ -470,6 +483,150 @@ fn what_cannot_be_added_up_is_told_with_its_place() {
     check_fails(&["merge", "-fcsv", both], 1, &["-f csv has one header"]);
     let sums = output(&["merge", both, both]);
     assert_eq!(json(stdout(&sums)).len(), 2, "{}", stderr(&sums));
+}
+
+/// The document of tasks with hostile names, and of a hostile machine.
+fn hostile(folder: &TempDir) -> PathBuf {
+    let name = r#""text":"systemd","#;
+    let text = golden("keys.json");
+    assert!(text.contains(&name[..name.len() - 1]));
+    let text = text.replace(r#""text":"systemd""#, r#""text":"\u001b]0;x\u0007\nFORGED\u009b2J""#);
+    let host = format!(r#""host":"h\u001b[2J\nerror: FORGED{}""#, "x".repeat(100_000));
+    write(folder, "hostile.json", &text.replace(r#""host":"host1""#, &host))
+}
+
+/// They changed its colours and title, and made lines of their own.
+#[test]
+fn task_names_with_escapes_reached_a_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = hostile(&folder);
+    let file = path.to_str().expect("UTF-8");
+    for format in ["ftrace", "json", "ndjson", "csv"] {
+        let text = on_a_terminal(&["merge", "-f", format, file]);
+        assert_eq!(obeyed(&text), [], "{format}: {text:?}");
+        assert!(text.contains("FORGED"), "{format}: {text}");
+        assert!(!text.lines().any(|line| line.starts_with("FORGED")), "{format}: {text}");
+    }
+    // A pipe or a file has them as they are.
+    let piped = output(&["merge", "-fftrace", file]);
+    assert!(stdout(&piped).contains("\u{1b}]0;x\u{7}\nFORGED\u{9b}2J"), "{}", stdout(&piped));
+    let copy = folder.path().join("copy");
+    let written = output(&["merge", "-fftrace", "-o", copy.to_str().expect("UTF-8"), file]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    assert_eq!(fs::read(copy).expect("it is there"), piped.stdout);
+    // A device that `-o` names is a terminal, too.
+    let (terminal, name) = terminal();
+    let kept = File::options().read(true).write(true).open(&name).expect("its other side");
+    let written = output(&["merge", "-fftrace", "-o", &name, file]);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    let mut text = [0; 4096];
+    let length = File::from(terminal).read(&mut text).expect("a table");
+    drop(kept);
+    let text = String::from_utf8_lossy(&text[..length]);
+    assert!(text.contains("FORGED") && obeyed(&text).is_empty(), "{text:?}");
+}
+
+/// Every message about the machine had all of its name.
+#[test]
+fn the_name_of_a_machine_forged_messages() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hostile = hostile(&folder);
+    let file = hostile.to_str().expect("UTF-8");
+    let twice = output(&["merge", file, file]);
+    let said = stderr(&twice);
+    assert!(said.contains("have counted on h\\x1b[2J\\x0aerror: FORGEDxxx"), "{said:.300}");
+    assert!(said.contains("more characters) at the same time"), "{said:.300}");
+    assert!(said.len() < 1000 && said.lines().count() == 1, "{} bytes", said.len());
+    // Nor do other parts of a document, or the name of its file.
+    let text = golden("keys.json")
+        .replace(r#""show":"hex""#, &format!(r#""show":"\u001b\n{}""#, "y".repeat(9000)));
+    let path = write(&folder, "a\nerror: FORGED", &text);
+    let failed = output(&["merge", path.to_str().expect("UTF-8")]);
+    let said = stderr(&failed);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(
+        said.contains("a\\x0aerror: FORGED: line 1: a key cannot be shown as `\\x1b\\x0ayyy"),
+        "{said:.300}"
+    );
+    assert!(said.len() < 1000 && said.lines().count() == 2, "{said:.300}");
+}
+
+#[test]
+fn live_names_of_tasks_are_escaped_on_a_terminal() {
+    if !is_live() {
+        return;
+    }
+    let workload = Workload::new("e\u{1b}[31m\nFORGED");
+    let program = workload.file(&workload.name);
+    let counting =
+        ["-q", "-i0", "hist:keys=common_comm,common_pid.execname", ENTER, "--", &program];
+    let writing = ["if=/dev/zero", "of=/dev/null", "bs=1", "count=9", "status=none"];
+    let arguments = [&counting[..], &writing[..]].concat();
+    let text = on_a_terminal(&arguments);
+    assert!(text.contains("{ common_comm: e\\x1b[31m\\x0aFORGED "), "{text:?}");
+    assert_eq!(obeyed(&text), [], "{text:?}");
+    let piped = output(&arguments);
+    assert!(stdout(&piped).contains("{ common_comm: e\u{1b}[31m\nFORGED "), "{}", stdout(&piped));
+}
+
+/// They were 2^64 less that.
+#[test]
+fn live_calls_that_fail_sum_up_below_zero() {
+    if !is_live() {
+        return;
+    }
+    let workload = Workload::new("hist_signed");
+    let program = workload.file("hist_signed");
+    let script = format!("{program} if=/nonexistent-file 2>&1 || true");
+    let trigger =
+        "hist:keys=ret,common_comm:vals=ret:sort=ret if ret == -2 && comm == \"hist_signed\"";
+    let count = |options: &[&str]| {
+        let counting = ["-q", "-i0", trigger, "raw_syscalls:sys_exit", "--", "sh", "-c", &script];
+        let output = output(&[options, &counting].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let text = stdout(&output);
+        text[text.find(['{', 't', '#']).expect("a table")..].to_owned()
+    };
+    let text = count(&["-fjson"]);
+    let document =
+        json(text.lines().find(|line| line.starts_with("{\"version")).expect("one")).remove(0);
+    let row = &document["rows"][0];
+    let hits = i64::try_from(number(row, "/hitcount")).expect("few");
+    assert!(hits > 0, "{document}");
+    assert_eq!(row["values"]["ret"].as_i64(), Some(-2 * hits), "{row}");
+    assert_eq!(row["key"]["ret"]["raw"].as_i64(), Some(-2));
+    assert_eq!(document["keys"][0]["bits"].as_u64(), Some(64));
+    let text = count(&["-fcsv"]);
+    let record = text.lines().find(|line| line.contains(",-2,hist_signed,")).expect("a record");
+    let fields: Vec<i64> =
+        record.split(',').skip(3).map(|field| field.parse().expect("a number")).collect();
+    assert_eq!(fields[1], -2 * fields[0], "{record}");
+    // ftrace's own text has no sign.
+    let text = count(&[]);
+    assert!(text.contains("{ ret: 18446744073709551614, common_comm: hist_signed "), "{text}");
+}
+
+/// It only said that `size=` would be larger.
+#[test]
+fn live_a_full_table_says_which_size_would_have_been_enough() {
+    if !is_live() {
+        return;
+    }
+    let workload = Workload::new("hist_full");
+    let script = workload.script(1, 500);
+    let trigger = format!("{}", workload.trigger("common_timestamp:size=100"));
+    let counting = ["-fjson", "-q", "-i0", &trigger, ENTER, "--", "sh", "-c", &script];
+    let output = output(&counting);
+    let document = &json(stdout(&output))[0];
+    let full = number(document, "/losses/full");
+    let enough = (128 + full).next_power_of_two();
+    assert!(full > 0 && number(document, "/totals/hits") + lost(document) == 500, "{document}");
+    assert_eq!(number(document, "/losses/enough_size"), enough);
+    let said = stderr(&output);
+    let want = format!(
+        "{full} dropped, the table is full (size={enough} would have been enough, and takes "
+    );
+    assert!(said.contains(&want), "{said}");
 }
 
 /// A file system of a few pages, unmounted at the end.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use boon::{Compiler, SchemaIndex, Schemas};
 use hist_cli::export::{self, Document, Exporter, Format, Meta, Source};
 use hist_cli::read::snapshot::{
-    KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn, ValueShow,
+    IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn, ValueShow,
 };
 use hist_cli::resolve::hist::{Sort, SortBy};
 use hist_cli::tracefs::symbols::Symbols;
@@ -40,7 +40,13 @@ struct Columns(Vec<KeyColumn>);
 impl Columns {
     fn with(mut self, label: &str, size: usize, show: KeyShow, order: KeyOrder) -> Self {
         let offset = self.0.last().map_or(0, |last| last.offset + last.size);
-        self.0.push(KeyColumn { label: label.into(), offset, size, show, order });
+        let (signed, bits) = match order {
+            KeyOrder::Signed(bytes) => (true, 8 * bytes),
+            KeyOrder::Unsigned(bytes) => (false, 8 * bytes),
+            KeyOrder::Text | KeyOrder::None => (false, 64),
+        };
+        let number = IntType { signed, bits };
+        self.0.push(KeyColumn { label: label.into(), offset, size, show, order, number });
         self
     }
 
@@ -68,11 +74,13 @@ fn text(text: &[u8]) -> Vec<u8> {
 fn snapshot(
     trigger: &str,
     keys: Columns,
-    values: &[(&str, ValueShow)],
+    values: &[(&str, ValueShow, IntType)],
     rows: Vec<Row>,
 ) -> Snapshot {
-    let value =
-        |&(label, show): &(&str, _)| ValueColumn { label: label.to_owned(), show, hidden: false };
+    let value = |&(label, show, number): &(&str, _, _)| {
+        let label = label.to_owned();
+        ValueColumn { label, show, hidden: false, number }
+    };
     Snapshot {
         trigger: format!("{trigger}:sort=hitcount:size=2048 [active]"),
         keys: keys.0,
@@ -109,7 +117,8 @@ fn every_key(moved: u64) -> Snapshot {
         one(-5, KSYS, 0, b"two\r\nlines", 5, b""),
         one(7, 5, 77, b"no utf-8: \xff\xfe", 40, b"\xffbad"),
     ];
-    let values = [("bytes", ValueShow::Percent), ("addr", ValueShow::Hex)];
+    let unsigned = IntType::U64;
+    let values = [("bytes", ValueShow::Percent, unsigned), ("addr", ValueShow::Hex, unsigned)];
     snapshot(
         "hist:keys=ret,ret.hex,call_site.sym:vals=hitcount,bytes.percent,addr.hex",
         keys,
@@ -135,7 +144,7 @@ fn stacks() -> Snapshot {
         // Another line of the same function.
         stack(b"cat", [READ, KSYS + 1, SYSCALL, 0], 34),
     ];
-    let values = [("bytes", ValueShow::Decimal)];
+    let values = [("bytes", ValueShow::Decimal, IntType::U64)];
     snapshot("hist:keys=common_comm,common_stacktrace:vals=hitcount,bytes", keys, &values, rows)
 }
 
@@ -161,7 +170,7 @@ fn latencies() -> Snapshot {
 fn offsets() -> Snapshot {
     let keys = Columns::default().with("off", 8, KeyShow::Buckets(10), KeyOrder::Signed(8));
     let bar = |low: i64, hitcount| row(&[&word(low.cast_unsigned())], hitcount, &[], b"");
-    let rows = vec![bar(0, 3), bar(-20, 4), bar(990, 5), bar(30, 60)];
+    let rows = vec![bar(0, 3), bar(-16, 4), bar(990, 5), bar(30, 60)];
     snapshot("hist:keys=off.buckets=10:vals=hitcount", keys, &[], rows)
 }
 
@@ -188,7 +197,7 @@ fn document(snapshot: &Snapshot, machine: u64) -> Document {
 
 fn merged() -> Document {
     let documents = [document(&every_key(0), 1), document(&every_key(MOVED), 2)];
-    export::merge(&documents).expect("one trigger")
+    export::merge(documents.into()).expect("one trigger")
 }
 
 /// Name, what it is of, and what it is written as.

@@ -32,13 +32,32 @@ const TRIGGERS: [&str; 6] = [
     "hist:keys=-(next_pid+prev_pid),7:vals=hitcount,next_prio.hex if next_comm == 'x' && cpu == CPUS{0-1}",
 ];
 
+const DOCUMENTS: [&str; 3] = [
+    include_str!("../golden/export/keys.json"),
+    include_str!("../golden/export/merged.json"),
+    include_str!("../golden/export/offsets.json"),
+];
+
+/// What documents are made of, and what they should not be.
+fn json_words() -> Vec<&'static str> {
+    let numbers = ["-1", "0", "65", "18446744073709551615", "1e3", "-9223372036854775808"];
+    let words =
+        ["{", "}", "[", "]", ",", ":", "null", "true", "\"raw\":", "\"text\":", "\"\\u001b\""];
+    let shows =
+        ["\"log2\"", "\"buckets\"", "\"sym\"", "\"string\"", "\"s8\"", "\"none\"", "\"=1\""];
+    [&numbers[..], &words, &shows].concat()
+}
+
 fn soup() -> impl Strategy<Value = String> {
     vec(select(words()), 0..30).prop_map(|words| words.concat())
 }
 
 /// One of `texts` with some words put in, or in place of something.
-fn changed(texts: &'static [&'static str]) -> impl Strategy<Value = String> {
-    let change = (any::<Index>(), 0_usize..6, select(words()));
+fn changed(
+    texts: &'static [&'static str],
+    words: Vec<&'static str>,
+) -> impl Strategy<Value = String> {
+    let change = (any::<Index>(), 0_usize..6, select(words));
     (select(texts), vec(change, 0..5)).prop_map(|(text, changes)| {
         let mut text = text.to_owned();
         for (at, length, word) in changes {
@@ -52,7 +71,7 @@ fn changed(texts: &'static [&'static str]) -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_trigger(text in prop_oneof![any::<String>(), soup(), changed(&TRIGGERS)]) {
+    fn any_trigger(text in prop_oneof![any::<String>(), soup(), changed(&TRIGGERS, words())]) {
         fuzz::trigger(&text);
         fuzz::trigger(&format!("hist:keys={text}"));
     }
@@ -66,9 +85,18 @@ proptest! {
     fn any_format_file(text in prop_oneof![
         1 => any::<String>(),
         1 => soup(),
-        3 => changed(&FORMATS),
+        3 => changed(&FORMATS, words()),
     ]) {
         fuzz::format(&text);
+    }
+
+    #[test]
+    fn any_document(text in prop_oneof![
+        1 => any::<String>(),
+        1 => vec(select(json_words()), 0..30).prop_map(|words| words.concat()),
+        3 => changed(&DOCUMENTS, json_words()),
+    ]) {
+        fuzz::document(text.as_bytes());
     }
 }
 
@@ -140,17 +168,17 @@ proptest! {
     }
 
     #[test]
-    fn any_list_of_symbols(text in prop_oneof![any::<String>(), soup(), changed(&[KALLSYMS])]) {
+    fn any_list_of_symbols(text in prop_oneof![any::<String>(), soup(), changed(&[KALLSYMS], words())]) {
         fuzz::kallsyms(&text);
     }
 
     #[test]
-    fn any_list_of_mounts(text in prop_oneof![any::<String>(), soup(), changed(&[MOUNTINFO])]) {
+    fn any_list_of_mounts(text in prop_oneof![any::<String>(), soup(), changed(&[MOUNTINFO], words())]) {
         fuzz::mountinfo(&text);
     }
 
     #[test]
-    fn any_status(text in prop_oneof![any::<String>(), "[-0-9,:/N all]{0,20}", changed(&STATUS)]) {
+    fn any_status(text in prop_oneof![any::<String>(), "[-0-9,:/N all]{0,20}", changed(&STATUS, words())]) {
         fuzz::status(&text);
     }
 }
@@ -159,6 +187,7 @@ proptest! {
 fn what_is_right_is_read() {
     TRIGGERS.iter().for_each(|text| fuzz::trigger(text));
     FORMATS.iter().for_each(|text| fuzz::format(text));
+    DOCUMENTS.iter().for_each(|text| fuzz::document(text.as_bytes()));
     let btf = Btf::of_bytes(fuzz::with_names(&bytes(&right_types())));
     let tracepoint = btf.tracepoint("sched_switch").expect("whole").expect("it is there");
     let names: Vec<_> = tracepoint.parameters.iter().map(|one| one.name.as_str()).collect();

@@ -55,7 +55,7 @@ pub(super) fn get() -> ColorChoice {
 pub(super) fn say(text: &str) {
     match anstream::AutoStream::choice(&io::stderr()) {
         anstream::ColorChoice::Never => output::say(text),
-        _ => output::say(&painted(text)),
+        _ => output::say_as_it_is(&painted(&output::clean(text))),
     }
 }
 

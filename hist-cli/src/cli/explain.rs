@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use super::args::{self, FocusArgs, Way};
 use super::focus::Target;
 use super::options::{self, Pair};
-use super::output::Output;
+use super::output;
 use super::run;
 use crate::discover::explain::explain;
 use crate::load::{Facts, LoadError, refuse_unattachable};
@@ -79,6 +79,6 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let object = pipeline::link(std::slice::from_ref(&compiled))?;
     let text: String =
         object.programs.iter().map(|program| explain(&compiled.plan, program)).collect();
-    Output::open(None)?.write(text.as_bytes())?;
+    output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

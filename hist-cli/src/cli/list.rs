@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use super::output::Output;
+use super::output;
 use super::run;
 use crate::discover::list::{Listed, list, meant};
 use crate::discover::suits::{self, BUILT_IN, Raw, Role};
@@ -59,7 +59,7 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
         }
         false => events.iter().map(|event| format!("{event}\n")).collect(),
     };
-    Output::open(None)?.write(text.as_bytes())?;
+    output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,8 +1,11 @@
 //! Takes files of snapshots. Gives their sum.
 
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 
@@ -11,10 +14,11 @@ use clap::error::ErrorKind;
 use super::args::FormatName;
 use super::input;
 use super::options;
-use super::output::{Output, say};
+use super::output::{self, Output, say};
 use super::view;
-use crate::export::{self, Document, Exporter, Format};
+use crate::export::{self, Document, Documents, Exporter, Format, Meta, ReadError, Source};
 use crate::load::rights::as_user;
+use crate::print::escape::{excerpt, name_of};
 
 /// The words of `hist-bpf merge`.
 #[derive(Debug, clap::Args)]
@@ -42,10 +46,14 @@ pub(super) struct MergeArgs {
 }
 
 /// Snapshots of one file, each of another histogram or time.
-struct File<'a> {
-    path: &'a Path,
+struct File {
+    /// For messages.
+    name: String,
     documents: Vec<Document>,
 }
+
+/// By which a histogram is known: its trigger and its event.
+type Histogram<'a> = (&'a str, &'a str);
 
 /// Adds up the snapshots.
 ///
@@ -59,31 +67,39 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
         return Ok(super::usage(&error));
     }
     let files = args.files.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
-    let sums = sums(&files)?;
+    check(&files)?;
     warn_of_twice(&files);
+    let sums = sums(files)?;
     ensure!(
         format != Format::Csv || sums.len() == 1,
         "-f csv has one header, so it takes one trigger, and there are {}: use -f json",
         sums.len()
     );
-    let mut exporter = Exporter::new(format, args.weight.clone(), view::columns());
-    let texts = sums.iter().map(|sum| exporter.write(sum)).collect::<Result<Vec<_>, _>>()?;
-    let text = texts.join(format.separator());
+    let terminal = output::terminal(args.output.as_deref());
+    let mut exporter =
+        Exporter::new(format, args.weight.clone(), view::columns()).on_terminal(terminal);
+    let mut text = Vec::new();
+    for (number, sum) in sums.into_iter().enumerate() {
+        if number > 0 {
+            text.extend(format.separator());
+        }
+        text.append(&mut exporter.write(&sum)?);
+    }
     Output::open(args.output.as_deref())?.write(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(path: &Path) -> anyhow::Result<File<'_>> {
-    let name = path.display();
+fn read(path: &Path) -> anyhow::Result<File> {
+    let name = name_of(path);
     let text = match path.as_os_str() == "-" {
         true => read_stdin(),
         false => as_user(|| input::read(path)),
     };
     let text = text.with_context(|| format!("cannot read {name}"))?;
-    let documents = export::read(&text)
+    let documents = last_ones(Documents::of(&text))
         .map_err(|error| anyhow!("{name}: {error}\n  help: merge reads what `-f json` writes"))?;
     ensure!(!documents.is_empty(), "{name}: there is no snapshot in it");
-    Ok(File { path, documents: last_ones(documents) })
+    Ok(File { name, documents })
 }
 
 fn read_stdin() -> io::Result<Vec<u8>> {
@@ -94,104 +110,129 @@ fn read_stdin() -> io::Result<Vec<u8>> {
 
 /// Without the snapshots that a later one includes: those of the same histogram since the same
 /// moment.
-fn last_ones(documents: Vec<Document>) -> Vec<Document> {
+fn last_ones(
+    documents: impl Iterator<Item = Result<Document, ReadError>>,
+) -> Result<Vec<Document>, ReadError> {
     let mut last: Vec<Document> = Vec::new();
+    let mut places = HashMap::new();
     for document in documents {
-        match last.iter_mut().find(|other| is_continued(other, &document)) {
-            Some(before) => *before = document,
-            None => last.push(document),
+        let document = document?;
+        let Meta { event, sources, since, .. } = &document.meta;
+        let id = (document.trigger.clone(), event.clone(), sources.clone(), *since);
+        match places.entry(id) {
+            Entry::Occupied(place) => last[*place.get()] = document,
+            Entry::Vacant(place) => {
+                place.insert(last.len());
+                last.push(document);
+            }
         }
     }
-    last
+    Ok(last)
 }
 
-fn is_continued(before: &Document, after: &Document) -> bool {
-    is_same_histogram(before, after)
-        && before.meta.since == after.meta.since
-        && before.meta.sources == after.meta.sources
+fn histogram(document: &Document) -> Histogram<'_> {
+    (&document.trigger, &document.meta.event)
 }
 
-fn is_same_histogram(one: &Document, other: &Document) -> bool {
-    one.trigger == other.trigger && one.meta.event == other.meta.event
-}
-
-/// A sum for each trigger, in the order of the first file.
-fn sums(files: &[File<'_>]) -> anyhow::Result<Vec<Document>> {
+/// Whether all files have the same histograms, and all of their entries.
+fn check(files: &[File]) -> anyhow::Result<()> {
     let Some((first, rest)) = files.split_first() else { bail!("no file to add up") };
     for other in rest {
         check_same(first, other)?;
         check_same(other, first)?;
     }
-    let mut sums: Vec<Document> = Vec::new();
-    for document in &first.documents {
-        if !sums.iter().any(|sum| is_same_histogram(sum, document)) {
-            sums.push(sum(files, document)?);
-        }
-    }
-    Ok(sums)
-}
-
-/// Says which files have counted on the same machine at the same time: the same file named twice,
-/// for instance.
-fn warn_of_twice(files: &[File<'_>]) {
-    for (index, one) in files.iter().enumerate() {
-        for other in &files[index + 1..] {
-            if let Some(host) = both(one, other) {
-                say(&format!(
-                    "{} and {} have counted on {host} at the same time: what is in both is added up twice",
-                    one.path.display(),
-                    other.path.display()
-                ));
-            }
-        }
-    }
-}
-
-/// A machine that both have counted the same on at the same time.
-fn both<'a>(one: &'a File<'_>, other: &File<'_>) -> Option<&'a str> {
-    let pairs = one.documents.iter().flat_map(|a| other.documents.iter().map(move |b| (a, b)));
-    let same = pairs.filter(|(a, b)| {
-        let meets = a.meta.since < b.meta.time && b.meta.since < a.meta.time;
-        meets && is_same_histogram(a, b)
-    });
-    let mut sources = same
-        .flat_map(|(a, b)| a.meta.sources.iter().filter(|source| b.meta.sources.contains(source)));
-    sources.next().map(|source| source.host.as_str())
-}
-
-fn sum(files: &[File<'_>], like: &Document) -> anyhow::Result<Document> {
-    let mut documents = Vec::new();
     for file in files {
-        let same = || file.documents.iter().filter(|other| is_same_histogram(like, other));
-        // Told by name before anything is said about files together.
-        for document in same() {
-            export::check_whole(document).with_context(|| file.path.display().to_string())?;
-        }
-        documents.extend(same().cloned());
+        let mut documents = file.documents.iter();
+        documents.try_for_each(export::check_whole).with_context(|| file.name.clone())?;
     }
-    let names: Vec<_> = files.iter().map(|file| file.path.display().to_string()).collect();
-    export::merge(&documents).with_context(|| names.join(", "))
+    Ok(())
 }
 
-/// Fails if `one` has a trigger that `other` has not.
-fn check_same(one: &File<'_>, other: &File<'_>) -> anyhow::Result<()> {
-    let is_in = |file: &File<'_>, like: &Document| {
-        file.documents.iter().any(|document| is_same_histogram(document, like))
-    };
-    let Some(alone) = one.documents.iter().find(|document| !is_in(other, document)) else {
-        return Ok(());
-    };
-    let (here, there) = (one.path.display(), other.path.display());
-    match other.documents.iter().find(|document| !is_in(one, document)) {
-        Some(like) => match export::merge(&[alone.clone(), like.clone()]) {
-            Err(error) => Err(anyhow!("cannot add up {here} and {there}: {error}")),
-            Ok(_) => Ok(()),
-        },
+/// Fails if `one` has a histogram that `other` has not.
+fn check_same(one: &File, other: &File) -> anyhow::Result<()> {
+    let Some(alone) = not_in(one, other) else { return Ok(()) };
+    let (here, there) = (&one.name, &other.name);
+    match not_in(other, one) {
+        Some(like) => export::check_same(alone, like)
+            .map_err(|error| anyhow!("cannot add up {here} and {there}: {error}")),
         None => {
-            let (trigger, event) = (&alone.trigger, &alone.meta.event);
+            let (trigger, event) = (excerpt(&alone.trigger), excerpt(&alone.meta.event));
             Err(anyhow!(
                 "cannot add up: {there} has no snapshot of `{trigger}` for {event}, which {here} has"
             ))
         }
     }
+}
+
+/// The first snapshot of a histogram that `other` does not have.
+fn not_in<'a>(one: &'a File, other: &File) -> Option<&'a Document> {
+    let known: HashSet<_> = other.documents.iter().map(histogram).collect();
+    one.documents.iter().find(|document| !known.contains(&histogram(document)))
+}
+
+/// Says which files have counted on the same machine at the same time: the same file named twice,
+/// for instance.
+fn warn_of_twice(files: &[File]) {
+    for ((one, other), host) in counted_twice(files) {
+        say(&format!(
+            "{} and {} have counted on {} at the same time: what is in both is added up twice",
+            files[one].name,
+            files[other].name,
+            excerpt(host)
+        ));
+    }
+}
+
+/// A time in which a file has counted, and where.
+struct Counted<'a> {
+    since: SystemTime,
+    until: SystemTime,
+    file: usize,
+    host: &'a str,
+}
+
+/// Pairs of files that have counted the same on one machine at the same time, and where. All times
+/// are gone through once, from the earliest on.
+fn counted_twice(files: &[File]) -> BTreeMap<(usize, usize), &str> {
+    let mut times: HashMap<(Histogram<'_>, &Source), Vec<Counted<'_>>> = HashMap::new();
+    for (file, documents) in files.iter().map(|file| &file.documents).enumerate() {
+        for document in documents {
+            let Meta { sources, since, time, .. } = &document.meta;
+            for source in sources {
+                let counted = times.entry((histogram(document), source)).or_default();
+                counted.push(Counted { since: *since, until: *time, file, host: &source.host });
+            }
+        }
+    }
+    let mut pairs = BTreeMap::new();
+    for counted in times.values_mut() {
+        counted.sort_unstable_by_key(|counted| (counted.since, counted.until));
+        let mut ends: BTreeMap<usize, SystemTime> = BTreeMap::new();
+        for now in counted {
+            let others = ends.iter().filter(|(file, end)| **file != now.file && **end > now.since);
+            for (file, _) in others {
+                pairs.insert((*file.min(&now.file), *file.max(&now.file)), now.host);
+            }
+            let end = ends.entry(now.file).or_insert(now.until);
+            *end = now.until.max(*end);
+        }
+    }
+    pairs
+}
+
+/// A sum for each histogram, in the order of the first file.
+fn sums(files: Vec<File>) -> anyhow::Result<Vec<Document>> {
+    let names = files.iter().map(|file| file.name.clone()).collect::<Vec<_>>().join(", ");
+    let mut places: HashMap<(String, String), usize> = HashMap::new();
+    let mut groups: Vec<Vec<Document>> = Vec::new();
+    for document in files.into_iter().flat_map(|file| file.documents) {
+        let id = (document.trigger.clone(), document.meta.event.clone());
+        let place = *places.entry(id).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[place].push(document);
+    }
+    let sum = |group| export::merge(group).with_context(|| names.clone());
+    groups.into_iter().map(sum).collect()
 }

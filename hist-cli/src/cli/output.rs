@@ -1,8 +1,9 @@
 //! Takes the texts of tables. Gives them to stdout or a file, each whole and at once; and
 //! everything else to stderr.
 
-use std::fs::{self, File};
-use std::io::{self, Seek as _, SeekFrom, Write};
+use std::borrow::Cow;
+use std::fs::{self, File, Metadata};
+use std::io::{self, IsTerminal as _, Seek as _, SeekFrom, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, tell};
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, tell};
 
 use crate::load::rights::as_user;
+use crate::print::escape::{Charset, name_of, shown_lines};
 
 /// Where tables go.
 pub(super) enum Output {
@@ -76,7 +78,7 @@ impl Output {
         };
         match file {
             Ok(file) => Ok(Some(Self::File(file, path.to_owned()))),
-            Err(error) => Err(anyhow!("cannot write {}: {error}", path.display())),
+            Err(error) => Err(anyhow!("cannot write {}: {error}", name_of(path))),
         }
     }
 
@@ -89,7 +91,7 @@ impl Output {
         let (result, name) = match self {
             Self::Nowhere => return Ok(Written::Whole),
             Self::Stdout => (write_stdout(text), "standard output".to_owned()),
-            Self::File(file, path) => (write_whole(file, text), path.display().to_string()),
+            Self::File(file, path) => (write_whole(file, text), name_of(path)),
         };
         match result {
             Ok(()) => Ok(Written::Whole),
@@ -106,12 +108,49 @@ pub(super) fn is_pipe(path: &Path) -> bool {
 
 /// What is said while nobody reads the pipe.
 pub(super) fn no_reader(path: &Path) -> String {
-    format!("nobody reads {} yet: waiting", path.display())
+    format!("nobody reads {} yet: waiting", name_of(path))
 }
 
-/// Writes a line to stderr. If nobody reads that or its disk is full, there is nobody to be told,
-/// and it is no reason to stop.
+/// What the terminal shows that `path`, or else stdout, is; nothing if it is none.
+pub(super) fn terminal(path: Option<&Path>) -> Option<Charset> {
+    let is_terminal = path.map_or_else(|| io::stdout().is_terminal(), is_terminal);
+    is_terminal.then(Charset::of_environment)
+}
+
+/// Only devices are opened, and in no case is one made the controlling terminal.
+fn is_terminal(path: &Path) -> bool {
+    let is_device = |metadata: Metadata| metadata.file_type().is_char_device();
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    path.metadata().is_ok_and(is_device)
+        && rustix::fs::open(path, flags, Mode::empty()).is_ok_and(|file| file.is_terminal())
+}
+
+/// Writes lines to stdout. A terminal gets nothing of them that it would obey.
+///
+/// # Errors
+/// Any but a closed pipe.
+pub(super) fn print(text: &str) -> anyhow::Result<Written> {
+    let shown = terminal(None).map(|charset| shown_lines(text.as_bytes(), charset));
+    Output::Stdout.write(shown.as_deref().unwrap_or(text).as_bytes())
+}
+
+/// Writes a line to stderr. A terminal gets nothing of it that it would obey. If nobody reads that or
+/// its disk is full, there is nobody to be told, and it is no reason to stop.
 pub(super) fn say(line: &str) {
+    say_as_it_is(&clean(line));
+}
+
+/// The lines as stderr may get them.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    match io::stderr().is_terminal() {
+        // Carets stay below what they mean.
+        true => shown_lines(text.as_bytes(), Charset::Utf8).into(),
+        false => text.into(),
+    }
+}
+
+/// The same with what is meant for the terminal.
+pub(super) fn say_as_it_is(line: &str) {
     let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 

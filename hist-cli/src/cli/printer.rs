@@ -50,6 +50,8 @@ pub(super) struct Lost {
     pub events: String,
     /// How many hits, by reason.
     pub losses: Losses,
+    /// What would help against a table that is full.
+    pub advice: String,
     /// A trigger that counts into it has a filter, which missed events have not met.
     pub filtered: bool,
 }
@@ -118,9 +120,12 @@ impl Printer {
         let triggers = self.session.triggers().iter().filter(|entry| entry.table == table);
         let is_filtered =
             |entry: &Entry| self.session.attached(entry).trigger().plan.hist.filter.is_some();
+        let plan = |entry: &Entry| &self.session.attached(entry).trigger().plan;
+        let advice = triggers.clone().next().map(|entry| plan(entry).size_advice(losses.full));
         Lost {
             events: each_once(triggers.clone().map(|entry| entry.event.to_string())).join(", "),
             losses,
+            advice: advice.unwrap_or_default(),
             filtered: triggers.clone().any(is_filtered),
         }
     }
@@ -190,7 +195,7 @@ impl Lost {
             "missed, another BPF program was running on that CPU"
         };
         let reasons = [
-            (full, "dropped, the table is full (size= makes it larger)"),
+            (full, &*format!("dropped, the table is full ({})", self.advice)),
             (busy, "dropped, the map was busy"),
             (missed, missed_because),
         ];
@@ -210,14 +215,16 @@ mod tests {
     #[test]
     fn losses_are_told_by_reason() {
         let losses = Losses::default();
-        let mut lost = Lost { events: "a:b".to_owned(), losses, filtered: false };
+        let advice = "size=256 would have been enough, and takes 1 KiB".to_owned();
+        let mut lost = Lost { events: "a:b".to_owned(), losses, advice, filtered: false };
         assert_eq!(lost.report(), None);
         lost.losses.full = 3;
         lost.losses.missed = 1;
         assert_eq!(
             lost.report().as_deref(),
             Some(
-                "lost hits of a:b: 3 dropped, the table is full (size= makes it larger); \
+                "lost hits of a:b: 3 dropped, the table is full (size=256 would have been enough, and \
+                 takes 1 KiB); \
                  1 missed, another BPF program was running on that CPU"
             )
         );

@@ -53,7 +53,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(error.exit_code());
     }
     let (mut session, focused) = attach(options)?;
-    let mut view = View::new(options.look.clone())?;
+    let mut view = View::new(options.look.clone(), output::terminal(options.output.as_deref()))?;
     view.check(&session)?;
     // Before anything counts, as this may take any time.
     let pipe = match &options.output {

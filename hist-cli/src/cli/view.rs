@@ -11,8 +11,10 @@ use rustix::termios::tcgetwinsize;
 use super::options::Look;
 use crate::export::{self, Document, Exporter, Format, Meta, Source};
 use crate::print;
+use crate::print::escape::Charset;
 use crate::read::delta::delta;
 use crate::read::snapshot::Snapshot;
+use crate::read::sort::sort_as_shown;
 use crate::read::top::top;
 use crate::session::registry::{Entry, TriggerId};
 use crate::session::{Live, Session};
@@ -25,6 +27,8 @@ const CLEAR: &[u8] = b"\x1b[H\x1b[2J\x1b[3J";
 /// How tables are shown, and what has been shown already.
 pub(super) struct View {
     look: Look,
+    /// What the terminal shows that is written to.
+    terminal: Option<Charset>,
     exporter: Exporter,
     /// Where it was counted, in formats that say so.
     source: Option<Source>,
@@ -37,15 +41,16 @@ pub(super) struct View {
 }
 
 impl View {
-    /// A view that has shown nothing.
+    /// A view that has shown nothing; `terminal` is what it is for, if that is one.
     ///
     /// # Errors
     /// If the kernel does not say who it is.
-    pub(super) fn new(look: Look) -> anyhow::Result<Self> {
+    pub(super) fn new(look: Look, terminal: Option<Charset>) -> anyhow::Result<Self> {
         let exporter = Exporter::new(look.format, look.weight.clone(), WIDTH);
+        let exporter = exporter.on_terminal(terminal);
         let (since, before) = (SystemTime::now(), HashMap::new());
         let source = (look.format != Format::Ftrace).then(source).transpose()?;
-        Ok(Self { look, exporter, source, since, before, shown: false })
+        Ok(Self { look, terminal, exporter, source, since, before, shown: false })
     }
 
     /// Notes that counting begins.
@@ -92,8 +97,10 @@ impl View {
             if number > 0 {
                 out.extend(self.look.format.separator());
             }
+            let full = snapshot.losses.full;
             let (since, snapshot) = self.news(session, entry, snapshot, time);
-            out.extend(self.one(session, &snapshot, self.meta(entry, since, time))?);
+            let meta = self.meta(entry, since, time);
+            out.extend(self.one((session, entry), snapshot, meta, full)?);
         }
         Ok(out)
     }
@@ -134,20 +141,29 @@ impl View {
         }
     }
 
+    /// `full` is how many hits found the table full since counting began.
     fn one(
         &mut self,
-        session: &Session<Live>,
-        snapshot: &Snapshot,
+        (session, entry): (&Session<Live>, &Entry),
+        mut snapshot: Snapshot,
         meta: Meta,
+        full: u64,
     ) -> anyhow::Result<Vec<u8>> {
+        if self.look.format != Format::Ftrace {
+            sort_as_shown(&mut snapshot);
+        }
         let rows = match self.look.top {
-            Some(n) => top(snapshot, n),
+            Some(n) => top(&snapshot, n),
             None => 0..snapshot.rows.len(),
         };
+        let symbols = session.symbols();
         if self.look.format == Format::Ftrace {
-            return Ok(print::hist_of(snapshot, rows, &session.symbols()));
+            return Ok(print::hist_on(self.terminal, &snapshot, rows, &symbols));
         }
-        let document = Document::new(snapshot, rows, &session.symbols(), meta);
+        let mut document = Document::new(&snapshot, rows, &symbols, meta);
+        if full > 0 {
+            document.enough_size = session.attached(entry).trigger().plan.enough_size(full);
+        }
         Ok(self.exporter.write(&document)?)
     }
 

@@ -7,19 +7,21 @@ use std::borrow::Cow;
 
 use csv::{Terminator, WriterBuilder};
 
-use super::document::{Document, Entry, Key};
+use super::document::{Document, Entry, Key, Value};
 use super::names;
 use super::time;
 use crate::print;
 use crate::print::cell::{Cell, Named};
+use crate::print::escape::{Charset, clean};
 use crate::read::snapshot::KeyShow;
 
 /// The records, with the header before them if asked for.
-pub(super) fn csv(document: &Document, header: bool) -> Vec<u8> {
+pub(super) fn csv(document: &Document, header: bool, terminal: Option<Charset>) -> Vec<u8> {
     let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
     let time = time::text(document.meta.time);
-    let header = header.then(|| names(document).into_iter().map(String::into_bytes).collect());
-    let records = document.rows.iter().map(|row| record(document, row, &time));
+    let header = header
+        .then(|| names(document).iter().map(|name| text(name.as_bytes(), terminal)).collect());
+    let records = document.rows.iter().map(|row| record(document, row, &time, terminal));
     for record in header.into_iter().chain(records) {
         writer.write_record(record).expect("a Vec takes all, and the columns are the document's");
     }
@@ -45,42 +47,47 @@ const fn has_text(show: KeyShow) -> bool {
     !matches!(show, KeyShow::Decimal | KeyShow::Text)
 }
 
-fn record(document: &Document, row: &Entry, time: &str) -> Vec<Vec<u8>> {
+/// A text as a spreadsheet may get it: one that it would take for a formula gets an apostrophe
+/// before it, as does one that begins with an apostrophe. Without the first one, all are as they
+/// were.
+fn text(bytes: &[u8], terminal: Option<Charset>) -> Vec<u8> {
+    let bytes = clean(bytes, terminal);
+    let is_risky =
+        matches!(bytes.first(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n' | b'\''));
+    if is_risky { [b"'", &*bytes].concat() } else { bytes.into_owned() }
+}
+
+fn record(document: &Document, row: &Entry, time: &str, terminal: Option<Charset>) -> Vec<Vec<u8>> {
     let mut fields = vec![time.as_bytes().to_vec()];
     for (key, cell) in document.keys.iter().zip(&row.cells) {
-        key_fields(&mut fields, key, cell);
+        key_fields(&mut fields, key, cell, terminal);
     }
     fields.push(row.hitcount.to_string().into());
-    fields.extend(document.shown_values().map(|(index, _)| row.sums[index].to_string().into()));
+    let sum = |(index, value): (usize, &Value)| value.number().decimal(row.sums[index]).into();
+    fields.extend(document.shown_values().map(sum));
     fields
 }
 
-fn key_fields(fields: &mut Vec<Vec<u8>>, key: &Key, cell: &Cell<'_>) {
+fn key_fields(fields: &mut Vec<Vec<u8>>, key: &Key, cell: &Cell<'_>, terminal: Option<Charset>) {
     match cell {
         Cell::Number(raw) => {
-            fields.push(number(key, *raw));
+            fields.push(key.number.decimal(*raw).into());
             if has_text(key.show) {
                 fields.push(print::number(key.show, *raw).into());
             }
         }
         Cell::Named(named) => {
-            fields.push(named.number.map_or_else(Vec::new, |raw| number(key, raw)));
-            fields.push(named.name.to_vec());
+            fields.push(named.number.map_or_else(Vec::new, |raw| key.number.decimal(raw).into()));
+            fields.push(text(&named.name, terminal));
         }
-        Cell::Text(text) => fields.push(text.to_vec()),
+        Cell::Text(bytes) => fields.push(text(bytes, terminal)),
         Cell::Stack(frames) => {
             fields.push(joined(frames, |frame| {
                 frame.number.map_or_else(Vec::new, |raw| format!("{raw:#x}").into())
             }));
-            fields.push(joined(frames, |frame| frame.name.to_vec()));
+            let names = joined(frames, |frame| frame.name.to_vec());
+            fields.push(text(&names, terminal));
         }
-    }
-}
-
-fn number(key: &Key, raw: u64) -> Vec<u8> {
-    match key.signed {
-        true => raw.cast_signed().to_string().into(),
-        false => raw.to_string().into(),
     }
 }
 

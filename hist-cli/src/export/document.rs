@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::error::ExportError;
 use super::names;
 use crate::print::cell::{Cell, Named, cell};
-use crate::read::snapshot::{KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueShow};
+use crate::read::snapshot::{IntType, KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueShow};
 use crate::resolve::hist::Sort;
 use crate::tracefs::symbols::Symbols;
 
@@ -63,6 +63,9 @@ pub struct Document {
     pub entries: u64,
     /// Hits that were not counted.
     pub losses: Losses,
+    /// A `size=` with which the table would not have been full since counting began; absent if it
+    /// was not, or if none is certain to be large enough.
+    pub enough_size: Option<u32>,
 }
 
 /// One part of the key.
@@ -74,8 +77,11 @@ pub struct Key {
     pub label: String,
     /// How that shows it.
     pub show: KeyShow,
-    /// Numbers have a sign, which the kernel's text does not show.
-    pub signed: bool,
+    /// What its numbers mean; of powers of two and buckets, the numbers that they divide. Where
+    /// `order` is absent, they are shown as having 64 bits.
+    pub number: IntType,
+    /// How the kernel compares it; absent in documents of earlier versions.
+    pub order: Option<KeyOrder>,
 }
 
 /// One sum besides the hitcount.
@@ -89,6 +95,24 @@ pub struct Value {
     pub show: ValueShow,
     /// It is there to sort by, and is not shown.
     pub hidden: bool,
+    /// Its sums have a sign; absent in documents of earlier versions, which show all sums without.
+    pub signed: Option<bool>,
+}
+
+impl Key {
+    /// The number itself may be negative: exponents have no sign whatever they are exponents of.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.number.signed && self.show != KeyShow::Log2
+    }
+}
+
+impl Value {
+    /// What its sums mean.
+    #[must_use]
+    pub fn number(&self) -> IntType {
+        IntType { signed: self.signed.unwrap_or(false), bits: 64 }
+    }
 }
 
 /// One entry.
@@ -121,6 +145,7 @@ impl Document {
             hits,
             entries: snapshot.rows.len() as u64,
             losses: snapshot.losses,
+            enough_size: None,
         }
     }
 
@@ -142,7 +167,10 @@ impl Document {
     }
 
     /// What the value of that name, or else the hitcount, is for an entry.
-    pub(super) fn weight(&self, name: Option<&str>) -> Result<impl Fn(&Entry) -> u64, ExportError> {
+    pub(super) fn weight(
+        &self,
+        name: Option<&str>,
+    ) -> Result<impl Fn(&Entry) -> i128, ExportError> {
         let name = name.filter(|name| *name != "hitcount");
         let index = name.map(|name| self.values.iter().position(|value| value.name == name));
         match (name, index) {
@@ -151,8 +179,8 @@ impl Document {
                 values: self.values.iter().map(|value| value.name.clone()).collect(),
             }),
             (_, index) => Ok(move |entry: &Entry| match index.flatten() {
-                Some(index) => entry.sums[index],
-                None => entry.hitcount,
+                Some(index) => self.values[index].number().value(entry.sums[index]),
+                None => entry.hitcount.into(),
             }),
         }
     }
@@ -179,15 +207,10 @@ fn keys(columns: &[KeyColumn]) -> Vec<Key> {
         name,
         label: column.label.clone(),
         show: column.show,
-        signed: is_signed(column),
+        number: column.number,
+        order: Some(column.order),
     });
     keys.collect()
-}
-
-/// Exponents and addresses have no sign whatever the field has.
-fn is_signed(column: &KeyColumn) -> bool {
-    let shows_sign = !matches!(column.show, KeyShow::Sym | KeyShow::SymOffset | KeyShow::Log2);
-    shows_sign && matches!(column.order, KeyOrder::Signed(_))
 }
 
 fn values(snapshot: &Snapshot) -> Vec<Value> {
@@ -197,6 +220,7 @@ fn values(snapshot: &Snapshot) -> Vec<Value> {
         label: column.label.clone(),
         show: column.show,
         hidden: column.hidden,
+        signed: Some(column.number.signed),
     });
     values.collect()
 }

@@ -7,24 +7,29 @@ use super::document::{Document, Entry};
 use super::error::ExportError;
 use crate::print;
 use crate::print::cell::Cell;
+use crate::print::escape::{Charset, clean};
 use crate::read::snapshot::KeyShow;
 
 /// The lines, sorted. Stacks that differ in offsets only are one line.
-pub(super) fn folded(document: &Document, weight: Option<&str>) -> Result<Vec<u8>, ExportError> {
+pub(super) fn folded(
+    document: &Document,
+    weight: Option<&str>,
+    terminal: Option<Charset>,
+) -> Result<Vec<u8>, ExportError> {
     if !document.keys.iter().any(|key| key.show == KeyShow::Stack) {
         return Err(ExportError::NoStack(
             document.keys.iter().map(|key| key.name.clone()).collect(),
         ));
     }
     let weight = document.weight(weight)?;
-    let mut lines: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    let mut lines: BTreeMap<Vec<u8>, i128> = BTreeMap::new();
     for row in &document.rows {
         let line = lines.entry(frames(document, row).join(&b';')).or_default();
-        *line = line.wrapping_add(weight(row));
+        *line += weight(row);
     }
     let mut out = Vec::new();
-    for (line, weight) in lines.into_iter().filter(|(_, weight)| *weight > 0) {
-        out.extend(line);
+    for (line, weight) in lines.into_iter().filter(|(_, weight)| *weight != 0) {
+        out.extend_from_slice(&clean(&line, terminal));
         out.extend(format!(" {weight}\n").into_bytes());
     }
     Ok(out)
@@ -35,7 +40,7 @@ fn frames(document: &Document, row: &Entry) -> Vec<Vec<u8>> {
     let keys = || document.keys.iter().zip(&row.cells);
     let others = keys().filter(|(_, cell)| !is_stack(cell));
     let others = others.map(|(key, cell)| match cell {
-        Cell::Number(number) => print::number(key.show, *number).into_bytes(),
+        Cell::Number(word) => print::shown_number(key.show, key.number, *word).into_bytes(),
         Cell::Named(named) => without_offset(&named.name).to_vec(),
         Cell::Text(text) => text.to_vec(),
         Cell::Stack(_) => Vec::new(),

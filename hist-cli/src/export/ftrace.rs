@@ -4,33 +4,43 @@
 use std::fmt;
 
 use super::document::Document;
+use super::order;
+use crate::print::escape::{Charset, clean_cell, shown};
 use crate::print::{self, Bytes};
 use crate::read::snapshot::ValueColumn;
 
 /// The text.
-pub(super) fn ftrace(document: &Document) -> Vec<u8> {
+pub(super) fn ftrace(document: &Document, terminal: Option<Charset>) -> Vec<u8> {
     let mut out = Bytes::default();
-    write(&mut out, document).expect("writing to memory cannot fail");
+    write(&mut out, document, terminal).expect("writing to memory cannot fail");
     out.into_vec()
 }
 
-fn write(out: &mut Bytes, document: &Document) -> fmt::Result {
+fn write(out: &mut Bytes, document: &Document, terminal: Option<Charset>) -> fmt::Result {
+    let clean = |text: &str| match terminal {
+        Some(charset) => shown(text.as_bytes(), charset),
+        None => text.to_owned(),
+    };
     let columns: Vec<_> = document
         .values
         .iter()
         .map(|value| ValueColumn {
-            label: value.label.clone(),
+            label: clean(&value.label),
             show: value.show,
             hidden: value.hidden,
+            number: value.number(),
         })
         .collect();
     let sums = document.rows.iter().map(|row| &row.sums[..]);
     let scales = print::scales(columns.len(), sums);
-    print::head(out, &document.trigger_line())?;
-    for row in &document.rows {
-        let keys = document.keys.iter().zip(&row.cells);
+    let labels: Vec<_> = document.keys.iter().map(|key| clean(&key.label)).collect();
+    print::head(out, &clean(&document.trigger_line()))?;
+    for row in order::as_the_kernel(document) {
+        let keys = document.keys.iter().zip(&labels).zip(&row.cells);
         let entry = print::Entry {
-            keys: keys.map(|(key, cell)| (&key.label[..], key.show, cell)),
+            keys: keys.map(|((key, label), cell)| {
+                (&label[..], key.show, clean_cell(cell.clone(), terminal))
+            }),
             hitcount: document.show_hitcount.then_some(row.hitcount),
             values: &columns,
             sums: &row.sums,

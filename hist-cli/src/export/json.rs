@@ -14,7 +14,7 @@ use super::document::{Document, Entry, Key, Source, Value};
 use super::time;
 use crate::print;
 use crate::print::cell::{Cell, Named};
-use crate::read::snapshot::{KeyShow, Losses, ValueShow};
+use crate::read::snapshot::{KeyOrder, KeyShow, Losses, ValueShow};
 use crate::resolve::hist::{Sort, SortBy};
 
 /// The version of the documents that are written, and read.
@@ -69,7 +69,7 @@ impl<'a> Whole<'a> {
             sort: document.sort.iter().map(|sort| SortOut::new(document, sort)).collect(),
             rows: document.rows.iter().map(|row| RowOut::new(document, row)).collect(),
             totals: Totals::new(document),
-            losses: document.losses.into(),
+            losses: LossesOut::new(document),
         }
     }
 }
@@ -82,6 +82,10 @@ struct KeyOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     width: Option<u64>,
     signed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bits: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<String>,
 }
 
 impl<'a> KeyOut<'a> {
@@ -90,8 +94,26 @@ impl<'a> KeyOut<'a> {
             KeyShow::Buckets(width) => Some(width),
             _ => None,
         };
-        let (name, label) = (&key.name, &key.label);
-        Self { name, label, show: key_show(key.show), width, signed: key.signed }
+        let is_number = !matches!(key.show, KeyShow::Text | KeyShow::Stack);
+        Self {
+            name: &key.name,
+            label: &key.label,
+            show: key_show(key.show),
+            width,
+            signed: key.is_signed(),
+            bits: key.order.filter(|_| is_number).map(|_| key.number.bits),
+            order: key.order.map(order),
+        }
+    }
+}
+
+/// As types of numbers are called.
+pub(super) fn order(order: KeyOrder) -> String {
+    match order {
+        KeyOrder::Signed(bytes) => format!("s{}", 8 * bytes),
+        KeyOrder::Unsigned(bytes) => format!("u{}", 8 * bytes),
+        KeyOrder::Text => "text".to_owned(),
+        KeyOrder::None => "none".to_owned(),
     }
 }
 
@@ -117,12 +139,15 @@ struct ValueOut<'a> {
     label: &'a str,
     show: &'static str,
     hidden: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed: Option<bool>,
 }
 
 impl<'a> ValueOut<'a> {
     fn new(value: &'a Value) -> Self {
         let show = value_show(value.show);
-        Self { name: &value.name, label: &value.label, show, hidden: value.hidden }
+        let Value { name, label, hidden, signed, .. } = value;
+        Self { name, label, show, hidden: *hidden, signed: *signed }
     }
 }
 
@@ -176,16 +201,19 @@ pub(super) struct LossesOut {
     full: u64,
     busy: u64,
     missed: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) enough_size: Option<u32>,
 }
 
-impl From<Losses> for LossesOut {
-    fn from(Losses { full, busy, missed }: Losses) -> Self {
-        Self { full, busy, missed }
+impl LossesOut {
+    pub(super) const fn new(document: &Document) -> Self {
+        let Losses { full, busy, missed } = document.losses;
+        Self { full, busy, missed, enough_size: document.enough_size }
     }
 }
 
 impl From<LossesOut> for Losses {
-    fn from(LossesOut { full, busy, missed }: LossesOut) -> Self {
+    fn from(LossesOut { full, busy, missed, .. }: LossesOut) -> Self {
         Self { full, busy, missed }
     }
 }
@@ -230,7 +258,8 @@ struct ValuesOut<'a> {
 
 impl Serialize for ValuesOut<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(self.values.iter().map(|value| &value.name).zip(self.sums))
+        let values = self.values.iter().zip(self.sums);
+        to.collect_map(values.map(|(value, sum)| (&value.name, raw(value.number().signed, *sum))))
     }
 }
 
@@ -260,12 +289,13 @@ enum TextOut<'a> {
     Frames(Vec<Cow<'a, str>>),
 }
 
+const fn raw(signed: bool, word: u64) -> RawOut {
+    if signed { RawOut::Signed(word.cast_signed()) } else { RawOut::Unsigned(word) }
+}
+
 impl<'a> CellOut<'a> {
     fn new(key: &Key, cell: &'a Cell<'static>) -> Self {
-        let number = |number: u64| match key.signed {
-            true => RawOut::Signed(number.cast_signed()),
-            false => RawOut::Unsigned(number),
-        };
+        let number = |number: u64| raw(key.is_signed(), number);
         match cell {
             Cell::Number(raw) => {
                 let text = TextOut::One(print::number(key.show, *raw).into());

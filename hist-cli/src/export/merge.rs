@@ -4,43 +4,69 @@
 //! functions are the same if they have the same name, and their addresses are left out.
 //! Everything is added up modulo 2^64, as the kernel counts.
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::document::{Document, Entry, Key, Meta};
+use super::document::{Document, Entry, Key, Meta, Value};
 use super::error::MergeError;
-use crate::print::cell::{Cell, Named};
+use super::order;
+use crate::print::cell::Cell;
+use crate::print::escape::excerpt;
 use crate::read::snapshot::{KeyShow, Losses};
-use crate::resolve::hist::{Sort, SortBy};
 
 /// The sum. That of one document is the document itself; the rows of others are sorted as the
 /// trigger says, those that compare equal by their keys.
 ///
 /// # Errors
 /// If the documents are of different triggers, or rows are missing in one of them.
-pub fn merge(documents: &[Document]) -> Result<Document, MergeError> {
+pub fn merge(mut documents: Vec<Document>) -> Result<Document, MergeError> {
     let (first, rest) = documents.split_first().ok_or(MergeError::Nothing)?;
     documents.iter().try_for_each(check_whole)?;
     rest.iter().try_for_each(|other| check_same(first, other))?;
+    let like = head(first, rest);
+    rest.iter().try_for_each(|other| check_same(&like, other))?;
     if rest.is_empty() {
-        return Ok(first.clone());
+        return documents.pop().ok_or(MergeError::Nothing);
     }
-    let meta = meta(documents);
+    let meta = meta(&documents);
     let is_one_boot = meta.sources.windows(2).all(|pair| pair[0].boot == pair[1].boot);
     let mut sum = Document {
-        rows: rows(documents, is_one_boot),
         paused: documents.iter().all(|document| document.paused),
-        hits: 0,
-        entries: 0,
-        losses: losses(documents),
+        losses: losses(&documents),
+        enough_size: enough_size(&documents),
+        rows: rows(documents, is_one_boot),
         meta,
-        ..first.clone()
+        ..like
     };
     sum.entries = sum.rows.len() as u64;
     sum.hits = sum.rows.iter().fold(0, |hits, row| hits.wrapping_add(row.hitcount));
-    sort(&mut sum);
+    order::sort(&mut sum);
     Ok(sum)
+}
+
+/// The first document without its rows; what an earlier version did not say of the columns is
+/// taken from one that does.
+fn head(first: &Document, rest: &[Document]) -> Document {
+    let mut keys = first.keys.clone();
+    for (index, key) in keys.iter_mut().enumerate().filter(|(_, key)| key.order.is_none()) {
+        let mut others = rest.iter().filter_map(|other| other.keys.get(index));
+        if let Some(known) = others.find(|other| other.order.is_some()) {
+            (key.number, key.order) = (known.number, known.order);
+        }
+    }
+    let mut values = first.values.clone();
+    for (index, value) in values.iter_mut().enumerate() {
+        let mut others = rest.iter().filter_map(|other| other.values.get(index)?.signed);
+        value.signed = value.signed.or_else(|| others.next());
+    }
+    Document {
+        meta: first.meta.clone(),
+        trigger: first.trigger.clone(),
+        sort: first.sort.clone(),
+        rows: Vec::new(),
+        keys,
+        values,
+        ..*first
+    }
 }
 
 /// Whether every entry is among the rows.
@@ -52,7 +78,11 @@ pub fn check_whole(document: &Document) -> Result<(), MergeError> {
     if rows as u64 == entries { Ok(()) } else { Err(MergeError::Cut { rows, entries }) }
 }
 
-fn check_same(one: &Document, other: &Document) -> Result<(), MergeError> {
+/// Whether both count the same in the same way.
+///
+/// # Errors
+/// What differs.
+pub fn check_same(one: &Document, other: &Document) -> Result<(), MergeError> {
     let mut parts = Vec::new();
     let mut differ = |name: &str, one: &str, other: &str| {
         if one != other {
@@ -72,14 +102,33 @@ fn check_same(one: &Document, other: &Document) -> Result<(), MergeError> {
 }
 
 fn or_none(text: &str) -> String {
-    if text.is_empty() { "none".to_owned() } else { format!("`{text}`") }
+    if text.is_empty() { "none".to_owned() } else { format!("`{}`", excerpt(text)) }
 }
 
 fn has_same_columns(one: &Document, other: &Document) -> bool {
-    one.keys == other.keys
-        && one.values == other.values
+    one.keys.len() == other.keys.len()
+        && one.values.len() == other.values.len()
+        && one.keys.iter().zip(&other.keys).all(|(one, other)| is_same_key(one, other))
+        && one.values.iter().zip(&other.values).all(|(one, other)| is_same_value(one, other))
         && one.sort == other.sort
         && one.show_hitcount == other.show_hitcount
+}
+
+/// What an earlier version did not say may be anything.
+fn is_same_key(one: &Key, other: &Key) -> bool {
+    let is_known = one.order.is_some() && other.order.is_some();
+    let is_same_type = (one.number, one.order) == (other.number, other.order);
+    let is_both_unknown = one.order.is_none() && other.order.is_none();
+    (&one.name, &one.label, one.show) == (&other.name, &other.label, other.show)
+        && (is_same_type || !is_known)
+        && (one.is_signed() == other.is_signed() || !is_both_unknown)
+}
+
+fn is_same_value(one: &Value, other: &Value) -> bool {
+    let is_known = one.signed.is_some() && other.signed.is_some();
+    (&one.name, &one.label, one.show, one.hidden)
+        == (&other.name, &other.label, other.show, other.hidden)
+        && (one.signed == other.signed || !is_known)
 }
 
 /// The parts of a canonical trigger line by name.
@@ -117,72 +166,46 @@ fn losses(documents: &[Document]) -> Losses {
     })
 }
 
+/// What would have been enough for each of the tables.
+fn enough_size(documents: &[Document]) -> Option<u32> {
+    let is_unknown = |one: &Document| one.losses.full > 0 && one.enough_size.is_none();
+    let sizes = documents.iter().filter_map(|document| document.enough_size);
+    sizes.max().filter(|_| !documents.iter().any(is_unknown))
+}
+
 /// The rows of all, those of equal keys added up, by their keys.
-fn rows(documents: &[Document], is_one_boot: bool) -> Vec<Entry> {
-    let mut rows: BTreeMap<Cow<'_, [Cell<'static>]>, (u64, Vec<u64>)> = BTreeMap::new();
-    for document in documents {
-        for row in &document.rows {
-            let cells = match is_one_boot {
-                true => Cow::Borrowed(&row.cells[..]),
-                false => Cow::Owned(without_addresses(&document.keys, &row.cells)),
-            };
-            let sum = rows.entry(cells).or_insert_with(|| (0, vec![0; row.sums.len()]));
-            sum.0 = sum.0.wrapping_add(row.hitcount);
-            for (sum, more) in sum.1.iter_mut().zip(&row.sums) {
-                *sum = sum.wrapping_add(*more);
-            }
+fn rows(documents: Vec<Document>, is_one_boot: bool) -> Vec<Entry> {
+    let mut rows = Vec::with_capacity(documents.iter().map(|document| document.rows.len()).sum());
+    for mut document in documents {
+        if !is_one_boot {
+            document.rows.iter_mut().for_each(|row| leave_addresses_out(&document.keys, row));
         }
+        rows.append(&mut document.rows);
     }
-    let entry = |(cells, (hitcount, sums)): (Cow<'_, [Cell<'static>]>, _)| Entry {
-        cells: cells.into_owned(),
-        hitcount,
-        sums,
-    };
-    rows.into_iter().map(entry).collect()
-}
-
-fn without_addresses(keys: &[Key], cells: &[Cell<'static>]) -> Vec<Cell<'static>> {
-    let nameless = |named: &Named<'static>| Named { name: named.name.clone(), number: None };
-    let cells = keys.iter().zip(cells).map(|(key, cell)| match (key.show, cell) {
-        (KeyShow::Sym | KeyShow::SymOffset, Cell::Named(named)) => Cell::Named(nameless(named)),
-        (_, Cell::Stack(frames)) => Cell::Stack(frames.iter().map(nameless).collect()),
-        (_, cell) => cell.clone(),
+    rows.sort_unstable_by(|a, b| a.cells.cmp(&b.cells));
+    rows.dedup_by(|row, sum| {
+        let is_same = row.cells == sum.cells;
+        if is_same {
+            add(sum, row);
+        }
+        is_same
     });
-    cells.collect()
+    rows
 }
 
-/// Orders rows, which are in the order of their keys, by the sort keys.
-fn sort(document: &mut Document) {
-    let Document { rows, sort, keys, .. } = document;
-    rows.sort_by(|a, b| {
-        let by = sort.iter().map(|sort| compare(keys, *sort, a, b));
-        by.fold(Ordering::Equal, Ordering::then)
-    });
+fn add(sum: &mut Entry, row: &Entry) {
+    sum.hitcount = sum.hitcount.wrapping_add(row.hitcount);
+    for (sum, more) in sum.sums.iter_mut().zip(&row.sums) {
+        *sum = sum.wrapping_add(*more);
+    }
 }
 
-fn compare(keys: &[Key], sort: Sort, a: &Entry, b: &Entry) -> Ordering {
-    let order = match sort.by {
-        SortBy::Hitcount => a.hitcount.cmp(&b.hitcount),
-        SortBy::Value(index) => a.sums[index].cmp(&b.sums[index]),
-        SortBy::Key(index) => compare_cells(&keys[index], &a.cells[index], &b.cells[index]),
-    };
-    if sort.descending { order.reverse() } else { order }
-}
-
-/// Numbers by their number; addresses that have been left out, by name; stacks are all equal, as
-/// for the kernel.
-fn compare_cells(key: &Key, a: &Cell<'_>, b: &Cell<'_>) -> Ordering {
-    let number = |number: u64| match key.signed {
-        true => i128::from(number.cast_signed()),
-        false => i128::from(number),
-    };
-    match (a, b) {
-        (Cell::Number(a), Cell::Number(b)) => number(*a).cmp(&number(*b)),
-        (Cell::Named(a), Cell::Named(b)) => match (a.number, b.number) {
-            (Some(a), Some(b)) => number(a).cmp(&number(b)),
-            _ => a.name.cmp(&b.name),
-        },
-        (Cell::Text(a), Cell::Text(b)) => a.cmp(b),
-        _ => Ordering::Equal,
+fn leave_addresses_out(keys: &[Key], row: &mut Entry) {
+    for (key, cell) in keys.iter().zip(&mut row.cells) {
+        match (key.show, cell) {
+            (KeyShow::Sym | KeyShow::SymOffset, Cell::Named(named)) => named.number = None,
+            (_, Cell::Stack(frames)) => frames.iter_mut().for_each(|frame| frame.number = None),
+            _ => {}
+        }
     }
 }

@@ -10,15 +10,19 @@ mod json;
 mod merge;
 pub(crate) mod names;
 mod ndjson;
+mod order;
 mod plot;
 mod read;
+mod rows;
 mod time;
 
 pub use document::{Document, Entry, Key, Meta, Source, Value};
 pub use error::{ExportError, MergeError, ReadError};
-pub use merge::{check_whole, merge};
-pub use read::read;
+pub use merge::{check_same, check_whole, merge};
+pub use read::{Documents, read};
 pub use time::text as time_text;
+
+use crate::print::escape::{Charset, shown_json};
 
 /// How documents are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub struct Exporter {
     weight: Option<String>,
     /// Columns of the terminal.
     width: usize,
+    /// What a terminal that is written to shows; it must not get what it would obey.
+    terminal: Option<Charset>,
     /// The header has been written.
     headed: bool,
 }
@@ -66,7 +72,13 @@ impl Exporter {
     /// measure instead of the hitcount; `width` is how many columns bars may take.
     #[must_use]
     pub const fn new(format: Format, weight: Option<String>, width: usize) -> Self {
-        Self { format, weight, width, headed: false }
+        Self { format, weight, width, terminal: None, headed: false }
+    }
+
+    /// The same for a terminal with that charset.
+    #[must_use]
+    pub fn on_terminal(self, terminal: Option<Charset>) -> Self {
+        Self { terminal, ..self }
     }
 
     /// From now on bars may take that many columns.
@@ -81,8 +93,8 @@ impl Exporter {
     pub fn check(&self, document: &Document) -> Result<(), ExportError> {
         match self.format {
             Format::Ftrace | Format::Json | Format::Ndjson | Format::Csv => Ok(()),
-            Format::Folded => folded::folded(document, self.weight()).map(drop),
-            Format::Plot => plot::plot(document, self.weight(), self.width).map(drop),
+            Format::Folded => self.folded(document).map(drop),
+            Format::Plot => self.plot(document).map(drop),
         }
     }
 
@@ -93,17 +105,30 @@ impl Exporter {
     pub fn write(&mut self, document: &Document) -> Result<Vec<u8>, ExportError> {
         let follows = std::mem::replace(&mut self.headed, true);
         Ok(match self.format {
-            Format::Ftrace => ftrace::ftrace(document),
-            Format::Json => json::json(document),
-            Format::Ndjson => ndjson::ndjson(document),
-            Format::Csv => csv::csv(document, !follows),
-            Format::Folded => folded::folded(document, self.weight())?,
-            Format::Plot => plot::plot(document, self.weight(), self.width)?,
+            Format::Ftrace => ftrace::ftrace(document, self.terminal),
+            Format::Json => self.json(json::json(document)),
+            Format::Ndjson => self.json(ndjson::ndjson(document)),
+            Format::Csv => csv::csv(document, !follows, self.terminal),
+            Format::Folded => self.folded(document)?,
+            Format::Plot => self.plot(document)?,
         })
     }
 
-    fn weight(&self) -> Option<&str> {
-        self.weight.as_deref()
+    fn folded(&self, document: &Document) -> Result<Vec<u8>, ExportError> {
+        folded::folded(document, self.weight.as_deref(), self.terminal)
+    }
+
+    /// Programs get no escapes from a plot either: its lines would not be lines any more.
+    fn plot(&self, document: &Document) -> Result<Vec<u8>, ExportError> {
+        let charset = self.terminal.unwrap_or(Charset::Utf8);
+        plot::plot(document, self.weight.as_deref(), self.width, charset)
+    }
+
+    fn json(&self, text: Vec<u8>) -> Vec<u8> {
+        match (self.terminal, std::str::from_utf8(&text)) {
+            (Some(charset), Ok(json)) => shown_json(json, charset).into_bytes(),
+            _ => text,
+        }
     }
 }
 

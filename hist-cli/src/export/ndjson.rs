@@ -12,7 +12,8 @@ use super::time;
 /// The lines.
 pub(super) fn ndjson(document: &Document) -> Vec<u8> {
     let rows = document.rows.iter().map(|row| Content::Row(RowOut::new(document, row)));
-    let totals = Content::Totals { totals: Totals::new(document), losses: document.losses.into() };
+    let totals =
+        Content::Totals { totals: Totals::new(document), losses: LossesOut::new(document) };
     let lines = rows.chain([totals]).map(|content| line(&Line::new(document, content)));
     lines.flatten().collect()
 }

@@ -1,7 +1,6 @@
 //! Takes a document with a key in buckets. Gives bars, one line a bucket, and percentiles that
 //! are estimated from them. Buckets without an entry are shown, too: a gap is part of the picture.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
@@ -9,37 +8,40 @@ use super::document::{Document, Entry, Key};
 use super::error::ExportError;
 use crate::print;
 use crate::print::cell::Cell;
-use crate::read::snapshot::KeyShow;
+use crate::print::escape::{Charset, shown};
+use crate::read::bucket::{Bucket, Buckets, Width};
 
-/// A gap of more buckets of equal width than this is one line.
-const LONGEST_GAP: i128 = 16;
+/// A longer stretch of empty buckets is one line.
+const LONGEST_GAP: i128 = 3;
 /// What bars have at least, in columns.
 const SHORTEST_BAR: usize = 10;
 /// Parts of a hundred below which so many of the hits are.
 const PERCENTILES: [u64; 3] = [50, 90, 99];
 
 /// The bars, for each combination of the other keys, within `width` columns if there is room.
+/// Names are shown without anything that a terminal obeys, for they stand in lines of their own.
 pub(super) fn plot(
     document: &Document,
     weight: Option<&str>,
     width: usize,
+    charset: Charset,
 ) -> Result<Vec<u8>, ExportError> {
-    let index = bucket_key(&document.keys)?;
+    let (index, buckets) = bucket_key(&document.keys)?;
     let measure = document.weight(weight)?;
-    let mut groups: BTreeMap<Vec<Cow<'_, str>>, Bars> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Bars> = BTreeMap::new();
     for row in &document.rows {
-        if let Cell::Number(number) = row.cells[index] {
-            let bars = groups.entry(others(document, index, row)).or_default();
-            let bar = bars.entry(Bucket::new(&document.keys[index], number)).or_default();
-            *bar += u128::from(measure(row));
+        if let Cell::Number(word) = row.cells[index] {
+            let bars = groups.entry(others(document, index, row, charset)).or_default();
+            *bars.entry(buckets.bucket(word)).or_default() += measure(row);
         }
     }
-    let key = &document.keys[index];
-    let mut out = format!("# {} {}\n", document.meta.event, document.trigger_line());
-    for (names, bars) in &groups {
-        let head = names.join(", ");
-        let plot = Plot { key, weight: weight.unwrap_or("hitcount"), bars, width };
-        write_plot(&mut out, &head, &plot).expect("writing to a String cannot fail");
+    let clean = |text: &str| shown(text.as_bytes(), charset);
+    let (key, weight) = (clean(&document.keys[index].name), clean(weight.unwrap_or("hitcount")));
+    let (event, trigger) = (clean(&document.meta.event), clean(&document.trigger_line()));
+    let mut out = format!("# {event} {trigger}\n");
+    for (head, bars) in &groups {
+        let plot = Plot { key: &key, buckets, weight: &weight, bars, width };
+        write_plot(&mut out, head, &plot).expect("writing to a String cannot fail");
     }
     if groups.is_empty() {
         out.push_str("\nno entries\n");
@@ -47,97 +49,50 @@ pub(super) fn plot(
     Ok(out.into_bytes())
 }
 
-/// Which of the keys is in buckets.
-fn bucket_key(keys: &[Key]) -> Result<usize, ExportError> {
-    let is_bucket = |key: &Key| matches!(key.show, KeyShow::Log2 | KeyShow::Buckets(_));
-    let buckets: Vec<_> = (0..keys.len()).filter(|index| is_bucket(&keys[*index])).collect();
-    let names = |indices: &[usize]| indices.iter().map(|index| keys[*index].name.clone()).collect();
-    match buckets[..] {
-        [index] => Ok(index),
+/// Which of the keys is in buckets, and in which.
+fn bucket_key(keys: &[Key]) -> Result<(usize, Buckets), ExportError> {
+    let buckets = keys.iter().map(|key| Buckets::of(key.show, key.number)).enumerate();
+    let found: Vec<_> = buckets.filter_map(|(index, buckets)| Some((index, buckets?))).collect();
+    match found[..] {
+        [one] => Ok(one),
         [] => Err(ExportError::NoBuckets(keys.iter().map(|key| key.name.clone()).collect())),
-        _ => Err(ExportError::SeveralBuckets(names(&buckets))),
+        _ => {
+            let names = found.iter().map(|(index, _)| keys[*index].name.clone());
+            Err(ExportError::SeveralBuckets(names.collect()))
+        }
     }
 }
 
 /// What the entry's other keys are.
-fn others<'a>(document: &Document, index: usize, row: &'a Entry) -> Vec<Cow<'a, str>> {
+fn others(document: &Document, index: usize, row: &Entry, charset: Charset) -> String {
     let keys = document.keys.iter().zip(&row.cells).enumerate();
     let others = keys.filter(|(other, _)| *other != index);
-    others.map(|(_, (key, cell))| format!("{}: {}", key.name, shown(key, cell)).into()).collect()
+    let others = others.map(|(_, (key, cell))| {
+        let name = shown(key.name.as_bytes(), charset);
+        format!("{name}: {}", shown_key(key, cell, charset))
+    });
+    others.collect::<Vec<_>>().join(", ")
 }
 
-fn shown<'a>(key: &Key, cell: &'a Cell<'_>) -> Cow<'a, str> {
+fn shown_key(key: &Key, cell: &Cell<'_>, charset: Charset) -> String {
     match cell {
-        Cell::Number(number) => print::number(key.show, *number).into(),
-        Cell::Named(named) => match (key.show, named.number) {
-            (KeyShow::Execname | KeyShow::Syscall, Some(number)) => {
-                format!("{} [{number}]", String::from_utf8_lossy(&named.name)).into()
-            }
-            _ => String::from_utf8_lossy(&named.name),
-        },
-        Cell::Text(text) => String::from_utf8_lossy(text),
+        Cell::Number(word) => print::shown_number(key.show, key.number, *word),
+        Cell::Named(named) => print::shown_name(key.show, key.number, named, charset),
+        Cell::Text(text) => shown(text, charset),
         Cell::Stack(frames) => {
-            let names = frames.iter().map(|frame| String::from_utf8_lossy(&frame.name));
-            names.collect::<Vec<_>>().join(";").into()
+            let names = frames.iter().map(|frame| shown(&frame.name, charset));
+            names.collect::<Vec<_>>().join(";")
         }
     }
-}
-
-/// The numbers that one bar is about, by rising number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Bucket {
-    low: i128,
-    high: i128,
 }
 
 /// What was counted in each bucket.
-type Bars = BTreeMap<Bucket, u128>;
-
-impl Bucket {
-    fn new(key: &Key, number: u64) -> Self {
-        match key.show {
-            KeyShow::Buckets(width) => {
-                let low = match key.signed {
-                    true => i128::from(number.cast_signed()),
-                    false => i128::from(number),
-                };
-                Self { low, high: low + i128::from(width) - 1 }
-            }
-            _ => Self::power_of_two(number),
-        }
-    }
-
-    /// What `.log2` makes `exponent` of: numbers above the power of two before.
-    fn power_of_two(exponent: u64) -> Self {
-        let power = |exponent: u64| 1_i128 << exponent.min(64);
-        match exponent {
-            0 => Self { low: 0, high: 1 },
-            _ => Self { low: power(exponent - 1) + 1, high: power(exponent) },
-        }
-    }
-
-    /// The one above this.
-    fn next(self, key: &Key) -> Self {
-        match key.show {
-            KeyShow::Buckets(width) => {
-                Self { low: self.high + 1, high: self.high + i128::from(width) }
-            }
-            _ => Self { low: self.high + 1, high: 2 * self.high },
-        }
-    }
-
-    /// How many lie between this one and a higher one.
-    fn gap(self, key: &Key, higher: Self) -> i128 {
-        match key.show {
-            KeyShow::Buckets(width) => (higher.low - self.high - 1) / i128::from(width),
-            _ => i128::from(higher.high.ilog2()) - i128::from(self.high.ilog2()) - 1,
-        }
-    }
-}
+type Bars = BTreeMap<Bucket, i128>;
 
 /// All that is drawn together.
 struct Plot<'a> {
-    key: &'a Key,
+    key: &'a str,
+    buckets: Buckets,
     weight: &'a str,
     bars: &'a Bars,
     /// In columns.
@@ -146,7 +101,7 @@ struct Plot<'a> {
 
 /// A line of the picture.
 enum Line {
-    Bar(Bucket, u128),
+    Bar(Bucket, i128),
     /// So many empty buckets.
     Gap(i128),
 }
@@ -157,20 +112,21 @@ fn write_plot(out: &mut String, head: &str, plot: &Plot<'_>) -> fmt::Result {
         writeln!(out, "{head}")?;
     }
     let lines = lines(plot);
-    let labels = lines.iter().map(label).collect::<Vec<_>>();
-    let (key, weight) = (&plot.key.name, plot.weight);
+    let labels = lines.iter().map(|line| label(plot.buckets, line)).collect::<Vec<_>>();
+    let (key, weight) = (plot.key, plot.weight);
     let left = labels.iter().map(String::len).chain([key.chars().count()]).max().unwrap_or(0);
-    let most = plot.bars.values().copied().max().unwrap_or(0);
-    let right = most.to_string().len().max(weight.chars().count());
+    let counts = plot.bars.values().map(|count| count.to_string().len());
+    let right = counts.chain([weight.chars().count()]).max().unwrap_or(0);
+    let most = plot.bars.values().map(|count| count.unsigned_abs()).max().unwrap_or(0);
     let room = plot.width.saturating_sub(left + right + 3).max(SHORTEST_BAR);
     writeln!(out, "{key:>left$} {weight:>right$}")?;
     for (line, label) in lines.iter().zip(&labels) {
         match line {
             Line::Bar(_, count) => {
-                let bar = "#".repeat(cells(*count, most, room));
+                let bar = bar(*count, most, room);
                 writeln!(out, "{}", format!("{label:>left$} {count:>right$} {bar}").trim_end())?;
             }
-            Line::Gap(_) => writeln!(out, "{label:>left$}")?,
+            Line::Gap(n) => writeln!(out, "{label:>left$} ({n} empty rows)")?,
         }
     }
     percentiles(out, plot)
@@ -179,62 +135,72 @@ fn write_plot(out: &mut String, head: &str, plot: &Plot<'_>) -> fmt::Result {
 /// Every bucket from the first to the last.
 fn lines(plot: &Plot<'_>) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut before: Option<Bucket> = None;
+    let mut next = None;
     for (&bucket, &count) in plot.bars {
-        if let Some(before) = before {
-            lines.extend(empty(plot.key, before, bucket));
-        }
+        let place = plot.buckets.place(bucket);
+        lines.extend(empty(plot.buckets, next.unwrap_or(place), place));
         lines.push(Line::Bar(bucket, count));
-        before = Some(bucket);
+        next = Some(place + 1);
     }
     lines
 }
 
-/// The lines between two buckets.
-fn empty(key: &Key, before: Bucket, after: Bucket) -> Vec<Line> {
-    let gap = before.gap(key, after);
-    if gap > LONGEST_GAP && key.show != KeyShow::Log2 {
-        return vec![Line::Gap(gap)];
+/// The lines from one place to before another.
+fn empty(buckets: Buckets, from: i128, to: i128) -> Vec<Line> {
+    match to - from {
+        gap @ ..=LONGEST_GAP => {
+            (0..gap).map(|step| Line::Bar(buckets.at(from + step), 0)).collect()
+        }
+        gap => vec![Line::Gap(gap)],
     }
-    let mut bucket = before;
-    let buckets = (0..gap).map(|_| {
-        bucket = bucket.next(key);
-        Line::Bar(bucket, 0)
-    });
-    buckets.collect()
 }
 
-fn label(line: &Line) -> String {
+fn label(buckets: Buckets, line: &Line) -> String {
     match line {
+        Line::Bar(Bucket { low: ..0, .. }, _) if buckets.width == Width::Log2 => "< 0".to_owned(),
         Line::Bar(Bucket { low, high }, _) => format!("{low}..{high}"),
-        Line::Gap(n) => format!("({n} empty)"),
+        Line::Gap(_) => "...".to_owned(),
     }
 }
 
-/// How long the bar of `count` is if that of `most` takes all the `room`. What is there is seen.
-fn cells(count: u128, most: u128, room: usize) -> usize {
-    let scaled = (count * room as u128).checked_div(most).unwrap_or(0);
-    usize::try_from(scaled).unwrap_or(room).max(usize::from(count > 0))
+/// The bar of `count` if that of `most` takes all the `room`. What is there is seen, and what is
+/// negative is seen to be.
+fn bar(count: i128, most: u128, room: usize) -> String {
+    let mark = if count < 0 { "-" } else { "#" };
+    let count = count.unsigned_abs();
+    let cells = (count * room as u128).checked_div(most).unwrap_or(0);
+    mark.repeat(usize::try_from(cells).unwrap_or(room).max(usize::from(count > 0)))
 }
 
+/// Of what has a place among the numbers: all negative ones together have none.
 fn percentiles(out: &mut String, plot: &Plot<'_>) -> fmt::Result {
-    let total: u128 = plot.bars.values().sum();
+    if plot.bars.values().any(|count| *count < 0) {
+        return writeln!(out, "(no percentiles: {} is negative in a row)", plot.weight);
+    }
+    let is_log2 = plot.buckets.width == Width::Log2;
+    let bars: Vec<_> = plot
+        .bars
+        .iter()
+        .filter(|(bucket, _)| !is_log2 || bucket.low >= 0)
+        .map(|(bucket, count)| (*bucket, count.unsigned_abs()))
+        .collect();
+    let total: u128 = bars.iter().map(|(_, count)| count).sum();
     if total == 0 {
         return Ok(());
     }
-    let estimates =
-        PERCENTILES.map(|part| format!("p{part} ~{}", percentile(plot.bars, total, part)));
-    writeln!(out, "{}  (estimated: interpolated within buckets)", estimates.join("  "))
+    let estimates = PERCENTILES.map(|part| format!("p{part} ~{}", percentile(&bars, total, part)));
+    let of = if bars.len() < plot.bars.len() { "of what is not negative; " } else { "" };
+    writeln!(out, "{}  ({of}estimated: interpolated within buckets)", estimates.join("  "))
 }
 
 /// Where that many hundredths of `total` are reached, as if a bucket's hits were spread evenly
 /// over its numbers. It is never outside of the bucket in which they are.
-fn percentile(bars: &Bars, total: u128, hundredths: u64) -> i128 {
+fn percentile(bars: &[(Bucket, u128)], total: u128, hundredths: u64) -> i128 {
     let rank = (total * u128::from(hundredths)).div_ceil(100);
     let mut below = 0;
-    for (bucket, &count) in bars {
+    for (bucket, count) in bars {
         if below + count >= rank {
-            let share = (rank - below) as f64 / count as f64;
+            let share = (rank - below) as f64 / *count as f64;
             let step = ((bucket.high - bucket.low) as f64 * share).round() as i128;
             return (bucket.low + step).min(bucket.high);
         }
@@ -248,55 +214,116 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn key(show: KeyShow, signed: bool) -> Key {
-        Key { name: "k".into(), label: "k".into(), show, signed }
-    }
+    const LOG2: Buckets = Buckets { width: Width::Log2, signed: true };
+    const TENS: Buckets = Buckets { width: Width::Fixed(10), signed: true };
 
     fn bucket(low: i128, high: i128) -> Bucket {
         Bucket { low, high }
     }
 
-    #[test]
-    fn buckets_are_those_of_the_kernel() {
-        let log2 = key(KeyShow::Log2, false);
-        for (exponent, low, high) in
-            [(0, 0, 1), (1, 2, 2), (2, 3, 4), (10, 513, 1024), (64, (1 << 63) + 1, 1 << 64)]
-        {
-            assert_eq!(Bucket::new(&log2, exponent), bucket(low, high));
-        }
-        let minus_six = (-6_i64).cast_unsigned();
-        assert_eq!(Bucket::new(&key(KeyShow::Buckets(10), true), minus_six), bucket(-6, 3));
-        let high = i128::from(minus_six) + 9;
-        let unsigned = Bucket::new(&key(KeyShow::Buckets(10), false), minus_six);
-        assert_eq!(unsigned, bucket(minus_six.into(), high));
+    fn image(number: i64) -> u64 {
+        number.cast_unsigned()
+    }
+
+    /// What a plot of keys with one hit each looks like, without its bars.
+    fn drawn(buckets: Buckets, words: &[u64]) -> Vec<String> {
+        let bars: Bars = words.iter().map(|word| (buckets.bucket(*word), 1)).collect();
+        let plot = Plot { key: "k", buckets, weight: "hitcount", bars: &bars, width: 0 };
+        let mut out = String::new();
+        write_plot(&mut out, "", &plot).expect("memory");
+        let lines = out.lines().skip(2).map(|line| line.replace('#', "").trim().to_owned());
+        lines.collect()
     }
 
     #[test]
     fn percentiles_follow_from_the_buckets() {
-        let bars: Bars = [(bucket(1, 10), 50), (bucket(11, 20), 40), (bucket(21, 30), 10)].into();
+        let bars = [(bucket(1, 10), 50), (bucket(11, 20), 40), (bucket(21, 30), 10)];
         assert_eq!(percentile(&bars, 100, 50), 10);
         assert_eq!(percentile(&bars, 100, 90), 20);
         // The ninth of ten in 21..30.
         assert_eq!(percentile(&bars, 100, 99), 29);
-        assert_eq!(percentile(&[(bucket(5, 5), 1)].into(), 1, 50), 5);
+        assert_eq!(percentile(&[(bucket(5, 5), 1)], 1, 50), 5);
     }
 
     #[test]
     fn gaps_are_filled_and_long_ones_told() {
-        let labels = |key: &Key, numbers: &[u64]| {
-            let bars: Bars = numbers.iter().map(|n| (Bucket::new(key, *n), 1)).collect();
-            let plot = Plot { key, weight: "hitcount", bars: &bars, width: 80 };
-            lines(&plot).iter().map(label).collect::<Vec<_>>()
+        let labels = |buckets: Buckets, words: &[u64]| {
+            let mut lines = drawn(buckets, words);
+            lines.pop();
+            lines
         };
-        let log2 = key(KeyShow::Log2, false);
-        assert_eq!(labels(&log2, &[0, 3]), ["0..1", "2..2", "3..4", "5..8"]);
-        assert_eq!(labels(&log2, &[1, 4]), ["2..2", "3..4", "5..8", "9..16"]);
-        let tens = key(KeyShow::Buckets(10), true);
         assert_eq!(
-            labels(&tens, &[(-10_i64).cast_unsigned(), 20]),
-            ["-10..-1", "0..9", "10..19", "20..29"]
+            labels(LOG2, &[0, 3]),
+            ["0..1        1", "2..2        0", "3..4        0", "5..8        1"]
         );
-        assert_eq!(labels(&tens, &[0, 1000]), ["0..9", "(99 empty)", "1000..1009"]);
+        assert_eq!(
+            labels(LOG2, &[1, 5]),
+            [
+                "2..2        1",
+                "3..4        0",
+                "5..8        0",
+                "9..16        0",
+                "17..32        1"
+            ]
+        );
+        assert_eq!(
+            labels(LOG2, &[1, 14]),
+            ["2..2        1", "... (12 empty rows)", "8193..16384        1"]
+        );
+        assert_eq!(
+            labels(TENS, &[0, 1000]),
+            ["0..9        1", "... (99 empty rows)", "1000..1009        1"]
+        );
+    }
+
+    /// A row `-616..383` stood beside `0..999`.
+    #[test]
+    fn buckets_of_negative_numbers_overlapped_those_from_zero_on() {
+        let thousands = Buckets { width: Width::Fixed(1000), signed: true };
+        let words = [image(-616), 0, image(-2616)];
+        assert_eq!(
+            drawn(thousands, &words)[..4],
+            [
+                "-2616..-1617        1",
+                "-1616..-617        0",
+                "-616..-1        1",
+                "0..999        1",
+            ]
+        );
+        let unsigned = Buckets { signed: false, ..TENS };
+        let last = u64::MAX / 10 * 10;
+        assert_eq!(unsigned.bucket(last), bucket(last.into(), u64::MAX.into()));
+    }
+
+    /// They were the row from 2^63 to 2^64, and moved every percentile there.
+    #[test]
+    fn negative_numbers_were_the_largest_power_of_two() {
+        assert_eq!(
+            drawn(LOG2, &[64, 0, 0, 1]),
+            [
+                "< 0        1",
+                "0..1        1",
+                "2..2        1",
+                "p50 ~1  p90 ~2  p99 ~2  (of what is not negative; estimated: interpolated within buckets)",
+            ]
+        );
+        let unsigned = Buckets { signed: false, ..LOG2 };
+        assert!(drawn(unsigned, &[64])[0].starts_with("9223372036854775809..18446744073709551616"));
+        assert_eq!(drawn(LOG2, &[64]), ["< 0        1"]);
+    }
+
+    #[test]
+    fn negative_weights_are_bars_of_another_kind() {
+        assert_eq!((bar(-5, 10, 10), bar(10, 10, 10)), ("-----".into(), "##########".into()));
+        let bars: Bars = [(bucket(0, 9), -90), (bucket(10, 19), 45)].into();
+        let plot = Plot { key: "k", buckets: TENS, weight: "ret", bars: &bars, width: 21 };
+        let mut out = String::new();
+        write_plot(&mut out, "", &plot).expect("memory");
+        assert_eq!(
+            out,
+            "\n     k ret\n  0..9 -90 ----------\n10..19  45 #####\n\
+             (no percentiles: ret is negative in a row)\n"
+        );
     }
 
     proptest! {
@@ -309,16 +336,17 @@ mod tests {
                 0 | 1 => 0,
                 _ => u64::from((number - 1).ilog2()) + 1,
             };
-            let mut bars = Bars::new();
+            let mut bars: BTreeMap<Bucket, u128> = BTreeMap::new();
             for number in &numbers {
-                *bars.entry(Bucket::power_of_two(log2(*number))).or_default() += 1;
+                *bars.entry(LOG2.bucket(log2(*number))).or_default() += 1;
             }
+            let bars: Vec<_> = bars.into_iter().collect();
             let mut sorted = numbers.clone();
             sorted.sort_unstable();
             let rank = (numbers.len() * usize::try_from(hundredths).expect("small")).div_ceil(100);
             let exact = sorted[rank - 1];
             let estimate = percentile(&bars, numbers.len() as u128, hundredths);
-            let Bucket { low, high } = Bucket::power_of_two(log2(exact));
+            let Bucket { low, high } = LOG2.bucket(log2(exact));
             prop_assert!((low..=high).contains(&estimate), "{estimate} is not in {low}..{high}");
         }
     }

@@ -1,17 +1,20 @@
 //! Takes the text of JSON documents, one after the other. Gives the [`Document`]s, or the place
 //! of the first mistake.
+//!
+//! Each document is gone through twice: first for all but its rows, which say how rows are read, then
+//! for the rows, one at a time. So a row is never held in any other form than its own.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use serde::de::{DeserializeSeed as _, IgnoredAny};
 
-use super::document::{Document, Entry, Key, Meta, Source, Value};
+use super::document::{Document, Key, Meta, Source, Value};
 use super::error::ReadError;
 use super::json::{self, LossesOut, Totals, VERSION};
-use super::time;
-use crate::print::cell::{Cell, Named};
-use crate::read::snapshot::{KeyShow, ValueShow};
+use super::{rows, time};
+use crate::print::escape::excerpt;
+use crate::read::snapshot::{IntType, KeyOrder, KeyShow, ValueShow};
 use crate::resolve::hist::{Sort, SortBy};
 
 /// All documents of a text, in order.
@@ -19,26 +22,94 @@ use crate::resolve::hist::{Sort, SortBy};
 /// # Errors
 /// If the text is no JSON, of another shape, or contradicts itself.
 pub fn read(text: &[u8]) -> Result<Vec<Document>, ReadError> {
-    let mut documents = Vec::new();
-    let mut stream = serde_json::Deserializer::from_slice(text).into_iter::<Whole>();
-    loop {
-        let start = stream.byte_offset();
-        let line = line_of_next(text, start);
-        match stream.next() {
-            None => return Ok(documents),
-            Some(Ok(whole)) => documents
-                .push(whole.document().map_err(|message| ReadError::Content { line, message })?),
-            // Another version may have other parts, so that is what there is to say.
-            Some(Err(error)) => {
-                let other =
-                    version(&text[start..]).and_then(|version| check_version(version).err());
-                return Err(other.map_or_else(
-                    || place(&error),
-                    |message| ReadError::Content { line, message },
-                ));
-            }
-        }
+    Documents::of(text).collect()
+}
+
+/// The documents of a text, one at a time; nothing comes after a mistake.
+#[derive(Debug)]
+pub struct Documents<'a> {
+    text: &'a [u8],
+    place: Place,
+    is_over: bool,
+}
+
+impl<'a> Documents<'a> {
+    /// The documents of that text.
+    #[must_use]
+    pub fn of(text: &'a [u8]) -> Self {
+        Self { text, place: Place::default(), is_over: false }
     }
+}
+
+impl Iterator for Documents<'_> {
+    type Item = Result<Document, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = &self.text[self.place.offset..];
+        let spaces = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.place.advance(self.text, self.place.offset + spaces);
+        let rest = &rest[spaces..];
+        if self.is_over || rest.is_empty() {
+            return None;
+        }
+        let mut heads = serde_json::Deserializer::from_slice(rest).into_iter::<Head>();
+        let document = match heads.next()? {
+            Ok(head) => head.document(&rest[..heads.byte_offset()], &self.place),
+            Err(error) => Err(mistake(rest, &self.place, &error)),
+        };
+        self.is_over = document.is_err();
+        self.place.advance(self.text, self.place.offset + heads.byte_offset());
+        Some(document)
+    }
+}
+
+/// How far a text has been looked at.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// In bytes.
+    offset: usize,
+    /// Lines that end before.
+    lines: usize,
+    /// Where the line begins, in bytes.
+    line_start: usize,
+}
+
+impl Place {
+    /// Looks at the text up to `offset`.
+    fn advance(&mut self, text: &[u8], offset: usize) {
+        for newline in memchr::memchr_iter(b'\n', &text[self.offset..offset]) {
+            self.lines += 1;
+            self.line_start = self.offset + newline + 1;
+        }
+        self.offset = offset;
+    }
+
+    /// From 1.
+    const fn line(&self) -> usize {
+        self.lines + 1
+    }
+
+    /// Of something that is wrong in the text from here on.
+    fn json(&self, error: &serde_json::Error) -> ReadError {
+        let before = if error.line() == 1 { self.offset - self.line_start } else { 0 };
+        let mut message = error.to_string();
+        let suffix = format!(" at line {} column {}", error.line(), error.column());
+        if message.ends_with(&suffix) {
+            message.truncate(message.len() - suffix.len());
+        }
+        let (line, column) = (self.lines + error.line(), before + error.column());
+        ReadError::Json { line, column, message: excerpt(&message) }
+    }
+
+    fn content(&self, message: &str) -> ReadError {
+        ReadError::Content { line: self.line(), message: excerpt(message) }
+    }
+}
+
+/// Another version may have other parts, so that is what there is to say.
+fn mistake(text: &[u8], place: &Place, error: &serde_json::Error) -> ReadError {
+    let other = version(text).and_then(|version| check_version(version).err());
+    other.map_or_else(|| place.json(error), |message| place.content(&message))
 }
 
 /// The version of the first document, if it has one.
@@ -58,25 +129,10 @@ fn check_version(version: u32) -> Result<(), Mistake> {
     }
 }
 
-/// The line on which the document behind `offset` begins.
-fn line_of_next(text: &[u8], offset: usize) -> usize {
-    let start = text[offset..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    1 + text[..offset + start].iter().filter(|byte| **byte == b'\n').count()
-}
-
-fn place(error: &serde_json::Error) -> ReadError {
-    let (line, column) = (error.line(), error.column());
-    let mut message = error.to_string();
-    let suffix = format!(" at line {line} column {column}");
-    if message.ends_with(&suffix) {
-        message.truncate(message.len() - suffix.len());
-    }
-    ReadError::Json { line, column, message }
-}
-
-/// A document as it is written. What a later version adds to it is not looked at.
+/// A document as it is written, but for its rows. What a later version adds to it is not looked
+/// at.
 #[derive(Deserialize)]
-struct Whole {
+struct Head {
     version: u32,
     event: String,
     trigger: String,
@@ -90,7 +146,9 @@ struct Whole {
     values: Vec<ValueIn>,
     show_hitcount: bool,
     sort: Vec<SortIn>,
-    rows: Vec<RowIn>,
+    /// They are there.
+    #[serde(rename = "rows")]
+    _rows: IgnoredAny,
     totals: Totals,
     losses: LossesOut,
 }
@@ -109,6 +167,8 @@ struct KeyIn {
     show: String,
     width: Option<u64>,
     signed: bool,
+    bits: Option<u32>,
+    order: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +177,7 @@ struct ValueIn {
     label: String,
     show: String,
     hidden: bool,
+    signed: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -127,68 +188,60 @@ enum SortIn {
     Key { name: String, descending: bool },
 }
 
-#[derive(Deserialize)]
-struct RowIn {
-    key: BTreeMap<String, CellIn>,
-    hitcount: u64,
-    values: BTreeMap<String, u64>,
-}
-
-#[derive(Deserialize)]
-struct CellIn {
-    raw: Option<RawIn>,
-    text: TextIn,
-    bytes: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "`raw` is a whole number below 2^64 or an array of such")]
-enum RawIn {
-    Unsigned(u64),
-    Signed(i64),
-    Frames(Vec<u64>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "`text` is a string or an array of strings")]
-enum TextIn {
-    One(String),
-    Frames(Vec<String>),
-}
-
 /// What is wrong with a document.
 type Mistake = String;
 
-impl Whole {
-    fn document(self) -> Result<Document, Mistake> {
+impl Head {
+    /// The document of which this is the head, whole: `text` is its own, and begins at `place`.
+    fn document(self, text: &[u8], place: &Place) -> Result<Document, ReadError> {
+        let mut document = self.without_rows().map_err(|message| place.content(&message))?;
+        let seed = rows::Whole { keys: &document.keys, values: &document.values };
+        let mut rows = serde_json::Deserializer::from_slice(text);
+        document.rows = seed.deserialize(&mut rows).map_err(|error| place.json(&error))?;
+        check_totals(&document).map_err(|message| place.content(&message))?;
+        Ok(document)
+    }
+
+    fn without_rows(self) -> Result<Document, Mistake> {
         check_version(self.version)?;
         let keys: Vec<_> = self.keys.into_iter().map(KeyIn::key).collect::<Result<_, _>>()?;
         let values: Vec<_> =
             self.values.into_iter().map(ValueIn::value).collect::<Result<_, _>>()?;
-        let rows = self.rows.into_iter().enumerate().map(|(index, row)| {
-            row.entry(&keys, &values).map_err(|mistake| format!("row {}: {mistake}", index + 1))
-        });
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        check_names(&keys.iter().map(|key| &*key.name).collect::<Vec<_>>())?;
+        check_names(&values.iter().map(|value| &*value.name).collect::<Vec<_>>())?;
         let sort = self.sort.into_iter().map(|sort| sort.sort(&keys, &values));
         let sort = sort.collect::<Result<_, _>>()?;
         let Totals { hits, entries, .. } = self.totals;
         let mut sources = self.sources;
         sources.sort_unstable();
-        let document = Document {
+        Ok(Document {
             meta: Meta { event: self.event, sources, since: self.since, time: self.time },
             trigger: self.trigger,
             paused: self.state == State::Paused,
             show_hitcount: self.show_hitcount,
+            enough_size: self.losses.enough_size,
             losses: self.losses.into(),
             keys,
             values,
             sort,
-            rows,
+            rows: Vec::new(),
             hits,
             entries,
-        };
-        check_totals(&document).map(|()| document)
+        })
     }
+}
+
+/// Keys, or values, that a document has at most. Each row is searched for each of them.
+const MOST_COLUMNS: usize = 64;
+
+/// Rows are read by name.
+fn check_names(names: &[&str]) -> Result<(), Mistake> {
+    if names.len() > MOST_COLUMNS {
+        return Err(format!("{} keys or values, of at most {MOST_COLUMNS}", names.len()));
+    }
+    let mut all = names.iter().enumerate();
+    let twice = all.find(|(index, name)| names[..*index].contains(name));
+    twice.map_or(Ok(()), |(_, name)| Err(format!("`{name}` is there twice")))
 }
 
 /// A document that is cut must not pass for a whole one.
@@ -206,6 +259,24 @@ fn check_totals(document: &Document) -> Result<(), Mistake> {
 
 impl KeyIn {
     fn key(self) -> Result<Key, Mistake> {
+        let show = self.show()?;
+        let order = self.order.as_deref().map(order).transpose()?;
+        let is_number = !matches!(show, KeyShow::Text | KeyShow::Stack);
+        let bits = match self.bits {
+            Some(bits @ (8 | 16 | 32 | 64)) if order.is_some() && is_number => bits,
+            None | Some(8 | 16 | 32 | 64) => 64,
+            Some(bits) => return Err(format!("the key `{}` cannot have {bits} bits", self.name)),
+        };
+        let signed = match show {
+            // Exponents have no sign, but what they are exponents of may.
+            KeyShow::Log2 => matches!(order, Some(KeyOrder::Signed(_))),
+            _ => self.signed,
+        };
+        let number = IntType { signed, bits };
+        Ok(Key { name: self.name, label: self.label, show, number, order })
+    }
+
+    fn show(&self) -> Result<KeyShow, Mistake> {
         let plain = [
             KeyShow::Decimal,
             KeyShow::Hex,
@@ -217,16 +288,23 @@ impl KeyIn {
             KeyShow::Stack,
             KeyShow::Text,
         ];
-        let show = match (&*self.show, self.width) {
-            ("buckets", Some(width)) if width > 0 => KeyShow::Buckets(width),
-            ("buckets", _) => return Err(format!("the key `{}` has no width", self.name)),
+        match (&*self.show, self.width) {
+            ("buckets", Some(width)) if width > 0 => Ok(KeyShow::Buckets(width)),
+            ("buckets", _) => Err(format!("the key `{}` has no width", self.name)),
             (show, _) => plain
                 .into_iter()
                 .find(|plain| json::key_show(*plain) == show)
-                .ok_or_else(|| format!("a key cannot be shown as `{show}`"))?,
-        };
-        Ok(Key { name: self.name, label: self.label, show, signed: self.signed })
+                .ok_or_else(|| format!("a key cannot be shown as `{show}`")),
+        }
     }
+}
+
+fn order(text: &str) -> Result<KeyOrder, Mistake> {
+    let sizes = [1, 2, 4, 8].into_iter();
+    let numbers = sizes.flat_map(|bytes| [KeyOrder::Signed(bytes), KeyOrder::Unsigned(bytes)]);
+    let mut all = numbers.chain([KeyOrder::Text, KeyOrder::None]);
+    let order = all.find(|order| json::order(*order) == text);
+    order.ok_or_else(|| format!("a key cannot be ordered as `{text}`"))
 }
 
 impl ValueIn {
@@ -234,7 +312,8 @@ impl ValueIn {
         let all = [ValueShow::Decimal, ValueShow::Hex, ValueShow::Percent, ValueShow::Graph];
         let show = all.into_iter().find(|show| json::value_show(*show) == self.show);
         let show = show.ok_or_else(|| format!("a value cannot be shown as `{}`", self.show))?;
-        Ok(Value { name: self.name, label: self.label, show, hidden: self.hidden })
+        let Self { name, label, hidden, signed, .. } = self;
+        Ok(Value { name, label, show, hidden, signed })
     }
 }
 
@@ -254,78 +333,4 @@ impl SortIn {
         };
         Ok(Sort { by, descending })
     }
-}
-
-impl RowIn {
-    fn entry(mut self, keys: &[Key], values: &[Value]) -> Result<Entry, Mistake> {
-        let cell = |key: &Key| {
-            let cell = self.key.remove(&key.name);
-            let cell = cell.ok_or_else(|| format!("no key `{}`", key.name))?;
-            cell.cell(key.show).map_err(|mistake| format!("key `{}`: {mistake}", key.name))
-        };
-        let cells = keys.iter().map(cell).collect::<Result<_, _>>()?;
-        let sum = |value: &Value| {
-            let sum = self.values.get(&value.name).copied();
-            sum.ok_or_else(|| format!("no value `{}`", value.name))
-        };
-        let sums = values.iter().map(sum).collect::<Result<_, _>>()?;
-        Ok(Entry { cells, hitcount: self.hitcount, sums })
-    }
-}
-
-impl CellIn {
-    fn cell(self, show: KeyShow) -> Result<Cell<'static>, Mistake> {
-        let Self { raw, text, bytes } = self;
-        let number = match &raw {
-            Some(RawIn::Unsigned(number)) => Some(*number),
-            Some(RawIn::Signed(number)) => Some(number.cast_unsigned()),
-            Some(RawIn::Frames(_)) | None => None,
-        };
-        match (show, raw, text) {
-            (KeyShow::Stack, raw, TextIn::Frames(names)) => stack(raw, names),
-            (KeyShow::Text, None, TextIn::One(text)) => Ok(Cell::Text(exact(text, bytes)?.into())),
-            (KeyShow::Sym | KeyShow::SymOffset, None, TextIn::One(text)) => {
-                Ok(Cell::Named(Named { name: exact(text, bytes)?.into(), number: None }))
-            }
-            (
-                KeyShow::Sym | KeyShow::SymOffset | KeyShow::Execname | KeyShow::Syscall,
-                _,
-                TextIn::One(text),
-            ) if number.is_some() => {
-                Ok(Cell::Named(Named { name: exact(text, bytes)?.into(), number }))
-            }
-            (
-                KeyShow::Decimal | KeyShow::Hex | KeyShow::Log2 | KeyShow::Buckets(_),
-                _,
-                TextIn::One(_),
-            ) if number.is_some() => Ok(Cell::Number(number.unwrap_or_default())),
-            _ => Err(format!("`raw` and `text` are not those of `{}`", json::key_show(show))),
-        }
-    }
-}
-
-fn stack(raw: Option<RawIn>, names: Vec<String>) -> Result<Cell<'static>, Mistake> {
-    let numbers: Vec<_> = match raw {
-        None => vec![None; names.len()],
-        Some(RawIn::Frames(numbers)) => numbers.into_iter().map(Some).collect(),
-        Some(_) => return Err("the `raw` of a stack is an array".to_owned()),
-    };
-    if numbers.len() != names.len() {
-        return Err(format!("{} addresses have {} names", numbers.len(), names.len()));
-    }
-    let frames = names.into_iter().zip(numbers);
-    let named = |(name, number): (String, _)| Named { name: name.into_bytes().into(), number };
-    Ok(Cell::Stack(frames.map(named).collect()))
-}
-
-/// The bytes of a text: those in hex if there are any.
-fn exact(text: String, hex: Option<String>) -> Result<Vec<u8>, Mistake> {
-    let Some(hex) = hex else { return Ok(text.into_bytes()) };
-    let wrong = || format!("`{hex}` are no bytes in hex");
-    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(wrong());
-    }
-    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    pairs.iter().map(byte).collect::<Option<_>>().ok_or_else(wrong)
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::print;
 use crate::print::cell::Cell;
 use crate::read::snapshot::{
-    KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn, ValueShow,
+    IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn, ValueShow,
 };
 use crate::resolve::hist::{Sort, SortBy};
 use crate::tracefs::symbols::Symbols;
@@ -31,6 +31,10 @@ ffffffffc0000000 t ext4_open\t[ext4]
 
 const STACK: usize = 16;
 
+fn number(order: KeyOrder) -> IntType {
+    IntType { signed: matches!(order, KeyOrder::Signed(_)), bits: 64 }
+}
+
 /// A number with a sign, a function, a stack of two frames, a string and a task.
 fn columns() -> Vec<KeyColumn> {
     let column = |label: &str, offset, size, show, order| KeyColumn {
@@ -39,6 +43,7 @@ fn columns() -> Vec<KeyColumn> {
         size,
         show,
         order,
+        number: number(order),
     };
     vec![
         column("ret", 0, 8, KeyShow::Decimal, KeyOrder::Signed(8)),
@@ -50,7 +55,8 @@ fn columns() -> Vec<KeyColumn> {
 }
 
 fn snapshot(rows: Vec<Row>, sort: Vec<Sort>) -> Snapshot {
-    let value = |show, hidden| ValueColumn { label: "len".into(), show, hidden };
+    let number = IntType::S64;
+    let value = |show, hidden| ValueColumn { label: "len".into(), show, hidden, number };
     Snapshot {
         trigger: "hist:keys=ret:vals=hitcount:sort=hitcount:size=2048 if ret > 1 [active]".into(),
         keys: columns(),
@@ -164,7 +170,7 @@ proptest! {
         prop_assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 3);
         prop_assert_eq!(read(&text).expect("our own"), documents.clone());
         // The sum is one as well, without addresses where there are two boots.
-        let sum = merge(&documents).expect("one trigger");
+        let sum = merge(documents.clone()).expect("one trigger");
         prop_assert_eq!(read(&json(&sum)).expect("our own"), [sum]);
     }
 
@@ -179,7 +185,7 @@ proptest! {
     fn the_order_of_a_sum_does_not_matter(documents in any_documents(3)) {
         let [a, b, c] = &documents[..] else { unreachable!("three") };
         let sum = |parts: &[&Document]| {
-            merge(&parts.iter().map(|part| (*part).clone()).collect::<Vec<_>>()).expect("one trigger")
+            merge(parts.iter().map(|part| (*part).clone()).collect()).expect("one trigger")
         };
         let all = sum(&[a, b, c]);
         prop_assert_eq!(&sum(&[c, a, b]), &all);
@@ -192,7 +198,7 @@ proptest! {
     #[test]
     fn a_document_and_itself_are_twice_that(documents in any_documents(1)) {
         let one = &documents[0];
-        let twice = merge(&[one.clone(), one.clone()]).expect("one trigger");
+        let twice = merge(vec![one.clone(), one.clone()]).expect("one trigger");
         let double = |(hits, sums): &(u64, Vec<u64>)| {
             (hits.wrapping_mul(2), sums.iter().map(|sum| sum.wrapping_mul(2)).collect())
         };
@@ -225,7 +231,8 @@ proptest! {
             prop_assert_eq!(record[1].to_vec(), ret.cast_signed().to_string().into_bytes());
             prop_assert_eq!(&record[6], &**name);
             prop_assert_eq!(record[9].to_vec(), row.hitcount.to_string().into_bytes());
-            prop_assert_eq!(record[10].to_vec(), row.sums[0].to_string().into_bytes());
+            let sum = row.sums[0].cast_signed();
+            prop_assert_eq!(record[10].to_vec(), sum.to_string().into_bytes());
         }
     }
 }
@@ -248,7 +255,7 @@ const READ_ELSEWHERE: u64 = 0xffff_ffff_a100_1000;
 fn between_boots_functions_are_the_same_by_name() {
     let here = document(&snapshot(vec![row(1, READ, 3)], Vec::new()), 0);
     let there = document(&snapshot(vec![row(1, READ_ELSEWHERE, 4)], Vec::new()), 1);
-    let sum = merge(&[here.clone(), there]).expect("one trigger");
+    let sum = merge(vec![here.clone(), there]).expect("one trigger");
     assert_eq!(sum.rows.len(), 1);
     let [_, Cell::Named(ip), Cell::Stack(frames), ..] = &sum.rows[0].cells[..] else {
         panic!("{:?}", sum.rows[0])
@@ -258,7 +265,7 @@ fn between_boots_functions_are_the_same_by_name() {
     assert_eq!((sum.rows[0].hitcount, sum.meta.sources.len()), (7, 2));
     // Within one, they are the same by address.
     let again = document(&snapshot(vec![row(1, READ + 2, 4)], Vec::new()), 0);
-    let sum = merge(&[here, again]).expect("one trigger");
+    let sum = merge(vec![here, again]).expect("one trigger");
     assert_eq!(sum.rows.len(), 2);
 }
 
@@ -269,7 +276,7 @@ fn different_triggers_are_told_apart_by_their_parts() {
         let mut other = one.clone();
         other.trigger = trigger.to_owned();
         other.meta.event = event.to_owned();
-        merge(&[one.clone(), other]).expect_err("another trigger").to_string()
+        merge(vec![one.clone(), other]).expect_err("another trigger").to_string()
     };
     assert_eq!(
         different("hist:keys=ret:vals=hitcount:sort=hitcount:size=4096", "a:c"),
@@ -277,10 +284,10 @@ fn different_triggers_are_told_apart_by_their_parts() {
          size `2048` and `4096`"
     );
     let mut other = one.clone();
-    other.keys[0].signed = false;
-    let error = merge(&[one.clone(), other]).expect_err("other columns").to_string();
+    other.keys[0].number.signed = false;
+    let error = merge(vec![one.clone(), other]).expect_err("other columns").to_string();
     assert!(error.contains("other columns"), "{error}");
-    assert_eq!(merge(&[]), Err(MergeError::Nothing));
+    assert_eq!(merge(Vec::new()), Err(MergeError::Nothing));
 }
 
 #[test]
@@ -289,7 +296,7 @@ fn a_document_without_all_rows_is_not_added_up() {
     let (meta, symbols) = machine(0);
     let cut = Document::new(&snapshot, 1..2, &symbols, meta);
     assert_eq!((cut.hits, cut.entries, cut.rows.len()), (7, 2, 1));
-    assert_eq!(merge(std::slice::from_ref(&cut)), Err(MergeError::Cut { rows: 1, entries: 2 }));
+    assert_eq!(merge(vec![cut.clone()]), Err(MergeError::Cut { rows: 1, entries: 2 }));
     assert_eq!(read(&json(&cut)).expect("our own"), [cut]);
 }
 
@@ -328,7 +335,7 @@ fn mistakes_have_a_place() {
     check_misread(replace("\"hitcount\":3", "\"hitcount\":-3"), "expected u64");
     check_misread(replace("\"hitcount\":3", "\"hitcount\":5"), "9 hits in the rows");
     check_misread(replace("\"entries\":2", "\"entries\":1"), "2 rows, and the totals say 1");
-    check_misread(replace("\"raw\":-1", "\"raw\":1e3"), "`raw` is a whole number");
+    check_misread(replace("\"raw\":-1", "\"raw\":1e3"), "expected a whole number below 2^64");
     check_misread(replace("\"raw\":-1", "\"raw\":[]"), "row 1: key `ret`: `raw` and `text`");
     check_misread(replace("{\"ret\":", "{\"rat\":"), "row 1: no key `ret`");
     check_misread(replace("\"show\":\"sym\"", "\"show\":\"map\""), "shown as `map`");
@@ -401,4 +408,192 @@ fn formats_say_which_key_they_need() {
     one.keys[0].show = KeyShow::Log2;
     one.keys[1].show = KeyShow::Buckets(10);
     check(&one, Format::Plot, "draws one key in buckets, and this trigger has ret, ip");
+}
+
+/// Ten system calls of one task that have failed with EBADF, and one of another that has given 4096.
+fn returned() -> Snapshot {
+    let mut one = snapshot(vec![row(1, READ, 10), row(2, READ, 1)], Vec::new());
+    one.values.remove(1);
+    one.values[0].show = ValueShow::Decimal;
+    let sums = [(-90_i64).cast_unsigned(), 4096];
+    for (row, sum) in one.rows.iter_mut().zip(sums) {
+        row.sums = [sum].as_slice().into();
+    }
+    one
+}
+
+fn written(format: Format, document: &Document) -> String {
+    let bytes = Exporter::new(format, Some("len".into()), 80).write(document).expect("it fits");
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+/// They summed up to 18446744073709551526.
+#[test]
+fn sums_of_negative_numbers_had_no_sign() {
+    let one = document(&returned(), 0);
+    for (format, part) in [
+        (Format::Json, "\"values\":{\"len\":-90}"),
+        (Format::Ndjson, "\"values\":{\"len\":-90}"),
+        (Format::Csv, ",10,-90\r\n"),
+        (Format::Folded, "vfs_read -90\n"),
+        // ftrace's own text has none.
+        (Format::Ftrace, "  len: 18446744073709551526\n"),
+    ] {
+        let text = written(format, &one);
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let sum = merge(vec![one.clone(), one]).expect("one trigger");
+    assert!(written(Format::Json, &sum).contains("\"values\":{\"len\":-180}"));
+}
+
+/// Negative sums stood above all others; the kernel's own text has them there.
+#[test]
+fn negative_sums_were_the_largest() {
+    let (_, symbols) = machine(0);
+    for descending in [false, true] {
+        let mut one = returned();
+        one.sort = vec![Sort { by: SortBy::Value(0), descending }];
+        crate::read::sort::sort(&mut one, crate::read::sort::Ties::default());
+        let kernels = print::hist(&one, &symbols);
+        crate::read::sort::sort_as_shown(&mut one);
+        let document = document(&one, 0);
+        let sums: Vec<_> = document.rows.iter().map(|row| row.sums[0].cast_signed()).collect();
+        assert_eq!(sums, if descending { [4096, -90] } else { [-90, 4096] });
+        assert_eq!(written(Format::Ftrace, &document).into_bytes(), kernels);
+        let halves = merge(vec![document.clone(), document]).expect("one trigger");
+        let sums: Vec<_> = halves.rows.iter().map(|row| row.sums[0].cast_signed()).collect();
+        assert_eq!(sums, if descending { [8192, -180] } else { [-180, 8192] });
+    }
+}
+
+/// The text without what earlier versions did not write.
+fn as_before(text: &str) -> String {
+    let sum = text.replace(":-90}", ":18446744073709551526}");
+    let is_new = |part: &&str| !part.starts_with("\"bits\"") && !part.starts_with("\"order\"");
+    let parts: Vec<_> = sum.split(',').collect();
+    let mut kept: Vec<String> = Vec::new();
+    for part in parts {
+        let end = part.trim_start_matches(|c| c != '}' && c != ']');
+        match kept.last_mut() {
+            Some(last) if !is_new(&part) => last.push_str(end),
+            _ => kept.push(part.to_owned()),
+        }
+    }
+    kept.join(",").replace("\"hidden\":false,\"signed\":true", "\"hidden\":false")
+}
+
+#[test]
+fn documents_of_earlier_versions_are_read_as_before() {
+    let new = document(&returned(), 0);
+    let old = as_before(&written(Format::Json, &new));
+    assert!(!old.contains("order") && !old.contains("bits") && old.contains("\"signed\":true"));
+    let old_document = read(old.as_bytes()).expect("an old one").remove(0);
+    assert_eq!(old_document.values[0].signed, None);
+    assert_eq!(written(Format::Json, &old_document), old);
+    assert_eq!(written(Format::Ftrace, &old_document), written(Format::Ftrace, &new));
+    // Beside a new one it is known what its numbers mean.
+    let both = [vec![old_document.clone(), new.clone()], vec![new, old_document.clone()]];
+    for documents in both {
+        let sum = merge(documents).expect("one trigger");
+        assert_eq!((sum.values[0].signed, sum.rows[0].sums[0].cast_signed()), (Some(true), -180));
+        assert!(sum.keys.iter().all(|key| key.order.is_some()));
+    }
+    let sum = merge(vec![old_document.clone(), old_document]).expect("one trigger");
+    assert_eq!(sum.values[0].signed, None);
+}
+
+/// Sorting them by the function panicked: there was no order that all of them agreed on.
+#[test]
+fn rows_of_which_some_have_an_address_had_no_order() {
+    let rows = (0..40).map(|number| row(1, READ + 0x7_0000 * (number * 7 % 40), 1));
+    let sort = vec![Sort { by: SortBy::Key(1), descending: false }];
+    let mut one = document(&snapshot(rows.collect(), sort), 0);
+    for (number, row) in one.rows.iter_mut().enumerate() {
+        let Cell::Named(ip) = &mut row.cells[1] else { panic!("the columns") };
+        ip.name = format!("f{}", (number * 13) % 40).into_bytes().into();
+        ip.number = ip.number.filter(|_| number % 3 > 0);
+    }
+    let text = written(Format::Json, &one);
+    let again = read(text.as_bytes()).expect("our own").remove(0);
+    let sum = merge(vec![one, again]).expect("one trigger");
+    let order = |row: &Entry| match &row.cells[1] {
+        Cell::Named(ip) => (ip.number.is_none(), ip.number, ip.name.clone()),
+        _ => panic!("the columns"),
+    };
+    assert!(sum.rows.is_sorted_by_key(order));
+    assert!(written(Format::Ftrace, &sum).contains("Entries: 40"));
+}
+
+/// What a task may call itself.
+const HOSTILE: &[u8] = b"=\x1b[2J\nF\xc2\x9b";
+
+fn hostile() -> Document {
+    let mut one = returned();
+    for row in &mut one.rows {
+        row.key[32..40].copy_from_slice(&HOSTILE[..8]);
+        row.comm[..HOSTILE.len()].copy_from_slice(HOSTILE);
+        row.comm[HOSTILE.len()..].fill(0);
+    }
+    one.keys[0].show = KeyShow::Log2;
+    document(&one, 0)
+}
+
+/// A terminal obeyed them, and a newline made a line of its own.
+#[test]
+fn names_with_escapes_reached_the_terminal() {
+    let one = hostile();
+    for format in
+        [Format::Ftrace, Format::Json, Format::Ndjson, Format::Csv, Format::Folded, Format::Plot]
+    {
+        for charset in [Charset::Utf8, Charset::Ascii] {
+            let exporter = Exporter::new(format, None, 80).on_terminal(Some(charset));
+            let text = exporter.clone().write(&one).expect("it fits");
+            let text = String::from_utf8(text).expect("no other bytes");
+            let is_obeyed = |c: char| c.is_control() && c != '\n' && c != '\r';
+            assert!(!text.contains(is_obeyed), "{format:?}: {text:?}");
+            assert!(!text.lines().any(|line| line.starts_with('F')), "{format:?}: {text}");
+            if matches!(format, Format::Json) {
+                assert_eq!(read(text.as_bytes()).expect("JSON"), [one.clone()]);
+            }
+        }
+        let plain = Exporter::new(format, None, 80).write(&one).expect("it fits");
+        let is_there = plain.windows(4).any(|bytes| bytes == b"\x1b[2J");
+        let is_left_alone = matches!(format, Format::Ftrace | Format::Csv | Format::Folded);
+        assert_eq!(is_there, is_left_alone, "{format:?}");
+    }
+}
+
+/// A spreadsheet ran what a task had called itself.
+#[test]
+fn names_became_formulas_in_a_spreadsheet() {
+    let mut one = document(&returned(), 0);
+    one.rows.truncate(1);
+    let names: [&[u8]; 9] =
+        [b"=1+1", b"+1", b"-1", b"@SUM(A1)", b"\t=1", b"\r=1", b"\n=1", b"'=1", b"a=1"];
+    for name in names {
+        one.rows[0].cells[3] = Cell::Text(name.to_vec().into());
+        let text = Exporter::new(Format::Csv, None, 80).write(&one).expect("it fits");
+        let mut reader = ::csv::Reader::from_reader(&text[..]);
+        let record = reader.byte_records().next().expect("a row").expect("a record");
+        let field = &record[6];
+        assert!(!matches!(field[0], b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n'));
+        // Nothing is lost.
+        assert_eq!(field.strip_prefix(b"'").unwrap_or(field), name);
+        // Numbers stay numbers.
+        assert_eq!(&record[10], b"-90");
+    }
+}
+
+/// Nobody said which size would do.
+#[test]
+fn a_full_table_says_what_would_have_been_enough() {
+    let mut one = document(&returned(), 0);
+    one.enough_size = Some(4096);
+    assert!(written(Format::Json, &one).contains("\"missed\":2,\"enough_size\":4096}"));
+    assert_eq!(read(written(Format::Json, &one).as_bytes()).expect("our own"), [one.clone()]);
+    let other = Document { enough_size: Some(8192), ..one.clone() };
+    let unknown = Document { enough_size: None, ..one.clone() };
+    let of = |documents| merge(documents).expect("one trigger").enough_size;
+    assert_eq!(of(vec![one.clone(), other]), Some(8192));
+    assert_eq!(of(vec![one, unknown]), None);
 }

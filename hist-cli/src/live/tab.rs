@@ -126,10 +126,20 @@ impl Tab {
         match self.sort {
             Column::Key(index) => a.keys[index].rank().cmp(&b.keys[index].rank()),
             Column::Hits => a.counts.hits.cmp(&b.counts.hits),
-            Column::Value(index) => a.counts.sums[index].cmp(&b.counts.sums[index]),
+            Column::Value(index) => {
+                let rank = |row: &Row| self.rank(Measure::Value(index), row.counts.sums[index]);
+                rank(a).cmp(&rank(b))
+            }
             // All have grown in the same time.
-            Column::Rate => a.more.of(self.measure).cmp(&b.more.of(self.measure)),
+            Column::Rate => {
+                let rank = |row: &Row| self.rank(self.measure, row.more.of(self.measure));
+                rank(a).cmp(&rank(b))
+            }
         }
+    }
+
+    fn rank(&self, measure: Measure, number: u64) -> u64 {
+        self.table.number(measure).rank(number)
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::text::{Charset, shown, width};
 use crate::print::cell::{Cell, Named, cell};
-use crate::print::{Scale, number, part, scales};
+use crate::print::{Scale, part, scales, shown_number};
+use crate::read::bucket::Buckets;
 use crate::read::delta::counterparts;
 use crate::read::snapshot::{
-    self, KeyBytes, KeyColumn, KeyShow, Losses, Snapshot, Sums, ValueColumn, ValueShow,
+    self, IntType, KeyBytes, KeyColumn, KeyShow, Losses, Snapshot, Sums, ValueColumn, ValueShow,
 };
-use crate::read::sort::key_word;
 use crate::resolve::hist::SortBy;
 use crate::tracefs::symbols::Symbols;
 
@@ -33,7 +33,7 @@ pub struct Table {
     pub total: Counts,
     /// [`Row::more`] of all entries together.
     pub more: Counts,
-    /// The largest of all entries, each by itself.
+    /// The largest of all entries, each by itself; of numbers with a sign, how far they are from 0.
     pub largest: Counts,
     /// What was lost.
     pub losses: Losses,
@@ -106,8 +106,8 @@ pub struct Key {
     pub text: String,
     /// The frames of a stack; what else is known of others.
     pub lines: Vec<String>,
-    /// Compares as the key does if it is a number, else 0.
-    rank: u64,
+    /// The number, or the first one of its bucket; 0 if the key is something else.
+    rank: i128,
 }
 
 impl Counts {
@@ -148,7 +148,7 @@ impl Counts {
 
 impl Key {
     /// Numbers by their order, all else by its text.
-    pub(super) fn rank(&self) -> (u64, &str) {
+    pub(super) fn rank(&self) -> (i128, &str) {
         (self.rank, &self.text)
     }
 }
@@ -175,9 +175,9 @@ impl Table {
             trigger: shown(snapshot.trigger.as_bytes(), charset),
             paused,
             columns: columns(snapshot, values.len()),
-            total: Counts::fold(counts.clone(), values.len(), u64::wrapping_add),
+            total: Counts::fold(counts, values.len(), u64::wrapping_add),
             more: Counts::fold(rows.iter().map(|row| &row.more), values.len(), u64::wrapping_add),
-            largest: Counts::fold(counts, values.len(), u64::max),
+            largest: largest(&rows, &values),
             scales: scales(values.len(), rows.iter().map(|row| &row.counts.sums[..])),
             values,
             rows,
@@ -201,30 +201,39 @@ impl Table {
     }
 
     fn value(&self, index: usize, sum: u64) -> String {
-        match self.values[index].show {
-            ValueShow::Decimal | ValueShow::Graph => sum.to_string(),
-            ValueShow::Hex => format!("{sum:x}"),
-            ValueShow::Percent => match part(sum, self.scales[index].total) {
-                Some(part) => format!("{}.{:02}%", part / 100, part % 100),
-                None => "[ERROR]".to_owned(),
-            },
+        let ValueColumn { show, number, .. } = self.values[index];
+        match show {
+            ValueShow::Decimal | ValueShow::Graph => number.decimal(sum),
+            ValueShow::Hex => number.hex(sum),
+            ValueShow::Percent => {
+                percent(number, sum, self.scales[index].total).unwrap_or("[ERROR]".to_owned())
+            }
+        }
+    }
+
+    /// What the numbers of a measure mean.
+    #[must_use]
+    pub fn number(&self, measure: Measure) -> IntType {
+        match measure {
+            Measure::Hits => IntType::U64,
+            Measure::Value(index) => self.values[index].number,
         }
     }
 
     /// A second's worth of what the measure grew by; none where there is no table before.
     #[must_use]
     pub fn rate(&self, row: &Row, measure: Measure) -> Option<f64> {
-        self.per_second(row.more.of(measure))
+        self.per_second(self.number(measure).value(row.more.of(measure)))
     }
 
     /// The rate of all rows together.
     #[must_use]
     pub fn total_rate(&self, measure: Measure) -> Option<f64> {
-        self.per_second(self.more.of(measure))
+        self.per_second(self.number(measure).value(self.more.of(measure)))
     }
 
     #[allow(clippy::cast_precision_loss, reason = "shown with five digits")]
-    fn per_second(&self, more: u64) -> Option<f64> {
+    fn per_second(&self, more: i128) -> Option<f64> {
         let seconds = self.elapsed?.as_secs_f64();
         (seconds > 0.0).then(|| more as f64 / seconds)
     }
@@ -256,7 +265,13 @@ impl Table {
                 // What is shown of a number is ASCII and longest for the largest, but for parts,
                 // none of which is longer than the whole.
                 Column::Hits => self.largest.hits.to_string().len(),
-                Column::Value(value) => self.value(value, self.largest.sums[value]).len(),
+                Column::Value(value) if !self.values[value].number.signed => {
+                    self.value(value, self.largest.sums[value]).len()
+                }
+                Column::Value(value) => {
+                    let sums = self.rows.iter().map(|row| row.counts.sums[value]);
+                    sums.map(|sum| self.value(value, sum).len()).max().unwrap_or(0)
+                }
             };
             let heading = &mut self.columns[index];
             heading.label = shown(heading.label.as_bytes(), charset);
@@ -273,6 +288,31 @@ pub(super) fn rate_text(rate: Option<f64>) -> String {
         Some(rate) if rate < 1000.0 => format!("{rate:.1}"),
         Some(rate) => format!("{rate:.0}"),
     }
+}
+
+/// A part of the whole; `None` where there is no whole. Parts of numbers with a sign may be
+/// negative, and more than the whole.
+fn percent(number: IntType, sum: u64, whole: u64) -> Option<String> {
+    if !number.signed {
+        return part(sum, whole).map(|part| format!("{}.{:02}%", part / 100, part % 100));
+    }
+    let (sum, whole) = (number.value(sum), number.value(whole));
+    let part = if sum == 0 { Some(0) } else { (sum * 10_000).checked_div(whole) }?;
+    let sign = if part < 0 { "-" } else { "" };
+    let part = part.unsigned_abs();
+    Some(format!("{sign}{}.{:02}%", part / 100, part % 100))
+}
+
+fn largest(rows: &[Row], values: &[ValueColumn]) -> Counts {
+    let magnitudes: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let sums = values.iter().zip(&row.counts.sums);
+            let sums = sums.map(|(value, sum)| value.number.magnitude(*sum)).collect();
+            Counts { hits: row.counts.hits, sums }
+        })
+        .collect();
+    Counts::fold(magnitudes.iter(), values.len(), u64::max)
 }
 
 /// The indices of the values that are shown.
@@ -343,17 +383,19 @@ fn more(snapshot: &Snapshot, before: Option<&Snapshot>, visible: &[usize]) -> Ve
 
 fn keys(snapshot: &Snapshot, row: &snapshot::Row, symbols: &Symbols, charset: Charset) -> Vec<Key> {
     let keys = snapshot.keys.iter();
-    keys.map(|column| key(column, row, &cell(column, row, symbols), charset)).collect()
+    keys.map(|column| key(column, &cell(column, row, symbols), charset)).collect()
 }
 
-fn key(column: &KeyColumn, row: &snapshot::Row, cell: &Cell<'_>, charset: Charset) -> Key {
+fn key(column: &KeyColumn, cell: &Cell<'_>, charset: Charset) -> Key {
     let bytes = |bytes: &[u8]| shown(bytes, charset);
     match cell {
         Cell::Number(word) => {
-            let rank = key_word(column, row, &[]);
-            Key { text: number(column.show, *word), lines: Vec::new(), rank }
+            let bucket = Buckets::of(column.show, column.number).map(|all| all.bucket(*word).low);
+            let rank = bucket.unwrap_or_else(|| column.number.value(*word));
+            let text = shown_number(column.show, column.number, *word);
+            Key { text, lines: Vec::new(), rank }
         }
-        Cell::Named(named) => named_key(column.show, named, charset),
+        Cell::Named(named) => named_key(column, named, charset),
         Cell::Text(text) => Key { text: bytes(text), lines: Vec::new(), rank: 0 },
         Cell::Stack(frames) => {
             let names: Vec<_> = frames.iter().map(|frame| bytes(function(&frame.name))).collect();
@@ -363,10 +405,11 @@ fn key(column: &KeyColumn, row: &snapshot::Row, cell: &Cell<'_>, charset: Charse
     }
 }
 
-fn named_key(show: KeyShow, named: &Named<'_>, charset: Charset) -> Key {
+fn named_key(column: &KeyColumn, named: &Named<'_>, charset: Charset) -> Key {
     let name = shown(&named.name, charset);
-    match (show, named.number) {
+    match (column.show, named.number) {
         (KeyShow::Execname | KeyShow::Syscall, Some(number)) => {
+            let number = column.number.decimal(number);
             Key { text: format!("{name}[{number}]"), lines: Vec::new(), rank: 0 }
         }
         (_, number) => {

@@ -12,7 +12,7 @@ use ratatui::style::{Color, Modifier};
 use super::text::Charset;
 use super::*;
 use crate::read::snapshot::{
-    KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, Sums, ValueColumn, ValueShow,
+    IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, Sums, ValueColumn, ValueShow,
 };
 use crate::resolve::hist::{Sort, SortBy};
 use crate::tracefs::symbols::Symbols;
@@ -30,11 +30,12 @@ const ASCII: Look = Look { color: false, charset: Charset::Ascii };
 
 fn key(label: &str, offset: usize, size: usize, show: KeyShow) -> KeyColumn {
     let order = if show == KeyShow::Text { KeyOrder::Text } else { KeyOrder::Signed(8) };
-    KeyColumn { label: label.into(), offset, size, show, order }
+    let number = IntType::S64;
+    KeyColumn { label: label.into(), offset, size, show, order, number }
 }
 
 fn value(label: &str, show: ValueShow) -> ValueColumn {
-    ValueColumn { label: label.into(), show, hidden: false }
+    ValueColumn { label: label.into(), show, hidden: false, number: IntType::U64 }
 }
 
 fn snapshot(keys: Vec<KeyColumn>, values: Vec<ValueColumn>, rows: Vec<Row>) -> Snapshot {
@@ -473,6 +474,45 @@ fn take(state: &mut State, step: Step) {
             state.refresh(vec![table; n_tabs]);
         }
     }
+}
+
+/// They were 18446744073709551526, and on top.
+#[test]
+fn negative_sums_and_keys_had_no_sign() {
+    let minus = |number: i64| number.cast_unsigned();
+    let row = |key: i64, sum: i64| Row {
+        key: minus(key).to_le_bytes().as_slice().into(),
+        hitcount: 10,
+        sums: [minus(sum)].into_iter().collect(),
+        comm: [0; 16],
+    };
+    let sum = ValueColumn { number: IntType::S64, ..value("ret", ValueShow::Decimal) };
+    let keys = vec![key("k", 0, 8, KeyShow::Buckets(1000))];
+    let mut one = snapshot(keys, vec![sum], vec![row(-616, -90), row(0, 45), row(1000, 0)]);
+    one.sort = vec![Sort { by: SortBy::Value(0), descending: true }];
+    let mut state = state(vec![table(&one, None)], (80, 10));
+    let shown = lines(&state, PLAIN);
+    assert!(shown[2].contains("ret -45"), "{shown:#?}");
+    let row = |line: &str| {
+        line.split("  ")
+            .filter(|part| !part.is_empty())
+            .take(3)
+            .map(|part| part.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(row(&shown[4]), ["~ 0-999", "10", "45"]);
+    assert_eq!(row(&shown[6]), ["~ -616..-1", "10", "-90"]);
+    // A bar is as long as the number is far from 0.
+    assert!(shown[6].ends_with('█') && !shown[5].contains('█'), "{shown:#?}");
+    // Keys go by their number, too.
+    press(&mut state, KeyCode::Char('1'));
+    assert_eq!(row(&lines(&state, PLAIN)[4])[0], "~ -616..-1");
+    // Of a whole that is negative itself.
+    one.values[0].show = ValueShow::Percent;
+    let table = table(&one, None);
+    let texts: Vec<_> =
+        table.rows.iter().map(|row| table.cell(row, Column::Value(0), Measure::Hits)).collect();
+    assert_eq!(texts, ["200.00%", "-100.00%", "0.00%"]);
 }
 
 proptest! {

@@ -1,58 +1,8 @@
-//! Takes bytes that anybody may have chosen, as a task does its name. Gives text that moves no
-//! cursor, changes no colour and fills as many cells as its width says.
-
-use std::fmt::Write as _;
+//! Takes text without anything that a terminal obeys. Gives as much of it as fits into some cells.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Which characters a terminal shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charset {
-    /// Those of ASCII.
-    Ascii,
-    /// All.
-    Utf8,
-}
-
-impl Charset {
-    /// The charset of the locale in LC_ALL, LC_CTYPE or LANG, the first of them that is not empty
-    /// (locale(7)).
-    #[must_use]
-    pub fn of_locale(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let names = ["LC_ALL", "LC_CTYPE", "LANG"];
-        let locale = names.into_iter().filter_map(variable).find(|locale| !locale.is_empty());
-        let locale = locale.unwrap_or_default().to_ascii_lowercase();
-        if locale.contains("utf-8") || locale.contains("utf8") { Self::Utf8 } else { Self::Ascii }
-    }
-}
-
-/// The text of `bytes`. Control characters, characters without a width (which reorder others or
-/// hide) and bytes that are no UTF-8 are written as escapes; where there is only ASCII, so is all
-/// else.
-#[must_use]
-pub fn shown(bytes: &[u8], charset: Charset) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        chunk.valid().chars().for_each(|c| push(&mut out, c, charset));
-        chunk.invalid().iter().for_each(|byte| push_byte(&mut out, *byte));
-    }
-    out
-}
-
-fn push(out: &mut String, c: char, charset: Charset) {
-    let is_visible = c.width().is_some_and(|width| width > 0);
-    if c.is_ascii_control() {
-        push_byte(out, c as u8);
-    } else if is_visible && (c.is_ascii() || charset == Charset::Utf8) {
-        out.push(c);
-    } else {
-        out.extend(c.escape_unicode());
-    }
-}
-
-fn push_byte(out: &mut String, byte: u8) {
-    write!(out, "\\x{byte:02x}").expect("writing to a String cannot fail");
-}
+pub use crate::print::escape::{Charset, shown};
 
 /// As much of `text` as fits into `width` cells, with a mark at the end if that is not all.
 #[must_use]
@@ -120,17 +70,6 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn nothing_that_a_terminal_obeys_is_left() {
-        let check = |bytes: &[u8], charset, want: &str| assert_eq!(shown(bytes, charset), want);
-        check(b"\x1b[2J\n\x7f", Charset::Utf8, "\\x1b[2J\\x0a\\x7f");
-        check("\u{9b}31m".as_bytes(), Charset::Utf8, "\\u{9b}31m");
-        check("a\u{202e}b\u{200b}".as_bytes(), Charset::Utf8, "a\\u{202e}b\\u{200b}");
-        check(b"\xff\x9b", Charset::Utf8, "\\xff\\x9b");
-        check("größe 漢".as_bytes(), Charset::Utf8, "größe 漢");
-        check("ö".as_bytes(), Charset::Ascii, "\\u{f6}");
-    }
-
-    #[test]
     fn what_does_not_fit_is_marked() {
         assert_eq!(fit("abcdef", 6, Charset::Utf8), "abcdef");
         assert_eq!(fit("abcdef", 4, Charset::Utf8), "abc…");
@@ -151,22 +90,6 @@ mod tests {
             (wrap("", 4), wrap("ab", 0)),
             (vec![String::new()], vec!["a".into(), "b".into()])
         );
-    }
-
-    #[test]
-    fn the_first_locale_that_is_set_counts() {
-        let of = |all: &str, lang: &str| {
-            let (all, lang) = (all.to_owned(), lang.to_owned());
-            Charset::of_locale(move |name| match name {
-                "LC_ALL" => Some(all.clone()),
-                "LANG" => Some(lang.clone()),
-                _ => None,
-            })
-        };
-        assert_eq!(of("", "de_DE.UTF-8"), Charset::Utf8);
-        assert_eq!(of("C.utf8", "C"), Charset::Utf8);
-        assert_eq!(of("C", "de_DE.UTF-8"), Charset::Ascii);
-        assert_eq!(Charset::of_locale(|_| None), Charset::Ascii);
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Takes the sizes of a histogram. Gives the kind of map that it is kept in, and what memory that
 //! takes in the kernel.
 
-use super::{MapKind, MapPlan, PlanError};
+use super::{MapKind, MapPlan, Plan, PlanError};
 
 /// What a histogram may take before its CPUs share one table, in bytes, unless the caller says
 /// otherwise: 131072 entries with one sum fit until there are 24 CPUs.
@@ -62,6 +62,41 @@ pub(super) fn hash(per_cpu: MapPlan, memory: Option<u64>, cpus: u32) -> Result<M
         needed: shared.bytes(cpus),
         fitting: SIZES.into_iter().rev().find(fits),
     })
+}
+
+impl Plan {
+    /// The size that would have held every key, for a table that was full for `dropped` hits: each
+    /// of them brings one key at most. `None` if no size is certain to.
+    #[must_use]
+    pub fn enough_size(&self, dropped: u64) -> Option<u32> {
+        let keys = u64::from(self.hist.size).saturating_add(dropped);
+        SIZES.into_iter().find(|size| u64::from(*size) >= keys)
+    }
+
+    /// What a hit that found the table full says of `size=`, for a message.
+    #[must_use]
+    pub fn size_advice(&self, dropped: u64) -> String {
+        let largest = SIZES[SIZES.len() - 1];
+        match self.enough_size(dropped) {
+            Some(size) => {
+                let memory = size_text(self.bytes_at(size));
+                format!("size={size} would have been enough, and takes {memory}")
+            }
+            None if self.hist.size < largest => {
+                format!("size={largest}, the largest, may not be enough either")
+            }
+            None => format!("size={largest} is the largest; a filter or .log2 makes fewer keys"),
+        }
+    }
+
+    /// What the table takes in the kernel if it has `size` entries, in bytes.
+    fn bytes_at(&self, size: u32) -> u64 {
+        let map = MapPlan { max_entries: size, ..self.map };
+        let is_per_cpu = map.kind == MapKind::PerCpuHash;
+        // Without a limit that is named this cannot fail.
+        let map = if is_per_cpu { hash(map, None, self.cpus).unwrap_or(map) } else { map };
+        map.bytes(self.cpus)
+    }
 }
 
 /// The sizes that a trigger can ask for (`parse_map_size()` in Linux

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::bytes::Bytes;
 use super::cell::{Cell, cell};
+use super::escape::{Charset, clean_cell, shown};
 use super::modifier::{self, Scale};
 use crate::read::snapshot::{KeyShow, Row, Snapshot, ValueColumn};
 use crate::tracefs::symbols::Symbols;
@@ -21,8 +22,21 @@ pub fn hist(snapshot: &Snapshot, symbols: &Symbols) -> Vec<u8> {
 /// The same with some of the entries only. Totals and parts of the whole stay those of all.
 #[must_use]
 pub fn hist_of(snapshot: &Snapshot, rows: Range<usize>, symbols: &Symbols) -> Vec<u8> {
+    hist_on(None, snapshot, rows, symbols)
+}
+
+/// The same for a terminal with that charset, which gets nothing that it would obey; for anything
+/// else the text as it is.
+#[must_use]
+pub fn hist_on(
+    terminal: Option<Charset>,
+    snapshot: &Snapshot,
+    rows: Range<usize>,
+    symbols: &Symbols,
+) -> Vec<u8> {
     let mut out = Bytes::with_capacity(length(snapshot, rows.len()));
-    write_hist(&mut out, snapshot, rows, symbols).expect("writing to memory cannot fail");
+    write_hist(&mut out, snapshot, rows, (symbols, terminal))
+        .expect("writing to memory cannot fail");
     out.into_vec()
 }
 
@@ -49,12 +63,15 @@ fn write_hist(
     out: &mut Bytes,
     snapshot: &Snapshot,
     rows: Range<usize>,
-    symbols: &Symbols,
+    (symbols, terminal): (&Symbols, Option<Charset>),
 ) -> fmt::Result {
-    head(out, &snapshot.trigger)?;
+    match terminal {
+        Some(charset) => head(out, &shown(snapshot.trigger.as_bytes(), charset))?,
+        None => head(out, &snapshot.trigger)?,
+    }
     let scales = scales(snapshot.values.len(), snapshot.rows.iter().map(|row| &row.sums[..]));
     for row in &snapshot.rows[rows] {
-        row_entry(out, snapshot, row, (&scales, symbols))?;
+        row_entry(out, snapshot, row, (&scales, symbols, terminal))?;
     }
     let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
     totals(out, (hits, snapshot.rows.len() as u64, snapshot.losses.full))
@@ -81,11 +98,14 @@ fn row_entry(
     out: &mut Bytes,
     snapshot: &Snapshot,
     row: &Row,
-    (scales, symbols): (&[Scale], &Symbols),
+    (scales, symbols, terminal): (&[Scale], &Symbols, Option<Charset>),
 ) -> fmt::Result {
     let keys = snapshot.keys.iter();
     let entry = Entry {
-        keys: keys.map(|column| (&column.label[..], column.show, cell(column, row, symbols))),
+        keys: keys.map(|column| {
+            let cell = clean_cell(cell(column, row, symbols), terminal);
+            (&column.label[..], column.show, cell)
+        }),
         hitcount: snapshot.show_hitcount.then_some(row.hitcount),
         values: &snapshot.values,
         sums: &row.sums,
@@ -147,16 +167,17 @@ pub(crate) fn totals(out: &mut Bytes, (hits, entries, dropped): (u64, u64, u64))
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::snapshot::{KeyColumn, KeyOrder, Losses, ValueShow};
+    use crate::read::snapshot::{IntType, KeyColumn, KeyOrder, Losses, ValueShow};
     use proptest::prelude::*;
 
     fn key(label: &str, index: usize, show: KeyShow) -> KeyColumn {
         let order = KeyOrder::Signed(4);
-        KeyColumn { label: label.into(), offset: 8 * index, size: 8, show, order }
+        let number = IntType::S64;
+        KeyColumn { label: label.into(), offset: 8 * index, size: 8, show, order, number }
     }
 
     fn value(label: &str, show: ValueShow) -> ValueColumn {
-        ValueColumn { label: label.into(), show, hidden: false }
+        ValueColumn { label: label.into(), show, hidden: false, number: IntType::S64 }
     }
 
     fn row(keys: &[u64], hitcount: u64, sums: &[u64]) -> Row {
@@ -236,7 +257,8 @@ Totals:
         let mut out = Bytes::default();
         let rows = snapshot.rows.iter();
         let scales = scales(snapshot.values.len(), rows.map(|row| &row.sums[..]));
-        row_entry(&mut out, snapshot, &snapshot.rows[0], (&scales, &no_symbols())).expect("memory");
+        row_entry(&mut out, snapshot, &snapshot.rows[0], (&scales, &no_symbols(), None))
+            .expect("memory");
         assert_eq!(text(out.into_vec()), format!("{want}\n"));
     }
 

@@ -3,10 +3,11 @@
 
 mod bytes;
 pub mod cell;
+pub mod escape;
 mod hist;
 mod modifier;
 
 pub(crate) use bytes::Bytes;
 pub(crate) use hist::{Entry, entry, head, scales, totals};
-pub use hist::{blocks, hist, hist_of};
-pub(crate) use modifier::{Scale, number, part};
+pub use hist::{blocks, hist, hist_of, hist_on};
+pub(crate) use modifier::{Scale, number, part, shown_name, shown_number};

@@ -5,7 +5,9 @@ use std::fmt::{self, Write};
 
 use super::bytes::Bytes;
 use super::cell::{Cell, Named};
-use crate::read::snapshot::{KeyShow, ValueColumn, ValueShow};
+use super::escape::{Charset, shown};
+use crate::read::bucket::{Bucket, Buckets};
+use crate::read::snapshot::{IntType, KeyShow, ValueColumn, ValueShow};
 
 /// Appends one key of an entry.
 pub(super) fn key(out: &mut Bytes, label: &str, show: KeyShow, cell: &Cell<'_>) -> fmt::Result {
@@ -50,6 +52,35 @@ pub(crate) fn number(show: KeyShow, number: u64) -> String {
     let mut out = String::new();
     write_number(&mut out, show, number).expect("writing to a String cannot fail");
     out.trim().to_owned()
+}
+
+/// The same for every format but ftrace's own text: with the sign and in the width of its type.
+pub(crate) fn shown_number(show: KeyShow, number: IntType, word: u64) -> String {
+    match (show, Buckets::of(show, number).map(|buckets| buckets.bucket(word))) {
+        (KeyShow::Hex, _) => number.hex(word),
+        (KeyShow::Log2, Some(Bucket { low: ..0, .. })) => "< 0".to_owned(),
+        (KeyShow::Buckets(_), Some(Bucket { low: low @ ..0, high })) => format!("~ {low}..{high}"),
+        (KeyShow::Buckets(_), Some(Bucket { low, high })) => format!("~ {low}-{high}"),
+        (KeyShow::Log2, _) => self::number(show, word),
+        _ => number.decimal(word),
+    }
+}
+
+/// What has a name as well as a number, in every format but ftrace's own text. Addresses are left
+/// out.
+pub(crate) fn shown_name(
+    show: KeyShow,
+    number: IntType,
+    named: &Named<'_>,
+    charset: Charset,
+) -> String {
+    let name = shown(&named.name, charset);
+    match (show, named.number) {
+        (KeyShow::Execname | KeyShow::Syscall, Some(word)) => {
+            format!("{name} [{}]", number.decimal(word))
+        }
+        _ => name,
+    }
 }
 
 fn write_number(out: &mut impl Write, show: KeyShow, number: u64) -> fmt::Result {
@@ -170,7 +201,14 @@ ffffffffc0000100 t ext4_close\t[ext4]
 
     fn shown_bytes(show: KeyShow, word: u64, comm: [u8; 16]) -> Vec<u8> {
         let order = KeyOrder::Unsigned(8);
-        let column = KeyColumn { label: "u64".into(), offset: 8, size: 8, show, order };
+        let column = KeyColumn {
+            label: "u64".into(),
+            offset: 8,
+            size: 8,
+            show,
+            order,
+            number: IntType::U64,
+        };
         let mut key = vec![0xee; 8];
         key.extend(word.to_le_bytes());
         let row = Row { key: key.into(), hitcount: 1, sums: Sums::new(), comm };
@@ -280,7 +318,8 @@ ffffffffc0000100 t ext4_close\t[ext4]
             (ValueShow::Graph, u64::MAX, " b:              [ERROR]"),
         ] {
             let mut out = Bytes::default();
-            let column = ValueColumn { label: "b".into(), show, hidden: false };
+            let column =
+                ValueColumn { label: "b".into(), show, hidden: false, number: IntType::S64 };
             value(&mut out, &column, sum, Scale { total: 33, max: 30 }).expect("memory");
             assert_eq!(out.into_vec(), want.as_bytes());
         }

@@ -27,6 +27,7 @@ fn key_column(key: &Key, offset: u32, size: u32) -> KeyColumn {
         size: size as usize,
         show: key_show(key),
         order: key.order,
+        number: key.int_type(),
     }
 }
 
@@ -60,5 +61,6 @@ fn value_column(value: &Value) -> ValueColumn {
             ValueModifier::Graph => ValueShow::Graph,
         },
         hidden: value.hidden,
+        number: value.int_type(),
     }
 }

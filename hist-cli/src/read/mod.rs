@@ -1,5 +1,6 @@
 //! Takes an attached trigger's maps. Gives a [`Snapshot`].
 
+pub mod bucket;
 mod columns;
 pub mod delta;
 mod entries;

@@ -3,7 +3,9 @@
 
 use smallvec::SmallVec;
 
-/// How keys are compared when sorting by them.
+/// The sign and width of numbers.
+pub use crate::resolve::IntType;
+/// How keys are compared when the kernel sorts by them.
 pub use crate::resolve::hist::Order as KeyOrder;
 
 /// A histogram's contents.
@@ -89,8 +91,11 @@ pub struct KeyColumn {
     pub size: usize,
     /// How it is shown.
     pub show: KeyShow,
-    /// How it is compared.
+    /// How the kernel compares it.
     pub order: KeyOrder,
+    /// What its numbers mean; of powers of two and buckets, the numbers that they divide. ftrace's
+    /// own text shows them all without a sign.
+    pub number: IntType,
 }
 
 /// How a key is shown. The formats are those of `hist_trigger_print_key()` in the kernel's
@@ -128,6 +133,8 @@ pub struct ValueColumn {
     pub show: ValueShow,
     /// Entries leave it out; sorting knows it.
     pub hidden: bool,
+    /// What its sums mean. ftrace's own text shows and sorts them all without a sign.
+    pub number: IntType,
 }
 
 /// How a value is shown.

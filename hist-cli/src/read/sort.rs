@@ -10,7 +10,7 @@
 use std::cmp::Ordering;
 use std::mem;
 
-use super::snapshot::{KeyColumn, KeyOrder, Row, Snapshot};
+use super::snapshot::{KeyColumn, KeyOrder, Row, Snapshot, ValueColumn};
 use crate::resolve::hist::{Sort, SortBy};
 
 /// Whose heapsort decides about rows that compare equal.
@@ -93,16 +93,88 @@ fn texts<'a>(items: &[Item], snapshot: &'a Snapshot, by: SortBy) -> Vec<&'a [u8]
 /// A number that compares, unsigned, as the row's key does. Numbers are read with their own width
 /// and sign, which for a power of two or a bucket may be another number than the one shown.
 pub(crate) fn key_word(column: &KeyColumn, row: &Row, texts: &[&[u8]]) -> u64 {
-    let word = row.word(column.offset);
     match column.order {
-        KeyOrder::Unsigned(size) => word << unused_bits(size),
-        // The sign bit is at the top now: flipped, negative numbers come first.
-        KeyOrder::Signed(size) => (word << unused_bits(size)) ^ (1 << 63),
         KeyOrder::Text => {
             let text = row.text(column.offset, column.size);
             texts.partition_point(|other| *other < text) as u64
         }
+        order => number_word(order, row.word(column.offset)),
+    }
+}
+
+/// A number that compares, unsigned, as the kernel compares the key `word`. What it takes for a
+/// string compares byte by byte up to the first NUL.
+pub(crate) fn number_word(order: KeyOrder, word: u64) -> u64 {
+    match order {
+        KeyOrder::Unsigned(size) => word << unused_bits(size),
+        // The sign bit is at the top now: flipped, negative numbers come first.
+        KeyOrder::Signed(size) => (word << unused_bits(size)) ^ (1 << 63),
+        KeyOrder::Text => {
+            let mut is_over = false;
+            let text = word.to_le_bytes().map(|byte| {
+                is_over |= byte == 0;
+                if is_over { 0 } else { byte }
+            });
+            u64::from_be_bytes(text)
+        }
         KeyOrder::None => 0,
+    }
+}
+
+/// Puts rows that are in the kernel's order into that of their numbers as they are shown. Where
+/// both are the same nothing moves, and neither do rows that are equal.
+pub fn sort_as_shown(snapshot: &mut Snapshot) {
+    let Snapshot { keys, values, sort, rows, .. } = snapshot;
+    if sort.iter().any(|sort| is_shown_otherwise(keys, values, sort.by)) {
+        rows.sort_by(|a, b| {
+            let by = |sort: &Sort| {
+                let ordering = compare_as_shown(keys, values, sort.by, a, b);
+                if sort.descending { ordering.reverse() } else { ordering }
+            };
+            sort.iter().map(by).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
+        });
+    }
+}
+
+/// Sums have no sign for the kernel, and keys may have another width or sign.
+fn is_shown_otherwise(keys: &[KeyColumn], values: &[ValueColumn], by: SortBy) -> bool {
+    match by {
+        SortBy::Hitcount => false,
+        SortBy::Value(index) => values[index].number.signed,
+        SortBy::Key(index) => match keys[index].order {
+            KeyOrder::Signed(_) | KeyOrder::Unsigned(_) => true,
+            KeyOrder::Text | KeyOrder::None => false,
+        },
+    }
+}
+
+fn compare_as_shown(
+    keys: &[KeyColumn],
+    values: &[ValueColumn],
+    by: SortBy,
+    a: &Row,
+    b: &Row,
+) -> Ordering {
+    match by {
+        SortBy::Hitcount => a.hitcount.cmp(&b.hitcount),
+        SortBy::Value(index) => {
+            let rank = |row: &Row| values[index].number.rank(row.sums[index]);
+            rank(a).cmp(&rank(b))
+        }
+        SortBy::Key(index) => {
+            let column = &keys[index];
+            match column.order {
+                KeyOrder::Signed(_) | KeyOrder::Unsigned(_) => {
+                    let rank = |row: &Row| column.number.rank(row.word(column.offset));
+                    rank(a).cmp(&rank(b))
+                }
+                KeyOrder::Text => {
+                    let (offset, size) = (column.offset, column.size);
+                    a.text(offset, size).cmp(b.text(offset, size))
+                }
+                KeyOrder::None => Ordering::Equal,
+            }
+        }
     }
 }
 
@@ -199,7 +271,7 @@ fn leaf(heap: &[Item], root: usize, is_left: impl Fn(Ordering) -> bool) -> usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::snapshot::{KeyShow, Losses, ValueColumn, ValueShow};
+    use crate::read::snapshot::{IntType, KeyShow, Losses, ValueShow};
     use proptest::prelude::*;
 
     fn column(index: usize, order: KeyOrder) -> KeyColumn {
@@ -209,6 +281,7 @@ mod tests {
             size: 8,
             show: KeyShow::Decimal,
             order,
+            number: IntType::S64,
         }
     }
 
@@ -222,7 +295,8 @@ mod tests {
     }
 
     fn snapshot(orders: &[KeyOrder], sort: &[Sort], rows: Vec<Row>) -> Snapshot {
-        let value = ValueColumn { label: "v".into(), show: ValueShow::Decimal, hidden: false };
+        let (show, number) = (ValueShow::Decimal, IntType::S64);
+        let value = ValueColumn { label: "v".into(), show, hidden: false, number };
         Snapshot {
             trigger: String::new(),
             keys: orders.iter().enumerate().map(|(i, &order)| column(i, order)).collect(),

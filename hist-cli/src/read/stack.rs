@@ -95,7 +95,7 @@ fn add(into: &mut Row, row: &Row) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::snapshot::{KeyOrder, Losses};
+    use crate::read::snapshot::{IntType, KeyOrder, Losses};
 
     const KALLSYMS: &str = "1000 T _stext\n1100 T __traceiter_kmalloc\n1200 T kmalloc_user\n\
                             1300 T do_syscall_64\n1400 T bpf_trace_run6\n2000 T _etext\n";
@@ -115,6 +115,7 @@ mod tests {
             size,
             show,
             order: KeyOrder::None,
+            number: IntType::U64,
         };
         Snapshot {
             trigger: String::new(),

@@ -10,6 +10,7 @@ mod expr;
 mod field;
 mod filter;
 pub mod hist;
+mod int_type;
 mod key;
 pub mod matching;
 mod sort;
@@ -23,6 +24,8 @@ use crate::preemption::Preemption;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::symbols::Symbols;
 use hist::{Hist, Key, Sort, SortBy, Value};
+
+pub use int_type::IntType;
 
 /// The default capacity in entries (`TRACING_MAP_BITS_DEFAULT`, 11 bits).
 const DEFAULT_SIZE: u32 = 2048;

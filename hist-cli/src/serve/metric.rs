@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::bucket::Bounds;
+use super::bucket::{Bounds, bounds_up_to};
 use super::config::MetricConfig;
 use super::exposition::{Family, Histogram, Kind, Labels, Number, Point, Points};
 use super::series::{OTHER, Series, Slot, Values};
 use super::shape::{Shape, ValueFamily};
 use crate::print;
 use crate::print::cell::{Cell, cell};
-use crate::read::snapshot::{Row, Snapshot};
+use crate::read::snapshot::{KeyColumn, Row, Snapshot};
 use crate::tracefs::symbols::Symbols;
 
 /// A metric, and what its samples must be consistent with.
@@ -48,7 +48,7 @@ impl Metric {
     #[must_use]
     pub fn new(config: MetricConfig, shape: Shape) -> Self {
         let max = config.max.zip(shape.bucket);
-        let given = max.and_then(|(max, bucket)| bucket.buckets.bounds_up_to(max));
+        let given = max.and_then(|(max, bucket)| bounds_up_to(bucket.buckets, max));
         Self {
             series: Series::new(config.max_series),
             bounds: given.map_or_else(Bounds::default, Bounds::given),
@@ -71,7 +71,7 @@ impl Metric {
     pub fn update(&mut self, snapshot: &Snapshot, symbols: &Symbols) {
         let values = |row: &Row| {
             let columns = self.shape.labels.iter().map(|label| &snapshot.keys[label.key]);
-            columns.map(|column| text(column.show, &cell(column, row, symbols))).collect()
+            columns.map(|column| text(column, &cell(column, row, symbols))).collect()
         };
         let slots = self.series.place(&snapshot.rows, values);
         self.n_others = slots.iter().filter(|slot| **slot == Slot::Other).count();
@@ -187,9 +187,9 @@ impl Metric {
 
 /// What a label says of a key. Several keys may get the same text, and are added up then: all
 /// call sites in a function, all threads of a name.
-fn text(show: crate::read::snapshot::KeyShow, cell: &Cell<'_>) -> String {
+fn text(column: &KeyColumn, cell: &Cell<'_>) -> String {
     match cell {
-        Cell::Number(number) => print::number(show, *number),
+        Cell::Number(word) => print::shown_number(column.show, column.number, *word),
         Cell::Named(named) => readable(&named.name),
         Cell::Text(text) => readable(text),
         Cell::Stack(frames) => {

@@ -1,12 +1,12 @@
 //! Takes a resolved trigger and what the file says about its metric. Gives a [`Shape`]: which
 //! families of samples there are, and which keys are their labels.
 
-use super::bucket::{Buckets, MOST_BOUNDS, Width};
+use super::bucket::{MOST_BOUNDS, bounds_up_to};
 use super::config::MetricConfig;
 use super::names::sanitized;
 use crate::export::names::unique;
-use crate::parse::ast::BinaryOp;
-use crate::resolve::hist::{Hist, Key, KeyModifier, KeySource, Order, RecordField, Source};
+use crate::read::bucket::{Buckets, Width};
+use crate::resolve::hist::{Hist, Key, KeyModifier, KeySource, Source};
 
 /// What is exposed of a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Shape {
     fn other_misfits(&self, config: &MetricConfig) -> Vec<Misfit> {
         let mut misfits = Vec::new();
         if let Some(max) = config.max {
-            let fits = self.bucket.map(|bucket| bucket.buckets.bounds_up_to(max).is_some());
+            let fits = self.bucket.map(|bucket| bounds_up_to(bucket.buckets, max).is_some());
             let message = match fits {
                 None => {
                     Some("`max` is for histograms: no key has `.log2` or `.buckets=N`".to_owned())
@@ -149,7 +149,7 @@ fn buckets(key: &Key) -> Option<Buckets> {
         KeyModifier::Buckets(width) => Width::Fixed(width),
         _ => return None,
     };
-    Some(Buckets { width, signed: matches!(key.order, Order::Signed(_)) })
+    Some(Buckets { width, signed: key.int_type().signed })
 }
 
 /// The value that sums up what the buckets divide.
@@ -209,7 +209,7 @@ fn values(
     let families = labels.into_iter().enumerate().filter(|(value, _)| !is_sum(*value));
     let families = families.map(|(value, label)| ValueFamily {
         name: config.values.get(&label).cloned().unwrap_or_else(|| own(&label)),
-        signed: may_be_negative(&hist.values[value].source),
+        signed: hist.values[value].int_type().signed,
         label,
         value,
     });
@@ -220,20 +220,5 @@ fn unknown(what: &str, name: &str, known: &[String]) -> String {
     match known {
         [] => format!("the trigger has no {what} `{name}`"),
         known => format!("the trigger has no {what} `{name}`; it has {}", known.join(", ")),
-    }
-}
-
-/// A sum that may fall is no counter.
-fn may_be_negative(source: &Source) -> bool {
-    match source {
-        Source::Record(RecordField { signed, .. }) => *signed,
-        Source::Negate(_) | Source::Binary(BinaryOp::Sub, ..) => true,
-        Source::Binary(_, left, right) => may_be_negative(left) || may_be_negative(right),
-        Source::Constant(number) => number.cast_signed() < 0,
-        Source::Buckets(..)
-        | Source::Log2(_)
-        | Source::Pid
-        | Source::Cpu
-        | Source::Timestamp { .. } => false,
     }
 }

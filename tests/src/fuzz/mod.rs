@@ -11,9 +11,11 @@ pub use kernel::{btf, kallsyms, mountinfo, offset_of, status, with_names};
 use std::sync::LazyLock;
 
 use hist_cli::diag::TriggerError;
+use hist_cli::export::{self, Document, Exporter, Format};
 use hist_cli::parse::{self, ast::Trigger};
 use hist_cli::pipeline::{self, CompileError};
 use hist_cli::plan::Wishes;
+use hist_cli::print::escape::Charset;
 use hist_cli::resolve::{self, Context};
 use hist_cli::tracefs::format::{self, EventFormat};
 
@@ -76,6 +78,59 @@ pub fn format(text: &str) {
         compile(&format!("hist:keys=common_pid:vals={0} if {0} == 1", field.name), &event);
         compile(&format!("hist:keys=common_pid if {0} == \"a\"", field.name), &event);
     }
+}
+
+/// What `hist-bpf merge` reads; also as the rows, or as the keys, of a document that is right else.
+///
+/// # Panics
+/// When something is wrong with it.
+pub fn document(text: &[u8]) {
+    documents(text);
+    let parts = include_str!("../../golden/export/keys.json").split_once("\"rows\":");
+    let (head, rest) = parts.expect("a document");
+    let (rows, totals) = rest.split_once(",\"totals\":").expect("its totals");
+    let (start, keys) = head.split_once("\"keys\":").expect("its keys");
+    let (_, end) = keys.split_once(",\"values\":").expect("its values");
+    let whole = |parts: [&[u8]; 3]| documents(&parts.concat());
+    whole([head.as_bytes(), b"\"rows\":[", &[text, b"],\"totals\":", totals.as_bytes()].concat()]);
+    let end = format!("],\"values\":{end}\"rows\":{rows},\"totals\":{totals}");
+    whole([&[start.as_bytes(), b"\"keys\":["].concat(), text, end.as_bytes()]);
+}
+
+fn documents(text: &[u8]) {
+    match export::read(text) {
+        Err(error) => {
+            let message = error.to_string();
+            assert!((1..4096).contains(&message.len()) && !message.contains(char::is_control));
+        }
+        Ok(documents) => documents.into_iter().for_each(check_document),
+    }
+}
+
+/// It is read again as it is written, has a sum with itself and with that of another machine, and
+/// gives a terminal nothing to obey.
+fn check_document(one: Document) {
+    let json = |document: &Document| written(Format::Json, document).expect("any document");
+    assert_eq!(export::read(&json(&one)).expect("our own"), [one.clone()]);
+    for format in [Format::Ftrace, Format::Ndjson, Format::Csv, Format::Folded, Format::Plot] {
+        let Some(text) = written(format, &one) else { continue };
+        let exporter = Exporter::new(format, None, 80).on_terminal(Some(Charset::Utf8));
+        let shown = exporter.clone().write(&one).expect("as before");
+        let shown = String::from_utf8(shown).expect("no other bytes");
+        let is_obeyed = |c: char| c.is_control() && c != '\n' && c != '\r';
+        assert!(!shown.contains(is_obeyed), "{format:?} of {text:?}");
+    }
+    let mut other = one.clone();
+    other.meta.sources.iter_mut().for_each(|source| source.boot.push('2'));
+    for documents in [vec![one.clone(), one.clone()], vec![one, other]] {
+        if let Ok(sum) = export::merge(documents) {
+            assert_eq!(export::read(&json(&sum)).expect("our own"), [sum]);
+        }
+    }
+}
+
+fn written(format: Format, document: &Document) -> Option<Vec<u8>> {
+    Exporter::new(format, None, 80).write(document).ok()
 }
 
 /// A trigger becomes a program, or it is refused in words; the fault is never ours.

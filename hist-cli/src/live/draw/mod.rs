@@ -138,7 +138,8 @@ fn sums(tab: &Tab, table: &Table) -> String {
     let measured = if label == "hitcount" {
         String::new()
     } else {
-        format!("  {label} {}", table.total.of(tab.measure))
+        let total = table.number(tab.measure).decimal(table.total.of(tab.measure));
+        format!("  {label} {total}")
     };
     let entries = match (table.rows.len(), tab.shown.len()) {
         (all, shown) if shown < all => format!("{shown} of {all}"),

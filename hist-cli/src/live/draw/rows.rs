@@ -24,7 +24,8 @@ pub(super) fn draw(tab: &Tab, look: Look, buffer: &mut Buffer, area: Rect) {
             cell(buffer, y, placed, &text, (look.charset, style));
         }
         if let Some((x, cells)) = columns.bar {
-            let text = bar(row.counts.of(tab.measure), largest, cells, look.charset);
+            let count = tab.table.number(tab.measure).magnitude(row.counts.of(tab.measure));
+            let text = bar(count, largest, cells, look.charset);
             buffer.set_stringn(column(x), y, text, cells, style.patch(look.bar()));
         }
     }

@@ -142,6 +142,30 @@ fn sums_that_may_fall_are_gauges() {
     assert!(!new.contains("m_sum") && !new.contains("m_count"), "{new}");
 }
 
+/// They were labels such as 18446744073709551615.
+#[test]
+fn labels_of_negative_keys_had_no_sign() {
+    for (trigger, label) in [("node", "-1"), ("node.hex", "ffffffff")] {
+        let (mut metric, mut snapshot) =
+            metric("kmem:kmalloc", &format!("trigger = 'hist:keys={trigger}'"));
+        snapshot.rows = vec![row(&[u64::MAX], 2, &[])];
+        metric.update(&snapshot, &Symbols::from_kallsyms(""));
+        let text = text(&metric);
+        assert!(text.contains(&format!("m_total{{node=\"{label}\"}} 2")), "{text}");
+    }
+}
+
+/// With given bounds it was 18446744073709551614.
+#[test]
+fn the_sum_of_negative_numbers_had_no_sign() {
+    let lines = "trigger = 'hist:keys=node.buckets=10:vals=node'\nmax = 30";
+    let (mut metric, mut snapshot) = metric("kmem:kmalloc", lines);
+    snapshot.rows = vec![row(&[(-6_i64).cast_unsigned()], 2, &[(-2_i64).cast_unsigned()])];
+    metric.update(&snapshot, &Symbols::from_kallsyms(""));
+    let new = write(&metric.families(), Exposition::OpenMetrics);
+    assert!(!new.contains("m_sum") && new.contains("m_bucket{le=\"9.0\"} 2\n"), "{new}");
+}
+
 #[test]
 fn another_file_may_rename_and_keeps_the_series() {
     let lines = "trigger = 'hist:keys=ptr'\nmax_series = 1";

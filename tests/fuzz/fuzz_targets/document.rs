@@ -1,0 +1,5 @@
+//! Takes any bytes as JSON documents. Gives a crash if something is wrong with that.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|text: &[u8]| hist_tests::fuzz::document(text));
