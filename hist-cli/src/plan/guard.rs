@@ -89,7 +89,8 @@ mod tests {
 
     fn guard_on(preemption: Preemption, system: &str, event: &str, proof: Proof) -> Guard {
         let text = format!(
-            "name: {event}\nID: 1\nformat:\n\tfield:long id;\toffset:8;\tsize:8;\tsigned:1;\n"
+            "name: {event}\nID: 1\nformat:\n\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+             \tfield:long id;\toffset:8;\tsize:8;\tsigned:1;\n\nprint fmt: \"\"\n"
         );
         let format = format::parse(system, &text).expect("a format");
         let wishes = Wishes { attach: AttachWish::Tracepoint, proof, ..Wishes::default() };
