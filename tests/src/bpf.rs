@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use hist_cli::link::link;
 use hist_cli::load::{Attached, Facts, attach};
 use hist_cli::pipeline::{Compiled, compile};
-use hist_cli::plan::{AttachWish, Wishes};
+use hist_cli::plan::{AttachWish, Proof, Wishes};
 use hist_cli::read::sort::{Ties, sort};
 use hist_cli::read::stack;
 use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
@@ -47,6 +47,12 @@ impl Bpf {
             attached: None,
             places: Vec::new(),
         })
+    }
+
+    /// The same, with losses proven that the kernel does not count.
+    #[must_use]
+    pub fn proving(self, proof: Proof) -> Self {
+        Self { wishes: Wishes { proof, ..self.wishes }, ..self }
     }
 
     fn compile(&self, request: &Request) -> Result<Compiled> {

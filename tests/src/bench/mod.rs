@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use hist_cli::plan::Proof;
 use rustix::process::getppid;
 use rustix::thread::{CpuSet, sched_setaffinity, set_name};
 
@@ -75,11 +76,19 @@ pub struct Case {
     pub contended: bool,
     /// Whether raw programs can count it: all that it reads is known to be copies of arguments.
     pub raw: bool,
+    /// Which losses our classic program counts although the kernel does not.
+    pub proof: Proof,
 }
 
 /// What is measured in instructions. The filter is for fstat(2).
-pub const CASES: [Case; 12] = [
+pub const CASES: [Case; 13] = [
     PLAIN,
+    // Where a sentinel could be preempted, from Linux 7.0 on, there is none.
+    Case {
+        raw: false,
+        proof: Proof::All,
+        ..getppid_case("keys=id:vals=id, losses proven", &["hist:keys=id:vals=id"])
+    },
     getppid_case("keys=id.log2", &["hist:keys=id.log2"]),
     getppid_case("keys=id.log2:vals=id", &["hist:keys=id.log2:vals=id"]),
     getppid_case("keys=id,common_pid:vals=id", &["hist:keys=id,common_pid:vals=id"]),
@@ -110,7 +119,8 @@ const PLAIN: Case = getppid_case("keys=id:vals=id", &["hist:keys=id:vals=id"]);
 
 /// Triggers that count every getppid(2).
 const fn getppid_case(name: &'static str, triggers: &'static [&'static str]) -> Case {
-    Case { name, triggers, call: Call::Getppid, counts: true, contended: false, raw: true }
+    let proof = Proof::Usual;
+    Case { name, triggers, call: Call::Getppid, counts: true, contended: false, raw: true, proof }
 }
 
 /// No trigger: what a bare program costs.

@@ -75,7 +75,9 @@ impl Tracer {
     pub(super) fn start(self, case: Case, version: Version) -> Result<Running> {
         let mut engine: Box<dyn Engine> = match self {
             Tracer::Kernel => Box::new(Ftrace::root()),
-            Tracer::Tracepoint => Box::new(Bpf::new(version, AttachWish::Tracepoint)?),
+            Tracer::Tracepoint => {
+                Box::new(Bpf::new(version, AttachWish::Tracepoint)?.proving(case.proof))
+            }
             Tracer::Raw => Box::new(Bpf::new(version, AttachWish::Raw)?),
             Tracer::Empty => return Ok(Running::Empty(empty::attach()?)),
             Tracer::EmptyRaw => return Ok(Running::Empty(empty::attach_raw()?)),
