@@ -483,6 +483,40 @@ fn live_events_that_the_log_has_no_room_for_are_told() {
     assert!(logged <= CALLS && logged + told >= CALLS, "{logged} logged, {told} told");
 }
 
+/// As the log was written as fast as it was read, passing it on had no end, and neither a signal nor
+/// the time ended it.
+#[test]
+fn live_a_log_without_end_does_not_keep_it_from_ending() {
+    if !is_live() {
+        return;
+    }
+    let flood = || {
+        let mut dd = Command::new("dd");
+        dd.args(["if=/dev/zero", "of=/dev/null", "bs=1"]).stderr(Stdio::null());
+        dd.spawn().expect("coreutils")
+    };
+    let mut floods = [flood(), flood()];
+    let end = |ends: &[&str], signal: Option<Signal>| {
+        let mut command = hist_bpf();
+        command.args(["-vvi0"]).args(ends).args(["hist:keys=id", "raw_syscalls:sys_enter"]);
+        let log = tempfile::tempfile().expect("a file");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("it starts");
+        thread::sleep(Duration::from_secs(2));
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        signal.into_iter().for_each(|signal| kill_process(pid, signal).expect("it is there"));
+        let status = patiently(&mut child, "while much is logged");
+        let output = child.wait_with_output().expect("it has ended");
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(totals(stdout(&output), "Dropped:"), [0]);
+    };
+    end(&[], Some(Signal::INT));
+    end(&["-d1"], None);
+    for flood in &mut floods {
+        flood.kill().expect("it is there");
+        flood.wait().expect("it ends");
+    }
+}
+
 /// A table was read while counting went on, so the second one had more.
 #[test]
 fn live_two_equal_triggers_show_the_same_at_the_end() {
