@@ -8,7 +8,8 @@
 //! [`random`] does the same with triggers that nobody has thought of, [`session`] with what writing
 //! to trigger files does, script by script. Apart stand [`fuzz`], the bodies of the fuzz targets,
 //! [`bench`], which measures what counting costs, and [`copies`], which compares what raw
-//! tracepoints give with records; [`interpreter`] is for tests that run programs in user space.
+//! tracepoints give with records; [`focus`] asks a kernel whether
+//! it takes what a focus needs; [`interpreter`] is for tests that run programs in user space.
 
 pub mod bench;
 pub mod bpf;
@@ -16,6 +17,7 @@ pub mod compare;
 pub mod copies;
 pub mod differential;
 pub mod engine;
+pub mod focus;
 pub mod ftrace;
 pub mod fuzz;
 pub mod interpreter;

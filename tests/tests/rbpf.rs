@@ -540,7 +540,7 @@ impl FocusSpec {
         Focus {
             cpus: cpus.map(|cpus| runs(&cpus)),
             processes: self.pids.clone().map_or(Processes::All, Processes::These),
-            cgroup: None,
+            ..Focus::default()
         }
     }
 }
