@@ -244,24 +244,27 @@ fn live_a_signal_while_the_command_is_waited_for_leaves_it_alone() {
     assert_eq!(totals(stdout(&output), "Entries:"), [128]);
 }
 
-/// A user that nobody else is, so that limits on the number of its processes mean this one.
-const NOBODY: &str = "64123";
+/// A user that nobody else is, so that limits on the number of its processes mean this one; tests run
+/// side by side.
+fn nobody(test: u32) -> String {
+    (1_000_000 + 10 * std::process::id() + test).to_string()
+}
 
 /// hist-bpf as that user, with no more rights than it takes.
-fn as_nobody() -> Command {
+fn as_nobody(user: &str) -> Command {
     let capabilities = "+bpf,+perfmon,+dac_read_search";
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", NOBODY, "--clear-groups"]);
+    command.args(["--reuid", user, "--clear-groups"]);
     command.args(["--inh-caps", capabilities, "--ambient-caps", capabilities]);
     command.arg(env!("CARGO_BIN_EXE_hist-bpf")).stdin(Stdio::null());
     command
 }
 
 /// From now on the process can start neither threads nor processes.
-fn allow_no_more(child: &Child) {
+fn allow_no_more(child: &Child, user: &str) {
     // As the same user, for whom it takes no right.
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", NOBODY, "--clear-groups", "prlimit", "--nproc=1:1"]);
+    command.args(["--reuid", user, "--clear-groups", "prlimit", "--nproc=1:1"]);
     command.args(["--pid", &child.id().to_string()]);
     assert!(command.status().expect("util-linux").success());
 }
@@ -273,8 +276,9 @@ fn live_where_no_thread_is_to_be_had_tables_are_printed_all_the_same() {
         return;
     }
     let trigger = ["hist:keys=common_cpu", "raw_syscalls:sys_enter"];
-    let mut running = Running::spawn(as_nobody(), &[&["-i1"], &trigger[..]].concat());
-    allow_no_more(&running.child);
+    let user = nobody(1);
+    let mut running = Running::spawn(as_nobody(&user), &[&["-i1"], &trigger[..]].concat());
+    allow_no_more(&running.child, &user);
     let mut lines = BufReader::new(running.child.stdout.take().expect("piped")).lines();
     let is_end = |line: &std::io::Result<String>| {
         line.as_ref().is_ok_and(|line| line.contains("Dropped: 0"))
@@ -305,7 +309,7 @@ fn live_where_no_process_is_to_be_had_the_error_says_so() {
                 focus,
                 &["hist:keys=common_cpu", "raw_syscalls:sys_enter", "--", "true"],
             ];
-            let setpriv = as_nobody();
+            let setpriv = as_nobody(&nobody(2));
             let mut command = Command::new("prlimit");
             command.arg(format!("--nproc={limit}")).arg("setpriv").args(setpriv.get_args());
             let output = command.args(arguments.concat()).stdin(Stdio::null()).output();
