@@ -244,24 +244,27 @@ fn live_a_signal_while_the_command_is_waited_for_leaves_it_alone() {
     assert_eq!(totals(stdout(&output), "Entries:"), [128]);
 }
 
-/// A user that nobody else is, so that limits on the number of its processes mean this one.
-const NOBODY: &str = "64123";
+/// A user that nobody else is, so that limits on the number of its processes mean this one; tests run
+/// side by side.
+fn nobody(test: u32) -> String {
+    (1_000_000 + 10 * std::process::id() + test).to_string()
+}
 
 /// hist-bpf as that user, with no more rights than it takes.
-fn as_nobody() -> Command {
+fn as_nobody(user: &str) -> Command {
     let capabilities = "+bpf,+perfmon,+dac_read_search";
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", NOBODY, "--clear-groups"]);
+    command.args(["--reuid", user, "--clear-groups"]);
     command.args(["--inh-caps", capabilities, "--ambient-caps", capabilities]);
     command.arg(env!("CARGO_BIN_EXE_hist-bpf")).stdin(Stdio::null());
     command
 }
 
 /// From now on the process can start neither threads nor processes.
-fn allow_no_more(child: &Child) {
+fn allow_no_more(child: &Child, user: &str) {
     // As the same user, for whom it takes no right.
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", NOBODY, "--clear-groups", "prlimit", "--nproc=1:1"]);
+    command.args(["--reuid", user, "--clear-groups", "prlimit", "--nproc=1:1"]);
     command.args(["--pid", &child.id().to_string()]);
     assert!(command.status().expect("util-linux").success());
 }
@@ -273,8 +276,9 @@ fn live_where_no_thread_is_to_be_had_tables_are_printed_all_the_same() {
         return;
     }
     let trigger = ["hist:keys=common_cpu", "raw_syscalls:sys_enter"];
-    let mut running = Running::spawn(as_nobody(), &[&["-i1"], &trigger[..]].concat());
-    allow_no_more(&running.child);
+    let user = nobody(1);
+    let mut running = Running::spawn(as_nobody(&user), &[&["-i1"], &trigger[..]].concat());
+    allow_no_more(&running.child, &user);
     let mut lines = BufReader::new(running.child.stdout.take().expect("piped")).lines();
     let is_end = |line: &std::io::Result<String>| {
         line.as_ref().is_ok_and(|line| line.contains("Dropped: 0"))
@@ -305,7 +309,7 @@ fn live_where_no_process_is_to_be_had_the_error_says_so() {
                 focus,
                 &["hist:keys=common_cpu", "raw_syscalls:sys_enter", "--", "true"],
             ];
-            let setpriv = as_nobody();
+            let setpriv = as_nobody(&nobody(2));
             let mut command = Command::new("prlimit");
             command.arg(format!("--nproc={limit}")).arg("setpriv").args(setpriv.get_args());
             let output = command.args(arguments.concat()).stdin(Stdio::null()).output();
@@ -481,6 +485,40 @@ fn live_events_that_the_log_has_no_room_for_are_told() {
     assert!(told > 0, "all {logged} fitted");
     // Kills of other processes are logged, too, as filtered out.
     assert!(logged <= CALLS && logged + told >= CALLS, "{logged} logged, {told} told");
+}
+
+/// As the log was written as fast as it was read, passing it on had no end, and neither a signal nor
+/// the time ended it.
+#[test]
+fn live_a_log_without_end_does_not_keep_it_from_ending() {
+    if !is_live() {
+        return;
+    }
+    let flood = || {
+        let mut dd = Command::new("dd");
+        dd.args(["if=/dev/zero", "of=/dev/null", "bs=1"]).stderr(Stdio::null());
+        dd.spawn().expect("coreutils")
+    };
+    let mut floods = [flood(), flood()];
+    let end = |ends: &[&str], signal: Option<Signal>| {
+        let mut command = hist_bpf();
+        command.args(["-vvi0"]).args(ends).args(["hist:keys=id", "raw_syscalls:sys_enter"]);
+        let log = tempfile::tempfile().expect("a file");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("it starts");
+        thread::sleep(Duration::from_secs(2));
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        signal.into_iter().for_each(|signal| kill_process(pid, signal).expect("it is there"));
+        let status = patiently(&mut child, "while much is logged");
+        let output = child.wait_with_output().expect("it has ended");
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(totals(stdout(&output), "Dropped:"), [0]);
+    };
+    end(&[], Some(Signal::INT));
+    end(&["-d1"], None);
+    for flood in &mut floods {
+        flood.kill().expect("it is there");
+        flood.wait().expect("it ends");
+    }
 }
 
 /// A table was read while counting went on, so the second one had more.

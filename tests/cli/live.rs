@@ -491,9 +491,13 @@ impl Line {
     /// How it ends after one signal.
     #[track_caller]
     fn ended_by(&mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
+        super::patiently(&mut self.child, &format!("after {signal}"))
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(succeeds(Command::new("kill").args(["-s", signal, &pid])));
-        super::patiently(&mut self.child, &format!("after {signal}"))
     }
 
     fn is_for_lines(&self) -> bool {
@@ -538,6 +542,10 @@ fn live_view_ends_on_a_terminal_that_does_not_read_what_the_command_wrote() {
     line.read_until("?:help");
     line.read_until("xxx");
     // No more is read, so it waits.
+    sleep(Duration::from_millis(300));
+    assert!(line.child.try_wait().expect("waitable").is_none());
+    // The command's end was no wish to stop, so this is the first one.
+    line.signal("INT");
     sleep(Duration::from_millis(300));
     assert!(line.child.try_wait().expect("waitable").is_none());
     assert_eq!(line.ended_by("INT").code(), Some(130));

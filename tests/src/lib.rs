@@ -8,8 +8,9 @@
 //! [`random`] does the same with triggers that nobody has thought of, [`session`] with what writing
 //! to trigger files does, script by script. Apart stand [`fuzz`], the bodies of the fuzz targets,
 //! [`bench`], which measures what counting costs, and [`copies`], which compares what raw
-//! tracepoints give with records, and [`lockdown`], which counts on kernels that are locked down;
-//! [`interpreter`] is for tests that run programs in user space.
+//! tracepoints give with records; [`lockdown`] counts on kernels that are locked down; [`focus`] asks a
+//! kernel whether it takes what a focus needs; [`interpreter`] is for tests that run programs in user
+//! space.
 
 pub mod bench;
 pub mod bpf;
@@ -17,6 +18,7 @@ pub mod compare;
 pub mod copies;
 pub mod differential;
 pub mod engine;
+pub mod focus;
 pub mod ftrace;
 pub mod fuzz;
 pub mod interpreter;

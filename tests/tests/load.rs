@@ -285,6 +285,14 @@ fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
 }
 
 #[test]
+fn a_focus_tells_the_process_from_a_later_one_and_the_valve_opens_and_closes() -> Result<()> {
+    if root().is_none() {
+        return Ok(());
+    }
+    hist_tests::focus::check()
+}
+
+#[test]
 fn two_events_feed_one_table() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let thread = this_thread();

@@ -35,10 +35,10 @@ use crate::export::Format;
                        'hist-bpf list -v EVENT' shows fields, the modifiers that suit them, and triggers to try.\n\n\
                        Example: hist-bpf 'hist:keys=call_site.sym:vals=bytes_req:sort=bytes_req' kmem:kmalloc\n\n\
                        Tables go to stdout, everything else to stderr. SIGUSR1 prints a table now;\n\
-                       Ctrl-C, SIGTERM and SIGHUP print the final one. COMMAND is counted from its exec on,\n\
+                       Ctrl-C, SIGTERM and SIGHUP print the final one, a second one does not wait for it. COMMAND is counted from its exec on,\n\
                        with all that it forks, until none of them is left; with -p it only says how long.\n\n\
                        Exit codes: 0 done, 1 error, 2 usage, 3 lost events with --fail-on-loss, 130 after\n\
-                       a second Ctrl-C. With COMMAND: its own, unless that is 0 and events were lost;\n\
+                       a second signal. With COMMAND: its own, unless that is 0 and events were lost;\n\
                        126 not executable, 127 not found."
 )]
 pub(super) struct CommandLine {
@@ -103,6 +103,9 @@ pub(super) struct Args {
     pub duration: Option<Duration>,
 
     /// Write the tables to a file instead of stdout
+    ///
+    /// It is emptied when counting begins. If it is a named pipe, counting begins when somebody reads
+    /// it.
     #[arg(short, long, value_name = "FILE")]
     #[arg(help_heading = "Tables")]
     pub output: Option<PathBuf>,

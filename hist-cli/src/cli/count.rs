@@ -19,7 +19,7 @@ use super::printer::{Lost, Printer, Work, each_once};
 use super::signals::{Signals, Wish};
 use super::watch::Watch;
 use super::worker::{Job, Worker};
-use crate::load::LiveFocus;
+use crate::load::{LiveFocus, Stopper};
 use crate::session::registry::Entry;
 
 /// What a second Ctrl-C exits with, as if it had killed the process: 128 + SIGINT.
@@ -74,8 +74,8 @@ pub(super) struct Counting<'a> {
     kept: Option<Kept>,
     /// A table was asked for while another one was printed.
     wanted: bool,
-    /// The end was.
-    stopping: bool,
+    /// Ends counting while the printer is at work.
+    stopper: Stopper,
     /// What the tables printed last had lost.
     lost: Vec<Lost>,
     /// The last thing done was one that intervals ask for. What ends counting then goes first, or
@@ -262,6 +262,8 @@ impl<'a> Counting<'a> {
         kept: Option<Kept>,
     ) -> Self {
         let now = Instant::now();
+        let session = &printer.session;
+        let attached = session.triggers().iter().map(|entry| session.attached(entry).trigger());
         Self {
             options,
             signals,
@@ -270,12 +272,12 @@ impl<'a> Counting<'a> {
             deadline: options.duration.map(|duration| now + duration),
             command,
             worker,
+            stopper: Stopper::new(attached),
             printer: Some(printer),
             status: None,
             focused,
             kept,
             wanted: false,
-            stopping: false,
             lost: Vec::new(),
             ticked: false,
         }
@@ -293,14 +295,10 @@ impl<'a> Counting<'a> {
             let work = match self.next().await? {
                 Event::PassLogOn => Work::Log,
                 Event::Print => Work::Tables,
-                Event::Ended(status) => match self.command_ended(status)? {
-                    true => return Ok(Stop::Over),
-                    false => {
-                        self.say_followed();
-                        continue;
-                    }
+                event => match self.heed(event)? {
+                    Some(stop) => return Ok(stop),
+                    None => continue,
                 },
-                Event::Stop(stop) => return Ok(stop),
             };
             if let Some(stop) = self.work(work).await? {
                 return Ok(stop);
@@ -382,11 +380,19 @@ impl<'a> Counting<'a> {
     /// Has work done. Gives why counting ends, if it does.
     async fn work(&mut self, work: Work) -> anyhow::Result<Option<Stop>> {
         let mut printer = self.printer.take().context("the working thread panicked")?;
-        let job = self.worker.start_job(move || {
+        let mut job = self.worker.start_job(move || {
             let result = printer.work(work);
             (printer, result)
         });
-        let (printer, result) = self.patiently(job).await?;
+        let mut end = None;
+        let done = match work {
+            Work::LastTables => None,
+            Work::Log | Work::Tables => self.until_done(&mut job, &mut end).await,
+        };
+        let (printer, result) = match done {
+            Some(done) => done?,
+            None => self.patiently(job).await?,
+        };
         self.printer = Some(printer);
         let done = result?;
         if work != Work::Log {
@@ -395,8 +401,55 @@ impl<'a> Counting<'a> {
         Ok(match done.written {
             Err(error) => Some(Stop::Failed(error)),
             Ok(Written::Closed) => Some(Stop::Closed),
-            Ok(Written::Whole) => self.stopping.then_some(Stop::Asked),
+            Ok(Written::Whole) => end.transpose()?,
         })
+    }
+
+    /// Waits for work until counting ends, which it does at once: a log that is written as fast as it
+    /// is read has no end, and a table may lie around until it is read. Gives nothing if the work was
+    /// not done by then.
+    async fn until_done<T>(
+        &mut self,
+        job: &mut Job<T>,
+        end: &mut Option<anyhow::Result<Stop>>,
+    ) -> Option<anyhow::Result<T>> {
+        while end.is_none() {
+            let focused = self.limit();
+            let Self { signals, deadline, command, .. } = self;
+            let event = tokio::select! {
+                biased;
+                done = &mut *job => return Some(done),
+                event = asked(signals, *deadline, command.as_mut(), focused) => event,
+            };
+            *end = event.and_then(|event| self.heed(event)).transpose();
+        }
+        self.stop();
+        None
+    }
+
+    /// Gives why counting ends, if it does. A table that is asked for is printed next.
+    fn heed(&mut self, event: Event) -> anyhow::Result<Option<Stop>> {
+        match event {
+            // It may have come too late for the table that is under way.
+            Event::Print => self.wanted = true,
+            Event::PassLogOn => {}
+            Event::Ended(status) => {
+                if self.command_ended(status)? {
+                    return Ok(Some(Stop::Over));
+                }
+                self.say_followed();
+            }
+            Event::Stop(stop) => return Ok(Some(stop)),
+        }
+        Ok(None)
+    }
+
+    /// Ends counting.
+    fn stop(&self) {
+        if let Err(error) = self.focused.live.let_count(false) {
+            say(&format!("warning: {error}"));
+        }
+        self.stopper.pause();
     }
 
     /// Waits for work that may block on a slow reader, and heeds signals meanwhile: only the second
@@ -405,11 +458,8 @@ impl<'a> Counting<'a> {
         loop {
             tokio::select! {
                 done = &mut job => return done,
-                wish = self.signals.next() => match wish {
-                    // It may have come too late for the table that is under way.
-                    Wish::Print => self.wanted = true,
-                    Wish::Stop => self.stopping = true,
-                    Wish::Leave => leave(),
+                wish = self.signals.next() => if wish == Wish::Leave {
+                    leave();
                 }
             }
         }

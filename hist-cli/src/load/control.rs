@@ -1,8 +1,10 @@
 //! Takes an [`AttachedTrigger`]. Gives it paused, resumed or cleared, while it runs.
 
 use std::io;
+use std::sync::Arc;
 
-use super::{AttachedTrigger, LoadError};
+use super::feeder::Feeder;
+use super::{AttachedTrigger, LoadError, Table};
 
 /// Why a trigger does not do what it was told.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,21 @@ pub enum ControlError {
         /// What bpf(2) said.
         source: io::Error,
     },
+}
+
+/// Stops triggers that another thread has at this moment, for reading them, say.
+pub struct Stopper(Vec<(Arc<Table>, Arc<Feeder>)>);
+
+impl Stopper {
+    /// For these.
+    pub fn new<'a>(triggers: impl Iterator<Item = &'a AttachedTrigger>) -> Self {
+        Self(triggers.map(|trigger| (trigger.table.clone(), trigger.feeder.clone())).collect())
+    }
+
+    /// Does what [`AttachedTrigger::pause`] does, for all of them.
+    pub fn pause(&self) {
+        self.0.iter().for_each(|(table, feeder)| table.pause(feeder));
+    }
 }
 
 impl AttachedTrigger {

@@ -32,7 +32,7 @@ pub(crate) mod walk;
 pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to, attach_within};
 pub use barrier::{Barrier, wait_for_programs};
 pub use cause::of_files;
-pub use control::ControlError;
+pub use control::{ControlError, Stopper};
 pub use cpus::parse as parse_cpus;
 pub use error::LoadError;
 pub use event::refuse_unattachable;

@@ -12,7 +12,9 @@ use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
-use hist_tests::{bench, copies, engine, ftrace, lockdown, random, session, suite};
+use hist_tests::{
+    bench, copies, engine, focus, ftrace, lockdown, random, session, suite,
+};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};
@@ -175,6 +177,12 @@ fn test(args: &TestArgs) -> Result<u8> {
             print_verdict(&script.name, &verdict);
             failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
         })?;
+        let verdict = match focus::check() {
+            Ok(()) => Verdict::Passed,
+            Err(error) => Verdict::Failed(format!("{error:#}")),
+        };
+        print_verdict("focus", &verdict);
+        failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
     }
     Ok(failed)
 }
