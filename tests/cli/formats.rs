@@ -614,7 +614,7 @@ fn live_a_full_table_says_which_size_would_have_been_enough() {
     }
     let workload = Workload::new("hist_full");
     let script = workload.script(1, 500);
-    let trigger = format!("{}", workload.trigger("common_timestamp:size=100"));
+    let trigger = workload.trigger("common_timestamp:size=100");
     let counting = ["-fjson", "-q", "-i0", &trigger, ENTER, "--", "sh", "-c", &script];
     let output = output(&counting);
     let document = &json(stdout(&output))[0];
