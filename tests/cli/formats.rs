@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -629,6 +630,41 @@ fn live_a_full_table_says_which_size_would_have_been_enough() {
         "{full} dropped, the table is full (size={enough} would have been enough, and takes "
     );
     assert!(said.contains(&want), "{said}");
+}
+
+/// It took twenty times the size of its input: 141 MB took 2.8 GB.
+#[test]
+fn merging_took_twenty_times_the_memory_of_its_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = golden("latencies.json");
+    let (head, rest) = text.split_once("\"rows\":[").expect("rows");
+    let (_, rest) = rest.split_once("],\"totals\":").expect("totals");
+    let row = |number: u64| {
+        let (exponent, dev) = (number % 64, number / 64);
+        let key = format!(
+            r#"{{"usecs":{{"raw":{exponent},"text":"~ 2^{exponent}"}},"dev":{{"text":"d{dev}"}}}}"#
+        );
+        format!(r#"{{"key":{key},"hitcount":1,"values":{{}}}}"#)
+    };
+    let n_rows = 100_000;
+    let rows = (0..n_rows).map(row).collect::<Vec<_>>().join(",");
+    let totals = rest.replacen(
+        "\"hits\":673,\"entries\":5",
+        &format!("\"hits\":{n_rows},\"entries\":{n_rows}"),
+        1,
+    );
+    let text = format!("{head}\"rows\":[{rows}],\"totals\":{totals}");
+    let file = write(&folder, "large.json", &text);
+    // As much again as it needs, and what any program has mapped.
+    let limit = (2 * text.len() * 8 / 1024) + 64 * 1024;
+    let script = format!("ulimit -v {limit}; exec \"$@\"");
+    let binary = env!("CARGO_BIN_EXE_hist-bpf");
+    let file = file.to_str().expect("UTF-8");
+    let mut command = Command::new("sh");
+    let merged = command.args(["-c", &script, "sh", binary, "merge", file, file]).output();
+    let merged = merged.expect("a shell");
+    assert_eq!(merged.status.code(), Some(0), "{}", stderr(&merged));
+    assert_eq!(number(&json(stdout(&merged))[0], "/totals/hits"), 2 * n_rows);
 }
 
 /// A file system of a few pages, unmounted at the end.
