@@ -332,6 +332,20 @@ fn on_a_terminal(arguments: &[&str]) -> String {
     String::from_utf8(text).expect("UTF-8")
 }
 
+/// The same for stderr, of a command that fails.
+fn told_on_a_terminal(arguments: &[&str]) -> String {
+    let (terminal, name) = terminal();
+    let other = File::options().read(true).write(true).open(name).expect("its other side");
+    let mut command = hist_bpf();
+    command.args(arguments).env("NO_COLOR", "1").stderr(other);
+    let mut child = command.spawn().expect("the binary starts");
+    drop(command);
+    let mut text = Vec::new();
+    let _ = File::from(terminal).read_to_end(&mut text);
+    assert!(!child.wait().expect("it ends").success());
+    String::from_utf8(text).expect("UTF-8")
+}
+
 /// The lines that a terminal shows, with all that it would obey.
 fn obeyed(text: &str) -> Vec<char> {
     let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
@@ -552,6 +566,23 @@ fn the_name_of_a_machine_forged_messages() {
         "{said:.300}"
     );
     assert!(said.len() < 1000 && said.lines().count() == 2, "{said:.300}");
+}
+
+/// What a trigger, or a file's name, said to the terminal was obeyed.
+#[test]
+fn messages_with_escapes_reached_a_terminal() {
+    let formats = super::event_formats();
+    let trigger = "hist:keys=\u{1b}]0;x\u{7}";
+    let explain = ["explain", "--tracefs", &formats, trigger, "kmem:kmalloc"];
+    let missing = ["merge", "/nonexistent\u{1b}[31m\u{9b}2J"];
+    for arguments in [&explain[..], &missing] {
+        let text = told_on_a_terminal(arguments);
+        assert!(text.contains("\\x1b") && text.contains("error"), "{text:?}");
+        assert_eq!(obeyed(&text), [], "{arguments:?}: {text:?}");
+    }
+    // Our own colours are left.
+    let text = told_on_a_terminal(&[&explain[..1], &["--color=always"], &explain[1..]].concat());
+    assert!(text.contains("\u{1b}[1m\u{1b}[31merror:") && !text.contains("\u{1b}]"), "{text:?}");
 }
 
 #[test]
