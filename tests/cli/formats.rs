@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -331,6 +332,20 @@ fn on_a_terminal(arguments: &[&str]) -> String {
     String::from_utf8(text).expect("UTF-8")
 }
 
+/// The same for stderr, of a command that fails.
+fn told_on_a_terminal(arguments: &[&str]) -> String {
+    let (terminal, name) = terminal();
+    let other = File::options().read(true).write(true).open(name).expect("its other side");
+    let mut command = hist_bpf();
+    command.args(arguments).env("NO_COLOR", "1").stderr(other);
+    let mut child = command.spawn().expect("the binary starts");
+    drop(command);
+    let mut text = Vec::new();
+    let _ = File::from(terminal).read_to_end(&mut text);
+    assert!(!child.wait().expect("it ends").success());
+    String::from_utf8(text).expect("UTF-8")
+}
+
 /// The lines that a terminal shows, with all that it would obey.
 fn obeyed(text: &str) -> Vec<char> {
     let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
@@ -509,7 +524,9 @@ fn task_names_with_escapes_reached_a_terminal() {
     }
     // A pipe or a file has them as they are.
     let piped = output(&["merge", "-fftrace", file]);
-    assert!(stdout(&piped).contains("\u{1b}]0;x\u{7}\nFORGED\u{9b}2J"), "{}", stdout(&piped));
+    // Not all of it is UTF-8.
+    let text = String::from_utf8_lossy(&piped.stdout);
+    assert!(text.contains("\u{1b}]0;x\u{7}\nFORGED\u{9b}2J"), "{text}");
     let copy = folder.path().join("copy");
     let written = output(&["merge", "-fftrace", "-o", copy.to_str().expect("UTF-8"), file]);
     assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
@@ -549,6 +566,23 @@ fn the_name_of_a_machine_forged_messages() {
         "{said:.300}"
     );
     assert!(said.len() < 1000 && said.lines().count() == 2, "{said:.300}");
+}
+
+/// What a trigger, or a file's name, said to the terminal was obeyed.
+#[test]
+fn messages_with_escapes_reached_a_terminal() {
+    let formats = super::event_formats();
+    let trigger = "hist:keys=\u{1b}]0;x\u{7}";
+    let explain = ["explain", "--tracefs", &formats, trigger, "kmem:kmalloc"];
+    let missing = ["merge", "/nonexistent\u{1b}[31m\u{9b}2J"];
+    for arguments in [&explain[..], &missing] {
+        let text = told_on_a_terminal(arguments);
+        assert!(text.contains("\\x1b") && text.contains("error"), "{text:?}");
+        assert_eq!(obeyed(&text), [], "{arguments:?}: {text:?}");
+    }
+    // Our own colours are left.
+    let text = told_on_a_terminal(&[&explain[..1], &["--color=always"], &explain[1..]].concat());
+    assert!(text.contains("\u{1b}[1m\u{1b}[31merror:") && !text.contains("\u{1b}]"), "{text:?}");
 }
 
 #[test]
@@ -614,7 +648,7 @@ fn live_a_full_table_says_which_size_would_have_been_enough() {
     }
     let workload = Workload::new("hist_full");
     let script = workload.script(1, 500);
-    let trigger = format!("{}", workload.trigger("common_timestamp:size=100"));
+    let trigger = workload.trigger("common_timestamp:size=100");
     let counting = ["-fjson", "-q", "-i0", &trigger, ENTER, "--", "sh", "-c", &script];
     let output = output(&counting);
     let document = &json(stdout(&output))[0];
@@ -627,6 +661,41 @@ fn live_a_full_table_says_which_size_would_have_been_enough() {
         "{full} dropped, the table is full (size={enough} would have been enough, and takes "
     );
     assert!(said.contains(&want), "{said}");
+}
+
+/// It took twenty times the size of its input: 141 MB took 2.8 GB.
+#[test]
+fn merging_took_twenty_times_the_memory_of_its_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = golden("latencies.json");
+    let (head, rest) = text.split_once("\"rows\":[").expect("rows");
+    let (_, rest) = rest.split_once("],\"totals\":").expect("totals");
+    let row = |number: u64| {
+        let (exponent, dev) = (number % 64, number / 64);
+        let key = format!(
+            r#"{{"usecs":{{"raw":{exponent},"text":"~ 2^{exponent}"}},"dev":{{"text":"d{dev}"}}}}"#
+        );
+        format!(r#"{{"key":{key},"hitcount":1,"values":{{}}}}"#)
+    };
+    let n_rows = 100_000;
+    let rows = (0..n_rows).map(row).collect::<Vec<_>>().join(",");
+    let totals = rest.replacen(
+        "\"hits\":673,\"entries\":5",
+        &format!("\"hits\":{n_rows},\"entries\":{n_rows}"),
+        1,
+    );
+    let text = format!("{head}\"rows\":[{rows}],\"totals\":{totals}");
+    let file = write(&folder, "large.json", &text);
+    // As much again as it needs, and what any program has mapped.
+    let limit = (2 * text.len() * 8 / 1024) + 64 * 1024;
+    let script = format!("ulimit -v {limit}; exec \"$@\"");
+    let binary = env!("CARGO_BIN_EXE_hist-bpf");
+    let file = file.to_str().expect("UTF-8");
+    let mut command = Command::new("sh");
+    let merged = command.args(["-c", &script, "sh", binary, "merge", file, file]).output();
+    let merged = merged.expect("a shell");
+    assert_eq!(merged.status.code(), Some(0), "{}", stderr(&merged));
+    assert_eq!(number(&json(stdout(&merged))[0], "/totals/hits"), 2 * n_rows);
 }
 
 /// A file system of a few pages, unmounted at the end.

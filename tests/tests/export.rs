@@ -11,6 +11,7 @@ use hist_cli::export::{self, Document, Exporter, Format, Meta, Source};
 use hist_cli::read::snapshot::{
     IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn, ValueShow,
 };
+use hist_cli::read::sort;
 use hist_cli::resolve::hist::{Sort, SortBy};
 use hist_cli::tracefs::symbols::Symbols;
 use serde_json::Value;
@@ -174,6 +175,33 @@ fn offsets() -> Snapshot {
     snapshot("hist:keys=off.buckets=10:vals=hitcount", keys, &[], rows)
 }
 
+/// What system calls have returned: errors, nothing, bytes.
+fn returns() -> Snapshot {
+    let keys = Columns::default().with("ret", 8, KeyShow::Log2, KeyOrder::Signed(8)).with(
+        "dfd",
+        8,
+        KeyShow::Hex,
+        KeyOrder::Signed(4),
+    );
+    let image = |number: i64| number.cast_unsigned();
+    let call = |exponent, dfd: i64, hitcount, sum: i64| {
+        row(&[&word(exponent), &word(image(dfd))], hitcount, &[image(sum)], b"")
+    };
+    let rows = vec![
+        call(64, -100, 10, -90),
+        call(0, -100, 3, 2),
+        call(12, -100, 7, 28672),
+        call(64, 3, 1, -2),
+    ];
+    let values = [("ret", ValueShow::Decimal, IntType::S64)];
+    let trigger = "hist:keys=ret.log2,dfd.hex:vals=hitcount,ret";
+    let mut snapshot = snapshot(trigger, keys, &values, rows);
+    snapshot.sort = vec![Sort { by: SortBy::Value(0), descending: true }];
+    sort::sort(&mut snapshot, sort::Ties::default());
+    sort::sort_as_shown(&mut snapshot);
+    snapshot
+}
+
 fn document(snapshot: &Snapshot, machine: u64) -> Document {
     let symbols = match machine {
         1 => Symbols::from_kallsyms(KALLSYMS),
@@ -203,12 +231,14 @@ fn merged() -> Document {
 /// Name, what it is of, and what it is written as.
 fn cases() -> Vec<(&'static str, Document, &'static [Format])> {
     use Format::{Csv, Folded, Ftrace, Json, Ndjson, Plot};
+    let returns = Document { enough_size: Some(4096), ..document(&returns(), 1) };
     vec![
         ("keys", document(&every_key(0), 1), &[Ftrace, Json, Ndjson, Csv]),
         ("merged", merged(), &[Ftrace, Json, Ndjson, Csv]),
         ("stacks", document(&stacks(), 1), &[Ftrace, Json, Ndjson, Csv, Folded]),
         ("latencies", document(&latencies(), 1), &[Json, Csv, Plot]),
         ("offsets", document(&offsets(), 1), &[Json, Plot]),
+        ("returns", returns, &[Ftrace, Json, Ndjson, Csv, Plot]),
     ]
 }
 
@@ -300,6 +330,10 @@ fn the_schema_refuses_what_documents_are_not() {
         ("/rows/0/values/bytes", Value::Null),
         ("/totals", Value::Null),
         ("/sort/0/by", Value::from("key")),
+        ("/keys/0/bits", Value::from(63)),
+        ("/keys/0/order", Value::from("s63")),
+        ("/values/0/signed", Value::from(1)),
+        ("/losses/busy", Value::from(-1)),
     ] {
         let mut document = good.clone();
         *document.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = bad;
@@ -310,4 +344,25 @@ fn the_schema_refuses_what_documents_are_not() {
         document.as_object_mut().expect("an object").remove(part);
         assert!(schemas.validate(&document, index).is_err(), "without {part}");
     }
+}
+
+/// As a version wrote it that said nothing of the sign of sums, nor of the width and order of keys.
+#[test]
+fn a_document_of_an_earlier_version_is_read_as_before() {
+    let golden = |name: &str| fs::read(folder().join(name)).expect("a golden file");
+    let earlier = golden("earlier.json");
+    let (schemas, index) = schema();
+    let value = serde_json::from_slice(&earlier).expect("JSON");
+    assert!(schemas.validate(&value, index).is_ok());
+    let document = export::read(&earlier).expect("a document").remove(0);
+    let write = |format, document: &Document| {
+        Exporter::new(format, None, 72).write(document).expect("any document")
+    };
+    assert!(write(Format::Json, &document) == earlier);
+    assert!(write(Format::Ftrace, &document) == golden("keys.ftrace"));
+    assert!(write(Format::Csv, &document) == golden("keys.csv"));
+    let now = self::document(&every_key(0), 1);
+    let sum = export::merge(vec![document, now.clone()]).expect("one trigger");
+    assert_eq!((sum.hits, &sum.keys), (2 * now.hits, &now.keys));
+    assert_eq!(sum.values, now.values);
 }

@@ -69,24 +69,13 @@ impl Plan {
     /// of them brings one key at most. `None` if no size is certain to.
     #[must_use]
     pub fn enough_size(&self, dropped: u64) -> Option<u32> {
-        let keys = u64::from(self.hist.size).saturating_add(dropped);
-        SIZES.into_iter().find(|size| u64::from(*size) >= keys)
+        enough_size(self.hist.size, dropped)
     }
 
-    /// What a hit that found the table full says of `size=`, for a message.
+    /// What a message says of `size=` if that many hits found the table full.
     #[must_use]
     pub fn size_advice(&self, dropped: u64) -> String {
-        let largest = SIZES[SIZES.len() - 1];
-        match self.enough_size(dropped) {
-            Some(size) => {
-                let memory = size_text(self.bytes_at(size));
-                format!("size={size} would have been enough, and takes {memory}")
-            }
-            None if self.hist.size < largest => {
-                format!("size={largest}, the largest, may not be enough either")
-            }
-            None => format!("size={largest} is the largest; a filter or .log2 makes fewer keys"),
-        }
+        size_advice(self.hist.size, dropped, |size| self.bytes_at(size))
     }
 
     /// What the table takes in the kernel if it has `size` entries, in bytes.
@@ -96,6 +85,22 @@ impl Plan {
         // Without a limit that is named this cannot fail.
         let map = if is_per_cpu { hash(map, None, self.cpus).unwrap_or(map) } else { map };
         map.bytes(self.cpus)
+    }
+}
+
+fn enough_size(size: u32, dropped: u64) -> Option<u32> {
+    let keys = u64::from(size).saturating_add(dropped);
+    SIZES.into_iter().find(|size| u64::from(*size) >= keys)
+}
+
+fn size_advice(size: u32, dropped: u64, bytes_at: impl Fn(u32) -> u64) -> String {
+    let largest = SIZES[SIZES.len() - 1];
+    match enough_size(size, dropped) {
+        Some(size) => {
+            format!("size={size} would have been enough, and takes {}", size_text(bytes_at(size)))
+        }
+        None if size < largest => format!("size={largest}, the largest, may not be enough either"),
+        None => format!("size={largest} is the largest; a filter or .log2 makes fewer keys"),
     }
 }
 
@@ -150,6 +155,21 @@ mod tests {
         );
         let error = hash(MAP, Some(100), 4).unwrap_err().to_string();
         assert!(error.ends_with("allows 100 B; no size fits: use --memory 11265K"), "{error}");
+    }
+
+    /// It was said that `size=` makes the table larger, whatever the size was already.
+    #[test]
+    fn a_full_table_is_told_the_size_that_would_have_been_enough() {
+        for (size, dropped, want) in [
+            (128, 1, "size=256 would have been enough, and takes 2.00 KiB"),
+            (2048, 2048, "size=4096 would have been enough, and takes 32.0 KiB"),
+            (2048, 2049, "size=8192 would have been enough, and takes 64.0 KiB"),
+            (65536, 65537, "size=131072, the largest, may not be enough either"),
+            (128, u64::MAX, "size=131072, the largest, may not be enough either"),
+            (131_072, 1, "size=131072 is the largest; a filter or .log2 makes fewer keys"),
+        ] {
+            assert_eq!(size_advice(size, dropped, |size| 8 * u64::from(size)), want);
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn documents(text: &[u8]) {
 /// gives a terminal nothing to obey.
 fn check_document(one: Document) {
     let json = |document: &Document| written(Format::Json, document).expect("any document");
-    assert_eq!(export::read(&json(&one)).expect("our own"), [one.clone()]);
+    assert_eq!(export::read(&json(&one)).expect("our own"), std::slice::from_ref(&one));
     for format in [Format::Ftrace, Format::Ndjson, Format::Csv, Format::Folded, Format::Plot] {
         let Some(text) = written(format, &one) else { continue };
         let exporter = Exporter::new(format, None, 80).on_terminal(Some(Charset::Utf8));
