@@ -246,8 +246,11 @@ fn attached(event: &str, trigger: &str, preemption: Preemption) -> Result<Attach
     Ok(load::attach(&object, vec![compiled.plan])?)
 }
 
-/// Keys, hits and sums, in order. Nothing was lost.
-fn rows_of(attached: &Attached) -> Result<Vec<(Vec<u8>, u64, Vec<u64>)>> {
+/// An entry's key, hits and sums.
+type Entry = (Vec<u8>, u64, Vec<u64>);
+
+/// All entries, in order. Nothing was lost.
+fn rows_of(attached: &Attached) -> Result<Vec<Entry>> {
     let Snapshot { rows, losses, .. } = read::snapshot(&attached.triggers[0])?;
     assert_eq!(losses, Losses::default());
     let row = |row: &Row| (row.key.to_vec(), row.hitcount, row.sums.to_vec());
