@@ -15,7 +15,7 @@ pub(super) struct Operand {
     pub source: Source,
     /// The left operand is signed.
     pub signed: bool,
-    /// It counts microseconds.
+    /// It was written with `.usecs`, or its left operand was.
     usecs: bool,
 }
 
@@ -74,14 +74,14 @@ fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
         Some(modifier) => format!("{}.{}", bound.label, modifier.node),
         None => bound.label,
     };
-    let is_timestamp = matches!(source, Source::Timestamp { .. });
     let source = match modifier.map(|modifier| &modifier.node) {
         Some(Modifier::Log2) => Source::Log2(Box::new(source)),
         Some(Modifier::Buckets(width)) => Source::Buckets(*width, Box::new(source)),
         _ => source,
     };
     let signed = matches!(bound.order, Order::Signed(_));
-    let usecs = is_timestamp && modifier.is_some_and(|modifier| modifier.node == Modifier::Usecs);
+    // To the kernel even a field that is no time counts microseconds then.
+    let usecs = modifier.is_some_and(|modifier| modifier.node == Modifier::Usecs);
     Ok(Operand { text, source, signed, usecs })
 }
 
@@ -100,7 +100,7 @@ fn binary(binary: &Binary, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
     let rhs = bind(&binary.rhs, scope)?;
     if lhs.usecs != rhs.usecs {
         return Err(TriggerError::new(Kind::TimestampMismatch, Span::new(0, 0))
-            .help("a number cannot be mixed with `.usecs`"));
+            .help("both operands need `.usecs`, or neither"));
     }
     if binary.op == BinaryOp::Div && rhs.source == Source::Constant(0) {
         return Err(TriggerError::new(Kind::DivisionByZero, span_of(&binary.rhs, binary.span)));

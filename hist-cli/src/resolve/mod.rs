@@ -67,9 +67,7 @@ pub fn hist(
     if let Some(error) = trigger.missing_value() {
         return Err(error);
     }
-    let keys =
-        trigger.keys.iter().map(|expr| key::bind(expr, &scope)).collect::<Result<Vec<_>, _>>()?;
-    key::check_size(trigger, &keys)?;
+    let keys = key::bind_all(trigger, &scope)?;
     let sort = sort_keys(trigger, &keys, &values)?;
     let filter = trigger.filter.as_ref();
     let filter = filter.map(|filter| filter::filter(filter, event, context)).transpose()?;

@@ -147,6 +147,7 @@ fn plan_of(plan: &Plan, btf: &Btf, rows: &[OwnedRow]) -> Result<Plan, NotRaw> {
     let raw = raw(plan, btf, rows)?;
     let mut plan = plan.clone();
     apply(&mut plan, raw);
+    super::keep(&mut plan).map_err(|error| NotRaw::because(error.to_string()))?;
     // The length of a string is in the record, and patterns cost more without it.
     let checked = plan.filter.as_ref().map_or(Ok(()), filter::check_complexity);
     checked.map_err(|error| NotRaw::because(error.to_string()))?;
