@@ -74,7 +74,7 @@ fn snapshot(
     let value =
         |&(label, show): &(&str, _)| ValueColumn { label: label.to_owned(), show, hidden: false };
     Snapshot {
-        trigger: format!("{trigger}:sort=hitcount:size=2048 [active]"),
+        trigger: format!("{trigger}:sort=hitcount:size=2048 [active]").into(),
         keys: keys.0,
         values: values.iter().map(value).collect(),
         show_hitcount: true,

@@ -60,6 +60,14 @@ proptest! {
     }
 
     #[test]
+    fn any_bytes(bytes in vec(any::<u8>(), 0..80)) {
+        fuzz::trigger(&bytes);
+        fuzz::trigger([b"hist:keys=", &bytes[..]].concat());
+        fuzz::filter(&bytes);
+        fuzz::filter([b"prev_comm ~ \"", &bytes[..], b"\""].concat());
+    }
+
+    #[test]
     fn any_format_file(text in prop_oneof![
         1 => any::<String>(),
         1 => soup(),

@@ -139,7 +139,7 @@ fn pausing_stops_and_resuming_goes_on() -> Result<()> {
     assert!(trigger.is_paused());
     getppid(100);
     assert_eq!(hits(&trigger, libc::SYS_getppid)?, 10);
-    assert!(read::snapshot(&trigger)?.trigger.ends_with("[paused]"));
+    assert!(read::snapshot(&trigger)?.trigger.ends_with(b"[paused]"));
     trigger.resume()?;
     assert!(!trigger.is_paused());
     getppid(20);

@@ -187,6 +187,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         keys: vec![],
         values: vec![],
         copies: vec![],
+        once: vec![],
         system_call: None,
         why: vec![],
         sums: vec![],

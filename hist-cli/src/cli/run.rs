@@ -20,6 +20,7 @@ use super::view::View;
 use super::watch::Watch;
 use crate::live::Unfit;
 use crate::load::{self, AttachedTrigger, Facts, LoadError};
+use crate::parse::is_blank;
 use crate::plan::size_text;
 use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
@@ -132,8 +133,8 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
-        ensure!(!trigger.trim().is_empty(), "the trigger for {system}:{event} is empty");
-        session.write(&EventName::new(system, event), trigger.as_bytes())?;
+        ensure!(!is_blank(trigger), "the trigger for {system}:{event} is empty");
+        session.write(&EventName::new(system, event), trigger)?;
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
     Ok((session, focused))

@@ -26,7 +26,7 @@ fn write(out: &mut Bytes, document: &Document) -> fmt::Result {
         .collect();
     let sums = document.rows.iter().map(|row| &row.sums[..]);
     let scales = print::scales(columns.len(), sums);
-    print::head(out, &document.trigger_line())?;
+    print::head(out, document.trigger_line().as_bytes());
     for row in &document.rows {
         let keys = document.keys.iter().zip(&row.cells);
         let entry = print::Entry {

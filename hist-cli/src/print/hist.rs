@@ -51,7 +51,7 @@ fn write_hist(
     rows: Range<usize>,
     symbols: &Symbols,
 ) -> fmt::Result {
-    head(out, &snapshot.trigger)?;
+    head(out, &snapshot.trigger);
     let scales = scales(snapshot.values.len(), snapshot.rows.iter().map(|row| &row.sums[..]));
     for row in &snapshot.rows[rows] {
         row_entry(out, snapshot, row, (&scales, symbols))?;
@@ -61,8 +61,10 @@ fn write_hist(
 }
 
 /// The lines before the entries.
-pub(crate) fn head(out: &mut Bytes, trigger: &str) -> fmt::Result {
-    write!(out, "# event histogram\n#\n# trigger info: {trigger}\n#\n\n")
+pub(crate) fn head(out: &mut Bytes, trigger: &[u8]) {
+    out.push_str("# event histogram\n#\n# trigger info: ");
+    out.push_bytes(trigger);
+    out.push_str("\n#\n\n");
 }
 
 /// What the parts of each of `n_values` columns are parts of, from the sums of every entry.

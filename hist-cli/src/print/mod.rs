@@ -6,7 +6,7 @@ pub mod cell;
 mod hist;
 mod modifier;
 
-pub(crate) use bytes::Bytes;
+pub(crate) use bytes::{Bytes, readable};
 pub(crate) use hist::{Entry, entry, head, scales, totals};
 pub use hist::{blocks, hist, hist_of};
 pub(crate) use modifier::{Scale, number, part};

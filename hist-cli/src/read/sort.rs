@@ -198,6 +198,8 @@ fn leaf(heap: &[Item], root: usize, is_left: impl Fn(Ordering) -> bool) -> usize
 
 #[cfg(test)]
 mod tests {
+    use bstr::BString;
+
     use super::*;
     use crate::read::snapshot::{KeyShow, Losses, ValueColumn, ValueShow};
     use proptest::prelude::*;
@@ -224,7 +226,7 @@ mod tests {
     fn snapshot(orders: &[KeyOrder], sort: &[Sort], rows: Vec<Row>) -> Snapshot {
         let value = ValueColumn { label: "v".into(), show: ValueShow::Decimal, hidden: false };
         Snapshot {
-            trigger: String::new(),
+            trigger: BString::default(),
             keys: orders.iter().enumerate().map(|(i, &order)| column(i, order)).collect(),
             values: vec![value; rows.first().map_or(0, |row| row.sums.len())],
             show_hitcount: true,

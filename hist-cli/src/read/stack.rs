@@ -94,6 +94,8 @@ fn add(into: &mut Row, row: &Row) {
 
 #[cfg(test)]
 mod tests {
+    use bstr::BString;
+
     use super::*;
     use crate::read::snapshot::{KeyOrder, Losses};
 
@@ -117,7 +119,7 @@ mod tests {
             order: KeyOrder::None,
         };
         Snapshot {
-            trigger: String::new(),
+            trigger: BString::default(),
             keys: vec![
                 column("common_stacktrace", 0, 32, KeyShow::Stack),
                 column("n", 32, 8, KeyShow::Decimal),

@@ -29,6 +29,9 @@ pub(super) fn bind_all(trigger: &Trigger, scope: &Scope<'_>) -> Result<Vec<Key>,
 
 /// Binds a key.
 fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Key, TriggerError> {
+    if let Expr::VarRef(reference) = expr {
+        return Err(expr::unknown_variable(reference, check_modifier(&reference.field)));
+    }
     let Expr::Field(name) = expr else {
         let operand = expr::bind(expr, scope)?;
         let order = operand.order();

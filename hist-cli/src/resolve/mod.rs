@@ -15,12 +15,15 @@ pub mod matching;
 mod sort;
 mod value;
 
+use bstr::{BString, ByteSlice as _};
+
 use crate::btf::Btf;
 use crate::diag::{Kind, Span, TriggerError};
 use crate::parse;
 use crate::parse::ast::{Control, Spanned, Trigger};
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::symbols::Symbols;
+pub(crate) use display::with_state;
 use hist::{Hist, Key, Sort, SortBy, Value};
 
 /// The default capacity in entries (`TRACING_MAP_BITS_DEFAULT`, 11 bits).
@@ -92,7 +95,7 @@ pub fn hist(
 }
 
 /// The pattern that a text behind `~` means, and whether a leading `!` negates it.
-pub(crate) fn glob(text: &str) -> (hist::Pattern, bool) {
+pub(crate) fn glob(text: &[u8]) -> (hist::Pattern, bool) {
     filter::pattern::parse(text)
 }
 
@@ -120,9 +123,9 @@ fn inter_event(what: &str, span: Span) -> TriggerError {
 }
 
 /// Everything of the form `name=value` that begins with no keyword defines a variable.
-fn variable(name: &Spanned<String>) -> TriggerError {
+fn variable(name: &Spanned<BString>) -> TriggerError {
     let error = inter_event(&format!("`{}=` defines a variable", name.node), name.span);
-    match parse::nearest_keyword(&name.node) {
+    match parse::nearest_keyword(name.node.as_bstr()) {
         Some(keyword) => error.help(format!("did you mean `{keyword}=`?")),
         None => error,
     }
