@@ -51,7 +51,7 @@ proptest! {
     #[test]
     fn any_trigger(text in prop_oneof![any::<String>(), soup(), changed(&TRIGGERS)]) {
         fuzz::trigger(&text);
-        fuzz::trigger(&format!("hist:keys={text}"));
+        fuzz::trigger(format!("hist:keys={text}"));
     }
 
     #[test]
@@ -79,6 +79,6 @@ proptest! {
 
 #[test]
 fn what_is_right_is_read() {
-    TRIGGERS.iter().for_each(|text| fuzz::trigger(text));
+    TRIGGERS.iter().for_each(fuzz::trigger);
     FORMATS.iter().for_each(|text| fuzz::format(text));
 }

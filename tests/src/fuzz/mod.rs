@@ -69,9 +69,9 @@ pub fn format(text: &str) {
     };
     for field in &event.fields {
         assert!(field.offset + field.size <= event.record_size());
-        compile(&format!("hist:keys={}", field.name), &event);
-        compile(&format!("hist:keys=common_pid:vals={0} if {0} == 1", field.name), &event);
-        compile(&format!("hist:keys=common_pid if {0} == \"a\"", field.name), &event);
+        compile(format!("hist:keys={}", field.name), &event);
+        compile(format!("hist:keys=common_pid:vals={0} if {0} == 1", field.name), &event);
+        compile(format!("hist:keys=common_pid if {0} == \"a\"", field.name), &event);
     }
 }
 

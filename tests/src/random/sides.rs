@@ -11,6 +11,7 @@ use hist_cli::load::Facts;
 use hist_cli::plan::Wishes;
 use hist_cli::read::sort::{Ties, sort};
 use hist_cli::read::stack;
+use hist_cli::resolve::hist::Hist;
 use hist_cli::session::registry::Entry;
 use hist_cli::session::{EventName, Live, Session, SessionError, since_boot};
 use hist_cli::tracefs::mount::Tracefs;
@@ -83,6 +84,16 @@ impl Kernel {
     }
 }
 
+/// A histogram of ours.
+pub(crate) struct Histogram {
+    /// As the `hist` file has it.
+    pub text: String,
+    /// Events that were not counted.
+    pub lost: u64,
+    /// What it is of.
+    pub hist: Hist,
+}
+
 /// Those of hist-bpf.
 pub(crate) struct Ours {
     session: Session<Live>,
@@ -115,22 +126,30 @@ impl Ours {
         triggers(&readable(&self.session.read_trigger(event)))
     }
 
-    /// As [`Kernel::hists`], and what each has missed.
+    /// What the event's last trigger counts.
+    pub(crate) fn last(&self, event: &EventName) -> Option<Hist> {
+        let entry = self.session.triggers().iter().rfind(|entry| entry.event == *event)?;
+        Some(self.session.attached(entry).trigger().plan.hist.clone())
+    }
+
+    /// As [`Kernel::hists`].
     ///
     /// # Errors
     /// When a table cannot be read.
-    pub(crate) fn hists(&self, event: &EventName) -> Result<Vec<(String, u64)>> {
+    pub(crate) fn hists(&self, event: &EventName) -> Result<Vec<Histogram>> {
         let entries = self.session.triggers().iter().filter(|entry| entry.event == *event);
         entries.map(|entry| self.hist(entry)).collect()
     }
 
-    fn hist(&self, entry: &Entry) -> Result<(String, u64)> {
+    fn hist(&self, entry: &Entry) -> Result<Histogram> {
         let mut snapshot = read::snapshot(self.session.attached(entry).trigger())?;
         snapshot.trigger = entry.trigger_line();
         stack::settle(&mut snapshot, &self.session.symbols(), self.depth);
         sort(&mut snapshot, self.ties);
         let lost = snapshot.losses.busy + snapshot.losses.missed;
-        Ok((readable(&print::hist(&snapshot, &self.session.symbols())), lost))
+        let text = readable(&print::hist(&snapshot, &self.session.symbols()));
+        let hist = self.session.attached(entry).trigger().plan.hist.clone();
+        Ok(Histogram { text, lost, hist })
     }
 
     /// Removes all triggers of the event.

@@ -215,7 +215,7 @@ fn filter() -> impl Strategy<Value = Filter> {
 
 fn handlers() -> impl Strategy<Value = Vec<Spanned<BString>>> {
     let handler = select(vec!["onmatch(a.b).trace(c,d)", "onmax($x).save(y,z)", "onchange("]);
-    vec(handler.prop_map(|handler| spanned(handler)), 0..=8)
+    vec(handler.prop_map(spanned), 0..=8)
 }
 
 prop_compose! {
@@ -405,9 +405,9 @@ proptest! {
     #[test]
     fn no_text_panics(text in any::<String>()) {
         exercise(&text)?;
-        exercise(&format!("hist:{text}"))?;
-        exercise(&format!("hist:keys={text}"))?;
-        exercise(&format!("hist:keys=k if {text}"))?;
+        exercise(format!("hist:{text}"))?;
+        exercise(format!("hist:keys={text}"))?;
+        exercise(format!("hist:keys=k if {text}"))?;
     }
 
     #[test]
@@ -420,9 +420,9 @@ proptest! {
     #[test]
     fn no_soup_of_words_panics(text in soup()) {
         exercise(&text)?;
-        exercise(&format!("hist:keys={text}"))?;
-        exercise(&format!("hist:keys=k:sort={text}"))?;
-        exercise(&format!("hist:keys=k if {text}"))?;
+        exercise(format!("hist:keys={text}"))?;
+        exercise(format!("hist:keys=k:sort={text}"))?;
+        exercise(format!("hist:keys=k if {text}"))?;
     }
 
     #[test]
