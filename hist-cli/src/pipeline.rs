@@ -46,7 +46,7 @@ pub struct Compiled {
 /// # Errors
 /// The first thing that is wrong with the trigger.
 pub fn plan(
-    text: impl AsRef<[u8]>,
+    text: &(impl AsRef<[u8]> + ?Sized),
     event: &EventFormat,
     context: &Context<'_>,
     wishes: Wishes,
@@ -63,7 +63,7 @@ pub fn plan(
 /// # Errors
 /// As [`plan`].
 pub fn compile(
-    text: impl AsRef<[u8]>,
+    text: &(impl AsRef<[u8]> + ?Sized),
     event: &EventFormat,
     context: &Context<'_>,
     wishes: Wishes,

@@ -37,6 +37,6 @@ pub fn is_blank(text: &[u8]) -> bool {
 ///
 /// The error of the scan of parameters. Its span points into the text without the white space
 /// around it, which is what [`TriggerError::render`] expects.
-pub fn trigger(text: impl AsRef<[u8]>) -> Result<ast::Trigger, TriggerError> {
+pub fn trigger(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<ast::Trigger, TriggerError> {
     trigger::parse(text.as_ref())
 }

@@ -28,7 +28,7 @@ pub(super) struct Written<'a> {
 impl Written<'_> {
     /// Its parts, if it can be read.
     fn trigger(&self) -> Option<Trigger> {
-        hist_cli::parse::trigger(latin1(self.text)).ok()
+        hist_cli::parse::trigger(&latin1(self.text)).ok()
     }
 
     /// Why ours has refused it.
@@ -234,7 +234,7 @@ pub(super) const DOUBLE_HITCOUNT: &str = "a double `hitcount` is ignored by 6.1"
 
 /// The hits are among the values twice.
 fn has_double_hitcount(text: &str) -> bool {
-    let trigger = hist_cli::parse::trigger(latin1(text));
+    let trigger = hist_cli::parse::trigger(&latin1(text));
     trigger
         .is_ok_and(|trigger| trigger.values.iter().filter(|value| value.is_hitcount()).count() > 1)
 }
@@ -247,7 +247,7 @@ pub(super) fn explain_lists(
     version: Version,
 ) -> Option<&'static str> {
     let (last, others) = ours.split_last()?;
-    let trigger = hist_cli::parse::trigger(latin1(text)).ok()?;
+    let trigger = hist_cli::parse::trigger(&latin1(text)).ok()?;
     let same = |last: String| {
         let expected = [others, &[last]].concat();
         compare::difference(&super::headers(kernel), &super::headers(&expected), version).is_none()

@@ -769,7 +769,7 @@ mod tests {
         let again = trigger(&mut Prng::new(1, 1999), &event, 7);
         assert_eq!(again, texts[1999]);
         let valid = |one: &&Generated| {
-            hist_cli::parse::trigger(latin1(&one.text))
+            hist_cli::parse::trigger(&latin1(&one.text))
                 .is_ok_and(|read| read.first_error().is_none())
         };
         let valid = texts.iter().filter(valid).count();

@@ -173,7 +173,7 @@ fn strings_are_where_their_fields_say() {
 
 #[test]
 fn what_is_not_known_is_refused() {
-    let trigger = |filter| parse::trigger(format!("hist:keys=u64 if {filter}")).unwrap();
+    let trigger = |filter| parse::trigger(&format!("hist:keys=u64 if {filter}")).unwrap();
     for filter in ["u64.function == first", "cpu == CPUS{1}"] {
         let error = resolve::hist(&trigger(filter), &event(), &Context::default()).unwrap_err();
         assert_eq!(error.kind, Kind::NotSupported, "{filter}");
