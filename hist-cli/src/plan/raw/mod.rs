@@ -14,9 +14,10 @@ mod uses;
 use std::fmt;
 
 use self::bind::{BindError, Scope};
-use self::copy::{BtfId, FieldCopy, SystemCall};
+use self::copy::{BtfId, Copied, FieldCopy, SystemCall};
 use self::rows::Row;
 use self::uses::Uses;
+use super::once::Once;
 use super::{Attach, Plan, PlanError, filter};
 use crate::btf::{Btf, BtfError, Tracepoint, Type};
 use crate::resolve::hist::{Hist, KeySource};
@@ -69,6 +70,10 @@ struct Raw {
 
 /// Why system calls' own events stay on the classic tracepoint: see docs/attach.md for figures.
 const ALL_CALLS: &str = "a raw program would run at every system call; --attach raw does so";
+
+/// Why a string that is used more than once needs the record.
+const READ_AGAIN: &str = "used more than once, and its memory may change in between; the record has \
+                          one copy";
 
 /// What to do about a row that might be right.
 const INSIST: &str = "--attach raw uses it";
@@ -213,11 +218,12 @@ fn copies(plan: &Plan, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Vec<Field
     let uses = Uses::of(&plan.keys, &plan.values, plan.filter.as_ref());
     let mut reasons: Vec<_> = uses
         .cpumask
+        .as_ref()
         .map(|label| format!("{label}: sets of CPUs need the record"))
         .into_iter()
         .collect();
     let mut copies = Vec::new();
-    for offset in uses.offsets {
+    for offset in uses.offsets.iter().copied() {
         let field = plan
             .hist
             .fields
@@ -228,6 +234,9 @@ fn copies(plan: &Plan, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Vec<Field
             continue;
         };
         match copy(field, scope, rows) {
+            Ok(copy) if uses.repeats_text(offset) && is_read_again(&copy) => {
+                reasons.push(format!("{}: {READ_AGAIN}", field.name));
+            }
             Ok(copy) => copies.push(copy),
             Err(reason) => reasons.push(format!("{}: {reason}", field.name)),
         }
@@ -236,6 +245,12 @@ fn copies(plan: &Plan, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Vec<Field
         true => Ok(copies),
         false => Err(NotRaw { reasons }),
     }
+}
+
+/// It is a string that no stack has room for: each use reads it where it is.
+fn is_read_again(copy: &FieldCopy) -> bool {
+    matches!(copy.value, Copied::Text(_))
+        && Once::of_text(copy.offset, std::slice::from_ref(copy)).is_none()
 }
 
 /// The first of the field's rows that fits.
