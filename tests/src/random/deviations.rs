@@ -6,7 +6,8 @@ use hist_cli::parse::ast::{BinaryOp, Expr, Trigger};
 use hist_cli::pipeline::CompileError;
 use hist_cli::plan::PlanError;
 use hist_cli::resolve::hist::{
-    Condition, Hist, Key, KeyModifier, KeySource, Pattern, Source, TextField, TextSource, Value,
+    Condition, GlobPart, Hist, Key, KeyModifier, KeySource, Pattern, Source, TextField, TextSource,
+    TextTest, Value,
 };
 use hist_cli::session::SessionError;
 
@@ -410,13 +411,21 @@ struct OtherCounts {
     explains: fn(&Counted<'_>) -> bool,
 }
 
-const OTHER_COUNTS: [OtherCounts; 3] = [
+const OTHER_COUNTS: [OtherCounts; 4] = [
     // The kernel looks at the end of the array, which a shorter string does not reach.
     OtherCounts {
         name: "`~ \"*x\"` looks at the end of the string here",
         kernels: ">=6.1",
         explains: |counted| {
             counted.hist.filter.as_ref().is_some_and(|filter| has_suffix_pattern(&filter.tree))
+        },
+    },
+    // There a class that is negated matches the end of the string, too.
+    OtherCounts {
+        name: "`[!x]` does not match the NUL behind a string from 6.12 on",
+        kernels: "<6.12",
+        explains: |counted| {
+            counted.hist.filter.as_ref().is_some_and(|filter| has_negated_class(&filter.tree))
         },
     },
     // What follows the NUL is what was in the buffer before: 7.x makes several entries of one name.
@@ -502,13 +511,29 @@ fn divides(source: &Source) -> bool {
 
 /// The filter compares an array with a pattern whose only `*` is in front.
 fn has_suffix_pattern(condition: &Condition) -> bool {
-    match condition {
-        Condition::Any(parts) | Condition::All(parts) => parts.iter().any(has_suffix_pattern),
-        Condition::Not(inner) => has_suffix_pattern(inner),
-        Condition::Text(test) => {
-            let is_array = matches!(test.source, TextSource::Static { .. } | TextSource::Comm);
-            is_array && matches!(&test.pattern, Pattern::Suffix(text) if !text.is_empty())
+    compares_text(condition, &|test| {
+        let is_array = matches!(test.source, TextSource::Static { .. } | TextSource::Comm);
+        is_array && matches!(&test.pattern, Pattern::Suffix(text) if !text.is_empty())
+    })
+}
+
+/// The filter compares a string with a pattern that has a `[!…]`.
+fn has_negated_class(condition: &Condition) -> bool {
+    compares_text(condition, &|test| match &test.pattern {
+        Pattern::Glob(parts) => {
+            parts.iter().any(|part| matches!(part, GlobPart::Class { negated: true, .. }))
         }
+        _ => false,
+    })
+}
+
+fn compares_text(condition: &Condition, is_one: &impl Fn(&TextTest) -> bool) -> bool {
+    match condition {
+        Condition::Any(parts) | Condition::All(parts) => {
+            parts.iter().any(|part| compares_text(part, is_one))
+        }
+        Condition::Not(inner) => compares_text(inner, is_one),
+        Condition::Text(test) => is_one(test),
         _ => false,
     }
 }
@@ -783,6 +808,18 @@ pub(super) mod tests {
             let trigger = format!("hist:keys=prev_pid if {filter}");
             check_counts((&trigger, NEW), &one(3), &one(2), expect);
         }
+    }
+
+    #[test]
+    fn negated_classes_excuse_other_counts_on_6_1() {
+        let reason = Some("`[!x]` does not match the NUL behind a string from 6.12 on");
+        let one =
+            |hits| block(&[&format!("{{ prev_pid: {:10} }} hitcount: {hits:10}", 1)], hits, 0);
+        let trigger = "hist:keys=prev_pid if !(comm ~ \"*[!l]\")";
+        check_counts((trigger, OLDEST), &one(3), &one(2), reason);
+        check_counts((trigger, OLD), &one(3), &one(2), None);
+        let trigger = "hist:keys=prev_pid if comm ~ \"?[l!]\" || prev_comm == \"[!l]\"";
+        check_counts((trigger, OLDEST), &one(3), &one(2), None);
     }
 
     #[test]
