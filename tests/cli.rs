@@ -1,8 +1,10 @@
 //! Takes command lines. Gives their output and exit codes, from the real binary on the real
 //! kernel. What needs root runs only as root, and must run then.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -53,6 +55,52 @@ fn check_fails(arguments: &[&str], code: i32, parts: &[&str]) {
     assert_eq!(stdout(&output), "", "{arguments:?}");
     for part in parts {
         assert!(said.contains(part), "{arguments:?}: no `{part}` in\n{said}");
+    }
+}
+
+/// They were refused as a usage error, but names of tasks may hold any byte.
+#[test]
+fn triggers_that_are_not_utf8_were_refused() {
+    let trigger =
+        OsStr::from_bytes(b"hist:keys=prev_pid if prev_comm ~ \"*\xff*\" && comm == \"\xe9\"");
+    let formats = event_formats();
+    for (head, part) in [(&["--emit", "trigger"][..], "prev_comm ~"), (&["explain"], "prev_comm")] {
+        let mut command = hist_bpf();
+        command.args(head).arg("--tracefs").arg(&formats).arg(trigger).arg("sched:sched_switch");
+        let output = command.output().expect("the binary starts");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(stdout(&output).contains(part), "{}", stdout(&output));
+    }
+    let trigger = OsStr::from_bytes(b"hist:keys=prev_pid if \xff=1");
+    let mut command = hist_bpf();
+    command.arg("--tracefs").arg(&formats).args(["--emit", "hist"]).arg(trigger);
+    let output = command.arg("sched:sched_switch").output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1));
+    let marked = "  hist:keys=prev_pid if \u{fffd}=1\n                        ^";
+    assert!(stderr(&output).contains(marked), "{}", stderr(&output));
+}
+
+#[test]
+fn live_a_task_may_have_any_byte_in_its_name() {
+    if !is_live() {
+        return;
+    }
+    let trigger = OsStr::from_bytes(b"hist:keys=id if comm ~ \"?\xff*\"");
+    let rename = "printf 'a\\377b' >/proc/self/comm; umask >/dev/null";
+    for (format, line) in [
+        ("ftrace", &b"size=2048 if comm ~ \"?\xff*\" [active]"[..]),
+        ("json", br#"size=2048 if comm ~ \"?\\xff*\""#),
+    ] {
+        let mut command = hist_bpf();
+        command.args(["-q", "-i0", "-f", format]).arg(trigger).arg("raw_syscalls:sys_enter");
+        let output = command.args(["--", "sh", "-c", rename]).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let text = output.stdout;
+        let shown = text.escape_ascii();
+        assert!(text.windows(line.len()).any(|part| part == line), "{shown}");
+        let nothing = [&b"Hits: 0\n"[..], b"\"hits\":0"];
+        let is_empty = |no: &&[u8]| text.windows(no.len()).any(|part| part == *no);
+        assert!(!nothing.iter().any(is_empty), "{shown}");
     }
 }
 

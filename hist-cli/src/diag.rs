@@ -8,6 +8,8 @@
 
 use std::fmt::{self, Write as _};
 
+use bstr::{BStr, BString, ByteSlice as _, ByteVec as _};
+
 use crate::parse::command;
 
 /// A half-open range of bytes in a trigger's text.
@@ -26,10 +28,10 @@ impl Span {
         Self { start, end }
     }
 
-    /// The text that the span covers, or `""` if it lies outside of `source`.
+    /// The text that the span covers, or nothing if it lies outside of `source`.
     #[must_use]
-    pub fn of(self, source: &str) -> &str {
-        source.get(self.start..self.end).unwrap_or("")
+    pub fn of(self, source: &(impl AsRef<[u8]> + ?Sized)) -> &BStr {
+        source.as_ref().get(self.start..self.end).unwrap_or_default().as_bstr()
     }
 }
 
@@ -283,22 +285,35 @@ pub struct TriggerError {
     pub span: Span,
     /// Sentences that help: the nearest name, what would be accepted.
     pub help: Vec<String>,
+    /// What the kernel logs next, if one mistake makes it log twice.
+    pub next: Option<Box<TriggerError>>,
 }
 
 impl TriggerError {
     /// An error without help.
     #[must_use]
     pub const fn new(kind: Kind, span: Span) -> Self {
-        Self { kind, span, help: Vec::new() }
+        Self { kind, span, help: Vec::new(), next: None }
+    }
+
+    /// The same error, after which the kernel logs another.
+    #[must_use]
+    pub fn and_then(self, next: Self) -> Self {
+        Self { next: Some(Box::new(next)), ..self }
     }
 
     /// What the kernel's `error_log` shows behind `Command:` for it: the filter alone for filter
     /// errors, else `hist:` and all that follows the command word.
     #[must_use]
-    pub fn logged_command(&self, text: &str) -> String {
-        let text = command::trim(text);
-        let rest = command::split_command(text).map_or("", |command| command.rest);
-        if self.kind.in_filter() { filter_of(text).to_owned() } else { format!("hist:{rest}") }
+    pub fn logged_command(&self, text: &(impl AsRef<[u8]> + ?Sized)) -> BString {
+        let text = command::trim(text.as_ref());
+        if self.kind.in_filter() {
+            return filter_of(text).to_owned();
+        }
+        let rest = command::split_command(text).map_or(BStr::new(""), |command| command.rest);
+        let mut logged = BString::from("hist:");
+        logged.push_str(rest);
+        logged
     }
 
     /// The column of the kernel's caret below [`TriggerError::logged_command`], in bytes.
@@ -309,8 +324,8 @@ impl TriggerError {
     /// the offending text occurs first, which may be before the place that is meant; 0 if it does
     /// not occur, as for text with `.sym-offset`, which the kernel changes before it parses.
     #[must_use]
-    pub fn kernel_position(&self, text: &str) -> usize {
-        let text = command::trim(text);
+    pub fn kernel_position(&self, text: &(impl AsRef<[u8]> + ?Sized)) -> usize {
+        let text = command::trim(text.as_ref());
         let filter_start = text.len() - filter_of(text).len();
         match self.kind.filter_caret() {
             Some(FilterCaret::Start(right)) => self.span.start.saturating_sub(filter_start) + right,
@@ -325,10 +340,11 @@ impl TriggerError {
     }
 
     /// The message for people: what is wrong, the trigger with carets below the place, help. Ends
-    /// in a newline. `source` is the trigger's text, with or without white space around it.
+    /// in a newline. `source` is the trigger's text, with or without white space around it; bytes that
+    /// are not UTF-8 are shown as U+FFFD.
     #[must_use]
-    pub fn render(&self, source: &str) -> String {
-        let source = command::trim(source);
+    pub fn render(&self, source: &(impl AsRef<[u8]> + ?Sized)) -> String {
+        let source = command::trim(source.as_ref());
         let mut message = format!("error: {}\n{}", self.kind.text(), marked(source, self.span));
         for sentence in &self.help {
             // Writing to a String cannot fail.
@@ -354,36 +370,37 @@ impl fmt::Display for TriggerError {
 impl std::error::Error for TriggerError {}
 
 /// The filter in a trigger, `""` if there is none.
-fn filter_of(text: &str) -> &str {
+fn filter_of(text: &BStr) -> &BStr {
     command::split_command(text)
         .ok()
         .and_then(|command| command::split_filter(command.rest).ok())
         .and_then(|parts| parts.filter)
-        .unwrap_or("")
+        .unwrap_or_default()
 }
 
 /// `source` and, on a line below, carets under `span`; both indented by two blanks.
 #[must_use]
-pub(crate) fn marked(source: &str, span: Span) -> String {
+pub(crate) fn marked(source: &[u8], span: Span) -> String {
     format!("  {}\n  {}\n", visible(source), carets(source, span))
 }
 
 /// `source` on one line: control characters as the pictures that Unicode has for them, tabs kept.
-fn visible(source: &str) -> String {
+fn visible(source: &[u8]) -> String {
     let picture = |c: char| match c {
         '\t' => '\t',
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(' '),
         '\x7f'..='\u{9f}' => '\u{2421}',
         other => other,
     };
+    // Each stretch of bytes that are no character is one U+FFFD.
     source.chars().map(picture).collect()
 }
 
 /// Blanks up to `span`, then a caret per column, one at least. Tabs stay tabs, so that the carets
 /// stand right whatever the terminal's tab stops are.
-fn carets(source: &str, span: Span) -> String {
+fn carets(source: &[u8], span: Span) -> String {
     let mut line = String::new();
-    for (at, c) in source.char_indices() {
+    for (at, _, c) in source.char_indices() {
         if at >= span.start && at >= span.end {
             break;
         }

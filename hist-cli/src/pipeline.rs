@@ -1,5 +1,7 @@
 //! Takes trigger texts and event formats. Gives linked objects, arrow by arrow; no I/O here.
 
+use bstr::BString;
+
 use crate::codegen::{self, CodegenError, code::Code};
 use crate::diag::TriggerError;
 use crate::link::{self, LinkError, Object};
@@ -17,7 +19,7 @@ pub enum CompileError {
         /// What, and where.
         error: TriggerError,
         /// What the error's span points into.
-        source_text: String,
+        source_text: BString,
     },
     /// Keys or values fit no template.
     #[error(transparent)]
@@ -44,11 +46,12 @@ pub struct Compiled {
 /// # Errors
 /// The first thing that is wrong with the trigger.
 pub fn plan(
-    text: &str,
+    text: &(impl AsRef<[u8]> + ?Sized),
     event: &EventFormat,
     context: &Context<'_>,
     wishes: Wishes,
 ) -> Result<Plan, CompileError> {
+    let text = text.as_ref();
     let trigger = parse::trigger(text).map_err(|error| at(error, text))?;
     let hist = resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))?;
     let wishes = Wishes { cpus: wishes.cpus.or(context.possible_cpus), ..wishes };
@@ -60,7 +63,7 @@ pub fn plan(
 /// # Errors
 /// As [`plan`].
 pub fn compile(
-    text: &str,
+    text: &(impl AsRef<[u8]> + ?Sized),
     event: &EventFormat,
     context: &Context<'_>,
     wishes: Wishes,
@@ -79,6 +82,6 @@ pub fn link(compiled: &[Compiled]) -> Result<Object, CompileError> {
     Ok(link::link(&triggers)?)
 }
 
-fn at(error: TriggerError, text: &str) -> CompileError {
-    CompileError::Trigger { error, source_text: text.to_owned() }
+fn at(error: TriggerError, text: &[u8]) -> CompileError {
+    CompileError::Trigger { error, source_text: text.into() }
 }

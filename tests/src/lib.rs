@@ -27,5 +27,6 @@ pub mod model;
 pub mod random;
 pub mod session;
 pub mod suite;
+pub mod text;
 pub mod version;
 pub mod workload;

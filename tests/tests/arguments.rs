@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use hist_cli::btf::Btf;
 use hist_cli::load::{self, Attached, Facts};
 use hist_cli::pipeline;
+use hist_cli::plan::once::{Kept, Once};
 use hist_cli::plan::raw::{check, rows};
 use hist_cli::plan::{Attach, AttachWish, Plan, Wishes};
 use hist_cli::read;
@@ -123,6 +124,32 @@ fn an_argument_that_older_kernels_keep_from_typed_programs_is_refused_in_words()
 }
 
 /// The kernel that runs has not proven it, or its events do not occur anywhere.
+/// Each use read it from memory that another CPU may write to: the filter could see another string
+/// than the key. Short ones are kept on the stack; for others the record has the one copy.
+#[test]
+fn a_string_that_was_used_twice_was_read_twice() -> Result<()> {
+    if root().is_none() {
+        return Ok(());
+    }
+    let btf = Btf::at(Btf::VMLINUX);
+    let (event, twice) = ("sched:sched_switch", "hist:keys=prev_comm if prev_comm ~ \"*a\"");
+    let short = plan(event, twice, &btf, AttachWish::Raw)?;
+    assert!(short.is_typed(), "{short}");
+    assert!(matches!(short.once[..], [Kept { what: Once::Array { size: 16, .. }, .. }]), "{short}");
+    let number = "hist:keys=next_prio if next_prio < 100";
+    let number = plan(event, number, &btf, AttachWish::Raw)?;
+    assert!(matches!(number.once[..], [Kept { what: Once::Field(_), .. }]), "{number}");
+    let (event, twice) = ("sched:sched_process_exec", "hist:keys=filename if filename ~ \"*a\"");
+    let once = auto(event, "hist:keys=filename if pid > 1", &btf)?;
+    let long = auto(event, twice, &btf)?;
+    assert!(!once.has_record() && once.once.is_empty(), "{once}");
+    assert!(long.has_record(), "{long}");
+    assert!(long.why[0].starts_with("filename: used more than once"), "{:?}", long.why);
+    let refused = plan(event, twice, &btf, AttachWish::Raw).expect_err("two reads");
+    assert!(refused.to_string().contains("filename: used more than once"), "{refused}");
+    Ok(())
+}
+
 #[test]
 fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };

@@ -191,7 +191,11 @@ fn several_triggers_on_one_event_count() -> Result<()> {
     assert!(long >= 1 && exact >= 1 && all >= 5 && all >= long + exact, "{hits:?}");
     let refused = session.write(&RECEIVE.parse()?, FLAGS.as_bytes());
     assert_eq!(refused.map_err(|error| error.errno()), Err(libc::EOPNOTSUPP));
-    assert!(session.error_log().contains("common_preempt_count"), "{}", session.error_log());
+    assert!(
+        session.error_log().to_string().contains("common_preempt_count"),
+        "{}",
+        session.error_log()
+    );
     Ok(())
 }
 
@@ -265,7 +269,7 @@ fn what_no_kernel_takes_is_refused() -> Result<()> {
     if exists(KMALLOC) {
         let error = session.write(&KMALLOC.parse()?, WRONG.as_bytes()).expect_err("it is wrong");
         assert!(matches!(error, SessionError::Trigger { .. }), "{error:?}");
-        assert!(session.error_log().contains("Invalid field modifier"));
+        assert!(session.error_log().to_string().contains("Invalid field modifier"));
     }
     Ok(())
 }

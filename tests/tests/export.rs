@@ -83,7 +83,7 @@ fn snapshot(
         ValueColumn { label, show, hidden: false, number }
     };
     Snapshot {
-        trigger: format!("{trigger}:sort=hitcount:size=2048 [active]"),
+        trigger: format!("{trigger}:sort=hitcount:size=2048 [active]").into(),
         keys: keys.0,
         values: values.iter().map(value).collect(),
         show_hitcount: true,

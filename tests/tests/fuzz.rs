@@ -73,12 +73,20 @@ proptest! {
     #[test]
     fn any_trigger(text in prop_oneof![any::<String>(), soup(), changed(&TRIGGERS, words())]) {
         fuzz::trigger(&text);
-        fuzz::trigger(&format!("hist:keys={text}"));
+        fuzz::trigger(format!("hist:keys={text}"));
     }
 
     #[test]
     fn any_filter(text in prop_oneof![any::<String>(), soup()]) {
         fuzz::filter(&text);
+    }
+
+    #[test]
+    fn any_bytes(bytes in vec(any::<u8>(), 0..80)) {
+        fuzz::trigger(&bytes);
+        fuzz::trigger([b"hist:keys=", &bytes[..]].concat());
+        fuzz::filter(&bytes);
+        fuzz::filter([b"prev_comm ~ \"", &bytes[..], b"\""].concat());
     }
 
     #[test]
@@ -185,7 +193,7 @@ proptest! {
 
 #[test]
 fn what_is_right_is_read() {
-    TRIGGERS.iter().for_each(|text| fuzz::trigger(text));
+    TRIGGERS.iter().for_each(fuzz::trigger);
     FORMATS.iter().for_each(|text| fuzz::format(text));
     DOCUMENTS.iter().for_each(|text| fuzz::document(text.as_bytes()));
     let btf = Btf::of_bytes(fuzz::with_names(&bytes(&right_types())));

@@ -111,6 +111,25 @@ fn a_trigger_counts_exactly() -> Result<()> {
     Ok(())
 }
 
+/// Each use read the clock again, so the difference was up to 17 us below 0; and the sum was another
+/// time than the key.
+#[test]
+fn each_use_of_the_time_read_the_clock_again() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    let thread = this_thread();
+    let trigger = "keys=common_timestamp-common_timestamp,common_timestamp/1:vals=common_timestamp*2:size=4096";
+    let trigger = format!("{trigger} if common_pid=={thread} && id=={}", libc::SYS_getppid);
+    let trigger = attach_one(compile_with(tracefs, "sys_enter", &trigger)?)?;
+    getppid(1000);
+    let rows = read::snapshot(&trigger)?.rows;
+    assert_eq!(rows.iter().map(|row| row.hitcount).sum::<u64>(), 1000);
+    for row in &rows {
+        let (difference, time) = (row.word(0), row.word(8));
+        assert_eq!((difference, &row.sums[..]), (0, &[2 * time * row.hitcount][..]));
+    }
+    Ok(())
+}
+
 #[test]
 fn pausing_stops_and_resuming_goes_on() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
@@ -120,7 +139,7 @@ fn pausing_stops_and_resuming_goes_on() -> Result<()> {
     assert!(trigger.is_paused());
     getppid(100);
     assert_eq!(hits(&trigger, libc::SYS_getppid)?, 10);
-    assert!(read::snapshot(&trigger)?.trigger.ends_with("[paused]"));
+    assert!(read::snapshot(&trigger)?.trigger.ends_with(b"[paused]"));
     trigger.resume()?;
     assert!(!trigger.is_paused());
     getppid(20);

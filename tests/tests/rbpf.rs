@@ -1,7 +1,7 @@
 //! Takes random events, triggers and records. Gives proof that the generated code, run in user
 //! space by rbpf, counts exactly what the reference model counts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
@@ -28,12 +28,28 @@ const PROCESS: u32 = 0x1ead_0000;
 const CPU: u32 = 3;
 const NOW: u64 = 1_234_567_890_123;
 
+thread_local! {
+    /// How often helpers that tell of the event have been called since it began: clock, thread, CPU,
+    /// task's name. `None` if they are to answer the same at each call.
+    static CALLS: Cell<Option<[u8; 4]>> = const { Cell::new(None) };
+}
+
+/// How many calls of that helper there were before this one. What an event has one of is right at the
+/// first call only: a program that asks again counts something else than the model.
+fn call_number(helper: usize) -> u8 {
+    let Some(mut calls) = CALLS.get() else { return 0 };
+    let number = calls[helper];
+    calls[helper] += 1;
+    CALLS.set(Some(calls));
+    number
+}
+
 fn current_pid_tgid(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
-    u64::from(PROCESS) << 32 | u64::from(PID)
+    u64::from(PROCESS) << 32 | u64::from(PID + u32::from(call_number(1)))
 }
 
 fn smp_processor_id(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
-    u64::from(CPU)
+    u64::from(CPU) - u64::from(call_number(2)).min(u64::from(CPU))
 }
 
 /// The thread's name, and what the record's pointers point to.
@@ -92,7 +108,9 @@ fn write(to: u64, bytes: &[u8]) {
 fn current_comm(to: u64, size: u64, _: u64, _: u64, _: u64) -> u64 {
     let length = COMM.iter().position(|byte| *byte == 0).expect("a NUL");
     let written = (length + 1).next_multiple_of(8).min(usize::try_from(size).expect("64 bits"));
-    write(to, &COMM[..written]);
+    let mut name = COMM;
+    name[0] += call_number(3);
+    write(to, &name[..written]);
     0
 }
 
@@ -128,7 +146,8 @@ fn probe_read_user_str(to: u64, size: u64, from: u64, _: u64, _: u64) -> u64 {
 }
 
 fn ktime_get_ns(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
-    NOW
+    // Within an event, a clock goes on.
+    NOW + 17_000 * u64::from(call_number(0))
 }
 
 /// What the program's maps are called when it is run: their numbers.
@@ -396,7 +415,7 @@ fn trigger_spec() -> impl Strategy<Value = TriggerSpec> {
         prop_oneof![1u64..20, Just(1 << 31), Just(1 << 33), any::<u64>().prop_map(|n| n | 1)];
     let constant = prop_oneof![-3i64..300, any::<i32>().prop_map(i64::from), any::<i64>()];
     (
-        prop::collection::vec((any::<usize>(), 0usize..9, width), 1..=3),
+        prop::collection::vec((any::<usize>(), 0usize..10, width), 1..=3),
         prop::collection::vec((any::<usize>(), any::<bool>()), 0..=2),
         prop::collection::vec((any::<usize>(), any::<bool>()), 0..=2),
         any::<bool>(),
@@ -453,6 +472,7 @@ fn trigger_text(spec: &TriggerSpec, event: &EventFormat, kept: Kept) -> String {
             4 => format!("{}{}{}", name(idx), operator(width), name(idx / 7)),
             5 => format!("-({}*{})", name(idx), name(idx / 5)),
             6 => format!("{}+common_timestamp/{width}", name(idx)),
+            7 => format!("common_timestamp-{}", name(idx)),
             _ => name(idx).to_owned(),
         })
         .collect();
@@ -461,6 +481,7 @@ fn trigger_text(spec: &TriggerSpec, event: &EventFormat, kept: Kept) -> String {
     let values = spec.values.iter().map(|&(idx, hex)| match (hex, idx % 3) {
         (true, 0) => format!("{}/{}", name(idx), name(idx / 3)),
         (true, 1) => format!("{}-common_cpu*3", name(idx)),
+        (true, _) if idx % 2 == 0 => format!("common_timestamp/{}", name(idx / 3)),
         (true, _) => format!("{}.hex", name(idx)),
         (false, _) => name(idx).to_owned(),
     });
@@ -474,7 +495,7 @@ fn trigger_text(spec: &TriggerSpec, event: &EventFormat, kept: Kept) -> String {
         .map(|&(idx, down)| {
             let (key, modifier, _) = spec.keys[idx % spec.keys.len()];
             // Expressions are sorted by their text; the plain ones are enough here.
-            let plain = !matches!(modifier, 4..=6);
+            let plain = !matches!(modifier, 4..=7);
             let name = if idx % 4 == 0 || !plain { "hitcount" } else { name(key) };
             format!("{name}{}", if down { ".descending" } else { "" })
         })
@@ -582,6 +603,8 @@ fn check(
         if focus.holds() {
             model.hit(Hit { record: &record, pid: PID, cpu: CPU, comm: COMM, now: NOW, memory });
         }
+        // A focus asks for itself.
+        CALLS.set(focus.focus().is_all().then_some([0; 4]));
         machine.hit(&mut record);
     }
     assert_eq!(
@@ -849,6 +872,7 @@ fn check_strings(
             now: NOW,
             memory: &memory,
         });
+        CALLS.set(Some([0; 4]));
         machine.hit(&mut record);
     }
     assert_eq!(
@@ -876,6 +900,7 @@ proptest! {
         place in (0u32..8, prop_oneof![1u32..40, 1u32..240]),
         keys in prop::sample::select(vec![
             "s", "d", "r", "common_comm", "s,n", "n,s", "d,n", "n,r", "s,d", "r,s", "common_comm,s",
+            "comm,common_pid", "d,common_pid",
         ]),
         predicates in prop::collection::vec((predicate(), any::<bool>(), any::<bool>()), 0..2),
         records in prop::collection::vec(contents(), 1..20),

@@ -215,7 +215,10 @@ fn truncation_takes_the_events_triggers_only() -> Result<()> {
     assert_eq!(read_hist(&session, &enter())?, "");
     assert_eq!(hits(&session, &exit())?, [6]);
     assert!(
-        session.error_log().contains("hist:raw_syscalls:sys_enter: error: Couldn't find field")
+        session
+            .error_log()
+            .to_string()
+            .contains("hist:raw_syscalls:sys_enter: error: Couldn't find field")
     );
     Ok(())
 }
@@ -248,7 +251,7 @@ fn events_that_take_no_programs_are_refused_and_logged() -> Result<()> {
     let event = EventName::new("ftrace", "function");
     let error = session.write(&event, b"hist:keys=ip").expect_err("it takes no programs");
     assert_eq!(error.errno(), libc::EOPNOTSUPP);
-    let log = session.error_log();
+    let log = session.error_log().to_string();
     assert!(
         log.contains("hist:ftrace:function: error: ftrace:function cannot be attached"),
         "{log}"

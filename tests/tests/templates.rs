@@ -188,6 +188,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         keys: vec![],
         values: vec![],
         copies: vec![],
+        once: vec![],
         system_call: None,
         guard: Guard::Harmless,
         why: vec![],

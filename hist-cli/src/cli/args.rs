@@ -78,7 +78,7 @@ pub(super) enum Task {
 pub(super) struct Args {
     /// A hist trigger, and the event that it is for; any number of such pairs
     #[arg(value_name = "TRIGGER SYSTEM:EVENT", required = true, hide = true)]
-    pub pairs: Vec<String>,
+    pub pairs: Vec<OsString>,
 
     /// Start this and count what it and its descendants do; stop when all have ended
     #[arg(value_name = "COMMAND", last = true, hide = true)]

@@ -1,5 +1,6 @@
 //! Takes a trigger and an event. Gives what would be counted, in plain words.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use super::output;
 use super::run;
 use crate::discover::explain::explain;
 use crate::load::{Facts, LoadError, refuse_unattachable};
+use crate::parse::is_blank;
 use crate::pipeline;
 use crate::plan::Wishes;
 
@@ -25,7 +27,7 @@ use crate::plan::Wishes;
 pub(super) struct ExplainArgs {
     /// The trigger
     #[arg(value_name = "TRIGGER")]
-    pub trigger: String,
+    pub trigger: OsString,
 
     /// The event that it is for
     #[arg(value_name = "SYSTEM:EVENT")]
@@ -57,11 +59,12 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         let error = options::usage_of(Some("explain"), ErrorKind::ValueValidation, message);
         Ok(super::usage(&error))
     };
-    let Pair { trigger, system, event } = match options::pair(&args.trigger, &args.event) {
-        Ok(pair) => pair,
-        Err(message) => return wrong(&message),
-    };
-    if trigger.trim().is_empty() {
+    let Pair { trigger, system, event } =
+        match options::pair(&args.trigger, OsStr::new(&args.event)) {
+            Ok(pair) => pair,
+            Err(message) => return wrong(&message),
+        };
+    if is_blank(&trigger) {
         return wrong("the trigger is empty");
     }
     let tracefs = run::tracefs(args.tracefs.as_deref(), false)?;

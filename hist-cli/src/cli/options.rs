@@ -1,10 +1,12 @@
 //! Takes [`Args`]. Gives [`Options`]: the same, checked, in the form that the work needs.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bstr::BString;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
@@ -86,7 +88,7 @@ pub(super) struct Look {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pair {
     /// The trigger's text.
-    pub trigger: String,
+    pub trigger: BString,
     /// The event's system.
     pub system: String,
     /// The event's name.
@@ -209,16 +211,16 @@ fn conflict(message: &str) -> Error {
     usage(ErrorKind::ArgumentConflict, message)
 }
 
-fn pairs(words: &[String]) -> Result<Vec<Pair>, Error> {
-    if let Some(message) = words.first().and_then(|word| misspelt(word)) {
+fn pairs(words: &[OsString]) -> Result<Vec<Pair>, Error> {
+    if let Some(message) = words.first().and_then(|word| misspelt(&word.to_string_lossy())) {
         return Err(usage(ErrorKind::InvalidSubcommand, &message));
     }
     let (pairs, rest) = words.as_chunks::<2>();
     if let [word] = rest {
-        let message = unpaired(word);
+        let message = unpaired(&word.to_string_lossy());
         return Err(usage(ErrorKind::WrongNumberOfValues, &message));
     }
-    let pair = |[trigger, event]: &[String; 2]| pair(trigger, event);
+    let pair = |[trigger, event]: &[OsString; 2]| pair(trigger, event);
     let pairs = pairs.iter().map(pair).collect::<Result<_, _>>();
     pairs.map_err(|message| usage(ErrorKind::ValueValidation, &message))
 }
@@ -262,12 +264,15 @@ fn is_trigger(word: &str) -> bool {
 ///
 /// # Errors
 /// What is wrong with them.
-pub(super) fn pair(trigger: &str, name: &str) -> Result<Pair, String> {
-    if is_trigger(name) && name.contains('=') && !is_trigger(trigger) {
-        return Err(format!("the trigger comes before its event: '{name}' {trigger}"));
+pub(super) fn pair(trigger: &OsStr, name: &OsStr) -> Result<Pair, String> {
+    let (shown, name) = (trigger.to_string_lossy(), name.to_string_lossy());
+    if is_trigger(&name) && name.contains('=') && !is_trigger(&shown) {
+        return Err(format!("the trigger comes before its event: '{name}' {shown}"));
     }
-    let (system, event) = parse_event_name(name).map_err(|error| error.to_string())?;
-    Ok(Pair { trigger: trigger.to_owned(), system: system.to_owned(), event: event.to_owned() })
+    let (system, event) = parse_event_name(&name).map_err(|error| error.to_string())?;
+    // A trigger is bytes; only people are shown a text.
+    let trigger = trigger.as_bytes().into();
+    Ok(Pair { trigger, system: system.to_owned(), event: event.to_owned() })
 }
 
 /// A mistake in the command line.

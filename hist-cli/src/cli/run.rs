@@ -23,6 +23,7 @@ use super::watch::Watch;
 use super::worker::Worker;
 use crate::live::Unfit;
 use crate::load::{self, AttachedTrigger, Barrier, Facts, LoadError};
+use crate::parse::is_blank;
 use crate::plan::{Guard, Proof, SENTINEL, Wishes, size_text};
 use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
@@ -175,8 +176,8 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     let live = live.with_barrier(Barrier::new()?);
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
-        ensure!(!trigger.trim().is_empty(), "the trigger for {system}:{event} is empty");
-        session.write(&EventName::new(system, event), trigger.as_bytes())?;
+        ensure!(!is_blank(trigger), "the trigger for {system}:{event} is empty");
+        session.write(&EventName::new(system, event), trigger)?;
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
     Ok((session, focused))

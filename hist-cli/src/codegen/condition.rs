@@ -9,9 +9,11 @@ use super::emit::{Emitter, Label};
 use super::focus;
 use super::insn::{self, Insn, R0, R1, R3, R4};
 use super::matching::{self, Scratch};
+use super::once;
 use super::source::{self, Arguments};
 use crate::parse::ast::CompareOp;
 use crate::plan::Plan;
+use crate::plan::once::Place;
 use crate::resolve::hist::{Compare, Condition, TextSource, Within};
 
 /// Gives 1 for a hit that counts, else 0.
@@ -41,7 +43,7 @@ pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
         arguments.restore(&mut emitter);
     }
     let mut body = Body { emitter, arguments, scratch: Scratch::default() };
-    branch(&mut body, condition, Goals { yes: pass, no: refuse, next: pass })?;
+    whole(&mut body, condition, Goals { yes: pass, no: refuse, next: pass })?;
     let mut emitter = body.emitter;
     emitter.place(pass);
     if plan.focus.valve {
@@ -79,21 +81,24 @@ impl Goals {
 /// The context is wanted after a call or a scan if another comparison reads the record.
 /// `is_lost` if it is before any of them.
 fn save_context(emitter: &mut Emitter, condition: &Condition, is_lost: bool) -> Arguments {
+    let kept = emitter.kept_in_filter();
     let loses = is_lost
+        || kept.iter().any(|kept| once::calls(kept.what))
         || any(condition, &|test| match test {
-            Condition::Compare(compare) => source::calls(&compare.source),
-            Condition::Within(within) => source::calls(&within.source),
+            Condition::Compare(compare) => source::calls(emitter, &compare.source),
+            Condition::Within(within) => source::calls(emitter, &within.source),
             Condition::Text(test) => matching::loses_context(test),
             Condition::Cpumask(_) => true,
             _ => false,
         });
-    let reads = any(condition, &|test| match test {
-        Condition::Compare(compare) => source::reads_record(&compare.source),
-        Condition::Within(within) => source::reads_record(&within.source),
-        Condition::Text(test) => test.source != TextSource::Comm,
-        Condition::Cpumask(_) => true,
-        _ => false,
-    });
+    let reads = kept.iter().any(|kept| !once::calls(kept.what))
+        || any(condition, &|test| match test {
+            Condition::Compare(compare) => source::reads_record(emitter, &compare.source),
+            Condition::Within(within) => source::reads_record(emitter, &within.source),
+            Condition::Text(test) => test.source != TextSource::Comm,
+            Condition::Cpumask(_) => true,
+            _ => false,
+        });
     if loses && reads { Arguments::save(emitter, &[R1]) } else { Arguments::default() }
 }
 
@@ -104,6 +109,25 @@ fn any(condition: &Condition, is_one: &impl Fn(&Condition) -> bool) -> bool {
         Condition::Not(inner) => any(inner, is_one),
         test => is_one(test),
     }
+}
+
+/// The whole filter. What is kept is read ahead of the part of a conjunction that uses it first: all
+/// that follows is met by way of that part only.
+fn whole(body: &mut Body, condition: &Condition, goals: Goals) -> Result<(), CodegenError> {
+    let parts = match condition {
+        Condition::All(parts) => parts,
+        other => std::slice::from_ref(other),
+    };
+    for (index, part) in parts.iter().enumerate() {
+        once::read_ahead(&mut body.emitter, &body.arguments, Place::Filter(index))?;
+        if index + 1 == parts.len() {
+            return branch(body, part, goals);
+        }
+        let go_on = body.emitter.label();
+        branch(body, part, Goals { yes: go_on, next: go_on, ..goals })?;
+        body.emitter.place(go_on);
+    }
+    Ok(())
 }
 
 fn branch(body: &mut Body, condition: &Condition, goals: Goals) -> Result<(), CodegenError> {

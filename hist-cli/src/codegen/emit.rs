@@ -5,7 +5,9 @@ use super::code::{HoleCode, Line};
 use super::insn::{Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, Reg};
 use crate::plan::Plan;
 use crate::plan::focus::FocusMap;
+use crate::plan::once::{self, Kept, Once, Place};
 use crate::plan::raw::copy::{Copied, FieldCopy, Text};
+use crate::resolve::hist::Source;
 
 /// A place that jumps may go to, before it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub(super) struct Emitter {
     symbol: &'static str,
     /// What fields of the record are copies of, where there is no record.
     copies: Vec<FieldCopy>,
+    /// What the holes share: read once, at the top of the stack that bodies have.
+    kept: Vec<Kept>,
     /// The verifier knows the types of what arguments point to.
     is_typed: bool,
     /// The program sees the record.
@@ -38,6 +42,8 @@ impl Emitter {
             copies: plan.copies.clone(),
             is_typed: plan.is_typed(),
             has_record: plan.has_record(),
+            kept: plan.once.clone(),
+            stack: once::bytes(&plan.once),
             ..Self::program(symbol)
         }
     }
@@ -47,6 +53,7 @@ impl Emitter {
         Self {
             symbol,
             copies: Vec::new(),
+            kept: Vec::new(),
             is_typed: false,
             has_record: true,
             lines: Vec::new(),
@@ -76,8 +83,51 @@ impl Emitter {
     pub(super) fn text_at(&self, offset: u32) -> Result<Text, CodegenError> {
         match self.copy_of(offset) {
             Some(Copied::Text(text)) => Ok(text),
-            _ => Err(CodegenError::NoCopy { hole: self.symbol, offset }),
+            _ => Err(self.no_copy(offset)),
         }
+    }
+
+    /// The error that nothing is known of the field at `offset` of the record.
+    pub(super) const fn no_copy(&self, offset: u32) -> CodegenError {
+        CodegenError::NoCopy { hole: self.symbol, offset }
+    }
+
+    /// Where `what` is kept, from r10, in bytes; nowhere if it is read where it is used.
+    pub(super) fn kept(&self, what: Option<Once>) -> Option<i16> {
+        let what = what?;
+        let kept = self.kept.iter().find(|kept| kept.what == what)?;
+        Some(-i16::try_from(kept.below).unwrap_or(i16::MAX))
+    }
+
+    /// The same for a number.
+    pub(super) fn kept_number(&self, source: &Source) -> Option<i16> {
+        self.kept(Once::of_number(source, &self.copies))
+    }
+
+    /// The same for a field of the record that is a number.
+    pub(super) fn kept_field(&self, offset: u32) -> Option<i16> {
+        self.kept(Once::of_field(offset, &self.copies))
+    }
+
+    /// The same for a string of the record.
+    pub(super) fn kept_text(&self, offset: u32) -> Option<i16> {
+        self.kept(Once::of_text(offset, &self.copies))
+    }
+
+    /// What to call it in notes.
+    pub(super) fn name_of(&self, what: Once) -> &str {
+        what.name(&self.copies)
+    }
+
+    /// What is to be read at that place.
+    pub(super) fn kept_at(&self, place: Place) -> Vec<Kept> {
+        self.kept.iter().filter(|kept| kept.place == place).copied().collect()
+    }
+
+    /// What the filter reads for all.
+    pub(super) fn kept_in_filter(&self) -> Vec<Kept> {
+        let in_filter = |kept: &&Kept| matches!(kept.place, Place::Filter(_));
+        self.kept.iter().filter(in_filter).copied().collect()
     }
 
     pub(super) fn push(&mut self, insn: Insn, note: impl Into<String>) {

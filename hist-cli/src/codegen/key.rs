@@ -7,8 +7,10 @@ use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::Emitter;
 use super::insn::{Alu, Insn, R0, R1, R2, R3, R4, Reg, Width, helper};
+use super::once;
 use super::source::{self, Arguments};
 use super::text;
+use crate::plan::once::{Once, Place};
 use crate::plan::{Index, KeySlot, Plan};
 use crate::resolve::hist::{KeySource, TextField};
 
@@ -16,12 +18,14 @@ use crate::resolve::hist::{KeySource, TextField};
 /// arguments come last.
 pub(super) fn key(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::KEY, plan);
+    once::read(&mut emitter, Place::Key, &[R1, R2])?;
     let (calls, plain): (Vec<&KeySlot>, Vec<&KeySlot>) =
-        plan.keys.iter().partition(|slot| calls(&slot.source));
+        plan.keys.iter().partition(|slot| calls(&emitter, &slot.source));
     for slot in plain {
         write_slot(&mut emitter, &Arguments::default(), slot)?;
     }
-    let arguments = Arguments::save(&mut emitter, &wanted(&calls));
+    let wanted = wanted(&emitter, &calls);
+    let arguments = Arguments::save(&mut emitter, &wanted);
     for slot in calls {
         write_slot(&mut emitter, &arguments, slot)?;
     }
@@ -31,8 +35,9 @@ pub(super) fn key(plan: &Plan) -> Result<HoleCode, CodegenError> {
 /// Gives the number of the key's entry.
 pub(super) fn index(plan: &Plan, index: &Index) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::INDEX, plan);
+    once::read(&mut emitter, Place::Key, &[R1])?;
     let source = &index.source;
-    let again = source::calls(source) && source::reads_record(source);
+    let again = source::calls(&emitter, source) && source::reads_record(&emitter, source);
     let arguments = Arguments::save(&mut emitter, if again { &[R1] } else { &[] });
     source::load(&mut emitter, &arguments, source, "the entry's number")?;
     emitter.push(Insn::mov64_reg(R0, R3), "");
@@ -40,18 +45,18 @@ pub(super) fn index(plan: &Plan, index: &Index) -> Result<HoleCode, CodegenError
 }
 
 /// Writing it means calling a helper.
-fn calls(source: &KeySource) -> bool {
+fn calls(emitter: &Emitter, source: &KeySource) -> bool {
     match source {
-        KeySource::Number(source) => source::calls(source),
+        KeySource::Number(source) => source::calls(emitter, source),
         KeySource::Text(TextField::Static { size, .. }) => *size > text::MAX_INLINE,
         KeySource::Text(_) | KeySource::Comm | KeySource::Stack => true,
     }
 }
 
 /// Writing it means looking at the context.
-fn reads_context(source: &KeySource) -> bool {
+fn reads_context(emitter: &Emitter, source: &KeySource) -> bool {
     match source {
-        KeySource::Number(source) => source::reads_record(source),
+        KeySource::Number(source) => source::reads_record(emitter, source),
         KeySource::Text(_) | KeySource::Stack => true,
         KeySource::Comm => false,
     }
@@ -60,11 +65,11 @@ fn reads_context(source: &KeySource) -> bool {
 /// The arguments that are wanted after a call. The pointer: by a number's own store, and by every
 /// later slot. The context: by every later slot that reads it, and by a number that calls in the
 /// midst of an expression.
-fn wanted(calls: &[&KeySlot]) -> Vec<Reg> {
+fn wanted(emitter: &Emitter, calls: &[&KeySlot]) -> Vec<Reg> {
     let is_number = |slot: &&KeySlot| matches!(slot.source, KeySource::Number(_));
     let later = calls.get(1..).unwrap_or_default();
-    let context = calls.iter().any(|slot| is_number(slot) && reads_context(&slot.source))
-        || later.iter().any(|slot| reads_context(&slot.source));
+    let context = calls.iter().any(|slot| is_number(slot) && reads_context(emitter, &slot.source))
+        || later.iter().any(|slot| reads_context(emitter, &slot.source));
     let pointer = calls.iter().any(is_number) || !later.is_empty();
     [(R1, context), (R2, pointer)].into_iter().filter(|(_, is)| *is).map(|(reg, _)| reg).collect()
 }
@@ -82,6 +87,9 @@ fn write_slot(
             emitter.push(Insn::store_reg(Width::Dw, R2, offset, R3), "");
         }
         KeySource::Text(field) => text::key(emitter, arguments, *field, slot, &note)?,
+        KeySource::Comm if let Some(kept) = emitter.kept(Some(Once::Comm)) => {
+            once::copy_words(emitter, kept, slot.offset, slot.size, &note)?;
+        }
         KeySource::Comm => {
             // Linux 6.1 leaves what is behind the name's last word as it was.
             text::zero(emitter, slot, &note)?;

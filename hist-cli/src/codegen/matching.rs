@@ -7,7 +7,8 @@ use super::CodegenError;
 use super::condition::{Body, Goals, jump_unless_next};
 use super::emit::{Emitter, Label};
 use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R10, Reg, Width, helper};
-use super::{copy, scan, source};
+use super::{copy, once, scan, source};
+use crate::plan::once::Once;
 use crate::plan::raw::copy::{Copied, Text};
 use crate::plan::scan::{COMM_SIZE, Scan};
 use crate::resolve::hist::{CpumaskOp, CpumaskTest, Location, Pattern, TextSource, TextTest};
@@ -143,10 +144,7 @@ fn at_one_place(
             memory_equals(body, read, &wanted, exits)?;
             true
         }
-        TextSource::Copied { offset, .. } => {
-            let text = body.emitter.text_at(offset)?;
-            copied_literal(body, &text, test, exits, note)?
-        }
+        TextSource::Copied { offset, .. } => copied_literal(body, offset, test, exits, note)?,
         // What lies in the record has been compared there.
         TextSource::Comm | TextSource::Static { .. } => {
             comm_equals(body, test, exits, note)?;
@@ -174,14 +172,20 @@ fn comm_equals(
 /// Compares a string that arguments lead to; gives whether it may be missing there.
 fn copied_literal(
     body: &mut Body,
-    text: &Text,
+    field: u32,
     test: &TextTest,
     exits: Exits,
     note: &str,
 ) -> Result<bool, CodegenError> {
     let wanted = literal(test).unwrap_or_default();
+    let text = &body.emitter.text_at(field)?;
     match text {
         Text::Comm => comm_equals(body, test, exits, note)?,
+        Text::Inside { size, .. } if let Some(kept) = body.emitter.kept_text(field) => {
+            let wanted = &wanted[..wanted.len().min(*size as usize)];
+            let place = Place { base: R10, start: kept.into(), room: *size };
+            equals(&mut body.emitter, place, wanted, exits.mismatched, note)?;
+        }
         Text::Inside { pointer, offset, size } => {
             let emitter = &mut body.emitter;
             copy::follow(emitter, R1, pointer, note)?;
@@ -198,17 +202,14 @@ fn copied_literal(
     Ok(false)
 }
 
-/// The name of the current thread in the buffer; gives the buffer.
+/// The name of the current thread on the stack; gives where.
 pub(super) fn load_comm(body: &mut Body, note: &str) -> i16 {
     let Body { emitter, scratch, .. } = body;
-    let buffer = scratch.buffer(emitter);
-    // Linux 6.1 leaves what is behind the name's last word as it was.
-    for word in 0..(COMM_SIZE / 8) as i16 {
-        emitter.push(Insn::store_imm(Width::Dw, R10, buffer + 8 * word, 0), "");
+    if let Some(kept) = emitter.kept(Some(Once::Comm)) {
+        return kept;
     }
-    address(emitter, R1, buffer, note);
-    emitter.push(Insn::mov64_imm(R2, COMM_SIZE.cast_signed()), "");
-    emitter.push(Insn::call(helper::GET_CURRENT_COMM), "");
+    let buffer = scratch.buffer(emitter);
+    once::comm(emitter, buffer, note);
     buffer
 }
 
@@ -218,6 +219,10 @@ pub(super) fn load_pointer(
     offset: u32,
     note: &str,
 ) -> Result<(), CodegenError> {
+    if let Some(kept) = emitter.kept_field(offset) {
+        emitter.push(Insn::load(Width::Dw, R3, R10, kept), note);
+        return Ok(());
+    }
     if let Some(Copied::Number(number, to)) = emitter.copy_of(offset) {
         return copy::converted(emitter, &number, to, note);
     }
@@ -470,12 +475,25 @@ pub(super) fn copy_bytes(
 ) -> Result<i16, CodegenError> {
     let Body { emitter, scratch, .. } = body;
     let buffer = scratch.buffer(emitter);
+    copy_array(emitter, R1, (offset, size), buffer, note)?;
+    Ok(buffer)
+}
+
+/// Copies `size` bytes at `offset` from `base`, an address that is a multiple of 8, to the stack,
+/// and NULs behind them up to a whole word.
+pub(super) fn copy_array(
+    emitter: &mut Emitter,
+    base: Reg,
+    (offset, size): (u32, u32),
+    buffer: i16,
+    note: &str,
+) -> Result<(), CodegenError> {
     let mut at = 0;
     while at < size {
         // Both sides must be aligned.
         let common = (offset + at).trailing_zeros().min(at.trailing_zeros()).min(3);
         let bytes = (1 << common).min(1 << (size - at).ilog2());
-        let load = Insn::load(width_of(bytes), R3, R1, emitter.offset(offset + at)?);
+        let load = Insn::load(width_of(bytes), R3, base, emitter.offset(offset + at)?);
         emitter.push(load, if at == 0 { note } else { "" });
         let store = Insn::store_reg(width_of(bytes), R10, buffer + at as i16, R3);
         emitter.push(store, "");
@@ -487,7 +505,7 @@ pub(super) fn copy_bytes(
         emitter.push(Insn::store_imm(width_of(bytes), R10, buffer + at as i16, 0), note);
         at += bytes;
     }
-    Ok(buffer)
+    Ok(())
 }
 
 // --- sets of CPUs -------------------------------------------------------------------------------

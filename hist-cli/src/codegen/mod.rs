@@ -15,6 +15,7 @@ mod focus;
 pub mod insn;
 mod key;
 mod matching;
+mod once;
 mod scan;
 pub mod sentinel;
 mod source;

@@ -30,37 +30,44 @@ pub(super) fn scan(
     exits: Exits,
     note: &str,
 ) -> Result<bool, CodegenError> {
-    let streamed = match source {
+    let begun = match source {
         TextSource::Static { size, offset } if size <= CHUNK => {
-            matching::copy_bytes(body, offset, size, note)?;
-            None
+            Begun::Whole(matching::copy_bytes(body, offset, size, note)?)
         }
-        TextSource::Comm => {
-            matching::load_comm(body, note);
-            None
-        }
-        TextSource::Copied { offset, .. } => match body.emitter.text_at(offset)? {
-            Text::Comm => {
-                matching::load_comm(body, note);
-                None
+        TextSource::Comm => Begun::Whole(matching::load_comm(body, note)),
+        TextSource::Copied { offset: field, .. } => match body.emitter.text_at(field)? {
+            Text::Comm => Begun::Whole(matching::load_comm(body, note)),
+            Text::Inside { .. } if let Some(kept) = body.emitter.kept_text(field) => {
+                Begun::Whole(kept)
             }
             Text::Inside { pointer, offset, size } if size <= CHUNK => {
                 copy::follow(&mut body.emitter, R1, &pointer, note)?;
-                matching::copy_bytes(body, offset, size, note)?;
-                None
+                Begun::Whole(matching::copy_bytes(body, offset, size, note)?)
             }
-            _ => Some(begin_stream(body, source, note)?),
+            _ => Begun::Stream(begin_stream(body, source, note)?),
         },
-        _ => Some(begin_stream(body, source, note)?),
+        _ => Begun::Stream(begin_stream(body, source, note)?),
     };
-    let automaton = Automaton::new(body, scan, exits);
+    let buffer = match &begun {
+        Begun::Whole(buffer) => *buffer,
+        Begun::Stream(_) => body.scratch.buffer(&mut body.emitter),
+    };
+    let automaton = Automaton::new(body, scan, buffer, exits);
     automaton.begin(&mut body.emitter);
-    match streamed {
-        Some(stream) => all_chunks(body, &automaton, &stream),
-        None => one_chunk(body, &automaton),
+    match &begun {
+        Begun::Whole(_) => one_chunk(body, &automaton),
+        Begun::Stream(stream) => all_chunks(body, &automaton, stream),
     }
     automaton.end(&mut body.emitter);
-    Ok(streamed.is_some())
+    Ok(matches!(begun, Begun::Stream(_)))
+}
+
+/// How the string is got at.
+enum Begun {
+    /// It is on the stack, at that place.
+    Whole(i16),
+    /// It is read into the buffer, a chunk at a time.
+    Stream(Stream),
 }
 
 /// A string that is read chunk by chunk.
@@ -204,12 +211,12 @@ struct Automaton<'a> {
 }
 
 impl<'a> Automaton<'a> {
-    fn new(body: &mut Body, scan: &'a Scan, exits: Exits) -> Self {
+    fn new(body: &mut Body, scan: &'a Scan, buffer: i16, exits: Exits) -> Self {
         let Body { emitter, scratch, .. } = body;
         Self {
             scan,
             exits,
-            buffer: scratch.buffer(emitter),
+            buffer,
             table: emitter.data(&scan.table()),
             known: emitter.label(),
             states: scratch.states(emitter, scan.words()),

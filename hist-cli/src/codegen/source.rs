@@ -38,13 +38,18 @@ impl Arguments {
 }
 
 /// Getting it means calling a helper.
-pub(super) fn calls(source: &Source) -> bool {
-    any(source, &|source| matches!(source, Source::Pid | Source::Cpu | Source::Timestamp { .. }))
+pub(super) fn calls(emitter: &Emitter, source: &Source) -> bool {
+    any(source, &|source| {
+        matches!(source, Source::Pid | Source::Cpu | Source::Timestamp { .. })
+            && emitter.kept_number(source).is_none()
+    })
 }
 
 /// Getting it means reading the record.
-pub(super) fn reads_record(source: &Source) -> bool {
-    any(source, &|source| matches!(source, Source::Record(_)))
+pub(super) fn reads_record(emitter: &Emitter, source: &Source) -> bool {
+    any(source, &|source| {
+        matches!(source, Source::Record(_)) && emitter.kept_number(source).is_none()
+    })
 }
 
 fn any(source: &Source, test: &impl Fn(&Source) -> bool) -> bool {
@@ -60,6 +65,25 @@ fn any(source: &Source, test: &impl Fn(&Source) -> bool) -> bool {
 
 /// Brings `source` into r3. Destroys r0, r4, r5, and r1 and r2 too unless `arguments` has them.
 pub(super) fn load(
+    emitter: &mut Emitter,
+    arguments: &Arguments,
+    source: &Source,
+    note: &str,
+) -> Result<(), CodegenError> {
+    let Some(slot) = emitter.kept_number(source) else {
+        return read(emitter, arguments, source, note);
+    };
+    emitter.push(Insn::load(Width::Dw, R3, R10, slot), note);
+    if let Source::Record(field) = source
+        && let Some(Copied::Number(_, kept)) = emitter.copy_of(field.offset)
+    {
+        copy::convert(emitter, kept, Scalar { size: field.size, signed: field.signed });
+    }
+    Ok(())
+}
+
+/// The same, whether it is kept or not.
+pub(super) fn read(
     emitter: &mut Emitter,
     arguments: &Arguments,
     source: &Source,

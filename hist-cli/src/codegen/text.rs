@@ -6,6 +6,8 @@ use super::copy;
 use super::emit::Emitter;
 use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, Width, helper};
 use super::key::destination;
+use super::matching;
+use super::once;
 use super::source::{self, Arguments};
 use crate::plan::KeySlot;
 use crate::plan::raw::copy::Text;
@@ -42,8 +44,8 @@ pub(super) fn key(
         }
         TextField::Dynamic { offset } => located(emitter, arguments, slot, (offset, 0), note),
         TextField::Copied { offset, size } => {
-            let text = emitter.text_at(offset)?;
-            copied(emitter, arguments, slot, (&text, size), note)
+            let (text, kept) = (emitter.text_at(offset)?, emitter.kept_text(offset));
+            copied(emitter, arguments, slot, (&text, size, kept), note)
         }
         TextField::Relative { offset } => {
             // Relative to the end of the location word, which has 4 bytes.
@@ -52,16 +54,27 @@ pub(super) fn key(
     }
 }
 
-/// Copies a string that arguments lead to. `array` is the size of the record's field, if that is
-/// an array.
+/// Copies a string that arguments lead to, from the stack if it is `kept` there. `array` is the size
+/// of the record's field, if that is an array.
 fn copied(
     emitter: &mut Emitter,
     arguments: &Arguments,
     slot: &KeySlot,
-    (text, array): (&Text, Option<u32>),
+    (text, array, stored): (&Text, Option<u32>, Option<i16>),
     note: &str,
 ) -> Result<(), CodegenError> {
     match text {
+        Text::Inside { size, .. } if let Some(kept) = stored => {
+            let part = KeySlot { size: size.next_multiple_of(8), ..slot.clone() };
+            zero_from(emitter, slot, part.size, note)?;
+            matching::address(emitter, R1, kept, note);
+            words(emitter, (0, *size), &part, note)?;
+            arguments.restore(emitter);
+        }
+        Text::Comm if let Some(kept) = stored => {
+            zero_from(emitter, slot, COMM_SIZE, note)?;
+            once::copy_words(emitter, kept, slot.offset, COMM_SIZE, note)?;
+        }
         Text::Inside { pointer, offset, size } if *size <= MAX_INLINE => {
             let part = KeySlot { size: size.next_multiple_of(8), ..slot.clone() };
             zero_from(emitter, slot, part.size, note)?;

@@ -7,7 +7,9 @@ use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::Emitter;
 use super::insn::{Alu, Insn, R1, R2, R3, R4, Width, helper};
+use super::once;
 use super::source::{self, Arguments};
+use crate::plan::once::Once;
 use crate::plan::scan::COMM_SIZE;
 use crate::plan::{Plan, ValueSlot};
 use crate::resolve::hist::Source;
@@ -58,7 +60,11 @@ pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
         }
         Ok(())
     })?;
-    if let Some(offset) = plan.comm {
+    if let Some(offset) = plan.comm
+        && let Some(kept) = emitter.kept(Some(Once::Comm))
+    {
+        once::copy_words(&mut emitter, kept, offset, COMM_SIZE, "the task's name")?;
+    } else if let Some(offset) = plan.comm {
         emitter.push(Insn::mov64_reg(R1, R2), "the task's name at the first hit");
         emitter.push(Insn::alu64_imm(Alu::Add, R1, offset.cast_signed()), "");
         emitter.push(Insn::mov64_imm(R2, COMM_SIZE.cast_signed()), "");
@@ -83,14 +89,14 @@ fn each(
     write: impl Fn(&mut Emitter, &Arguments, &ValueSlot) -> Result<(), CodegenError>,
 ) -> Result<(), CodegenError> {
     let (calls, plain): (Vec<&ValueSlot>, Vec<&ValueSlot>) =
-        plan.values.iter().partition(|slot| source::calls(&slot.source));
+        plan.values.iter().partition(|slot| source::calls(emitter, &slot.source));
     for slot in plain {
         write(emitter, &Arguments::default(), slot)?;
     }
     if calls.is_empty() {
         return Ok(());
     }
-    let context = calls.iter().any(|slot| source::reads_record(&slot.source));
+    let context = calls.iter().any(|slot| source::reads_record(emitter, &slot.source));
     let wanted: &[_] = if context { &[R1, R2] } else { &[R2] };
     let arguments = Arguments::save(emitter, wanted);
     calls.into_iter().try_for_each(|slot| write(emitter, &arguments, slot))

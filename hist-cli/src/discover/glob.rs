@@ -18,7 +18,8 @@ impl Glob {
     #[must_use]
     pub fn new(text: &str) -> Self {
         let whole = text.contains([':', '/']);
-        let (pattern, negated) = glob(&text.replacen('/', ":", usize::from(!text.contains(':'))));
+        let (pattern, negated) =
+            glob(text.replacen('/', ":", usize::from(!text.contains(':'))).as_bytes());
         Self { pattern, negated, whole }
     }
 

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::error::ExportError;
 use super::names;
 use crate::print::cell::{Cell, Named, cell};
+use crate::print::readable;
 use crate::read::snapshot::{IntType, KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueShow};
 use crate::resolve::hist::Sort;
 use crate::tracefs::symbols::Symbols;
@@ -130,7 +131,8 @@ impl Document {
     /// The document of some rows of a snapshot; its totals are those of all.
     #[must_use]
     pub fn new(snapshot: &Snapshot, rows: Range<usize>, symbols: &Symbols, meta: Meta) -> Self {
-        let (trigger, paused) = without_state(&snapshot.trigger);
+        let trigger = readable(&snapshot.trigger);
+        let (trigger, paused) = without_state(&trigger);
         let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
         let entry = |row| Entry::new(snapshot, row, symbols);
         Self {

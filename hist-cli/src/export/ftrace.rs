@@ -34,7 +34,7 @@ fn write(out: &mut Bytes, document: &Document, terminal: Option<Charset>) -> fmt
     let sums = document.rows.iter().map(|row| &row.sums[..]);
     let scales = print::scales(columns.len(), sums);
     let labels: Vec<_> = document.keys.iter().map(|key| clean(&key.label)).collect();
-    print::head(out, &clean(&document.trigger_line()))?;
+    print::head(out, clean(&document.trigger_line()).as_bytes());
     for row in order::as_the_kernel(document) {
         let keys = document.keys.iter().zip(&labels).zip(&row.cells);
         let entry = print::Entry {

@@ -39,7 +39,7 @@ pub struct Program {
     pub data: Vec<DataSection>,
     /// The licence's name, NUL included.
     pub license: Vec<u8>,
-    /// Bytes of stack, at most 512.
+    /// Bytes of stack, at most 512 once it is tidied.
     pub stack: u32,
 }
 
@@ -83,7 +83,7 @@ pub fn fill(
         ensure_room("key", map.key_size, def.key_size)?;
         ensure_room("value", map.value_size, def.value_size)?;
     }
-    let mut bodies = bodies(template, code)?;
+    let mut bodies = bodies(template, code, template.spare(map))?;
     let constants = gather_constants(&mut bodies, index)?;
     let starts = starts(template, &bodies);
     let stack = bodies.iter().map(|body| template.stack + body.stack).max();
@@ -198,17 +198,19 @@ struct Body<'code> {
     data: &'code [u8],
 }
 
-/// A body for each call of a hole, by ascending slot.
+/// A body for each call of a hole, by ascending slot. `spare` bytes of the template's stack will be
+/// cut out.
 fn bodies<'code>(
     template: &TemplateObject,
     code: &'code Code,
+    spare: u32,
 ) -> Result<Vec<Body<'code>>, LinkError> {
     let mut bodies = Vec::new();
     for reference in &template.references {
         let Target::Hole(hole) = reference.target else { continue };
         let body = code.holes.iter().find(|body| body.symbol == hole);
         let body = body.ok_or(LinkError::NoBody(hole))?;
-        let lines = body_lines(body, template.stack)?;
+        let lines = body_lines(body, template.stack, spare)?;
         bodies.push(Body {
             slot: reference.slot,
             hole,
@@ -223,8 +225,8 @@ fn bodies<'code>(
 }
 
 /// The body, checked, with local jumps instead of exits and its own part of the stack.
-fn body_lines(body: &HoleCode, template_stack: u32) -> Result<Vec<Line>, LinkError> {
-    let left = STACK - template_stack.min(STACK);
+fn body_lines(body: &HoleCode, template_stack: u32, spare: u32) -> Result<Vec<Line>, LinkError> {
+    let left = STACK - template_stack.saturating_sub(spare).min(STACK);
     if body.stack > left {
         return Err(LinkError::StackTooDeep { hole: body.symbol, body: body.stack, left });
     }
@@ -543,7 +545,7 @@ mod tests {
         let filler = vec![Insn::mov64_imm(R0, 1); 100];
         let program = filter(0, &filler).unwrap();
         let code = code_with(hole(holes::FILTER, 0, &filler));
-        let bodies = bodies(&template, &code).unwrap();
+        let bodies = bodies(&template, &code, 0).unwrap();
         let starts = starts(&template, &bodies);
         let mut jumps = 0;
         for (slot, insn) in template.insns.iter().enumerate().filter(|(_, insn)| insn.is_jump()) {
@@ -607,8 +609,8 @@ mod tests {
 
     #[test]
     fn too_much_stack_is_refused() {
-        let error = filter(256, &[Insn::mov64_imm(R0, 1)]).unwrap_err();
-        assert!(matches!(error, LinkError::StackTooDeep { body: 256, .. }), "{error}");
+        let error = filter(500, &[Insn::mov64_imm(R0, 1)]).unwrap_err();
+        assert!(matches!(error, LinkError::StackTooDeep { body: 500, .. }), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use aya_obj::generated::bpf_map_type;
 use hist_common::holes;
-use hist_common::layout::MAP_HIST;
+use hist_common::layout::{MAP_HIST, MAP_SCRATCH};
 use object::read::elf::{ElfFile64, ElfSection64, ElfSymbol64};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, elf};
 use object::{RelocationFlags, RelocationTarget, SectionIndex, SectionKind, SymbolKind};
@@ -54,6 +54,17 @@ impl TemplateObject {
             holes::INIT => Some((def.value_size, map.value_size)),
             _ => None,
         }
+    }
+
+    /// Bytes of the stack that the map leaves unused: tidying cuts them out.
+    pub(super) fn spare(&self, map: &MapPlan) -> u32 {
+        let has_hole = |hole| self.references.iter().any(|used| used.target == Target::Hole(hole));
+        // A large key is not on the stack.
+        let key_in_map = self.maps.iter().any(|def| def.name == MAP_SCRATCH);
+        let on_stack = [(holes::KEY, !key_in_map), (holes::INIT, true)];
+        let rooms = on_stack.iter().filter(|(hole, is_there)| *is_there && has_hole(hole));
+        let rooms = rooms.filter_map(|(hole, _)| self.room(hole, map));
+        rooms.map(|(size, used)| size.saturating_sub(used)).sum()
     }
 }
 

@@ -172,7 +172,7 @@ impl Table {
         let counts = rows.iter().map(|row| &row.counts);
         let mut table = Self {
             event,
-            trigger: shown(snapshot.trigger.as_bytes(), charset),
+            trigger: shown(&snapshot.trigger, charset),
             paused,
             columns: columns(snapshot, values.len()),
             total: Counts::fold(counts, values.len(), u64::wrapping_add),

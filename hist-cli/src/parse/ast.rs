@@ -1,5 +1,8 @@
 //! Takes nothing. Gives the types of a parsed trigger. They are faithful to the text: every part
-//! has its spelling and span; meaning comes with `resolve`.
+//! has its spelling and span; meaning comes with `resolve`. Spellings are bytes: nothing says that
+//! a trigger is UTF-8.
+
+use bstr::BString;
 
 use crate::diag::{Span, TriggerError};
 
@@ -16,7 +19,7 @@ pub struct Spanned<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trigger {
     /// The text without surrounding white space; all spans point into it.
-    pub text: String,
+    pub text: BString,
     /// `!hist:…`: remove instead of add.
     pub remove: bool,
     /// `keys=`: never empty. A fourth item is kept as one [`Expr::Bad`].
@@ -32,15 +35,15 @@ pub struct Trigger {
     /// `size=`, in entries, already rounded up to a power of two.
     pub size: Option<Spanned<u32>>,
     /// `name=`. The span covers the whole parameter, as the kernel's carets do.
-    pub name: Option<Spanned<String>>,
+    pub name: Option<Spanned<BString>>,
     /// `clock=`.
-    pub clock: Option<Spanned<String>>,
+    pub clock: Option<Spanned<BString>>,
     /// `pause`, else `cont`/`continue`, else `clear`.
     pub control: Option<Spanned<Control>>,
     /// `nohitcount` or `NOHC`.
     pub nohitcount: Option<Span>,
     /// `onmatch(…`, `onmax(…`, `onchange(…` parameters, whole.
-    pub handlers: Vec<Spanned<String>>,
+    pub handlers: Vec<Spanned<BString>>,
     /// What follows ` if `.
     pub filter: Option<Filter>,
 }
@@ -62,7 +65,7 @@ pub enum Control {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
     /// The name, unchecked.
-    pub name: Spanned<String>,
+    pub name: Spanned<BString>,
     /// What it is set to.
     pub value: Expr,
 }
@@ -71,7 +74,7 @@ pub struct Variable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SortKey {
     /// Name of a key or value, without modifier.
-    pub name: Spanned<String>,
+    pub name: Spanned<BString>,
     /// `.descending`. The error comes after that of an unknown name.
     pub descending: Result<bool, TriggerError>,
 }
@@ -84,7 +87,7 @@ pub enum Expr {
     /// `name` or `name.modifier`.
     Field(Field),
     /// `$name` or `system.event.$name`.
-    VarRef(Spanned<String>),
+    VarRef(Box<Reference>),
     /// `-(…)`.
     Negate(Box<Spanned<Expr>>),
     /// `a op b`.
@@ -92,6 +95,16 @@ pub enum Expr {
     /// Text that is no expression. The kernel looks up names and parses in one go, values before
     /// keys, so the error is kept here and `resolve` reports the one that comes first.
     Bad(TriggerError),
+}
+
+/// `$name` or `system.event.$name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// All of it.
+    pub text: Spanned<BString>,
+    /// What it means if there is no such variable: the kernel then looks for a field of that name,
+    /// `$` included, and minds its modifier.
+    pub field: Field,
 }
 
 /// `lhs op rhs`.
@@ -125,9 +138,9 @@ pub enum BinaryOp {
 pub struct Field {
     /// The `system.event` of `system.event.name`. The kernel ignores it, except that such a field
     /// is neither the literal `hitcount` nor the literal `stacktrace`.
-    pub prefix: Option<Spanned<String>>,
+    pub prefix: Option<Spanned<BString>>,
     /// The name; may be empty.
-    pub name: Spanned<String>,
+    pub name: Spanned<BString>,
     /// What follows its first dot.
     pub modifier: Option<Spanned<Modifier>>,
     /// All of it.
@@ -160,14 +173,14 @@ pub enum Modifier {
     /// `.graph`, matched by prefix.
     Graph,
     /// Anything else. The span is where the kernel puts its caret.
-    Unknown(String),
+    Unknown(BString),
 }
 
 /// The condition behind ` if `.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// The text as the kernel keeps and prints it.
-    pub text: Spanned<String>,
+    pub text: Spanned<BString>,
     /// Its structure, or the error that comes before any name is looked up.
     pub tree: Result<FilterExpr, TriggerError>,
 }
@@ -195,7 +208,7 @@ pub enum FilterExpr {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadPredicate {
     /// The field's name. If it is unknown, that is the error to report.
-    pub field: Spanned<String>,
+    pub field: Spanned<BString>,
     /// What is wrong behind the field.
     pub error: TriggerError,
 }
@@ -204,7 +217,7 @@ pub struct BadPredicate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Predicate {
     /// The field's name.
-    pub field: Spanned<String>,
+    pub field: Spanned<BString>,
     /// `.ustring` stands behind the field.
     pub ustring: bool,
     /// `.function` stands behind the field.
@@ -243,11 +256,11 @@ pub enum CompareOp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operand {
     /// Digits with optional `-`: not yet converted, since the range depends on the field.
-    Number(String),
+    Number(BString),
     /// The text between quotes.
-    Text(String),
+    Text(BString),
     /// What stands between the braces of `CPUS{}`.
-    Cpus(String),
+    Cpus(BString),
     /// A symbol's name, behind `.function` only. May be empty.
-    Symbol(String),
+    Symbol(BString),
 }

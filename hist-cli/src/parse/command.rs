@@ -1,6 +1,8 @@
 //! Takes what is written to a `trigger` file. Gives its outer parts: command word, parameters,
 //! filter. Error positions are counted from where these begin, so `diag` uses this too.
 
+use bstr::{BStr, ByteSlice as _};
+
 use crate::diag::{Kind, Span, TriggerError};
 
 /// A write must be shorter than one page (`event_trigger_regex_write` in
@@ -13,39 +15,63 @@ pub(crate) struct Command<'a> {
     /// It began with `!`.
     pub(crate) remove: bool,
     /// All that follows the command word and the white space behind it; never empty.
-    pub(crate) rest: &'a str,
+    pub(crate) rest: &'a BStr,
 }
 
 /// The parts of [`Command::rest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Parts<'a> {
     /// Everything before ` if `; never empty.
-    pub(crate) params: &'a str,
+    pub(crate) params: &'a BStr,
     /// Everything behind it, further white space in front included.
-    pub(crate) filter: Option<&'a str>,
+    pub(crate) filter: Option<&'a BStr>,
 }
 
-/// White space by the kernel's `isspace`, as far as ASCII goes.
-pub(crate) const fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t'..='\r')
+/// White space by the kernel's `isspace()`, which reads Latin-1: 0xa0 is a blank (lib/ctype.c).
+pub(crate) const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r' | 0xa0)
+}
+
+/// The kernel's `isalnum()`: in Latin-1 some bytes beyond ASCII are letters, others are not
+/// (lib/ctype.c).
+pub(crate) const fn is_alphanumeric(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, 0xc0..=0xff) && !matches!(byte, 0xd7 | 0xf7)
 }
 
 /// The part of a write that the kernel looks at: up to a NUL, without white space around.
-pub(crate) fn trim(write: &str) -> &str {
-    let text = write.split('\0').next().unwrap_or(write);
-    text.trim_matches(is_space)
+pub(crate) fn trim(write: &[u8]) -> &BStr {
+    let end = write.find_byte(0).unwrap_or(write.len());
+    trim_end(trim_start(write[..end].as_bstr()))
+}
+
+/// The text without white space in front.
+pub(crate) fn trim_start(text: &BStr) -> &BStr {
+    let start = text.iter().position(|byte| !is_space(*byte)).unwrap_or(text.len());
+    &text[start..]
+}
+
+/// The text without white space behind it.
+pub(crate) fn trim_end(text: &BStr) -> &BStr {
+    let end = text.iter().rposition(|byte| !is_space(*byte)).map_or(0, |last| last + 1);
+    &text[..end]
+}
+
+/// What is before the first `separator` and what is behind it.
+pub(crate) fn split_once(text: &BStr, separator: u8) -> Option<(&BStr, &BStr)> {
+    let at = text.find_byte(separator)?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// Splits off the command word.
-pub(crate) fn split_command(text: &str) -> Result<Command<'_>, TriggerError> {
-    let end = text.find([':', ' ', '\t']).unwrap_or(text.len());
+pub(crate) fn split_command(text: &BStr) -> Result<Command<'_>, TriggerError> {
+    let end = text.find_byteset(b": \t").unwrap_or(text.len());
     let word = &text[..end];
-    let name = word.strip_prefix('!').unwrap_or(word);
+    let name = word.strip_prefix(b"!").unwrap_or(word).as_bstr();
     if name != "hist" {
         return Err(TriggerError::new(Kind::UnknownCommand, Span::new(0, end))
             .help("a hist trigger begins with `hist:keys=`, or `!hist:keys=` to remove one"));
     }
-    let rest = text.get(end + 1..).unwrap_or("").trim_start_matches(is_space);
+    let rest = trim_start(text.get(end + 1..).unwrap_or_default().as_bstr());
     if rest.is_empty() {
         return Err(no_keys(Span::new(0, text.len())));
     }
@@ -63,9 +89,9 @@ pub(crate) fn no_keys(span: Span) -> TriggerError {
 ///
 /// The part that begins with an `if` in a place where the kernel refuses it: at the very start, or
 /// so close to the end that no filter can follow, even if it is only the beginning of a word.
-pub(crate) fn split_filter(rest: &str) -> Result<Parts<'_>, &str> {
-    let is_blank = |at: usize| matches!(rest.as_bytes()[at], b' ' | b'\t');
-    for (at, _) in rest.match_indices("if") {
+pub(crate) fn split_filter(rest: &BStr) -> Result<Parts<'_>, &BStr> {
+    let is_blank = |at: usize| matches!(rest[at], b' ' | b'\t');
+    for at in rest.find_iter("if") {
         if at == 0 {
             return Err(rest);
         }
@@ -76,7 +102,7 @@ pub(crate) fn split_filter(rest: &str) -> Result<Parts<'_>, &str> {
             return Err(&rest[at..]);
         }
         if is_blank(at + 2) {
-            let params = rest[..at - 1].trim_end_matches(is_space);
+            let params = trim_end(&rest[..at - 1]);
             return Ok(Parts { params, filter: Some(&rest[at + 3..]) });
         }
     }
@@ -89,14 +115,15 @@ mod tests {
 
     #[track_caller]
     fn check_rest(text: &str, expect: Result<&str, Kind>) {
-        let rest = split_command(text).map(|command| command.rest).map_err(|error| error.kind);
-        assert_eq!(rest, expect, "{text:?}");
+        let rest = split_command(text.into()).map(|command| command.rest);
+        assert_eq!(rest.map_err(|error| error.kind), expect.map(BStr::new), "{text:?}");
     }
 
     #[track_caller]
     fn check_filter(rest: &str, expect: Result<(&str, Option<&str>), &str>) {
-        let parts = split_filter(rest).map(|parts| (parts.params, parts.filter));
-        assert_eq!(parts, expect, "{rest:?}");
+        let parts = split_filter(rest.into()).map(|parts| (parts.params, parts.filter));
+        let expect = expect.map(|(params, filter)| (BStr::new(params), filter.map(BStr::new)));
+        assert_eq!(parts, expect.map_err(BStr::new), "{rest:?}");
     }
 
     #[test]
@@ -116,15 +143,18 @@ mod tests {
         check_rest("", Err(Kind::UnknownCommand));
         check_rest("hist", Err(Kind::NoKeys));
         check_rest("hist:", Err(Kind::NoKeys));
-        assert!(split_command("!hist:x").unwrap().remove);
-        assert!(!split_command("hist:x").unwrap().remove);
+        assert!(split_command("!hist:x".into()).unwrap().remove);
+        assert!(!split_command("hist:x".into()).unwrap().remove);
     }
 
     #[test]
     fn text_around_a_command() {
-        assert_eq!(trim(" \t\n\x0b\x0c\rhist:keys=x\n"), "hist:keys=x");
-        assert_eq!(trim("hist:keys=x \0junk"), "hist:keys=x");
-        assert_eq!(trim(""), "");
+        assert_eq!(trim(b" \t\n\x0b\x0c\rhist:keys=x\n"), "hist:keys=x");
+        assert_eq!(trim(b"hist:keys=x \0junk"), "hist:keys=x");
+        assert_eq!(trim(b""), "");
+        // A blank in Latin-1, and the end of many a character in UTF-8.
+        assert_eq!(trim(b"\xa0hist:keys=x\xc3\xa0 "), b"hist:keys=x\xc3".as_bstr());
+        assert_eq!(trim(b"hist:keys=x\x85"), b"hist:keys=x\x85".as_bstr());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Takes a parsed trigger or a part of it. Gives text that parses to the same tree again.
 //!
-//! This is not the kernel's read-back line: nothing is added and nothing is resolved.
+//! This is not the kernel's read-back line: nothing is added and nothing is resolved. Bytes that are
+//! not UTF-8 are shown as U+FFFD.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -14,7 +15,7 @@ use super::command::{is_space, split_filter};
 impl Display for Trigger {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (Ok(variables), None) = (&self.variables, self.first_error()) else {
-            return f.write_str(&self.text);
+            return write!(f, "{}", self.text);
         };
         let mut params = params(self, variables);
         end_safely(&mut params);
@@ -28,7 +29,8 @@ impl Display for Trigger {
 
 /// All parameters. The first is none that could begin with white space or `if`.
 fn params(trigger: &Trigger, variables: &[Variable]) -> Vec<String> {
-    let handlers: Vec<&str> = trigger.handlers.iter().map(|handler| &*handler.node).collect();
+    let handlers: Vec<_> =
+        trigger.handlers.iter().map(|handler| handler.node.to_string()).collect();
     let sort: Vec<&SortKey> = trigger.sort.iter().flatten().collect();
     [
         trigger.name.as_ref().map(|name| format!("name={}", name.node)),
@@ -38,7 +40,7 @@ fn params(trigger: &Trigger, variables: &[Variable]) -> Vec<String> {
         list("", variables),
         list("sort=", &sort),
         trigger.size.as_ref().map(|size| format!("size={}", size.node)),
-        trigger.clock.as_ref().map(|clock| clock_param(&clock.node)),
+        trigger.clock.as_ref().map(|clock| clock_param(&clock.node.to_string())),
         trigger.control.as_ref().map(|control| control.node.to_string()),
         trigger.nohitcount.map(|_| "nohitcount".to_owned()),
         Some(handlers.join(":")).filter(|handlers| !handlers.is_empty()),
@@ -73,7 +75,8 @@ fn end_safely(params: &mut Vec<String>) {
 
 /// The parameter means the same at the end of the text.
 fn may_end(param: &str) -> bool {
-    !param.ends_with(is_space) && split_filter(&format!(":{param}")).is_ok()
+    let text = format!(":{param}");
+    !param.bytes().next_back().is_some_and(is_space) && split_filter(text.as_str().into()).is_ok()
 }
 
 impl Display for Control {
@@ -106,7 +109,7 @@ impl Display for Expr {
         match self {
             Self::Number(number) => write!(f, "{}", number.node),
             Self::Field(field) => write!(f, "{field}"),
-            Self::VarRef(reference) => f.write_str(&reference.node),
+            Self::VarRef(reference) => write!(f, "{}", reference.text.node),
             Self::Negate(operand) => write!(f, "-({})", operand.node),
             Self::Binary(binary) => write!(f, "{binary}"),
             Self::Bad(error) => write!(f, "<{error}>"),
@@ -136,7 +139,7 @@ impl Display for Field {
         if let Some(prefix) = &self.prefix {
             write!(f, "{}.", prefix.node)?;
         }
-        f.write_str(&self.name.node)?;
+        write!(f, "{}", self.name.node)?;
         match &self.modifier {
             Some(modifier) => write!(f, ".{}", modifier.node),
             None => Ok(()),
@@ -158,7 +161,7 @@ impl Display for Modifier {
             Self::Buckets(size) => return write!(f, "buckets={size}"),
             Self::Percent => "percent",
             Self::Graph => "graph",
-            Self::Unknown(text) => text,
+            Self::Unknown(text) => return write!(f, "{text}"),
         })
     }
 }
@@ -238,7 +241,7 @@ fn ends_in_symbol(mut expr: &FilterExpr) -> bool {
 
 impl Display for Predicate {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.field.node)?;
+        write!(f, "{}", self.field.node)?;
         f.write_str(if self.ustring { ".ustring" } else { "" })?;
         f.write_str(if self.function { ".function" } else { "" })?;
         write!(f, " {} {}", self.op.node, self.operand.node)
@@ -263,8 +266,8 @@ impl Display for CompareOp {
 impl Display for Operand {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(text) | Self::Symbol(text) => f.write_str(text),
-            Self::Text(text) if text.contains('"') => write!(f, "'{text}'"),
+            Self::Number(text) | Self::Symbol(text) => write!(f, "{text}"),
+            Self::Text(text) if text.contains(&b'"') => write!(f, "'{text}'"),
             Self::Text(text) => write!(f, "\"{text}\""),
             Self::Cpus(list) => write!(f, "CPUS{{{list}}}"),
         }

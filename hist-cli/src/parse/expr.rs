@@ -4,7 +4,10 @@
 //! else, and counts operators over the whole expression in the order of descent (`parse_expr` in
 //! kernel/trace/trace_events_hist.c).
 
-use super::ast::{Binary, BinaryOp, Expr, Field, Modifier, Spanned};
+use bstr::{BStr, ByteSlice as _};
+
+use super::ast::{Binary, BinaryOp, Expr, Field, Modifier, Reference, Spanned};
+use super::command::split_once;
 use super::number;
 use super::source::Source;
 use crate::diag::{Kind, TriggerError};
@@ -21,13 +24,13 @@ enum Root {
 }
 
 /// Reads a whole expression. What cannot be read becomes [`Expr::Bad`].
-pub(super) fn parse(source: Source<'_>, text: &str) -> Expr {
+pub(super) fn parse(source: Source<'_>, text: &BStr) -> Expr {
     sub_expr(source, text, &mut 0)
 }
 
 /// Reads a part of an expression in which `n_operators` have been met. The depth of the recursion
 /// is at most that number.
-fn sub_expr(source: Source<'_>, text: &str, n_operators: &mut u32) -> Expr {
+fn sub_expr(source: Source<'_>, text: &BStr, n_operators: &mut u32) -> Expr {
     if *n_operators > MAX_OPERATORS {
         return Expr::Bad(source.error(Kind::TooManySubexpressions, text));
     }
@@ -41,12 +44,12 @@ fn sub_expr(source: Source<'_>, text: &str, n_operators: &mut u32) -> Expr {
 
 /// A `-` is looked for first: if the last one is the first character, it is the root whatever
 /// follows.
-fn root(text: &str) -> Option<Root> {
-    if text.rfind('-') == Some(0) {
+fn root(text: &BStr) -> Option<Root> {
+    if text.rfind_byte(b'-') == Some(0) {
         return Some(Root::Negate);
     }
-    let at = text.rfind(['+', '-']).or_else(|| text.rfind(['*', '/']))?;
-    let op = match text.as_bytes()[at] {
+    let at = text.rfind_byteset(b"+-").or_else(|| text.rfind_byteset(b"*/"))?;
+    let op = match text[at] {
         b'+' => BinaryOp::Add,
         b'-' => BinaryOp::Sub,
         b'*' => BinaryOp::Mul,
@@ -58,7 +61,7 @@ fn root(text: &str) -> Option<Root> {
 /// `a op b`.
 fn binary(
     source: Source<'_>,
-    text: &str,
+    text: &BStr,
     op: BinaryOp,
     at: usize,
     n_operators: &mut u32,
@@ -75,19 +78,17 @@ fn binary(
 
 /// `-(a)`. The kernel drops the character behind the `-` without a look at it, as long as there is
 /// a `(` somewhere; what is left cannot be the name of a field then.
-fn negate(source: Source<'_>, text: &str, n_operators: &mut u32) -> Result<Expr, TriggerError> {
+fn negate(source: Source<'_>, text: &BStr, n_operators: &mut u32) -> Result<Expr, TriggerError> {
     *n_operators += 1;
     if *n_operators > MAX_OPERATORS {
         return Err(source.error(Kind::TooManySubexpressions, text));
     }
     let unary_minus = || source.error(Kind::UnaryMinus, text).help("write `-(…)`");
-    if !text.contains('(') {
+    if !text.contains(&b'(') {
         return Err(unary_minus());
     }
-    let mut operand = text[1..].chars();
-    operand.next();
-    let operand = operand.as_str();
-    let end = operand.rfind(')').ok_or_else(unary_minus)?;
+    let operand = text.get(2..).unwrap_or_default().as_bstr();
+    let end = operand.rfind_byte(b')').ok_or_else(unary_minus)?;
     if end + 1 < operand.len() {
         return Err(source.error(Kind::UnaryMinusSubexpression, operand));
     }
@@ -96,31 +97,32 @@ fn negate(source: Source<'_>, text: &str, n_operators: &mut u32) -> Result<Expr,
 }
 
 /// A number, a variable reference or a field.
-fn atom(source: Source<'_>, text: &str) -> Expr {
-    if text.starts_with(|c: char| c.is_ascii_digit()) {
+fn atom(source: Source<'_>, text: &BStr) -> Expr {
+    if text.first().is_some_and(u8::is_ascii_digit) {
         return match number::unsigned(text) {
             Ok(number) => Expr::Number(source.node(number, text)),
             Err(_) => Expr::Bad(source.error(Kind::ExpectNumber, text)),
         };
     }
     let (prefix, name) = split_prefix(text);
-    if name.len() > 1 && name.starts_with('$') {
-        return Expr::VarRef(source.text(text));
+    if name.len() > 1 && name.starts_with(b"$") {
+        let field = field(source, text, prefix, name);
+        return Expr::VarRef(Box::new(Reference { text: source.text(text), field }));
     }
     Expr::Field(field(source, text, prefix, name))
 }
 
 /// Splits at the second dot, if there is one: `system.event` and the rest.
-fn split_prefix(text: &str) -> (Option<&str>, &str) {
-    match text.match_indices('.').nth(1) {
-        Some((at, _)) => (Some(&text[..at]), &text[at + 1..]),
+fn split_prefix(text: &BStr) -> (Option<&BStr>, &BStr) {
+    match text.find_iter(".").nth(1) {
+        Some(at) => (Some(&text[..at]), &text[at + 1..]),
         None => (None, text),
     }
 }
 
 /// `name` or `name.modifier`.
-fn field(source: Source<'_>, text: &str, prefix: Option<&str>, name: &str) -> Field {
-    let (name, modifier) = match name.split_once('.') {
+fn field(source: Source<'_>, text: &BStr, prefix: Option<&BStr>, name: &BStr) -> Field {
+    let (name, modifier) = match split_once(name, b'.') {
         Some((name, modifier)) => (name, Some(modifier)),
         None => (name, None),
     };
@@ -133,29 +135,29 @@ fn field(source: Source<'_>, text: &str, prefix: Option<&str>, name: &str) -> Fi
 }
 
 /// What follows the dot. `.sym-offset` arrives here with its `-` hidden.
-fn modifier_of(source: Source<'_>, text: &str) -> Spanned<Modifier> {
-    let modifier = match text {
-        "hex" => Modifier::Hex,
-        "sym" => Modifier::Sym,
-        "symXoffset" => Modifier::SymOffset,
-        "execname" => Modifier::Execname,
-        "syscall" => Modifier::Syscall,
-        "stacktrace" => Modifier::Stacktrace,
-        "log2" => Modifier::Log2,
-        "usecs" => Modifier::Usecs,
-        _ if text.starts_with("bucket") => return buckets(source, text),
-        _ if text.starts_with("percent") => Modifier::Percent,
-        _ if text.starts_with("graph") => Modifier::Graph,
+fn modifier_of(source: Source<'_>, text: &BStr) -> Spanned<Modifier> {
+    let modifier = match &**text {
+        b"hex" => Modifier::Hex,
+        b"sym" => Modifier::Sym,
+        b"symXoffset" => Modifier::SymOffset,
+        b"execname" => Modifier::Execname,
+        b"syscall" => Modifier::Syscall,
+        b"stacktrace" => Modifier::Stacktrace,
+        b"log2" => Modifier::Log2,
+        b"usecs" => Modifier::Usecs,
+        _ if text.starts_with(b"bucket") => return buckets(source, text),
+        _ if text.starts_with(b"percent") => Modifier::Percent,
+        _ if text.starts_with(b"graph") => Modifier::Graph,
         _ => Modifier::Unknown(text.to_owned()),
     };
     source.node(modifier, text)
 }
 
 /// `bucket=N` or `buckets=N`. The kernel's caret is on what follows the part that it could read.
-fn buckets(source: Source<'_>, text: &str) -> Spanned<Modifier> {
+fn buckets(source: Source<'_>, text: &BStr) -> Spanned<Modifier> {
     let rest = &text["bucket".len()..];
-    let rest = rest.strip_prefix('s').unwrap_or(rest);
-    let size = rest.strip_prefix('=');
+    let rest = rest.strip_prefix(b"s").unwrap_or(rest).as_bstr();
+    let size = rest.strip_prefix(b"=").map(BStr::new);
     match size.and_then(|size| number::unsigned(size).ok()) {
         Some(size) if size > 0 => source.node(Modifier::Buckets(size), text),
         _ => source.node(Modifier::Unknown(text.to_owned()), size.unwrap_or(rest)),

@@ -4,6 +4,7 @@
 //! right, as the kernel does (`process_preds` in kernel/trace/trace_events_filter.c). Nothing here
 //! recurses: a filter may nest as deep as a trigger is long.
 
+use bstr::{BStr, ByteSlice as _};
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while, take_while1};
 use nom::character::complete::char;
@@ -11,7 +12,7 @@ use nom::combinator::{opt, recognize, value};
 use nom::{IResult, Parser};
 
 use super::ast::{BadPredicate, CompareOp, FilterExpr, Operand, Predicate, Spanned};
-use super::command::is_space;
+use super::command::{is_alphanumeric, is_space, trim_start};
 use super::source::Source;
 use crate::diag::{Kind, TriggerError};
 
@@ -25,9 +26,9 @@ const MAX_NUMBER: usize = 24;
 /// # Errors
 ///
 /// What the kernel finds before it looks any name up. All else is kept in the tree.
-pub(super) fn parse(source: Source<'_>, text: &str) -> Result<FilterExpr, TriggerError> {
+pub(super) fn parse(source: Source<'_>, text: &BStr) -> Result<FilterExpr, TriggerError> {
     check_balance(source, text)?;
-    if text.chars().all(|c| is_space(c) || matches!(c, '(' | ')')) {
+    if text.iter().all(|byte| is_space(*byte) || matches!(byte, b'(' | b')')) {
         return Err(source.error(Kind::FilterError, text).help("there is nothing to compare"));
     }
     let mut groups = Groups::default();
@@ -57,7 +58,7 @@ pub(super) fn parse(source: Source<'_>, text: &str) -> Result<FilterExpr, Trigge
 /// The text ended where a predicate must begin.
 fn incomplete(
     source: Source<'_>,
-    text: &str,
+    text: &BStr,
     mut groups: Groups,
 ) -> Result<FilterExpr, TriggerError> {
     let Some(operator) = groups.operator.take() else {
@@ -81,16 +82,16 @@ fn is_broken(expr: &FilterExpr) -> bool {
 // --- balance ------------------------------------------------------------------------------------
 
 /// Checks quotes and parentheses.
-fn check_balance(source: Source<'_>, text: &str) -> Result<(), TriggerError> {
+fn check_balance(source: Source<'_>, text: &BStr) -> Result<(), TriggerError> {
     let mut open = Vec::new();
     let mut quote = None;
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some((_, q)), _) if q == c => quote = None,
+    for (at, byte) in text.iter().copied().enumerate() {
+        match (quote, byte) {
+            (Some((_, q)), _) if q == byte => quote = None,
             (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some((at, c)),
-            (None, '(') => open.push(at),
-            (None, ')') if open.pop().is_none() => {
+            (None, b'"' | b'\'') => quote = Some((at, byte)),
+            (None, b'(') => open.push(at),
+            (None, b')') if open.pop().is_none() => {
                 return Err(source.error(Kind::FilterTooManyClose, &text[at..=at]));
             }
             (None, _) => {}
@@ -193,16 +194,16 @@ impl Groups {
 
 /// Takes `(`, `!` and white space. A `!` before `=` or `~` is part of an operator in the wrong
 /// place.
-fn prefix<'a>(groups: &mut Groups, mut text: &'a str) -> &'a str {
+fn prefix<'a>(groups: &mut Groups, mut text: &'a BStr) -> &'a BStr {
     loop {
-        text = text.trim_start_matches(is_space);
-        let mut chars = text.chars();
-        match chars.next() {
-            Some('(') => groups.open(),
-            Some('!') if !chars.as_str().starts_with(['=', '~']) => groups.negated ^= true,
+        text = trim_start(text);
+        match &**text {
+            [b'(', ..] => groups.open(),
+            [b'!', b'=' | b'~', ..] => return text,
+            [b'!', ..] => groups.negated ^= true,
             _ => return text,
         }
-        text = chars.as_str();
+        text = &text[1..];
     }
 }
 
@@ -210,20 +211,20 @@ fn prefix<'a>(groups: &mut Groups, mut text: &'a str) -> &'a str {
 fn suffix<'a>(
     source: Source<'_>,
     groups: &mut Groups,
-    mut text: &'a str,
-) -> Result<Option<&'a str>, TriggerError> {
+    mut text: &'a BStr,
+) -> Result<Option<&'a BStr>, TriggerError> {
     loop {
-        text = text.trim_start_matches(is_space);
-        if let Some(rest) = text.strip_prefix(')') {
+        text = trim_start(text);
+        if let Some(rest) = text.strip_prefix(b")") {
             if !groups.close() {
                 return Err(source.error(Kind::FilterTooManyClose, &text[..1]));
             }
-            text = rest;
+            text = rest.as_bstr();
         } else if text.is_empty() {
             return unclosed(source, groups, text);
-        } else if text.starts_with("&&") || text.starts_with("||") {
+        } else if text.starts_with(b"&&") || text.starts_with(b"||") {
             groups.operator = Some(text.len());
-            if text.starts_with('|') {
+            if text.starts_with(b"|") {
                 groups.inner.end_and();
             }
             return Ok(Some(&text[2..]));
@@ -237,13 +238,13 @@ fn suffix<'a>(
 fn unclosed<'a>(
     source: Source<'_>,
     groups: &Groups,
-    end: &str,
-) -> Result<Option<&'a str>, TriggerError> {
+    end: &BStr,
+) -> Result<Option<&'a BStr>, TriggerError> {
     if groups.outer.is_empty() { Ok(None) } else { Err(source.error(Kind::FilterTooManyOpen, end)) }
 }
 
-fn junk(source: Source<'_>, text: &str) -> TriggerError {
-    let end = text.find(is_space).unwrap_or(text.len());
+fn junk(source: Source<'_>, text: &BStr) -> TriggerError {
+    let end = text.iter().position(|byte| is_space(*byte)).unwrap_or(text.len());
     source
         .error(Kind::FilterTooManyPredicates, &text[..end])
         .help("join comparisons by `&&` or `||`")
@@ -252,9 +253,9 @@ fn junk(source: Source<'_>, text: &str) -> TriggerError {
 // --- predicates ---------------------------------------------------------------------------------
 
 /// Reads one predicate; gives what follows it.
-fn predicate<'a>(source: Source<'_>, text: &'a str) -> (FilterExpr, &'a str) {
-    let Ok((rest, name)) = name(text) else {
-        let error = source.error(Kind::FilterNoField, &text[..first_len(text)]);
+fn predicate<'a>(source: Source<'_>, text: &'a BStr) -> (FilterExpr, &'a BStr) {
+    let Ok((rest, name)) = name(text).map(both) else {
+        let error = source.error(Kind::FilterNoField, &text[..text.len().min(1)]);
         return (FilterExpr::Bad(error.help("a comparison begins with a field's name")), text);
     };
     match comparison(source, name, rest) {
@@ -269,53 +270,54 @@ fn predicate<'a>(source: Source<'_>, text: &'a str) -> (FilterExpr, &'a str) {
 /// What follows the field's name.
 fn comparison<'a>(
     source: Source<'_>,
-    name: &str,
-    text: &'a str,
-) -> Result<(Predicate, &'a str), TriggerError> {
+    name: &BStr,
+    text: &'a BStr,
+) -> Result<(Predicate, &'a BStr), TriggerError> {
     let (text, ustring) = has(".ustring", text);
     let (text, function) = has(".function", text);
-    let text = text.trim_start_matches(is_space);
+    let text = trim_start(text);
     let (rest, op) = compare_op(text).map_err(|_| no_operator(source, text))?;
     let op = source.node(op, &text[..text.len() - rest.len()]);
-    let (operand, error, rest) =
-        operand(source, function, op.node, rest.trim_start_matches(is_space))?;
+    let (operand, error, rest) = operand(source, function, op.node, trim_start(rest.as_bstr()))?;
     let field = source.text(name);
     Ok((Predicate { field, ustring, function, op, operand, error }, rest))
 }
 
-fn no_operator(source: Source<'_>, text: &str) -> TriggerError {
-    let end = text.find(|c| is_space(c) || is_name(c)).unwrap_or(text.len());
+fn no_operator(source: Source<'_>, text: &BStr) -> TriggerError {
+    let is_end = |byte: &u8| is_space(*byte) || is_name(*byte);
+    let end = text.iter().position(is_end).unwrap_or(text.len());
     source
-        .error(Kind::FilterInvalidOperator, &text[..end.max(first_len(text))])
+        .error(Kind::FilterInvalidOperator, &text[..end.max(text.len().min(1))])
         .help("the operators are ~ != == <= < >= > &")
 }
 
 /// A constant, what is wrong inside of it, and what follows.
-type Constant<'a> = (Spanned<Operand>, Option<TriggerError>, &'a str);
+type Constant<'a> = (Spanned<Operand>, Option<TriggerError>, &'a BStr);
 
 /// Reads the right side. The form is decided by its first characters alone.
 fn operand<'a>(
     source: Source<'_>,
     function: bool,
     op: CompareOp,
-    text: &'a str,
+    text: &'a BStr,
 ) -> Result<Constant<'a>, TriggerError> {
-    let is_number = text.starts_with(|c: char| c.is_ascii_digit());
-    match text.chars().next() {
+    let is_number = text.first().is_some_and(u8::is_ascii_digit);
+    match text.first() {
         _ if function && !is_number => Ok(symbol(source, text)),
-        _ if !function && text.starts_with("CPUS") => Ok(cpus(source, text)),
-        Some(quote @ ('"' | '\'')) => quoted(source, op, quote, text),
-        Some('-') => Ok(number(source, text)),
+        _ if !function && text.starts_with(b"CPUS") => Ok(cpus(source, text)),
+        Some(quote @ (b'"' | b'\'')) => quoted(source, op, *quote, text),
+        Some(b'-') => Ok(number(source, text)),
         _ if is_number => Ok(number(source, text)),
         _ => Err(invalid_value(source, text)),
     }
 }
 
-fn invalid_value(source: Source<'_>, text: &str) -> TriggerError {
-    let end = text.find(|c| is_space(c) || matches!(c, '&' | '|' | ')')).unwrap_or(text.len());
+fn invalid_value(source: Source<'_>, text: &BStr) -> TriggerError {
+    let is_end = |byte: &u8| is_space(*byte) || matches!(byte, b'&' | b'|' | b')');
+    let end = text.iter().position(is_end).unwrap_or(text.len());
     let part = &text[..end];
     let error = source.error(Kind::FilterInvalidValue, part);
-    if part.starts_with(is_name) {
+    if part.first().is_some_and(|byte| is_name(*byte)) {
         error.help(format!("a string must be quoted: \"{part}\""))
     } else {
         error.help("compare with a number, a \"string\" or CPUS{list}")
@@ -323,14 +325,15 @@ fn invalid_value(source: Source<'_>, text: &str) -> TriggerError {
 }
 
 /// Everything up to white space.
-fn symbol<'a>(source: Source<'_>, text: &'a str) -> Constant<'a> {
-    let (name, rest) = text.split_at(text.find(is_space).unwrap_or(text.len()));
+fn symbol<'a>(source: Source<'_>, text: &'a BStr) -> Constant<'a> {
+    let end = text.iter().position(|byte| is_space(*byte)).unwrap_or(text.len());
+    let (name, rest) = (&text[..end], &text[end..]);
     (source.node(Operand::Symbol(name.to_owned()), name), None, rest)
 }
 
 /// Digits and letters behind an optional `-`; whether they are a number depends on the field.
-fn number<'a>(source: Source<'_>, text: &'a str) -> Constant<'a> {
-    let (rest, digits) = digits(text).unwrap_or((text, &text[..0]));
+fn number<'a>(source: Source<'_>, text: &'a BStr) -> Constant<'a> {
+    let (rest, digits) = digits(text).map_or((text, &text[..0]), both);
     let error =
         (digits.len() >= MAX_NUMBER).then(|| source.error(Kind::FilterOperandTooLong, digits));
     (source.node(Operand::Number(digits.to_owned()), digits), error, rest)
@@ -340,32 +343,33 @@ fn number<'a>(source: Source<'_>, text: &'a str) -> Constant<'a> {
 fn quoted<'a>(
     source: Source<'_>,
     op: CompareOp,
-    quote: char,
-    text: &'a str,
+    quote: u8,
+    text: &'a BStr,
 ) -> Result<Constant<'a>, TriggerError> {
-    let end = text[1..].find(quote).map_or(text.len(), |at| at + 2);
-    let (whole, rest) = text.split_at(end);
+    let end = text[1..].find_byte(quote).map_or(text.len(), |at| at + 2);
+    let (whole, rest) = (&text[..end], &text[end..]);
     if !matches!(op, CompareOp::Eq | CompareOp::Ne | CompareOp::Glob) {
         return Err(source
             .error(Kind::FilterIllegalOperation, whole)
             .help("strings can be compared by `==`, `!=` and `~`"));
     }
-    let inner = whole[1..].strip_suffix(quote).unwrap_or(&whole[1..]);
+    let inner = whole[1..].strip_suffix(&[quote]).unwrap_or(&whole[1..]).as_bstr();
     let error = (inner.len() >= MAX_TEXT).then(|| source.error(Kind::FilterOperandTooLong, inner));
     Ok((source.node(Operand::Text(inner.to_owned()), whole), error, rest))
 }
 
 /// `CPUS{list}`. White space inside the braces is the list's own matter.
-fn cpus<'a>(source: Source<'_>, text: &'a str) -> Constant<'a> {
-    let (keyword, behind) = text.split_at("CPUS".len());
-    let (list, whole, error) = match (behind.strip_prefix('{'), behind.find('}')) {
-        (None, _) => ("", keyword, Some(source.error(Kind::FilterMissingBraceOpen, keyword))),
-        (_, None) => ("", text, Some(source.error(Kind::FilterMissingBraceClose, text))),
+fn cpus<'a>(source: Source<'_>, text: &'a BStr) -> Constant<'a> {
+    let (keyword, behind) = (&text[.."CPUS".len()], &text["CPUS".len()..]);
+    let none = BStr::new("");
+    let (list, whole, error) = match (behind.strip_prefix(b"{"), behind.find_byte(b'}')) {
+        (None, _) => (none, keyword, Some(source.error(Kind::FilterMissingBraceOpen, keyword))),
+        (_, None) => (none, text, Some(source.error(Kind::FilterMissingBraceClose, text))),
         (Some(list), Some(at)) => {
             let whole = &text[..keyword.len() + at + 1];
             let empty = at == 1;
             let error = empty.then(|| source.error(Kind::FilterInvalidCpulist, whole));
-            (&list[..at - 1], whole, error)
+            (list[..at - 1].as_bstr(), whole, error)
         }
     };
     let rest = &text[whole.len()..];
@@ -374,28 +378,31 @@ fn cpus<'a>(source: Source<'_>, text: &'a str) -> Constant<'a> {
 
 // --- tokens -------------------------------------------------------------------------------------
 
-/// Letters, digits, `_`. The kernel's `isalnum` takes the bytes of UTF-8 for Latin-1 letters, so
-/// anything outside of ASCII belongs to a name, too.
-fn is_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
+/// Letters, digits, `_`.
+fn is_name(byte: u8) -> bool {
+    is_alphanumeric(byte) || byte == b'_'
 }
 
-fn name(text: &str) -> IResult<&str, &str> {
+fn name(text: &[u8]) -> IResult<&[u8], &[u8]> {
     take_while1(is_name)(text)
 }
 
-fn digits(text: &str) -> IResult<&str, &str> {
-    let word = take_while(|c: char| is_name(c) && c != '_');
-    recognize((opt(char('-')), word)).parse(text)
+fn digits(text: &[u8]) -> IResult<&[u8], &[u8]> {
+    recognize((opt(char('-')), take_while(is_alphanumeric))).parse(text)
+}
+
+/// What nom gives, as texts.
+fn both<'a>((rest, part): (&'a [u8], &'a [u8])) -> (&'a BStr, &'a BStr) {
+    (rest.as_bstr(), part.as_bstr())
 }
 
 /// Takes `suffix` off, if it is there.
-fn has<'a>(suffix: &str, text: &'a str) -> (&'a str, bool) {
-    text.strip_prefix(suffix).map_or((text, false), |rest| (rest, true))
+fn has<'a>(suffix: &str, text: &'a BStr) -> (&'a BStr, bool) {
+    text.strip_prefix(suffix.as_bytes()).map_or((text, false), |rest| (rest.as_bstr(), true))
 }
 
 /// The longer operators come first.
-fn compare_op(text: &str) -> IResult<&str, CompareOp> {
+fn compare_op(text: &[u8]) -> IResult<&[u8], CompareOp> {
     alt((
         value(CompareOp::Glob, tag("~")),
         value(CompareOp::Ne, tag("!=")),
@@ -407,9 +414,4 @@ fn compare_op(text: &str) -> IResult<&str, CompareOp> {
         value(CompareOp::And, tag("&")),
     ))
     .parse(text)
-}
-
-/// The length of the first character, 0 if there is none.
-fn first_len(text: &str) -> usize {
-    text.chars().next().map_or(0, char::len_utf8)
 }

@@ -38,8 +38,9 @@ impl Listing {
             Expr::Field(field) => {
                 self.line(part, field.span, depth, format_args!("field {field}"));
             }
-            Expr::VarRef(name) => {
-                self.line(part, name.span, depth, format_args!("variable {}", name.node));
+            Expr::VarRef(reference) => {
+                let Spanned { node, span } = &reference.text;
+                self.line(part, *span, depth, format_args!("variable {node}"));
             }
             Expr::Negate(operand) => {
                 self.line(part, operand.span, depth, "negate");

@@ -23,13 +23,20 @@ mod tests;
 use crate::diag::TriggerError;
 pub(crate) use trigger::nearest_keyword;
 
+/// Nothing but white space is in the text.
+#[must_use]
+pub fn is_blank(text: &[u8]) -> bool {
+    command::trim(text).is_empty()
+}
+
 /// Reads a whole command, as one write to a `trigger` file gives it; white space around it and
-/// anything from a NUL on is ignored.
+/// anything from a NUL on is ignored. It may hold any bytes, which mean what they mean to the kernel:
+/// Latin-1 where it asks what is white space or a letter.
 ///
 /// # Errors
 ///
 /// The error of the scan of parameters. Its span points into the text without the white space
 /// around it, which is what [`TriggerError::render`] expects.
-pub fn trigger(text: &str) -> Result<ast::Trigger, TriggerError> {
-    trigger::parse(text)
+pub fn trigger(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<ast::Trigger, TriggerError> {
+    trigger::parse(text.as_ref())
 }

@@ -2,6 +2,7 @@
 //! base 0 (lib/kstrtox.c): an optional `+`, then `0x` for hexadecimal, a leading `0` for octal, a
 //! final newline allowed.
 
+use bstr::BStr;
 use nom::branch::alt;
 use nom::bytes::complete::tag_no_case;
 use nom::character::complete::{char, digit1, hex_digit1, oct_digit1};
@@ -23,14 +24,15 @@ pub(crate) enum NumberError {
 /// # Errors
 ///
 /// [`NumberError`]; that digits overflow counts more than that something follows them.
-pub(crate) fn unsigned(text: &str) -> Result<u64, NumberError> {
+pub(crate) fn unsigned(text: &BStr) -> Result<u64, NumberError> {
     let (rest, (radix, digits)) = literal(text).map_err(|_| NumberError::Malformed)?;
+    let digits = str::from_utf8(digits).map_err(|_| NumberError::Malformed)?;
     let number = u64::from_str_radix(digits, radix).map_err(|_| NumberError::Overflow)?;
-    if matches!(rest, "" | "\n") { Ok(number) } else { Err(NumberError::Malformed) }
+    if matches!(rest, b"" | b"\n") { Ok(number) } else { Err(NumberError::Malformed) }
 }
 
 /// Base and digits.
-fn literal(text: &str) -> IResult<&str, (u32, &str)> {
+fn literal(text: &[u8]) -> IResult<&[u8], (u32, &[u8])> {
     let hexadecimal = (value(16, tag_no_case("0x")), hex_digit1);
     let octal = (value(8, peek(char('0'))), oct_digit1);
     let decimal = (value(10, nom::combinator::success(())), digit1);
@@ -43,7 +45,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expect: Result<u64, NumberError>) {
-        assert_eq!(unsigned(text), expect, "{text:?}");
+        assert_eq!(unsigned(text.into()), expect, "{text:?}");
     }
 
     #[test]

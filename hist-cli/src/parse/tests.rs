@@ -2,7 +2,7 @@
 
 mod random;
 
-use super::ast::{Control, Expr, Trigger};
+use super::ast::{Control, Expr, FilterExpr, Trigger};
 use crate::diag::{Kind, TriggerError};
 
 /// The error that a caller without names would report.
@@ -33,7 +33,7 @@ fn check(text: &str, expect: &str) {
 #[track_caller]
 fn check_error(text: &str, kind: Kind, marked: &str) {
     let error = error_of(text).unwrap_or_else(|| panic!("{text:?} has no error"));
-    assert_eq!((error.kind, error.span.of(text.trim())), (kind, marked), "{text:?}");
+    assert_eq!((error.kind, error.span.of(text.trim())), (kind, marked.into()), "{text:?}");
 }
 
 /// As [`check_error`], with the kernel's caret.
@@ -270,7 +270,7 @@ fn variables_are_at_most_sixteen() {
 fn handlers_are_kept_whole() {
     let text = "hist:keys=a:onmatch(s.e).trace(x,y):onmax($b).save(c):onchange($d).snapshot()";
     let handlers = parsed(text).handlers;
-    let texts: Vec<&str> = handlers.iter().map(|handler| handler.node.as_str()).collect();
+    let texts: Vec<_> = handlers.iter().map(|handler| handler.node.to_string()).collect();
     assert_eq!(texts, ["onmatch(s.e).trace(x,y)", "onmax($b).save(c)", "onchange($d).snapshot()"]);
     check(text, text);
     // An `=` makes a variable of it.
@@ -309,7 +309,7 @@ fn shape(expr: &Expr) -> String {
             format!("({} {} {})", shape(&binary.lhs), binary.op, shape(&binary.rhs))
         }
         Expr::Negate(operand) => format!("(- {})", shape(&operand.node)),
-        Expr::VarRef(name) => format!("ref {}", name.node),
+        Expr::VarRef(reference) => format!("ref {}", reference.text.node),
         Expr::Number(number) => format!("{}", number.node),
         Expr::Field(field) => match &field.prefix {
             Some(prefix) => format!("[{}]{}", prefix.node, field.name.node),
@@ -358,7 +358,8 @@ fn unary_minus_needs_parentheses_and_the_start() {
     check_expr("a--b", "(MissingOperand - b)");
     check_error("hist:keys=-(a)+b", Kind::UnaryMinusSubexpression, "a)+b");
     check_error("hist:keys=-(a)*b", Kind::UnaryMinusSubexpression, "a)*b");
-    check_expr("-\u{e9}(a)", "(- (a)");
+    // One byte is dropped, whatever it is part of.
+    check_expr("-\u{e9}(a)", "(- \u{fffd}(a)");
 }
 
 #[test]
@@ -647,9 +648,37 @@ fn filter_errors_leave_what_is_before_them() {
 #[test]
 fn filter_with_bytes_beyond_ascii() {
     check_filter("a==\"\u{e9}\u{4e16}\"", "a == \"\u{e9}\u{4e16}\"");
-    check_filter("\u{e9}==1", "\u{e9} == 1");
     check_error("hist:keys=k if a==1 \u{2264} 2", Kind::FilterTooManyPredicates, "\u{2264}");
-    check_error("hist:keys=k if a \u{2264} 2", Kind::FilterInvalidOperator, "\u{2264}");
+}
+
+/// As UTF-8, a letter was one; the kernel reads Latin-1, where it is a letter and a stop.
+#[test]
+fn characters_were_taken_for_letters_as_a_whole() {
+    use libc::{EINVAL, EPERM};
+    let check = |filter: &[u8], kind, start, position, errno| {
+        let text = [b"hist:keys=k if ", filter].concat();
+        let error = super::trigger(&text).unwrap().first_error().unwrap();
+        assert_eq!((error.kind, error.span.start - 15), (kind, start), "{error:?}");
+        assert_eq!(error.kernel_position(&text), position, "{filter:?}");
+        assert_eq!((kind.errno(), error.logged_command(&text)), (errno, filter.into()));
+    };
+    // \xc3\xa9 in UTF-8.
+    check("\u{e9}==1".as_bytes(), Kind::FilterInvalidOperator, 1, 2, EINVAL);
+    check("a==\u{e9}".as_bytes(), Kind::FilterInvalidValue, 3, 4, EINVAL);
+    check("a==1\u{e9}".as_bytes(), Kind::FilterTooManyPredicates, 5, 5, EPERM);
+    // Neither letters nor anything else: multiplication, division, what is below 0xc0.
+    check(b"\xd7==1", Kind::FilterNoField, 0, 0, EPERM);
+    check(b"a\xf7==1", Kind::FilterInvalidOperator, 1, 2, EINVAL);
+    check(b"a\x80==1", Kind::FilterInvalidOperator, 1, 2, EINVAL);
+    let tree = |filter: &[u8]| {
+        let text = [b"hist:keys=k if ", filter].concat();
+        super::trigger(&text).unwrap().filter.unwrap().tree.unwrap()
+    };
+    let FilterExpr::Predicate(letters) = tree(b"\xe9\xc0\xff==1") else { panic!("one") };
+    assert_eq!(letters.field.node, b"\xe9\xc0\xff".as_slice());
+    // 0xa0 is white space.
+    let FilterExpr::And(parts) = tree(b"\xa0a\xa0==\xa01\xa0&&\xa0b==2") else { panic!("two") };
+    assert_eq!(parts.len(), 2);
 }
 
 // --- size and depth -----------------------------------------------------------------------------

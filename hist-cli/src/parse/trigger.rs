@@ -4,8 +4,10 @@
 
 use std::iter;
 
+use bstr::{BStr, BString, ByteSlice as _, ByteVec as _};
+
 use super::ast::{Control, Expr, Filter, SortKey, Spanned, Trigger, Variable};
-use super::command::{self, PAGE_SIZE, Parts, is_space};
+use super::command::{self, PAGE_SIZE, Parts};
 use super::number::{self, NumberError};
 use super::source::Source;
 use super::{expr, filter};
@@ -37,30 +39,30 @@ const HANDLERS: [&str; 3] = ["onmatch(", "onmax(", "onchange("];
 /// The last parameter of each sort; the others are forgotten, as the kernel does.
 #[derive(Default)]
 struct Params<'a> {
-    keys: Option<&'a str>,
-    values: Option<&'a str>,
+    keys: Option<&'a BStr>,
+    values: Option<&'a BStr>,
     /// With its keyword.
-    sort: Option<&'a str>,
+    sort: Option<&'a BStr>,
     size: Option<Spanned<u32>>,
     /// With its keyword.
-    name: Option<&'a str>,
-    clock: Option<&'a str>,
-    assignments: Vec<&'a str>,
-    handlers: Vec<&'a str>,
+    name: Option<&'a BStr>,
+    clock: Option<&'a BStr>,
+    assignments: Vec<&'a BStr>,
+    handlers: Vec<&'a BStr>,
     control: Option<Spanned<Control>>,
     nohitcount: Option<Span>,
 }
 
 /// Reads a whole command.
-pub(super) fn parse(write: &str) -> Result<Trigger, TriggerError> {
+pub(super) fn parse(write: &[u8]) -> Result<Trigger, TriggerError> {
     let text = command::trim(write);
     if write.len() >= PAGE_SIZE {
-        let end = text.floor_char_boundary(PAGE_SIZE - 1);
+        let end = text.len().min(PAGE_SIZE - 1);
         return Err(TriggerError::new(Kind::TooLong, Span::new(end, text.len())));
     }
     let scanned = hide_minus(text);
-    let source = Source(&scanned);
-    let command = command::split_command(&scanned)?;
+    let source = Source(scanned.as_bstr());
+    let command = command::split_command(source.0)?;
     let Parts { params, filter } = command::split_filter(command.rest)
         .map_err(|part| source.error(Kind::MalformedIf, part).help("write ` if FILTER`"))?;
     let scan = scan(source, params)?;
@@ -77,8 +79,8 @@ pub(super) fn parse(write: &str) -> Result<Trigger, TriggerError> {
 /// Every part but the filter.
 fn assemble(
     source: Source<'_>,
-    text: &str,
-    params: &str,
+    text: &BStr,
+    params: &BStr,
     scan: Params<'_>,
 ) -> Result<Trigger, TriggerError> {
     let keys = scan.keys.ok_or_else(|| no_keys(source.span(params), &scan.assignments))?;
@@ -100,10 +102,10 @@ fn assemble(
 }
 
 /// The error of a trigger without keys; one of the assignments may have been meant for them.
-fn no_keys(span: Span, assignments: &[&str]) -> TriggerError {
-    let mut names = assignments.iter().filter_map(|text| text.split('=').next());
+fn no_keys(span: Span, assignments: &[&BStr]) -> TriggerError {
+    let mut names = assignments.iter().filter_map(|text| text.split(|byte| *byte == b'=').next());
     let error = command::no_keys(span);
-    match names.any(|name| nearest_keyword(name) == Some("keys")) {
+    match names.any(|name| nearest_keyword(name.as_bstr()) == Some("keys")) {
         true => error.help("did you mean `keys=`?"),
         false => error,
     }
@@ -111,22 +113,26 @@ fn no_keys(span: Span, assignments: &[&str]) -> TriggerError {
 
 /// The text with each `.sym-offset` among the parameters written `.symXoffset`, so that its `-` is
 /// no operator. The kernel does the same, hence it takes the latter spelling from users too.
-fn hide_minus(text: &str) -> String {
+fn hide_minus(text: &BStr) -> BString {
     let filter = command::split_command(text)
         .ok()
         .and_then(|command| command::split_filter(command.rest).ok())
         .and_then(|parts| parts.filter)
-        .map_or(0, str::len);
+        .map_or(0, |filter| filter.len());
     let (params, filter) = text.split_at(text.len() - filter);
-    params.replace(".sym-offset", ".symXoffset") + filter
+    let mut scanned = BString::from(params.replace(".sym-offset", ".symXoffset"));
+    scanned.push_str(filter);
+    scanned
 }
 
 /// Sorts the parameters by their keywords.
-fn scan<'a>(source: Source<'_>, params: &'a str) -> Result<Params<'a>, TriggerError> {
+fn scan<'a>(source: Source<'_>, params: &'a BStr) -> Result<Params<'a>, TriggerError> {
     let mut scan = Params::default();
-    for param in params.split(':') {
-        match param.split_once('=') {
-            Some((_, "")) => return Err(source.error(Kind::EmptyAssignment, param)),
+    for param in params.split(|byte| *byte == b':').map(BStr::new) {
+        match command::split_once(param, b'=') {
+            Some((_, value)) if value.is_empty() => {
+                return Err(source.error(Kind::EmptyAssignment, param));
+            }
             Some(_) => assignment(source, param, &mut scan)?,
             None => word(source, param, &mut scan)?,
         }
@@ -137,17 +143,17 @@ fn scan<'a>(source: Source<'_>, params: &'a str) -> Result<Params<'a>, TriggerEr
 /// A parameter with `=` in it.
 fn assignment<'a>(
     source: Source<'_>,
-    param: &'a str,
+    param: &'a BStr,
     scan: &mut Params<'a>,
 ) -> Result<(), TriggerError> {
-    let (keyword, text) = param.split_once('=').unwrap_or((param, ""));
-    match keyword {
-        "key" | "keys" => scan.keys = Some(text),
-        "val" | "vals" | "values" => scan.values = Some(text),
-        "sort" => scan.sort = Some(param),
-        "name" => scan.name = Some(param),
-        "clock" => scan.clock = Some(text.trim_matches(is_space)),
-        "size" => scan.size = Some(size(source, text)?),
+    let (keyword, text) = command::split_once(param, b'=').unwrap_or((param, BStr::new("")));
+    match &**keyword {
+        b"key" | b"keys" => scan.keys = Some(text),
+        b"val" | b"vals" | b"values" => scan.values = Some(text),
+        b"sort" => scan.sort = Some(param),
+        b"name" => scan.name = Some(param),
+        b"clock" => scan.clock = Some(command::trim_start(command::trim_end(text))),
+        b"size" => scan.size = Some(size(source, text)?),
         _ if scan.assignments.len() == MAX_VARIABLES => {
             return Err(source.error(Kind::TooManyVariables, param));
         }
@@ -157,7 +163,7 @@ fn assignment<'a>(
 }
 
 /// `size=`, rounded up to a power of two.
-fn size(source: Source<'_>, text: &str) -> Result<Spanned<u32>, TriggerError> {
+fn size(source: Source<'_>, text: &BStr) -> Result<Spanned<u32>, TriggerError> {
     let bad = |kind| source.error(kind, text).help("it is rounded up to a power of two");
     let number = number::unsigned(text).map_err(|error| match error {
         NumberError::Malformed => bad(Kind::BadSize),
@@ -172,10 +178,14 @@ fn size(source: Source<'_>, text: &str) -> Result<Spanned<u32>, TriggerError> {
 }
 
 /// A parameter without `=`.
-fn word<'a>(source: Source<'_>, param: &'a str, scan: &mut Params<'a>) -> Result<(), TriggerError> {
-    if let "nohitcount" | "NOHC" = param {
+fn word<'a>(
+    source: Source<'_>,
+    param: &'a BStr,
+    scan: &mut Params<'a>,
+) -> Result<(), TriggerError> {
+    if let b"nohitcount" | b"NOHC" = &**param {
         scan.nohitcount = Some(source.span(param));
-    } else if let Some(&(_, control)) = CONTROLS.iter().find(|(word, _)| *word == param) {
+    } else if let Some(&(_, control)) = CONTROLS.iter().find(|(word, _)| param == word) {
         set_control(scan, source.node(control, param));
     } else {
         scan.handlers.push(handler(source, param, scan.handlers.len())?);
@@ -206,13 +216,13 @@ fn both_controls(earlier: Spanned<Control>, later: Spanned<Control>) -> Spanned<
 /// `param` if it begins like a handler; `n_handlers` are there before it.
 fn handler<'a>(
     source: Source<'_>,
-    param: &'a str,
+    param: &'a BStr,
     n_handlers: usize,
-) -> Result<&'a str, TriggerError> {
+) -> Result<&'a BStr, TriggerError> {
     if param.is_empty() {
         return Err(source.error(Kind::EmptyParameter, param).help("there is a `:` too many"));
     }
-    if !HANDLERS.iter().any(|prefix| param.starts_with(prefix)) {
+    if !HANDLERS.iter().any(|prefix| param.starts_with_str(prefix)) {
         return Err(unknown_word(source, param));
     }
     if n_handlers == MAX_HANDLERS {
@@ -222,14 +232,14 @@ fn handler<'a>(
 }
 
 /// The keyword that the name of a variable or an unknown word was probably meant to be.
-pub(crate) fn nearest_keyword(word: &str) -> Option<&'static str> {
-    nearest(word, KEYWORDS)
+pub(crate) fn nearest_keyword(word: &BStr) -> Option<&'static str> {
+    nearest(&word.to_str_lossy(), KEYWORDS)
 }
 
-fn unknown_word(source: Source<'_>, param: &str) -> TriggerError {
+fn unknown_word(source: Source<'_>, param: &BStr) -> TriggerError {
     let error = source.error(Kind::UnknownWord, param);
     let words = CONTROLS.iter().map(|(word, _)| *word).chain(["nohitcount"]);
-    if let Some(word) = nearest(param, words) {
+    if let Some(word) = nearest(&param.to_str_lossy(), words) {
         error.help(format!("did you mean `{word}`?"))
     } else if let Some(keyword) = nearest_keyword(param) {
         error.help(format!("did you mean `{keyword}=`?"))
@@ -239,7 +249,7 @@ fn unknown_word(source: Source<'_>, param: &str) -> TriggerError {
 }
 
 /// `keys=`.
-fn expr_list(source: Source<'_>, text: &str) -> Vec<Expr> {
+fn expr_list(source: Source<'_>, text: &BStr) -> Vec<Expr> {
     let mut rest = Some(text);
     let mut keys: Vec<Expr> = iter::from_fn(|| next_item(&mut rest))
         .take(MAX_KEYS)
@@ -251,7 +261,7 @@ fn expr_list(source: Source<'_>, text: &str) -> Vec<Expr> {
 
 /// `vals=`. The kernel reads at most three items and at most two that are not the first literal
 /// `hitcount`; then one more literal `hitcount` may follow.
-fn value_list(source: Source<'_>, text: &str) -> Vec<Expr> {
+fn value_list(source: Source<'_>, text: &BStr) -> Vec<Expr> {
     let mut rest = Some(text);
     let mut values = Vec::new();
     let mut n_counted = 1;
@@ -264,17 +274,17 @@ fn value_list(source: Source<'_>, text: &str) -> Vec<Expr> {
         seen_hitcount |= item == "hitcount";
         values.push(expr::parse(source, item));
     }
-    values.extend(rest.map(|rest| match rest {
-        "hitcount" => expr::parse(source, rest),
+    values.extend(rest.map(|rest| match &**rest {
+        b"hitcount" => expr::parse(source, rest),
         _ => Expr::Bad(source.error(Kind::TooManyValues, rest)),
     }));
     values
 }
 
 /// Takes an item off the front of a list; what is left stays in `rest`, `None` after the last.
-fn next_item<'a>(rest: &mut Option<&'a str>) -> Option<&'a str> {
+fn next_item<'a>(rest: &mut Option<&'a BStr>) -> Option<&'a BStr> {
     let text = (*rest)?;
-    let (item, others) = match text.split_once(',') {
+    let (item, others) = match command::split_once(text, b',') {
         Some((item, others)) => (item, Some(others)),
         None => (text, None),
     };
@@ -283,11 +293,13 @@ fn next_item<'a>(rest: &mut Option<&'a str>) -> Option<&'a str> {
 }
 
 /// All `name=expr`. From one parameter the kernel takes the first 16 and silently drops others.
-fn variables(source: Source<'_>, params: &[&str]) -> Result<Vec<Variable>, TriggerError> {
+fn variables(source: Source<'_>, params: &[&BStr]) -> Result<Vec<Variable>, TriggerError> {
     let mut variables = Vec::new();
-    for item in params.iter().flat_map(|param| param.split(',').take(MAX_VARIABLES)) {
-        let (name, value) =
-            item.split_once('=').ok_or_else(|| source.error(Kind::MalformedAssignment, item))?;
+    let items =
+        params.iter().flat_map(|param| param.split(|byte| *byte == b',').take(MAX_VARIABLES));
+    for item in items.map(BStr::new) {
+        let (name, value) = command::split_once(item, b'=')
+            .ok_or_else(|| source.error(Kind::MalformedAssignment, item))?;
         if variables.len() == MAX_VARIABLES {
             return Err(source.error(Kind::TooManyVariables, name));
         }
@@ -297,9 +309,9 @@ fn variables(source: Source<'_>, params: &[&str]) -> Result<Vec<Variable>, Trigg
 }
 
 /// `sort=`, keyword included.
-fn sort_keys(source: Source<'_>, param: &str) -> Vec<Result<SortKey, TriggerError>> {
+fn sort_keys(source: Source<'_>, param: &BStr) -> Vec<Result<SortKey, TriggerError>> {
     let (keyword, list) = param.split_at("sort=".len());
-    let mut rest = Some(list);
+    let (keyword, mut rest) = (keyword.as_bstr(), Some(list.as_bstr()));
     let mut keys = Vec::new();
     while let Some(item) = next_item(&mut rest) {
         let is_last = keys.len() + 1 == MAX_SORT_KEYS;
@@ -316,28 +328,29 @@ fn sort_keys(source: Source<'_>, param: &str) -> Vec<Result<SortKey, TriggerErro
 /// One item of `sort=`. The kernel's caret is on the keyword when the item has no text of its own.
 fn sort_key(
     source: Source<'_>,
-    keyword: &str,
-    item: &str,
+    keyword: &BStr,
+    item: &BStr,
     too_many: bool,
 ) -> Result<SortKey, TriggerError> {
-    let (name, modifier) = match item.split_once('.') {
+    let (name, modifier) = match command::split_once(item, b'.') {
         Some((name, modifier)) => (name, Some(modifier)),
         None => (item, None),
     };
-    match name {
+    match &**name {
         _ if item.is_empty() => Err(source.error(Kind::EmptySortField, keyword)),
         _ if too_many => Err(source.error(Kind::TooManySortFields, keyword)),
-        "" => Err(source.error(Kind::EmptySortField, keyword)),
+        b"" => Err(source.error(Kind::EmptySortField, keyword)),
         _ => Ok(SortKey { name: source.text(name), descending: descending(source, modifier) }),
     }
 }
 
-fn descending(source: Source<'_>, modifier: Option<&str>) -> Result<bool, TriggerError> {
-    match modifier {
-        None | Some("ascending") => Ok(false),
-        Some("descending") => Ok(true),
-        Some(other) => Err(source
-            .error(Kind::InvalidSortModifier, other)
+fn descending(source: Source<'_>, modifier: Option<&BStr>) -> Result<bool, TriggerError> {
+    let Some(modifier) = modifier else { return Ok(false) };
+    match &**modifier {
+        b"ascending" => Ok(false),
+        b"descending" => Ok(true),
+        _ => Err(source
+            .error(Kind::InvalidSortModifier, modifier)
             .help("a sort key may end in `.ascending` or `.descending`, nothing else")),
     }
 }

@@ -45,6 +45,9 @@ impl fmt::Display for Plan {
         if let Some(offset) = self.comm {
             writeln!(f, "value    +{offset} task's name, at the first hit")?;
         }
+        for kept in &self.once {
+            writeln!(f, "once     {}", kept.what.name(&self.copies))?;
+        }
         writeln!(f, "state    {}", if self.hist.paused { "paused" } else { "active" })
     }
 }

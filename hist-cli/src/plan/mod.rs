@@ -9,6 +9,7 @@ mod guard;
 mod index;
 mod layout;
 mod memory;
+pub mod once;
 pub mod raw;
 pub mod scan;
 
@@ -21,6 +22,7 @@ pub use raw::AttachWish;
 
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
+use self::once::Kept;
 use self::raw::copy::{BtfId, FieldCopy, SystemCall};
 use crate::read::snapshot::Sums;
 use crate::resolve::Context;
@@ -54,6 +56,8 @@ pub struct Plan {
     pub values: Vec<ValueSlot>,
     /// Without a record: what the fields are copies of that the holes read.
     pub copies: Vec<FieldCopy>,
+    /// What the event has one of and the holes use more than once: it is read once.
+    pub once: Vec<Kept>,
     /// The program runs at every system call, and this one counts.
     pub system_call: Option<SystemCall>,
     /// Why it is attached as it is, line by line; nothing if that was not asked.
@@ -246,7 +250,7 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
     let filter = hist.filter.as_ref().and_then(|filter| filter::simplify(&filter.tree));
     filter.as_ref().map_or(Ok(()), filter::check_complexity)?;
     let (attach, shared) = (attach(&hist), hist.name.is_some() || map.kind == MapKind::Hash);
-    let (copies, system_call, why) = (Vec::new(), None, Vec::new());
+    let (copies, once, system_call, why) = (Vec::new(), Vec::new(), None, Vec::new());
     let mut plan = Plan {
         hist,
         template,
@@ -261,17 +265,38 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
         values,
         sums,
         copies,
+        once,
         system_call,
         why,
         guard: Guard::Harmless,
         comm,
     };
+    keep(&mut plan)?;
     raw::choose(&mut plan, wishes.attach, kernel)?;
     plan.guard = guard::guard(&plan, wishes.proof, kernel.preemption);
     if plan.has_record() {
         layout::check_loads(&plan)?;
     }
     Ok(plan)
+}
+
+/// Gives what is used more than once its place on the stack, which is the key's room: a key that
+/// leaves too little of it goes into a map.
+fn keep(plan: &mut Plan) -> Result<(), PlanError> {
+    let key_size = match plan.template {
+        Template::Hist | Template::HistLog => plan.map.key_size,
+        Template::HistLarge | Template::HistArray => 0,
+    };
+    let room = u32::try_from(KEY_ROOM).unwrap_or(u32::MAX).saturating_sub(key_size);
+    plan.once = once::kept(plan, room);
+    match (once::bytes(&plan.once) > room, plan.template) {
+        (true, Template::HistLog) => Err(PlanError::NoLog { size: key_size }),
+        (true, Template::Hist) => {
+            plan.template = Template::HistLarge;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How keys are numbered, where that can be. In a table with a name, other events' keys may be

@@ -34,6 +34,16 @@ impl Bytes {
     }
 }
 
+/// The text, with `\xNN` for each byte that is no UTF-8: for what must be a text.
+pub(crate) fn readable(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text
+}
+
 impl fmt::Write for Bytes {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.push_str(text);

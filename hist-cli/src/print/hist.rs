@@ -66,8 +66,8 @@ fn write_hist(
     (symbols, terminal): (&Symbols, Option<Charset>),
 ) -> fmt::Result {
     match terminal {
-        Some(charset) => head(out, &shown(snapshot.trigger.as_bytes(), charset))?,
-        None => head(out, &snapshot.trigger)?,
+        Some(charset) => head(out, shown(&snapshot.trigger, charset).as_bytes()),
+        None => head(out, &snapshot.trigger),
     }
     let scales = scales(snapshot.values.len(), snapshot.rows.iter().map(|row| &row.sums[..]));
     for row in &snapshot.rows[rows] {
@@ -78,8 +78,10 @@ fn write_hist(
 }
 
 /// The lines before the entries.
-pub(crate) fn head(out: &mut Bytes, trigger: &str) -> fmt::Result {
-    write!(out, "# event histogram\n#\n# trigger info: {trigger}\n#\n\n")
+pub(crate) fn head(out: &mut Bytes, trigger: &[u8]) {
+    out.push_str("# event histogram\n#\n# trigger info: ");
+    out.push_bytes(trigger);
+    out.push_str("\n#\n\n");
 }
 
 /// What the parts of each of `n_values` columns are parts of, from the sums of every entry.

@@ -7,7 +7,7 @@ pub mod escape;
 mod hist;
 mod modifier;
 
-pub(crate) use bytes::Bytes;
+pub(crate) use bytes::{Bytes, readable};
 pub(crate) use hist::{Entry, entry, head, scales, totals};
 pub use hist::{blocks, hist, hist_of, hist_on};
 pub(crate) use modifier::{Scale, number, part, shown_name, shown_number};

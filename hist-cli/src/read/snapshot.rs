@@ -1,6 +1,7 @@
 //! Takes nothing. Gives the type of a histogram's contents at one moment: all that print and
 //! export ever see.
 
+use bstr::BString;
 use smallvec::SmallVec;
 
 /// The sign and width of numbers.
@@ -12,7 +13,7 @@ pub use crate::resolve::hist::Order as KeyOrder;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The canonical trigger line, with filter and `[active]` or `[paused]`.
-    pub trigger: String,
+    pub trigger: BString,
     /// How the key bytes of a row are divided and shown.
     pub keys: Vec<KeyColumn>,
     /// The sums besides the hitcount.

@@ -270,6 +270,8 @@ fn leaf(heap: &[Item], root: usize, is_left: impl Fn(Ordering) -> bool) -> usize
 
 #[cfg(test)]
 mod tests {
+    use bstr::BString;
+
     use super::*;
     use crate::read::snapshot::{IntType, KeyShow, Losses, ValueShow};
     use proptest::prelude::*;
@@ -298,7 +300,7 @@ mod tests {
         let (show, number) = (ValueShow::Decimal, IntType::S64);
         let value = ValueColumn { label: "v".into(), show, hidden: false, number };
         Snapshot {
-            trigger: String::new(),
+            trigger: BString::default(),
             keys: orders.iter().enumerate().map(|(i, &order)| column(i, order)).collect(),
             values: vec![value; rows.first().map_or(0, |row| row.sums.len())],
             show_hitcount: true,

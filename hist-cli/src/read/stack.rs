@@ -94,6 +94,8 @@ fn add(into: &mut Row, row: &Row) {
 
 #[cfg(test)]
 mod tests {
+    use bstr::BString;
+
     use super::*;
     use crate::read::snapshot::{IntType, KeyOrder, Losses};
 
@@ -118,7 +120,7 @@ mod tests {
             number: IntType::U64,
         };
         Snapshot {
-            trigger: String::new(),
+            trigger: BString::default(),
             keys: vec![
                 column("common_stacktrace", 0, 32, KeyShow::Stack),
                 column("n", 32, 8, KeyShow::Decimal),

@@ -17,6 +17,8 @@ pub fn top(snapshot: &Snapshot, n: usize) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
+    use bstr::BString;
+
     use super::*;
     use crate::read::snapshot::{Losses, Row};
     use crate::resolve::hist::{Sort, SortBy};
@@ -26,7 +28,7 @@ mod tests {
         let row =
             Row { key: Default::default(), hitcount: 1, sums: Default::default(), comm: [0; 16] };
         let mut snapshot = Snapshot {
-            trigger: String::new(),
+            trigger: BString::default(),
             keys: Vec::new(),
             values: Vec::new(),
             show_hitcount: true,

@@ -1,5 +1,7 @@
 //! Takes a trigger. Gives the clock that its timestamps come from.
 
+use bstr::ByteSlice as _;
+
 use super::hist::{Clock, Key, KeySource, Source, Value};
 use crate::diag::{Kind, TriggerError};
 use crate::parse::ast::{Expr, Field, Modifier, Trigger};
@@ -11,7 +13,7 @@ const UNREADABLE: [&str; 5] = ["counter", "uptime", "perf", "mono_raw", "x86-tsc
 /// The one named by `clock=`, else the kernel's default for histograms.
 pub(super) fn of(trigger: &Trigger) -> Result<Clock, TriggerError> {
     let Some(name) = &trigger.clock else { return Ok(Clock::Global) };
-    match name.node.as_str() {
+    match &*name.node.to_str_lossy() {
         "local" => Ok(Clock::Local),
         "global" => Ok(Clock::Global),
         "mono" => Ok(Clock::Mono),

@@ -3,43 +3,65 @@
 
 use std::fmt;
 
+use bstr::{BString, ByteVec as _};
+
 use super::hist::{
     Clock, Compare, Condition, CpumaskTest, Hist, Key, KeyModifier, KeySource, RecordField, Sort,
     SortBy, Source, TextField, TextTest, Value, ValueModifier, Within,
 };
 
-/// The kernel's canonical trigger line, without the state in brackets.
+/// The [line](Hist::line), with U+FFFD for bytes that are not UTF-8.
 impl fmt::Display for Hist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("hist:")?;
-        if let Some(name) = &self.name {
-            write!(f, "name={name}:")?;
-        }
-        write!(f, "keys={}:vals=", Commas(&self.keys))?;
-        let hitcount = if self.nohitcount { "" } else { "hitcount" };
-        let comma = if self.nohitcount || self.values.is_empty() { "" } else { "," };
-        write!(f, "{hitcount}{comma}{}:sort=", Commas(&self.values))?;
-        for (idx, sort) in self.sort.iter().enumerate() {
+        write!(f, "{}", self.line())
+    }
+}
+
+/// What stands between the name and the filter in the line.
+struct Parameters<'a>(&'a Hist);
+
+impl fmt::Display for Parameters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hist = self.0;
+        write!(f, "keys={}:vals=", Commas(&hist.keys))?;
+        let hitcount = if hist.nohitcount { "" } else { "hitcount" };
+        let comma = if hist.nohitcount || hist.values.is_empty() { "" } else { "," };
+        write!(f, "{hitcount}{comma}{}:sort=", Commas(&hist.values))?;
+        for (idx, sort) in hist.sort.iter().enumerate() {
             f.write_str(if idx > 0 { "," } else { "" })?;
-            self.write_sort(f, *sort)?;
+            hist.write_sort(f, *sort)?;
         }
-        write!(f, ":size={}", self.size)?;
-        if let Some(clock) = self.clock {
+        write!(f, ":size={}", hist.size)?;
+        if let Some(clock) = hist.clock {
             write!(f, ":clock={clock}")?;
         }
-        f.write_str(if self.nohitcount { ":nohitcount" } else { "" })?;
-        match &self.filter {
-            Some(filter) => write!(f, " if {}", filter.text),
-            None => Ok(()),
-        }
+        f.write_str(if hist.nohitcount { ":nohitcount" } else { "" })
     }
 }
 
 impl Hist {
+    /// The kernel's canonical trigger line, without the state in brackets. Name and filter are the
+    /// trigger's own bytes.
+    #[must_use]
+    pub fn line(&self) -> BString {
+        let mut line = BString::from("hist:");
+        if let Some(name) = &self.name {
+            line.push_str("name=");
+            line.push_str(name);
+            line.push_str(":");
+        }
+        line.push_str(Parameters(self).to_string());
+        if let Some(filter) = &self.filter {
+            line.push_str(" if ");
+            line.push_str(&filter.text);
+        }
+        line
+    }
+
     /// The canonical line with `[active]` or `[paused]`, as in `# trigger info:`.
     #[must_use]
-    pub fn trigger_line(&self, paused: bool) -> String {
-        format!("{self} [{}]", if paused { "paused" } else { "active" })
+    pub fn trigger_line(&self, paused: bool) -> BString {
+        with_state(self.line(), paused)
     }
 
     fn write_sort(&self, f: &mut fmt::Formatter<'_>, sort: Sort) -> fmt::Result {
@@ -70,6 +92,13 @@ impl Hist {
         text += &format!("trigger {self}\n");
         text
     }
+}
+
+/// A canonical line with `[active]` or `[paused]` behind it.
+#[must_use]
+pub(crate) fn with_state(mut line: BString, paused: bool) -> BString {
+    line.push_str(if paused { " [paused]" } else { " [active]" });
+    line
 }
 
 struct Commas<'a, T>(&'a [T]);

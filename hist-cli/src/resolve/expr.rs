@@ -5,7 +5,9 @@ use super::field::{self, Bound};
 use super::hist::{KeySource, Order, Source};
 use super::{Scope, not_supported};
 use crate::diag::{Kind, Span, TriggerError};
-use crate::parse::ast::{Binary, BinaryOp, Expr, Field, Modifier};
+use crate::parse::ast::{Binary, BinaryOp, Expr, Field, Modifier, Reference};
+
+const MODIFIERS: &str = "an operand takes .log2, .buckets=N, or .usecs";
 
 /// An expression bound to its sources.
 pub(super) struct Operand {
@@ -15,7 +17,7 @@ pub(super) struct Operand {
     pub source: Source,
     /// The left operand is signed.
     pub signed: bool,
-    /// It counts microseconds.
+    /// It was written with `.usecs`, or its left operand was.
     usecs: bool,
 }
 
@@ -25,9 +27,15 @@ impl Operand {
         if self.signed { Order::Signed(8) } else { Order::Unsigned(8) }
     }
 
-    /// The text within another expression, where constants show.
+    /// The text within another expression, where constants show. The kernel says of an expression
+    /// once more that it counts microseconds.
     fn inner_text(&self) -> String {
-        self.literal().map_or_else(|| self.text.clone(), |number| number.to_string())
+        let is_expression = matches!(self.source, Source::Binary(..) | Source::Negate(_));
+        match self.literal() {
+            Some(number) => number.to_string(),
+            None if is_expression && self.usecs => format!("{}.usecs", self.text),
+            None => self.text.clone(),
+        }
     }
 
     /// The number, if it is written in the trigger. A field whose value is known, such as
@@ -49,8 +57,10 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Operand, TriggerErr
     match expr {
         Expr::Number(number) => Ok(Operand::constant(number.node)),
         Expr::Field(field) => atom(field, scope),
-        Expr::VarRef(name) => Err(TriggerError::new(Kind::VariableNotFound, name.span)
-            .help(format!("nothing sets `{}`", name.node))),
+        Expr::VarRef(reference) => {
+            let modifier = field::check_modifier(&reference.field, MODIFIERS);
+            Err(unknown_variable(reference, modifier))
+        }
         Expr::Bad(error) => Err(error.clone()),
         Expr::Negate(inner) => {
             let operand = bind(&inner.node, scope)?;
@@ -64,8 +74,24 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Operand, TriggerErr
     }
 }
 
+/// There is no such variable, nor, as the kernel finds next, a field of that name; unless it minds
+/// the field's modifier before that.
+pub(super) fn unknown_variable(
+    reference: &Reference,
+    modifier: Result<(), TriggerError>,
+) -> TriggerError {
+    let Reference { text, field } = reference;
+    let next = match modifier {
+        Ok(()) => TriggerError::new(Kind::FieldNotFound, field.name.span),
+        Err(error) => error,
+    };
+    TriggerError::new(Kind::VariableNotFound, text.span)
+        .help(format!("nothing sets `{}`", text.node))
+        .and_then(next)
+}
+
 fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
-    field::check_modifier(field, "an operand takes .log2, .buckets=N, or .usecs")?;
+    field::check_modifier(field, MODIFIERS)?;
     let bound = field::bind(field, scope)?;
     let source = operand_source(field, &bound)?;
     let modifier = field.modifier.as_ref();
@@ -74,14 +100,14 @@ fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
         Some(modifier) => format!("{}.{}", bound.label, modifier.node),
         None => bound.label,
     };
-    let is_timestamp = matches!(source, Source::Timestamp { .. });
     let source = match modifier.map(|modifier| &modifier.node) {
         Some(Modifier::Log2) => Source::Log2(Box::new(source)),
         Some(Modifier::Buckets(width)) => Source::Buckets(*width, Box::new(source)),
         _ => source,
     };
     let signed = matches!(bound.order, Order::Signed(_));
-    let usecs = is_timestamp && modifier.is_some_and(|modifier| modifier.node == Modifier::Usecs);
+    // To the kernel even a field that is no time counts microseconds then.
+    let usecs = modifier.is_some_and(|modifier| modifier.node == Modifier::Usecs);
     Ok(Operand { text, source, signed, usecs })
 }
 
@@ -100,7 +126,7 @@ fn binary(binary: &Binary, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
     let rhs = bind(&binary.rhs, scope)?;
     if lhs.usecs != rhs.usecs {
         return Err(TriggerError::new(Kind::TimestampMismatch, Span::new(0, 0))
-            .help("a number cannot be mixed with `.usecs`"));
+            .help("both operands need `.usecs`, or neither"));
     }
     if binary.op == BinaryOp::Div && rhs.source == Source::Constant(0) {
         return Err(TriggerError::new(Kind::DivisionByZero, span_of(&binary.rhs, binary.span)));
@@ -132,7 +158,7 @@ fn span_of(expr: &Expr, outer: Span) -> Span {
     match expr {
         Expr::Number(number) => number.span,
         Expr::Field(field) => field.span,
-        Expr::VarRef(name) => name.span,
+        Expr::VarRef(reference) => reference.text.span,
         Expr::Negate(inner) => inner.span,
         Expr::Binary(binary) => binary.span,
         Expr::Bad(error) => {

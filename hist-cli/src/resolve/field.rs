@@ -1,5 +1,7 @@
 //! Takes a field's name and the event's format. Gives what it stands for.
 
+use bstr::ByteSlice as _;
+
 use super::hist::{KeySource, Order, RecordField, Source, TextField};
 use super::{Scope, not_supported};
 use crate::diag::{Kind, Span, TriggerError, nearest};
@@ -30,7 +32,7 @@ impl Bound {
 
 /// Looks a name up in the kernel's order: built-in names, fields, other names of built-in ones.
 pub(super) fn bind(field: &Field, scope: &Scope<'_>) -> Result<Bound, TriggerError> {
-    let name = field.name.node.as_str();
+    let name = &*field.name.node.to_str_lossy();
     if let Some(bound) = built_in(name, scope) {
         return Ok(bound);
     }

@@ -1,5 +1,7 @@
 //! Takes nothing. Gives the types of a resolved trigger.
 
+use bstr::BString;
+
 use crate::parse::ast::{BinaryOp, CompareOp};
 use crate::tracefs::format::FieldFormat;
 
@@ -11,7 +13,7 @@ pub struct Hist {
     /// The event's name.
     pub event: String,
     /// Triggers of the same name count in one table.
-    pub name: Option<String>,
+    pub name: Option<BString>,
     /// The event's number, by which the kernel knows it.
     pub event_id: u32,
     /// The number of the event of all system calls, if the event is that of a single one.
@@ -241,7 +243,7 @@ pub enum SortBy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// As printed behind ` if `.
-    pub text: String,
+    pub text: BString,
     /// What it means.
     pub tree: Condition,
 }

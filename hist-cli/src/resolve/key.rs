@@ -16,8 +16,22 @@ const STACK_SIZE: u32 = 31 * 8;
 const MODIFIERS: &str = "a key takes .hex, .sym, .sym-offset, .syscall, .log2, .buckets=N, \
                          .usecs, and common_pid also .execname";
 
+/// Binds all keys. Like the kernel, it checks after each whether they still fit, so that a wrong
+/// key behind those that do not is not what is reported.
+pub(super) fn bind_all(trigger: &Trigger, scope: &Scope<'_>) -> Result<Vec<Key>, TriggerError> {
+    let mut keys = Vec::with_capacity(trigger.keys.len());
+    for expr in &trigger.keys {
+        keys.push(bind(expr, scope)?);
+        check_size(trigger, &keys)?;
+    }
+    Ok(keys)
+}
+
 /// Binds a key.
-pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Key, TriggerError> {
+fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Key, TriggerError> {
+    if let Expr::VarRef(reference) = expr {
+        return Err(expr::unknown_variable(reference, check_modifier(&reference.field)));
+    }
     let Expr::Field(name) = expr else {
         let operand = expr::bind(expr, scope)?;
         let order = operand.order();
@@ -109,7 +123,7 @@ fn modifier(
 }
 
 /// The kernel refuses keys that its own table has no room for.
-pub(super) fn check_size(trigger: &Trigger, keys: &[Key]) -> Result<(), TriggerError> {
+fn check_size(trigger: &Trigger, keys: &[Key]) -> Result<(), TriggerError> {
     let size: u32 = keys.iter().map(|key| kernel_size(&key.source)).sum();
     if size <= MAX_SIZE {
         return Ok(());

@@ -6,6 +6,8 @@
 
 use std::mem::{Discriminant, discriminant};
 
+use bstr::BString;
+
 use super::hist::{Hist, KeyModifier, KeySource, Sort, Source, ValueModifier};
 use crate::tracefs::format::EventFormat;
 
@@ -16,7 +18,7 @@ pub struct Identity {
     /// Keys, values and sort order.
     pub shape: Shape,
     /// The filter's text, byte for byte.
-    pub filter: Option<String>,
+    pub filter: Option<BString>,
 }
 
 /// What triggers that share a table must have in common.

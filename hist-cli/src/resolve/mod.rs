@@ -16,6 +16,8 @@ pub mod matching;
 mod sort;
 mod value;
 
+use bstr::{BString, ByteSlice as _};
+
 use crate::btf::Btf;
 use crate::diag::{Kind, Span, TriggerError};
 use crate::parse;
@@ -23,6 +25,7 @@ use crate::parse::ast::{Control, Spanned, Trigger};
 use crate::preemption::Preemption;
 use crate::tracefs::format::EventFormat;
 use crate::tracefs::symbols::Symbols;
+pub(crate) use display::with_state;
 use hist::{Hist, Key, Sort, SortBy, Value};
 
 pub use int_type::IntType;
@@ -84,9 +87,7 @@ pub fn hist(
     if let Some(error) = trigger.missing_value() {
         return Err(error);
     }
-    let keys =
-        trigger.keys.iter().map(|expr| key::bind(expr, &scope)).collect::<Result<Vec<_>, _>>()?;
-    key::check_size(trigger, &keys)?;
+    let keys = key::bind_all(trigger, &scope)?;
     let sort = sort_keys(trigger, &keys, &values)?;
     let filter = trigger.filter.as_ref();
     let filter = filter.map(|filter| filter::filter(filter, event, context)).transpose()?;
@@ -112,7 +113,7 @@ pub fn hist(
 }
 
 /// The pattern that a text behind `~` means, and whether a leading `!` negates it.
-pub(crate) fn glob(text: &str) -> (hist::Pattern, bool) {
+pub(crate) fn glob(text: &[u8]) -> (hist::Pattern, bool) {
     filter::pattern::parse(text)
 }
 
@@ -140,9 +141,9 @@ fn inter_event(what: &str, span: Span) -> TriggerError {
 }
 
 /// Everything of the form `name=value` that begins with no keyword defines a variable.
-fn variable(name: &Spanned<String>) -> TriggerError {
+fn variable(name: &Spanned<BString>) -> TriggerError {
     let error = inter_event(&format!("`{}=` defines a variable", name.node), name.span);
-    match parse::nearest_keyword(&name.node) {
+    match parse::nearest_keyword(name.node.as_bstr()) {
         Some(keyword) => error.help(format!("did you mean `{keyword}=`?")),
         None => error,
     }

@@ -1,5 +1,7 @@
 //! Takes an item of `sort=` and the trigger's keys and values. Gives which of them it means.
 
+use bstr::ByteSlice as _;
+
 use super::hist::{Key, Sort, SortBy, Value};
 use crate::diag::{Kind, TriggerError, nearest};
 use crate::parse::ast::SortKey;
@@ -10,7 +12,7 @@ pub(super) fn sort_key(
     keys: &[Key],
     values: &[Value],
 ) -> Result<Sort, TriggerError> {
-    let name = item.name.node.as_str();
+    let name = &*item.name.node.to_str_lossy();
     let by = if name == "hitcount" {
         Some(SortBy::Hitcount)
     } else {
@@ -29,7 +31,7 @@ fn unknown(item: &SortKey, keys: &[Key], values: &[Value]) -> TriggerError {
     names.extend(keys.iter().map(|key| key.label.as_str()));
     let error = TriggerError::new(Kind::InvalidSortField, item.name.span)
         .help(format!("this trigger can be sorted by {}", names.join(", ")));
-    match nearest(&item.name.node, names.iter().copied()) {
+    match nearest(&item.name.node.to_str_lossy(), names.iter().copied()) {
         Some(name) => error.help(format!("did you mean `{name}`?")),
         None => error,
     }

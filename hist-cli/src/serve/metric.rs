@@ -7,8 +7,8 @@ use super::config::MetricConfig;
 use super::exposition::{Family, Histogram, Kind, Labels, Number, Point, Points};
 use super::series::{OTHER, Series, Slot, Values};
 use super::shape::{Shape, ValueFamily};
-use crate::print;
 use crate::print::cell::{Cell, cell};
+use crate::print::{self, readable};
 use crate::read::snapshot::{KeyColumn, Row, Snapshot};
 use crate::tracefs::symbols::Symbols;
 
@@ -197,16 +197,6 @@ fn text(column: &KeyColumn, cell: &Cell<'_>) -> String {
             frames.collect::<Vec<_>>().join(";")
         }
     }
-}
-
-/// The text, with `\xNN` for each byte that is no UTF-8.
-fn readable(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
-    }
-    text
 }
 
 #[cfg(test)]

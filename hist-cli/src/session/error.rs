@@ -1,6 +1,8 @@
 //! Takes nothing. Gives what can go wrong in a session, and the errno that a write or a read of
 //! its files answers.
 
+use bstr::BString;
+
 use crate::diag::TriggerError;
 use crate::load::{ControlError, FocusError, LoadError};
 use crate::pipeline::CompileError;
@@ -16,11 +18,8 @@ pub enum SessionError {
         /// What, and where.
         error: TriggerError,
         /// What was written.
-        text: String,
+        text: BString,
     },
-    /// Field names and filters are texts here.
-    #[error("the trigger is not valid UTF-8")]
-    NotUtf8,
     /// The event cannot be looked up.
     #[error(transparent)]
     Event(#[from] EventError),
@@ -50,7 +49,7 @@ impl SessionError {
             Self::Trigger { error, .. } | Self::Compile(CompileError::Trigger { error, .. }) => {
                 error.kind.errno()
             }
-            Self::NotUtf8 | Self::Compile(CompileError::Plan(_)) => libc::EINVAL,
+            Self::Compile(CompileError::Plan(_)) => libc::EINVAL,
             Self::Event(error) => event_errno(error),
             Self::Control(ControlError::Clear { source, .. }) => {
                 source.raw_os_error().unwrap_or(libc::EIO)

@@ -2,8 +2,10 @@
 //! trace.c).
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::iter;
 use std::time::Duration;
+
+use bstr::{BString, ByteSlice as _, ByteVec as _};
 
 use super::{EventName, SessionError};
 use crate::diag::{Kind, Span, TriggerError};
@@ -25,7 +27,7 @@ struct Entry {
     time: Duration,
     location: String,
     message: String,
-    command: String,
+    command: BString,
     /// The caret's column below the command, in bytes.
     position: usize,
 }
@@ -33,7 +35,7 @@ struct Entry {
 impl ErrorLog {
     /// Adds what the kernel would log for an error of a write to the event's `trigger` file; and
     /// if the kernel would have accepted the command, why it is refused here.
-    pub fn record(&mut self, time: Duration, event: &EventName, text: &str, error: &SessionError) {
+    pub fn record(&mut self, time: Duration, event: &EventName, text: &[u8], error: &SessionError) {
         let location = format!("hist:{event}");
         let entry = |location, message, command, position| Entry {
             time,
@@ -54,6 +56,12 @@ impl ErrorLog {
         }
     }
 
+    /// All entries, as `error_log` shows them.
+    #[must_use]
+    pub fn text(&self) -> BString {
+        self.entries.iter().flat_map(Entry::text).collect::<Vec<u8>>().into()
+    }
+
     /// Forgets all entries.
     pub fn clear(&mut self) {
         self.entries.clear();
@@ -68,24 +76,22 @@ impl ErrorLog {
 }
 
 /// The entries for one error, which may be none or two.
-fn logged_by_kernel(error: &TriggerError, text: &str) -> Vec<TriggerError> {
+fn logged_by_kernel(error: &TriggerError, text: &[u8]) -> Vec<TriggerError> {
+    let next = error.next.iter().map(|next| (**next).clone());
     match error.kind {
-        Kind::VariableNotFound => unknown_variable(error, text).into(),
-        Kind::NotSupported => vec![error.clone()],
-        kind if kind.logged() => vec![error.clone()],
+        Kind::VariableNotFound => iter::once(without_dollar(error, text)).chain(next).collect(),
+        kind if kind.logged() || kind == Kind::NotSupported => {
+            iter::once(error.clone()).chain(next).collect()
+        }
         _ => Vec::new(),
     }
 }
 
-/// The kernel looks for a variable first, naming it without its `$`, then for a field that is
-/// called so.
-fn unknown_variable(error: &TriggerError, text: &str) -> [TriggerError; 2] {
+/// The kernel names a variable without its `$`.
+fn without_dollar(error: &TriggerError, text: &[u8]) -> TriggerError {
     let Span { start, end } = error.span;
-    let dollar = start + error.span.of(command::trim(text)).find('$').unwrap_or(0);
-    [
-        TriggerError::new(Kind::VariableNotFound, Span::new(dollar + 1, end)),
-        TriggerError::new(Kind::FieldNotFound, Span::new(dollar, end)),
-    ]
+    let dollar = error.span.of(command::trim(text)).find_byte(b'$').unwrap_or(0);
+    TriggerError::new(error.kind, Span::new(start + dollar + 1, end))
 }
 
 /// The kernel's words; behind words of ours also the reason.
@@ -96,18 +102,16 @@ fn message(error: &TriggerError) -> String {
     }
 }
 
-impl fmt::Display for ErrorLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.entries.iter().try_for_each(|entry| entry.fmt(f))
-    }
-}
-
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Entry {
+    fn text(&self) -> Vec<u8> {
         let (seconds, micros) = (self.time.as_secs(), self.time.subsec_micros());
-        writeln!(f, "[{seconds:>5}.{micros:06}] {}: error: {}", self.location, self.message)?;
         let command = "  Command: ";
-        writeln!(f, "{command}{}", self.command)?;
-        writeln!(f, "{:width$}^", "", width = command.len() + self.position)
+        let (before, width) = (&self.location, command.len() + self.position);
+        let mut text = format!("[{seconds:>5}.{micros:06}] {before}: error: {}\n", self.message);
+        text += command;
+        let mut text = text.into_bytes();
+        text.push_str(&self.command);
+        text.push_str(format!("\n{:width$}^\n", ""));
+        text
     }
 }

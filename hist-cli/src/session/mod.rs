@@ -21,6 +21,8 @@ pub use event::EventName;
 pub use live::{Live, LiveTrigger, since_boot};
 pub use log::ErrorLog;
 
+use bstr::BString;
+
 use crate::diag::{Kind, TriggerError};
 use crate::parse;
 use crate::parse::ast::{Control, Trigger};
@@ -122,23 +124,20 @@ impl<B: Backend> Session<B> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let result = match std::str::from_utf8(bytes) {
-            Ok(text) => self.command(event, text),
-            Err(_) => Err(SessionError::NotUtf8),
-        };
+        let result = self.command(event, bytes);
         if let Err(error) = &result {
-            let text = String::from_utf8_lossy(bytes);
-            self.log.record((self.clock)(), event, &text, error);
+            self.log.record((self.clock)(), event, bytes, error);
         }
         result
     }
 
-    /// What reading the event's `trigger` file gives.
+    /// What reading the event's `trigger` file gives. Names and filters may hold any byte.
     #[must_use]
-    pub fn read_trigger(&self, event: &EventName) -> String {
-        let lines: String =
-            self.registry.of(event).map(|entry| entry.trigger_line() + "\n").collect();
-        if lines.is_empty() { AVAILABLE_TRIGGERS.to_owned() } else { lines }
+    pub fn read_trigger(&self, event: &EventName) -> BString {
+        let entries = self.registry.of(event);
+        let lines: Vec<u8> =
+            entries.flat_map(|entry| [&entry.trigger_line()[..], b"\n"].concat()).collect();
+        if lines.is_empty() { AVAILABLE_TRIGGERS.into() } else { lines.into() }
     }
 
     /// What reading the event's `hist` file gives: the tables of its triggers in the order of
@@ -152,10 +151,10 @@ impl<B: Backend> Session<B> {
         Ok(print::blocks(texts?))
     }
 
-    /// What reading `error_log` gives.
+    /// What reading `error_log` gives. Commands may hold any byte.
     #[must_use]
-    pub fn error_log(&self) -> String {
-        self.log.to_string()
+    pub fn error_log(&self) -> BString {
+        self.log.text()
     }
 
     /// What opening `error_log` with truncation does.
@@ -242,8 +241,8 @@ impl<B: Backend> Session<B> {
         result
     }
 
-    fn command(&mut self, event: &EventName, text: &str) -> Result<(), SessionError> {
-        let at = |error| SessionError::Trigger { error, text: text.to_owned() };
+    fn command(&mut self, event: &EventName, text: &[u8]) -> Result<(), SessionError> {
+        let at = |error| SessionError::Trigger { error, text: text.into() };
         let trigger = parse::trigger(text).map_err(at)?;
         let format = self.backend.event(event)?;
         let hist = resolve(&trigger, &format, &self.backend.context()).map_err(at)?;
@@ -275,7 +274,7 @@ impl<B: Backend> Session<B> {
         joins: Option<TableId>,
         paused: bool,
     ) -> Result<(), SessionError> {
-        let line = hist.to_string();
+        let line = hist.line();
         let hist = Hist { paused: paused || self.held, ..hist };
         let member = joins.and_then(|table| self.registry.members(table).next());
         let member = member.map(|entry| &self.attached[&entry.id]);

@@ -4,10 +4,13 @@
 //! A trigger counts into a table. Triggers of the same name share one, whatever their events; it
 //! lives until the last of them is gone, and stays what the first of them made it.
 
+use bstr::{BStr, BString, ByteSlice as _};
+
 use super::EventName;
 use crate::diag::{Kind, Span, TriggerError};
 use crate::parse::ast::{Control, Trigger};
 use crate::resolve::matching::Identity;
+use crate::resolve::with_state;
 
 /// A trigger on an event; never used again once that is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,17 +63,17 @@ pub struct Entry {
     /// What it counts into.
     pub table: TableId,
     /// The canonical trigger line, without the state in brackets.
-    pub line: String,
+    pub line: BString,
     /// It counts nothing at present.
     pub paused: bool,
-    filter: Option<String>,
+    filter: Option<BString>,
 }
 
 impl Entry {
     /// The line in a `trigger` file, without newline, and in the header of a histogram.
     #[must_use]
-    pub fn trigger_line(&self) -> String {
-        format!("{} [{}]", self.line, if self.paused { "paused" } else { "active" })
+    pub fn trigger_line(&self) -> BString {
+        with_state(self.line.clone(), self.paused)
     }
 }
 
@@ -83,7 +86,7 @@ struct Table {
 }
 
 impl Table {
-    fn name(&self) -> Option<&str> {
+    fn name(&self) -> Option<&BStr> {
         name(&self.owner)
     }
 }
@@ -160,7 +163,7 @@ impl Registry {
     pub fn attached(
         &mut self,
         request: Request,
-        line: String,
+        line: BString,
         joins: Option<TableId>,
         paused: bool,
     ) -> TriggerId {
@@ -197,7 +200,7 @@ impl Registry {
     }
 
     /// The table of that name.
-    fn named(&self, name: &str) -> Option<&Table> {
+    fn named(&self, name: &BStr) -> Option<&Table> {
         self.tables.iter().find(|table| table.name() == Some(name))
     }
 
@@ -224,8 +227,8 @@ impl Registry {
     }
 }
 
-fn name(request: &Request) -> Option<&str> {
-    request.trigger.name.as_ref().map(|name| name.node.as_str())
+fn name(request: &Request) -> Option<&BStr> {
+    request.trigger.name.as_ref().map(|name| name.node.as_bstr())
 }
 
 fn control(request: &Request) -> Option<Control> {

@@ -63,7 +63,7 @@ impl Bench {
     }
 
     fn lines(&self, name: &str) -> String {
-        self.session.read_trigger(&event(name))
+        self.session.read_trigger(&event(name)).to_string()
     }
 
     #[track_caller]
@@ -73,7 +73,7 @@ impl Bench {
 
     /// The messages in the log of errors.
     fn messages(&self) -> Vec<String> {
-        let log = self.session.error_log();
+        let log = self.session.error_log().to_string();
         let lines = log.lines().filter_map(|line| line.split_once(": error: "));
         lines.map(|(_, message)| message.to_owned()).collect()
     }
@@ -305,13 +305,59 @@ fn embedded_newlines_are_ordinary_characters() {
     assert_eq!(bench.lines("one"), A.replace("keys=a", "keys=b") + " [active]\n");
 }
 
+/// It was refused as 'not valid UTF-8', but names of tasks may hold any byte.
 #[test]
-fn bytes_that_are_no_text_are_refused() {
+fn bytes_that_are_not_utf8_were_refused() {
     let mut bench = Bench::new();
-    let error = bench.session.write(&event("one"), b"hist:keys=\xff").unwrap_err();
-    assert!(matches!(error, SessionError::NotUtf8));
+    let one = event("one");
+    bench.session.write(&one, b"hist:keys=a if comm ~ \"*\xff*\"\n").unwrap();
+    bench.session.write(&one, b"hist:name=\xe9:keys=b:pause").unwrap();
+    let lines =
+        b"hist:keys=a:vals=hitcount:sort=hitcount:size=2048 if comm ~ \"*\xff*\" [active]\n\
+                  hist:name=\xe9:keys=b:vals=hitcount:sort=hitcount:size=2048 [paused]\n";
+    assert_eq!(bench.session.read_trigger(&one), lines);
+    let hist = bench.session.read_hist(&one).unwrap();
+    let header = b"# trigger info: hist:name=\xe9:keys=b:";
+    assert!(hist.windows(header.len()).any(|part| part == header), "{}", hist.escape_ascii());
+    // Another byte makes another filter.
+    bench.session.write(&one, b"hist:keys=a if comm ~ \"*\xfe*\"").unwrap();
+    let error = bench.session.write(&one, b"hist:keys=a if comm ~ \"*\xff*\"").unwrap_err();
+    assert_eq!(error.errno(), libc::EEXIST);
+}
+
+#[test]
+fn the_log_of_errors_changed_bytes_that_are_not_utf8() {
+    let mut bench = Bench::new();
+    let error = bench.session.write(&event("one"), b"hist:keys=a\xffb,\xe9").unwrap_err();
     assert_eq!(error.errno(), libc::EINVAL);
-    assert_eq!(bench.messages(), ["the trigger is not valid UTF-8"]);
+    let log = b"[   34.546713] hist:t:one: error: Couldn't find field\n  \
+                Command: hist:keys=a\xffb,\xe9\n                     ^\n";
+    assert_eq!(bench.session.error_log(), log);
+}
+
+/// The second entry was always that there is no such field, but the kernel minds a modifier first.
+#[test]
+fn the_modifier_of_an_unknown_variable_was_not_minded() {
+    let mut bench = Bench::new();
+    let mut messages = |text: &str| {
+        bench.session.clear_error_log();
+        assert_eq!(bench.write(text), libc::EINVAL);
+        bench.messages()[1].clone()
+    };
+    assert_eq!(messages("hist:keys=a:vals=$b.hex"), "Couldn't find field");
+    assert_eq!(messages("hist:keys=a:vals=$b=onmatch(x.y)"), "Invalid field modifier");
+    assert_eq!(messages("hist:keys=a:vals=$b.execname+1"), "Invalid field modifier");
+    assert_eq!(messages("hist:keys=a:vals=$b.percent"), "Couldn't find field");
+    assert_eq!(messages("hist:keys=$b.percent"), "Invalid field modifier");
+}
+
+/// A key behind those that do not fit was reported.
+#[test]
+fn keys_were_all_read_before_their_size_was_checked() {
+    let mut bench = Bench::new();
+    bench.check_log("hist:keys=comm,comm,nosuch", libc::EINVAL, "");
+    assert_eq!(bench.write("hist:keys=comm,nosuch,comm"), libc::EINVAL);
+    assert_eq!(bench.messages(), ["Couldn't find field"]);
 }
 
 #[test]
@@ -572,7 +618,7 @@ fn the_log_keeps_the_last_eight() {
     for number in 0..10 {
         assert_eq!(bench.write(&format!("hist:keys=no{number}")), libc::EINVAL);
     }
-    let log = bench.session.error_log();
+    let log = bench.session.error_log().to_string();
     let commands: Vec<_> = log.lines().filter(|line| line.contains("Command")).collect();
     assert_eq!(commands.len(), 8);
     assert_eq!(commands[0], "  Command: hist:keys=no2");
@@ -601,7 +647,7 @@ fn what_starts_together_is_let_go_at_the_end() {
     assert_eq!(words, ["attach 1 to t", "attach 2 to t", "attach 3 to t", "resume 1", "resume 3"]);
     assert!(calls[..3].iter().all(|call| call.contains(" paused: ")), "{calls:?}");
     assert_eq!(session.read_trigger(&event("one")), format!("{A} [active]\n"));
-    assert!(session.read_trigger(&event("two")).contains(&format!("{A} [paused]\n")));
+    assert!(session.read_trigger(&event("two")).to_string().contains(&format!("{A} [paused]\n")));
 }
 
 #[test]

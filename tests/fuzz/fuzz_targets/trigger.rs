@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &str| hist_tests::fuzz::trigger(text));
+libfuzzer_sys::fuzz_target!(|text: &[u8]| hist_tests::fuzz::trigger(text));

@@ -12,9 +12,7 @@ use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
-use hist_tests::{
-    bench, copies, engine, focus, ftrace, lockdown, random, session, suite,
-};
+use hist_tests::{bench, copies, engine, focus, ftrace, lockdown, random, session, suite};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};

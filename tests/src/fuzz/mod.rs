@@ -1,4 +1,4 @@
-//! Takes any text. Gives nothing, and panics where something is wrong: whatever a user or a kernel
+//! Takes any bytes. Gives nothing, and panics where something is wrong: whatever a user or a kernel
 //! hands over must give a value or an error, and what has been read must survive being written
 //! and read again.
 //!
@@ -39,7 +39,8 @@ fn event(system: &str, text: &str) -> EventFormat {
 ///
 /// # Panics
 /// When something is wrong with it.
-pub fn trigger(text: &str) {
+pub fn trigger(text: impl AsRef<[u8]>) {
+    let text = text.as_ref();
     match parse::trigger(text) {
         Err(error) => check_error(&error, text),
         Ok(trigger) => {
@@ -59,8 +60,8 @@ pub fn trigger(text: &str) {
 ///
 /// # Panics
 /// When something is wrong with it.
-pub fn filter(text: &str) {
-    trigger(&format!("hist:keys=common_pid if {text}"));
+pub fn filter(text: impl AsRef<[u8]>) {
+    trigger([b"hist:keys=common_pid if ", text.as_ref()].concat());
 }
 
 /// An event's `format` file.
@@ -74,9 +75,9 @@ pub fn format(text: &str) {
     };
     for field in &event.fields {
         assert!(field.offset + field.size <= event.record_size());
-        compile(&format!("hist:keys={}", field.name), &event);
-        compile(&format!("hist:keys=common_pid:vals={0} if {0} == 1", field.name), &event);
-        compile(&format!("hist:keys=common_pid if {0} == \"a\"", field.name), &event);
+        compile(format!("hist:keys={}", field.name), &event);
+        compile(format!("hist:keys=common_pid:vals={0} if {0} == 1", field.name), &event);
+        compile(format!("hist:keys=common_pid if {0} == \"a\"", field.name), &event);
     }
 }
 
@@ -134,7 +135,8 @@ fn written(format: Format, document: &Document) -> Option<Vec<u8>> {
 }
 
 /// A trigger becomes a program, or it is refused in words; the fault is never ours.
-fn compile(text: &str, event: &EventFormat) {
+fn compile(text: impl AsRef<[u8]>, event: &EventFormat) {
+    let text = text.as_ref();
     let compiled = pipeline::compile(text, event, &Context::default(), Wishes::default());
     match compiled.and_then(|one| pipeline::link(&[one])) {
         Ok(object) => assert!(!object.elf().expect("an ELF").is_empty()),
@@ -147,7 +149,7 @@ fn compile(text: &str, event: &EventFormat) {
 }
 
 /// It points into the text, and can be shown.
-fn check_error(error: &TriggerError, text: &str) {
+fn check_error(error: &TriggerError, text: &[u8]) {
     assert!(error.render(text).contains('^'), "{error:?} of {text:?}");
     // Some filter errors have their caret up to two columns right of what they mean.
     let command = error.logged_command(text);
@@ -157,8 +159,9 @@ fn check_error(error: &TriggerError, text: &str) {
 /// What is written is read as the same, and means the same.
 fn round_trip(trigger: &Trigger) {
     let text = trigger.to_string();
-    // A canonical spelling can be longer than what it stands for, and too long.
-    if text.len() >= 4096 {
+    // A canonical spelling can be longer than what it stands for, and too long; and it shows bytes
+    // that are not UTF-8 as something else.
+    if text.len() >= 4096 || text.contains(char::REPLACEMENT_CHARACTER) {
         return;
     }
     let again = match parse::trigger(&text) {

@@ -8,10 +8,16 @@ use super::prng::Prng;
 /// A trigger as it is written to a `trigger` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Generated {
-    /// Its text.
+    /// Its text; each character, up to U+00FF, stands for a byte.
     pub text: String,
     /// It counts the events of one process only, so that two engines must count the same.
     pub limited: bool,
+}
+
+/// The bytes that a generated text stands for.
+pub(super) fn latin1(text: &str) -> Vec<u8> {
+    // No other characters are generated.
+    text.chars().map(|c| c as u8).collect()
 }
 
 /// A trigger on `event` that counts what the process `pid` does.
@@ -56,7 +62,7 @@ const COMMANDS: [&str; 16] = [
 ];
 
 /// Words of the language and some that are none, to be put anywhere.
-const WORDS: [&str; 46] = [
+const WORDS: [&str; 51] = [
     ":",
     "=",
     ",",
@@ -103,17 +109,23 @@ const WORDS: [&str; 46] = [
     "CPUS{",
     "}",
     "!",
+    "\u{a0}",
+    "\u{e9}",
+    "\u{c3}\u{a9}",
+    "\u{ff}",
+    "\u{d7}",
 ];
 
 /// Puts words in, or in place of something.
-fn damage(prng: &mut Prng, mut text: String) -> String {
+fn damage(prng: &mut Prng, text: String) -> String {
+    let mut text: Vec<char> = text.chars().collect();
     for _ in 0..=prng.below(2) {
         let start = prng.below(text.len() + 1);
         let end = (start + *prng.pick(&[0, 0, 1, 1, 2, 5])).min(text.len());
         let word = if prng.chance(60) { *prng.pick(&WORDS) } else { "" };
-        text.replace_range(start..end, word);
+        text.splice(start..end, word.chars());
     }
-    text
+    text.into_iter().collect()
 }
 
 /// Writes the parts of one trigger.
@@ -619,6 +631,12 @@ impl Writer<'_> {
             "vm-gues",
             "*[0-9]",
             "worker-1[0-9]",
+            "*[!t]",
+            "*\u{ff}*",
+            "!*\u{e9}",
+            "w\u{c3}\u{a9}*",
+            "[!\u{80}-\u{ff}]*",
+            "\u{a0}",
         ]);
         if self.prng.chance(80) { format!("\"{text}\"") } else { format!("'{text}'") }
     }
@@ -725,6 +743,11 @@ impl Writer<'_> {
                 "!=1",
                 "a b==1",
                 "common_pid!common_pid==1",
+                "\u{e9}==1",
+                "\u{c3}\u{a9}==1",
+                "common_pid\u{a0}>\u{a0}0\u{a0}",
+                "common_pid==1\u{f7}",
+                "comm==\u{e9}",
             ]),
         }
     }
@@ -747,7 +770,8 @@ mod tests {
         let again = trigger(&mut Prng::new(1, 1999), &event, 7);
         assert_eq!(again, texts[1999]);
         let valid = |one: &&Generated| {
-            hist_cli::parse::trigger(&one.text).is_ok_and(|read| read.first_error().is_none())
+            hist_cli::parse::trigger(&latin1(&one.text))
+                .is_ok_and(|read| read.first_error().is_none())
         };
         let valid = texts.iter().filter(valid).count();
         assert!((1000..1900).contains(&valid), "{valid} of 2000 are well-formed");

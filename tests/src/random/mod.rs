@@ -8,12 +8,14 @@
 mod deviations;
 mod generate;
 mod prng;
+mod rows;
 mod sides;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use hist_cli::resolve::hist::Hist;
 use hist_cli::session::{EventName, SessionError};
 use hist_cli::tracefs::error::EventError;
 use hist_cli::tracefs::format::EventFormat;
@@ -26,7 +28,7 @@ use crate::workload::Workload;
 use deviations::{Counted, Written};
 use generate::Generated;
 use prng::Prng;
-use sides::{Kernel, Ours, Refused};
+use sides::{Histogram, Kernel, Ours, Refused};
 
 /// How many triggers are there at the same time.
 pub const BATCH: u64 = 50;
@@ -171,6 +173,12 @@ struct Placed {
     generated: Generated,
 }
 
+/// How the lists of triggers differ, and the reason if it is a documented one.
+struct Lists {
+    difference: String,
+    explained: Option<&'static str>,
+}
+
 /// One batch under way.
 struct Trial<'a> {
     version: Version,
@@ -210,21 +218,16 @@ impl<'a> Trial<'a> {
         self.touched.insert(event.clone());
         let kernel = Kernel::write(&event, &generated.text)?;
         let ours = self.ours.write(&event, &generated.text);
-        let verdict = self.judge(&generated.text, &kernel, &ours);
+        let hist = ours.is_ok().then(|| self.ours.last(&event)).flatten();
+        let verdict = self.judge(&generated.text, &kernel, &ours, hist.as_ref());
         let same_state = self.follow(&event, &generated, index, kernel.is_ok() == ours.is_ok())?;
         let verdict = match (verdict, same_state) {
             (verdict, Ok(())) => verdict,
             (Verdict::Explained(reason), Err(_)) => Verdict::Explained(reason),
-            (_, Err(_)) if deviations::folds_division(&generated.text) => {
-                Verdict::Explained(deviations::EXACT_DIVISION.to_owned())
+            (_, Err(Lists { explained: Some(reason), .. })) => {
+                Verdict::Explained(reason.to_owned())
             }
-            (_, Err(_))
-                if self.version < Version(6, 12)
-                    && deviations::has_double_hitcount(&generated.text) =>
-            {
-                Verdict::Explained(deviations::DOUBLE_HITCOUNT.to_owned())
-            }
-            (_, Err(diff)) => Verdict::Failed(diff),
+            (_, Err(lists)) => Verdict::Failed(lists.difference),
         };
         let verdict = match verdict {
             Verdict::Failed(what) => Verdict::Failed(format!("{what}\nthere before:\n{lines}")),
@@ -240,6 +243,7 @@ impl<'a> Trial<'a> {
         text: &str,
         kernel: &Result<(), Refused>,
         ours: &Result<(), SessionError>,
+        hist: Option<&Hist>,
     ) -> Verdict {
         let same = match (kernel, ours) {
             (Ok(()), Ok(())) => return Verdict::Taken,
@@ -251,7 +255,7 @@ impl<'a> Trial<'a> {
         if same {
             return Verdict::Refused;
         }
-        match deviations::explain(&Written { text, kernel, ours }, self.version) {
+        match deviations::explain(&Written { text, kernel, ours, hist }, self.version) {
             Some(reason) => Verdict::Explained(reason),
             None => Verdict::Failed(format!(
                 "the kernel: {}\nours:       {}",
@@ -273,7 +277,7 @@ impl<'a> Trial<'a> {
         generated: &Generated,
         index: u64,
         agree: bool,
-    ) -> Result<Result<(), String>> {
+    ) -> Result<Result<(), Lists>> {
         let (kernel, ours) = (Kernel::lines(event)?, self.ours.lines(event));
         if agree && same_lines(&kernel, &ours, self.version) {
             self.book(event, generated, index, ours.len());
@@ -295,9 +299,12 @@ impl<'a> Trial<'a> {
             self.ours.truncate(event);
             self.placed.remove(event);
         }
-        let lists = compare::difference(&headers(&kernel), &headers(&ours), self.version);
-        let lists = format!("the lists of triggers differ:\n{}", lists.unwrap_or_default());
-        Ok(if agree { Err(lists) } else { Ok(()) })
+        let lists = (&kernel[..], &ours[..]);
+        let explained = deviations::explain_lists(&generated.text, lists, self.version);
+        let difference = compare::difference(&headers(&kernel), &headers(&ours), self.version);
+        let difference = difference.unwrap_or_default();
+        let difference = format!("the lists of triggers differ:\n{difference}");
+        Ok(if agree { Err(Lists { difference, explained }) } else { Ok(()) })
     }
 
     /// Notes what has been created or removed: `n_lines` are there now.
@@ -324,8 +331,8 @@ impl<'a> Trial<'a> {
                 kernel.len(),
                 ours.len()
             );
-            for ((placed, kernel), (ours, lost)) in placed.iter().zip(kernel).zip(ours) {
-                self.judge_counts(placed, &kernel, &ours, lost)?;
+            for ((placed, kernel), ours) in placed.iter().zip(kernel).zip(ours) {
+                self.judge_counts(placed, &kernel, &ours);
             }
         }
         Ok(())
@@ -340,25 +347,24 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    fn judge_counts(&mut self, placed: &Placed, kernel: &str, ours: &str, lost: u64) -> Result<()> {
+    fn judge_counts(&mut self, placed: &Placed, kernel: &str, ours: &Histogram) {
         if !placed.generated.limited {
-            return Ok(());
+            return;
         }
-        let Some(diff) = compare::difference(kernel, ours, self.version) else {
-            let empty = ours.contains("\n    Hits: 0\n");
+        let Histogram { text, lost, hist } = ours;
+        let Some(diff) = compare::difference(kernel, text, self.version) else {
+            let empty = text.contains("\n    Hits: 0\n");
             if !empty {
                 (self.report)(placed.index, Verdict::Counted);
             }
-            return Ok(());
+            return;
         };
-        let line = ours.lines().nth(2).context("a histogram has a header")?;
-        let counted = Counted { system: &placed.event.system, line, kernel, ours };
+        let counted = Counted { system: &placed.event.system, hist, kernel, ours: text };
         let verdict = match deviations::explain_counts(&counted, self.version) {
-            Some(reason) => Verdict::Explained(reason.to_owned()),
+            Some(reason) => Verdict::Explained(reason),
             None => Verdict::Failed(format!("{lost} lost\n{diff}")),
         };
         self.say(placed.index, &placed.event, &placed.generated.text, verdict);
-        Ok(())
     }
 
     fn say(&mut self, index: u64, event: &EventName, text: &str, verdict: Verdict) {

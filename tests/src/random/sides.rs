@@ -4,19 +4,22 @@
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use hist_cli::load::Facts;
 use hist_cli::plan::Wishes;
 use hist_cli::read::sort::{Ties, sort};
 use hist_cli::read::stack;
+use hist_cli::resolve::hist::Hist;
 use hist_cli::session::registry::Entry;
 use hist_cli::session::{EventName, Live, Session, SessionError, since_boot};
 use hist_cli::tracefs::mount::Tracefs;
 use hist_cli::{print, read};
 
+use super::generate::latin1;
 use crate::ftrace::{TRACEFS, blocks};
+use crate::text::readable;
 use crate::version::Version;
 
 /// What a write gave that failed.
@@ -46,10 +49,10 @@ impl Kernel {
             .append(true)
             .open(&path)
             .with_context(|| path.display().to_string())?;
-        let Err(error) = file.write_all(text.as_bytes()) else { return Ok(Ok(())) };
+        let Err(error) = file.write_all(&latin1(text)) else { return Ok(Ok(())) };
         let errno = error.raw_os_error().context("an error without number")?;
         let log = PathBuf::from(TRACEFS).join("error_log");
-        let entries = without_times(&fs::read_to_string(&log)?);
+        let entries = without_times(&read(&log)?);
         // Opening it with truncation clears it.
         File::create(log)?;
         Ok(Err(Refused { errno, log: entries }))
@@ -60,7 +63,7 @@ impl Kernel {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn lines(event: &EventName) -> Result<Vec<String>> {
-        Ok(triggers(&fs::read_to_string(Self::file(event, "trigger"))?))
+        Ok(triggers(&read(&Self::file(event, "trigger"))?))
     }
 
     /// The histograms of its `hist` file, in the same order.
@@ -68,7 +71,7 @@ impl Kernel {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn hists(event: &EventName) -> Result<VecDeque<String>> {
-        Ok(blocks(&fs::read_to_string(Self::file(event, "hist"))?).into())
+        Ok(blocks(&read(&Self::file(event, "hist"))?).into())
     }
 
     /// Removes all triggers of the event.
@@ -79,6 +82,16 @@ impl Kernel {
         File::create(Self::file(event, "trigger"))?;
         Ok(())
     }
+}
+
+/// A histogram of ours.
+pub(crate) struct Histogram {
+    /// As the `hist` file has it.
+    pub text: String,
+    /// Events that were not counted.
+    pub lost: u64,
+    /// What it is of.
+    pub hist: Hist,
 }
 
 /// Those of hist-bpf.
@@ -100,41 +113,54 @@ impl Ours {
     /// Writes a command; see [`Ours::log`] if it fails.
     pub(crate) fn write(&mut self, event: &EventName, text: &str) -> Result<(), SessionError> {
         self.session.clear_error_log();
-        self.session.write(event, text.as_bytes())
+        self.session.write(event, &latin1(text))
     }
 
     /// What the last command left in the log of errors, without times.
     pub(crate) fn log(&self) -> String {
-        without_times(&self.session.error_log())
+        without_times(&readable(&self.session.error_log()))
     }
 
     /// As [`Kernel::lines`].
     pub(crate) fn lines(&self, event: &EventName) -> Vec<String> {
-        triggers(&self.session.read_trigger(event))
+        triggers(&readable(&self.session.read_trigger(event)))
     }
 
-    /// As [`Kernel::hists`], and what each has missed.
+    /// What the event's last trigger counts.
+    pub(crate) fn last(&self, event: &EventName) -> Option<Hist> {
+        let entry = self.session.triggers().iter().rfind(|entry| entry.event == *event)?;
+        Some(self.session.attached(entry).trigger().plan.hist.clone())
+    }
+
+    /// As [`Kernel::hists`].
     ///
     /// # Errors
     /// When a table cannot be read.
-    pub(crate) fn hists(&self, event: &EventName) -> Result<Vec<(String, u64)>> {
+    pub(crate) fn hists(&self, event: &EventName) -> Result<Vec<Histogram>> {
         let entries = self.session.triggers().iter().filter(|entry| entry.event == *event);
         entries.map(|entry| self.hist(entry)).collect()
     }
 
-    fn hist(&self, entry: &Entry) -> Result<(String, u64)> {
+    fn hist(&self, entry: &Entry) -> Result<Histogram> {
         let mut snapshot = read::snapshot(self.session.attached(entry).trigger())?;
         snapshot.trigger = entry.trigger_line();
         stack::settle(&mut snapshot, &self.session.symbols(), self.depth);
         sort(&mut snapshot, self.ties);
         let lost = snapshot.losses.busy + snapshot.losses.missed;
-        Ok((String::from_utf8(print::hist(&snapshot, &self.session.symbols()))?, lost))
+        let text = readable(&print::hist(&snapshot, &self.session.symbols()));
+        let hist = self.session.attached(entry).trigger().plan.hist.clone();
+        Ok(Histogram { text, lost, hist })
     }
 
     /// Removes all triggers of the event.
     pub(crate) fn truncate(&mut self, event: &EventName) {
         self.session.open_truncate(event);
     }
+}
+
+/// What the file says.
+fn read(path: &Path) -> Result<String> {
+    Ok(readable(&fs::read(path)?))
 }
 
 /// The triggers that a `trigger` file lists.

@@ -14,6 +14,7 @@ use hist_cli::session::{EventName, Live, Session, SessionError, since_boot};
 use hist_cli::tracefs::mount::find_or_mount;
 
 use crate::ftrace::TRACEFS;
+use crate::text::readable;
 use crate::version::Version;
 
 /// The instance of tracefs in which the scripts run, which keeps its own log of errors.
@@ -100,7 +101,7 @@ impl Kernel {
 
     fn read(&self, event: &EventName, name: &str) -> Result<String> {
         let path = self.file(event, name);
-        fs::read_to_string(&path).with_context(|| path.display().to_string())
+        read(&path)
     }
 }
 
@@ -129,8 +130,14 @@ impl Files for Kernel {
 
     fn error_log(&self) -> Result<String> {
         let path = self.root.join("error_log");
-        fs::read_to_string(&path).with_context(|| path.display().to_string())
+        read(&path)
     }
+}
+
+/// What the file says.
+fn read(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+    Ok(readable(&bytes))
 }
 
 /// The files of a session.
@@ -164,15 +171,15 @@ impl Files for Ours {
     }
 
     fn trigger(&self, event: &EventName) -> Result<String> {
-        Ok(self.0.read_trigger(event))
+        Ok(readable(&self.0.read_trigger(event)))
     }
 
     fn hist(&self, event: &EventName) -> Result<String> {
-        Ok(String::from_utf8(self.0.read_hist(event)?)?)
+        Ok(readable(&self.0.read_hist(event)?))
     }
 
     fn error_log(&self) -> Result<String> {
-        Ok(self.0.error_log())
+        Ok(readable(&self.0.error_log()))
     }
 }
 

@@ -105,8 +105,8 @@ impl Play<'_> {
             Operation::ClearLog => Ok((self.kernel.clear_log(), self.ours.clear_log())),
             Operation::Open { event, truncate, text } => {
                 let event = self.script.event(event)?;
-                let text = text.as_ref().map(|text| script::with_pid(text, pid));
-                let bytes = text.as_ref().map(String::as_bytes);
+                let bytes = text.as_ref().map(|text| script::bytes_of(text, pid));
+                let bytes = bytes.as_deref();
                 let theirs = self.kernel.open(event, *truncate, bytes);
                 Ok((theirs, self.ours.open(event, *truncate, bytes)))
             }

@@ -6,7 +6,7 @@
 //! EVENT >> TEXT       append: open the event's `trigger` file, write TEXT at once
 //! EVENT >>LENGTH TEXT the same with blanks behind TEXT, LENGTH bytes in all
 //! EVENT >>            only open it; with a blank behind, also write nothing
-//! EVENT > …           the same with truncation
+//! EVENT > …           the same with truncation; in TEXT, `\xNN` is a byte
 //! log >               clear `error_log`
 //! run                 let the workload run once
 //! ```
@@ -21,6 +21,7 @@ use hist_cli::session::EventName;
 use serde::Deserialize;
 
 use crate::suite::files;
+use crate::text;
 use crate::workload::Workload;
 
 /// Stands in a text for the number of the process that runs the workload.
@@ -173,9 +174,11 @@ impl Refusal {
     }
 }
 
-/// The text with the process's number in place of the word for it.
-pub(super) fn with_pid(text: &str, pid: Option<u32>) -> String {
-    pid.map_or_else(|| text.to_owned(), |pid| text.replace(PID, &pid.to_string()))
+/// What is written: the text with the process's number in place of the word for it, and bytes in
+/// place of `\xNN`.
+pub(super) fn bytes_of(text: &str, pid: Option<u32>) -> Vec<u8> {
+    let number = pid.map(|pid| pid.to_string());
+    text::bytes(&number.map_or_else(|| text.to_owned(), |number| text.replace(PID, &number)))
 }
 
 /// All scripts of the files in `dir`, by file name.

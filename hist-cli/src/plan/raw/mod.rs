@@ -16,9 +16,10 @@ mod uses;
 use std::fmt;
 
 use self::bind::{BindError, Scope};
-use self::copy::{BtfId, CallNumber, FieldCopy, SystemCall};
+use self::copy::{BtfId, CallNumber, Copied, FieldCopy, SystemCall};
 use self::rows::Row;
 use self::uses::Uses;
+use super::once::Once;
 use super::{Attach, Plan, PlanError, filter};
 use crate::btf::{Btf, BtfError, Tracepoint, Type};
 use crate::resolve::Context;
@@ -82,6 +83,9 @@ const WARNING: &str = "warning: this kernel can preempt the program, and skips o
 /// Why a system call's own event is not used, or what is wrong with using it.
 const OWN_LOSES: &str =
     "programs on the call's own event can be preempted, and then skip other tasks' calls";
+/// Why a string that is used more than once needs the record.
+const READ_AGAIN: &str = "used more than once, and its memory may change in between; the record has \
+                          one copy";
 
 /// What to do about a row that might be right.
 const INSIST: &str = "--attach raw uses it";
@@ -205,6 +209,7 @@ fn plan_of(plan: &Plan, kernel: Types<'_>, rows: &[OwnedRow]) -> Result<Plan, No
     let raw = raw(plan, kernel, rows)?;
     let mut plan = plan.clone();
     apply(&mut plan, raw);
+    super::keep(&mut plan).map_err(|error| NotRaw::because(error.to_string()))?;
     // The length of a string is in the record, and patterns cost more without it.
     let checked = plan.filter.as_ref().map_or(Ok(()), filter::check_complexity);
     checked.map_err(|error| NotRaw::because(error.to_string()))?;
@@ -310,11 +315,12 @@ fn copies(plan: &Plan, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Vec<Field
     let uses = Uses::of(&plan.keys, &plan.values, plan.filter.as_ref());
     let mut reasons: Vec<_> = uses
         .cpumask
+        .as_ref()
         .map(|label| format!("{label}: sets of CPUs need the record"))
         .into_iter()
         .collect();
     let mut copies = Vec::new();
-    for offset in uses.offsets {
+    for offset in uses.offsets.iter().copied() {
         let field = plan
             .hist
             .fields
@@ -325,6 +331,9 @@ fn copies(plan: &Plan, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Vec<Field
             continue;
         };
         match copy(field, scope, rows) {
+            Ok(copy) if uses.repeats_text(offset) && is_read_again(&copy) => {
+                reasons.push(format!("{}: {READ_AGAIN}", field.name));
+            }
             Ok(copy) => copies.push(copy),
             Err(reason) => reasons.push(format!("{}: {reason}", field.name)),
         }
@@ -333,6 +342,12 @@ fn copies(plan: &Plan, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Vec<Field
         true => Ok(copies),
         false => Err(NotRaw { reasons }),
     }
+}
+
+/// It is a string that no stack has room for: each use reads it where it is.
+fn is_read_again(copy: &FieldCopy) -> bool {
+    matches!(copy.value, Copied::Text(_))
+        && Once::of_text(copy.offset, std::slice::from_ref(copy)).is_none()
 }
 
 /// The first of the field's rows that fits.

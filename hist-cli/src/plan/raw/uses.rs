@@ -11,6 +11,8 @@ use crate::resolve::hist::{Condition, KeySource, Source, TextField, TextSource};
 pub(super) struct Uses {
     /// Fields that are read as such.
     pub(super) offsets: Vec<u32>,
+    /// Those that are strings, at each use.
+    texts: Vec<u32>,
     /// A set of CPUs is read, which is no copy of one thing.
     pub(super) cpumask: Option<String>,
 }
@@ -24,6 +26,16 @@ impl Uses {
         uses
     }
 
+    /// The string at `offset` is used more than once.
+    pub(super) fn repeats_text(&self, offset: u32) -> bool {
+        self.texts.iter().filter(|text| **text == offset).count() > 1
+    }
+
+    fn text(&mut self, offset: u32) {
+        self.texts.push(offset);
+        self.add(offset);
+    }
+
     fn add(&mut self, offset: u32) {
         if !self.offsets.contains(&offset) {
             self.offsets.push(offset);
@@ -33,7 +45,7 @@ impl Uses {
     fn key(&mut self, source: &KeySource) {
         match source {
             KeySource::Number(source) => self.source(source),
-            KeySource::Text(text) => self.add(text_offset(*text)),
+            KeySource::Text(text) => self.text(text_offset(*text)),
             KeySource::Comm | KeySource::Stack => {}
         }
     }
@@ -61,10 +73,11 @@ impl Uses {
             Condition::Compare(compare) => self.source(&compare.source),
             Condition::Within(within) => self.source(&within.source),
             Condition::Text(test) => match test.source {
-                TextSource::Static { offset, .. }
-                | TextSource::Pointer { offset, .. }
-                | TextSource::Copied { offset, .. } => self.add(offset),
-                TextSource::Dynamic(location) => self.add(location.offset),
+                TextSource::Static { offset, .. } | TextSource::Copied { offset, .. } => {
+                    self.text(offset);
+                }
+                TextSource::Dynamic(location) => self.text(location.offset),
+                TextSource::Pointer { offset, .. } => self.add(offset),
                 TextSource::Comm => {}
             },
             Condition::Cpumask(test) => self.cpumask = Some(test.label.clone()),

@@ -8,6 +8,8 @@ pub(super) mod cpus;
 mod number;
 pub(super) mod pattern;
 
+use bstr::{BStr, BString, ByteSlice as _};
+
 use super::field::{self, not_found};
 use super::hist::{
     Compare, Condition, CpumaskOp, CpumaskTest, Filter, Location, Pattern, RecordField, Source,
@@ -59,9 +61,9 @@ fn predicate(predicate: &Predicate, scope: &Scope<'_>) -> Result<Condition, Trig
         return function(predicate, &subject, scope);
     }
     match &operand.node {
-        Operand::Number(text) => compare(predicate, &subject, text, scope),
-        Operand::Text(text) => self::text(predicate, &subject, text, scope),
-        Operand::Cpus(list) => in_cpus(predicate, &subject, list, scope),
+        Operand::Number(text) => compare(predicate, &subject, text.as_bstr(), scope),
+        Operand::Text(text) => self::text(predicate, &subject, text.as_bstr(), scope),
+        Operand::Cpus(list) => in_cpus(predicate, &subject, list.as_bstr(), scope),
         // The parser makes symbols behind `.function` only.
         Operand::Symbol(_) => Err(TriggerError::new(Kind::FilterInvalidValue, operand.span)),
     }
@@ -99,8 +101,8 @@ impl Subject<'_> {
 }
 
 /// The event's own fields come first.
-fn subject<'a>(field: &Spanned<String>, scope: &Scope<'a>) -> Result<Subject<'a>, TriggerError> {
-    let name = field.node.as_str();
+fn subject<'a>(field: &Spanned<BString>, scope: &Scope<'a>) -> Result<Subject<'a>, TriggerError> {
+    let name = &*field.node.to_str_lossy();
     if let Some(format) = scope.event.field(name) {
         return Ok(Subject { class: class(format), format: Some(format), signed: format.signed });
     }
@@ -151,7 +153,7 @@ fn label(predicate: &Predicate, op: CompareOp) -> String {
     let function = if predicate.function { ".function" } else { "" };
     let field = &predicate.field.node;
     let operand = match &predicate.operand.node {
-        Operand::Number(text) | Operand::Symbol(text) => text.clone(),
+        Operand::Number(text) | Operand::Symbol(text) => text.to_string(),
         Operand::Text(text) => format!("\"{text}\""),
         Operand::Cpus(list) => format!("CPUS{{{list}}}"),
     };
@@ -167,11 +169,12 @@ fn negate(condition: Condition, negated: bool) -> Condition {
 fn compare(
     predicate: &Predicate,
     subject: &Subject<'_>,
-    text: &str,
+    text: &BStr,
     scope: &Scope<'_>,
 ) -> Result<Condition, TriggerError> {
     let operand = &predicate.operand;
     let (name, op) = (&predicate.field.node, predicate.op.node);
+    let text = &*text.to_str_lossy();
     if let Class::Text(_) = subject.class {
         return Err(TriggerError::new(Kind::FilterExpectString, operand.span)
             .help(format!("`{name}` is a string: compare it with \"text\"")));
@@ -199,7 +202,7 @@ fn compare(
     let width = if is_cpu { 4 } else { subject.size() };
     let constant = number::extend(value, width, subject.signed);
     Ok(Condition::Compare(Compare {
-        label: name.clone(),
+        label: name.to_string(),
         source,
         signed: subject.signed,
         op,
@@ -230,14 +233,14 @@ fn function(
     };
     let not_found = || TriggerError::new(Kind::FilterFunctionNotFound, operand.span);
     let address = match &operand.node {
-        Operand::Number(text) => number::parse_unsigned(text).map_err(|_| {
+        Operand::Number(text) => number::parse_unsigned(&text.to_str_lossy()).map_err(|_| {
             // The kernel has read on to the end of the number by then.
             let end = Span::new(operand.span.end, operand.span.end);
             TriggerError::new(Kind::FilterInvalidValue, end)
         })?,
-        Operand::Symbol(name) => symbols.address(name).ok_or_else(|| {
+        Operand::Symbol(name) => symbols.address(&name.to_str_lossy()).ok_or_else(|| {
             let error = not_found().help(format!("the kernel has no function `{name}`"));
-            match name.find(')') {
+            match name.find_byte(b')') {
                 Some(_) => error.help("a function's name ends at white space, not before `)`"),
                 None => error,
             }
@@ -264,7 +267,7 @@ fn function(
 fn text(
     predicate: &Predicate,
     subject: &Subject<'_>,
-    text: &str,
+    text: &BStr,
     scope: &Scope<'_>,
 ) -> Result<Condition, TriggerError> {
     let Class::Text(source) = subject.class else {
@@ -277,7 +280,7 @@ fn text(
     }
     let (pattern, negated) = match predicate.op.node {
         CompareOp::Glob => pattern::parse(text),
-        op => (Pattern::Exact(text.as_bytes().to_vec()), op == CompareOp::Ne),
+        op => (Pattern::Exact(text.to_vec()), op == CompareOp::Ne),
     };
     let source = match source {
         TextSource::Pointer { offset, .. } => {
@@ -298,7 +301,7 @@ fn text(
 fn in_cpus(
     predicate: &Predicate,
     subject: &Subject<'_>,
-    list: &str,
+    list: &BStr,
     scope: &Scope<'_>,
 ) -> Result<Condition, TriggerError> {
     let operand = &predicate.operand;
@@ -316,7 +319,7 @@ fn in_cpus(
         return Err(not_supported("`CPUS{}`", operand.span)
             .help("it needs the number of possible CPUs, which is not at hand"));
     };
-    let cpus = cpus::parse(list, possible).map_err(|_| {
+    let cpus = cpus::parse(&list.to_str_lossy(), possible).map_err(|_| {
         TriggerError::new(Kind::FilterInvalidCpulist, operand.span).help(format!(
             "a list such as 0-2,5 is wanted; this machine has CPUs 0-{}",
             possible - 1

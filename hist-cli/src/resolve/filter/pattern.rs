@@ -4,12 +4,12 @@
 use crate::resolve::hist::{GlobPart, Pattern};
 
 /// The pattern, and whether a leading `!` negates it.
-pub(in crate::resolve) fn parse(text: &str) -> (Pattern, bool) {
-    let (text, negated) = match text.strip_prefix('!') {
+pub(in crate::resolve) fn parse(text: &[u8]) -> (Pattern, bool) {
+    let (text, negated) = match text.strip_prefix(b"!") {
         Some(rest) => (rest, true),
         None => (text, false),
     };
-    (simple(text.as_bytes()).unwrap_or_else(|| Pattern::Glob(glob(text.as_bytes()))), negated)
+    (simple(text).unwrap_or_else(|| Pattern::Glob(glob(text))), negated)
 }
 
 /// A pattern without anything that only a full glob can match.
@@ -97,7 +97,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, pattern: Pattern) {
-        assert_eq!(parse(text), (pattern, false), "{text:?}");
+        assert_eq!(parse(text.as_bytes()), (pattern, false), "{text:?}");
     }
 
     #[test]
@@ -111,9 +111,9 @@ mod tests {
         check("**", Pattern::Contains(vec![]));
         check("1*", Pattern::Exact(b"1*".to_vec()));
         check("a]", Pattern::Exact(b"a]".to_vec()));
-        assert_eq!(parse("!ab*"), (Pattern::Prefix(b"ab".to_vec()), true));
-        assert_eq!(parse("!!"), (Pattern::Exact(b"!".to_vec()), true));
-        assert_eq!(parse("!1*"), (Pattern::Exact(b"1*".to_vec()), true));
+        assert_eq!(parse(b"!ab*"), (Pattern::Prefix(b"ab".to_vec()), true));
+        assert_eq!(parse(b"!!"), (Pattern::Exact(b"!".to_vec()), true));
+        assert_eq!(parse(b"!1*"), (Pattern::Exact(b"1*".to_vec()), true));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use bstr::ByteSlice as _;
+
 use crate::diag::{Span, TriggerError, marked};
 use crate::parse::command;
 
@@ -29,12 +31,12 @@ impl Problem {
     /// What is wrong with a trigger. `value` is what the file makes of `text[at]`; if it stands
     /// there as it is, the carets are under the place in it.
     pub(super) fn trigger(text: &str, at: Range<usize>, value: &str, error: &TriggerError) -> Self {
-        let source = command::trim(value);
+        let source = command::trim(value.as_bytes());
         let (start, end) = (error.span.start.min(source.len()), error.span.end.min(source.len()));
-        let literal = text[at.clone()].find(source).filter(|_| !source.is_empty());
+        let literal = text.as_bytes()[at.clone()].find(source).filter(|_| !source.is_empty());
         let (at, inside) = match literal {
             Some(offset) => (at.start + offset + start..at.start + offset + end, None),
-            None => (at, Some((source.to_owned(), error.span))),
+            None => (at, Some((source.to_string(), error.span))),
         };
         Self { at, message: error.kind.text().to_owned(), inside, help: error.help.clone() }
     }
@@ -56,9 +58,9 @@ impl Problem {
         let source = text[line_start..].lines().next().unwrap_or("");
         let end = self.at.end.saturating_sub(line_start).min(source.len());
         let mut out = format!("{file}:{line}:{column}: {}\n", self.message);
-        out.push_str(&marked(source, Span::new(start - line_start, end)));
+        out.push_str(&marked(source.as_bytes(), Span::new(start - line_start, end)));
         if let Some((trigger, span)) = &self.inside {
-            let _ = write!(out, "  which is the trigger\n{}", marked(trigger, *span));
+            let _ = write!(out, "  which is the trigger\n{}", marked(trigger.as_bytes(), *span));
         }
         for sentence in &self.help {
             // Writing to a String cannot fail.
