@@ -45,7 +45,7 @@ fn check_one(attach: AttachWish, processes: Processes, pid: u32) -> Result<()> {
         };
         // A process that started at another time is refused here already.
         let found = focus.birth.clone().filter(|_| !is_later);
-        let live = LiveFocus::open(&Focus { birth: found, ..focus.clone() }, None, btf, 1)?;
+        let live = LiveFocus::open(&Focus { birth: found, ..focus.clone() }, None, btf, 1, None)?;
         let attached = attached(attach, focus, &live, &facts)?;
         live.settle()?;
         make_calls();
