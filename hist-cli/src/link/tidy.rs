@@ -447,6 +447,32 @@ mod tests {
         assert_eq!((&insns[..], stack), (&expected[..], 8));
     }
 
+    /// What is wanted is looked for in the whole program, not in one hole.
+    #[test]
+    fn what_a_hole_keeps_for_another_stays() {
+        let call = Insn::call(helper::KTIME_GET_NS);
+        let (insns, stack) = tidied(
+            &[Insn::mov64_reg(R6, R1)],
+            &[call, Insn::store_reg(Width::Dw, R10, -8, R0)],
+            &[
+                call,
+                Insn::load(Width::Dw, R3, R10, -8),
+                Insn::store_reg(Width::Dw, R6, 0, R3),
+                Insn::exit(),
+            ],
+        );
+        let expected = [
+            Insn::mov64_reg(R6, R1),
+            call,
+            Insn::store_reg(Width::Dw, R10, -8, R0),
+            call,
+            Insn::load(Width::Dw, R3, R10, -8),
+            Insn::store_reg(Width::Dw, R6, 0, R3),
+            Insn::exit(),
+        ];
+        assert_eq!((&insns[..], stack), (&expected[..], 8));
+    }
+
     #[test]
     fn a_register_that_a_call_loses_is_not_relied_on() {
         let insns = [

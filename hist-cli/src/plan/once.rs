@@ -243,3 +243,79 @@ impl<'a> Uses<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline;
+    use crate::pipeline::CompileError;
+    use crate::plan::{PlanError, Template, Wishes};
+    use crate::resolve::Context;
+    use crate::tracefs::format;
+
+    fn plan(text: &str, wishes: Wishes) -> Result<Plan, CompileError> {
+        let event =
+            include_str!("../../../tests/golden/formats/events/raw_syscalls/sys_enter/format");
+        let event = format::parse("raw_syscalls", event).unwrap();
+        pipeline::plan(text, &event, &Context::default(), wishes)
+    }
+
+    #[track_caller]
+    fn check(text: &str, expect: &[(&str, Place)]) {
+        let plan = plan(text, Wishes::default()).unwrap();
+        let found: Vec<_> =
+            plan.once.iter().map(|kept| (kept.what.name(&[]), kept.place)).collect();
+        assert_eq!(found, expect, "{text}");
+    }
+
+    #[test]
+    fn what_is_used_once_is_not_kept() {
+        check("hist:keys=id", &[]);
+        check("hist:keys=common_pid.execname,common_timestamp:vals=common_cpu,id if id > 0", &[]);
+        // A value that is a key, too, is not added up.
+        check("hist:keys=common_timestamp:vals=common_timestamp", &[]);
+        check("hist:keys=id:vals=id if id == 5", &[]);
+    }
+
+    #[test]
+    fn what_is_used_again_is_read_ahead_of_all_uses() {
+        let (time, thread, cpu) = ("the time", "the thread's number", "the CPU's number");
+        let name = "the task's name";
+        check("hist:keys=common_timestamp:vals=common_timestamp+1", &[(time, Place::Key)]);
+        check("hist:keys=common_timestamp-common_timestamp", &[(time, Place::Key)]);
+        let text = "hist:keys=common_pid if id == 1 && common_pid == 2 && cpu == 0";
+        check(text, &[(thread, Place::Filter(1))]);
+        // Of alternatives the first may be all that is met.
+        let text = "hist:keys=common_pid if id == 1 || common_pid == 2";
+        check(text, &[(thread, Place::Filter(0))]);
+        let text = "hist:keys=common_pid.execname,cpu:vals=common_cpu/2 if comm != \"a\"";
+        check(text, &[(name, Place::Filter(0)), (cpu, Place::Key)]);
+        check("hist:keys=cpu:vals=common_cpu*2:size=128", &[(cpu, Place::Key)]);
+    }
+
+    #[test]
+    fn places_do_not_overlap() {
+        let text = "hist:keys=common_pid.execname,cpu,common_timestamp:vals=common_cpu/2,\
+                    common_timestamp*2 if comm != \"a\" && common_pid > 1";
+        let plan = plan(text, Wishes::default()).unwrap();
+        let mut end = 0;
+        for kept in &plan.once {
+            assert_eq!(kept.below, end + kept.what.size(), "{kept:?}");
+            end = kept.below;
+        }
+        assert_eq!((plan.once.len(), bytes(&plan.once)), (4, 40));
+    }
+
+    #[test]
+    fn a_key_that_leaves_no_room_goes_into_a_map() {
+        let full = "hist:keys=common_stacktrace,";
+        let fixed = plan(&format!("{full}common_pid if common_pid > 1"), Wishes::default());
+        let fixed = fixed.unwrap();
+        assert_eq!((fixed.template, &fixed.once[..]), (Template::Hist, &[][..]), "it is fixed");
+        let times = format!("{full}common_timestamp:vals=common_timestamp*2");
+        let large = plan(&times, Wishes::default()).unwrap();
+        assert_eq!((large.template, large.once.len()), (Template::HistLarge, 1));
+        let logged = plan(&times, Wishes { log: true, ..Wishes::default() });
+        assert!(matches!(logged, Err(CompileError::Plan(PlanError::NoLog { size: 280 }))));
+    }
+}
