@@ -14,6 +14,9 @@ use crate::quote::{clean, is_clean};
 /// programs no more than 8192 (`PERF_MAX_TRACE_SIZE` in Linux include/linux/trace_events.h).
 const RECORD_MAX: u64 = 1 << 15;
 
+/// Bytes of the word that says where a dynamic field lies and how long it is.
+const LOCATION_SIZE: u32 = 4;
+
 /// Reads the `format` file of an event of `system`.
 ///
 /// # Errors
@@ -82,7 +85,11 @@ fn field(line: usize, text: &str, common: bool) -> Result<FieldFormat, FormatErr
     if end > RECORD_MAX {
         return Err(FormatError::TooLong { line, name: clean(&name), end, max: RECORD_MAX });
     }
-    Ok(FieldFormat { name, type_name, offset, size, signed, common })
+    let field = FieldFormat { name, type_name, offset, size, signed, common };
+    match field.has_location() && size < LOCATION_SIZE {
+        true => Err(FormatError::Location { line, name: clean(&field.name), size }),
+        false => Ok(field),
+    }
 }
 
 /// The number behind `key` in `offset:N; size:N; signed:N;`.
@@ -209,6 +216,11 @@ pub struct FieldFormat {
 }
 
 impl FieldFormat {
+    /// It is a word that says where something else lies.
+    fn has_location(&self) -> bool {
+        self.type_name.contains("__data_loc") || self.type_name.contains("__rel_loc")
+    }
+
     /// How histograms treat the field, by its type and size alone (`filter_assign_type()` in
     /// trace_events_filter.c, which looks for parts of the type's text). A
     /// [`FieldClass::StackArray`] is a stack in synthetic events only; elsewhere it is a bitmask
@@ -221,7 +233,7 @@ impl FieldFormat {
             _ if name.contains("__data_loc") && is_char => FieldClass::DynamicString,
             _ if name.contains("__rel_loc") && is_char => FieldClass::RelativeString,
             "__data_loc unsigned long[]" => FieldClass::StackArray,
-            _ if name.contains("__data_loc") || name.contains("__rel_loc") => FieldClass::Location,
+            _ if self.has_location() => FieldClass::Location,
             _ if is_char && name.contains('[') => FieldClass::StaticString,
             "char *" | "const char *" => FieldClass::CharPointer,
             _ if matches!(self.size, 1 | 2 | 4 | 8) => FieldClass::Number,
