@@ -63,7 +63,7 @@ pub enum FormatError {
         max: u64,
     },
     /// A field that says where something lies, and has no room for that.
-    #[error("line {line}: `{name}` says where something lies, which takes 4 bytes, and has {size}")]
+    #[error("line {line}: `{name}` has {size} bytes, but saying where its data lies takes 4")]
     Location {
         /// Where.
         line: usize,

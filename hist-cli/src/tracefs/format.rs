@@ -488,6 +488,24 @@ print fmt: \"call_site=%pS ; field:x\", (void *)REC->call_site
     }
 
     #[test]
+    fn a_location_of_one_byte_was_read_as_four() {
+        for (type_name, size, is_right) in [
+            ("__data_loc char[]", 1, false),
+            ("__rel_loc cpumask_t", 3, false),
+            ("__data_loc char[]", 4, true),
+            // Synthetic events have them of 8 bytes.
+            ("__data_loc char[]", 8, true),
+        ] {
+            let more = format!("\tfield:{type_name} more;\toffset:48;\tsize:{size};\tsigned:0;\n");
+            let text = KMALLOC.replacen("\nprint fmt", &format!("{more}\nprint fmt"), 1);
+            let error = parse("kmem", &text).err().map(|error| error.to_string());
+            let wrong =
+                format!("line 14: `more` has {size} bytes, but saying where its data lies takes 4");
+            assert_eq!(error, (!is_right).then_some(wrong));
+        }
+    }
+
+    #[test]
     fn a_hundred_thousand_fields_are_read_in_a_moment() {
         let fields: String = (0..100_000)
             .map(|n| format!("\tfield:u8 f{n}[0];\toffset:48;\tsize:0;\tsigned:0;\n"))
