@@ -46,10 +46,27 @@ pub fn run(mode: Mode) -> Result<()> {
             mount_securityfs()?;
             let modes = fs::read_to_string(MODES)?;
             ensure!(modes.contains("[integrity]"), "{modes}");
-            count()
+            count()?;
+            understand_all()
         }
         Mode::Late => late(),
     }
+}
+
+/// The format of every event can be read.
+fn understand_all() -> Result<()> {
+    let tracefs = find_or_mount()?;
+    let mut count = 0;
+    for (system, name) in tracefs.event_names()? {
+        // `ftrace` has some without.
+        if tracefs.root.join("events").join(&system).join(&name).join("format").exists() {
+            tracefs.event(&system, &name)?;
+            count += 1;
+        }
+    }
+    println!("UNDERSTOOD {count}");
+    ensure!(count > 500, "only {count} events");
+    Ok(())
 }
 
 fn late() -> Result<()> {

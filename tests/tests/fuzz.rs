@@ -108,6 +108,43 @@ proptest! {
     }
 }
 
+/// Offsets beyond what an instruction reaches were an internal error; sizes, arrays and kinds of fields
+/// may be anything, too.
+#[test]
+fn no_field_of_a_format_file_is_an_internal_error() {
+    let kinds = [
+        "u8 f",
+        "u64 f",
+        "bool f",
+        "char * f",
+        "const char *f",
+        "char f[N]",
+        "u8 f[N]",
+        "unsigned long f[]",
+        "__data_loc char[] f",
+        "__rel_loc char[] f",
+        "__data_loc cpumask_t f",
+        "__rel_loc cpumask_t f",
+        "cpumask_t f",
+        "struct x f",
+    ];
+    for kind in kinds {
+        for offset in [8, 9, 4095, 32760, 32764, 32767, 32768, 65528, u32::MAX] {
+            for size in [0, 1, 2, 3, 4, 7, 8, 16, 255, 256, 257, 513, 4096, 32752, 65536, u32::MAX]
+            {
+                let kind = kind.replace('N', &size.to_string());
+                fuzz::format(&format!(
+                    "name: e\nID: 1\nformat:\n\
+                     \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+                     \tfield:{kind};\toffset:{offset};\tsize:{size};\tsigned:{};\n\n\
+                     print fmt: \"\"\n",
+                    offset % 2
+                ));
+            }
+        }
+    }
+}
+
 /// The types that a tracepoint needs, in words; the numbers are those of `BTF_KIND_*`.
 fn right_types() -> Vec<u32> {
     use hist_tests::fuzz::offset_of;

@@ -132,7 +132,7 @@ fn message(error: &anyhow::Error) -> String {
     }
     let mut text = text.trim_end().to_owned();
     let without_files = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    let mut without_files = without_files.filter_map(|cause| of_files(cause));
+    let mut without_files = without_files.filter_map(of_files);
     if let Some(way_out) = without_files.find(|way_out| !text.contains(way_out)) {
         text = format!("{text}; {way_out}");
     }

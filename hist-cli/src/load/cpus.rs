@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -59,28 +59,29 @@ pub fn parse(list: &str) -> Option<u32> {
 /// How many values a per-CPU map has for each key. Asks once.
 ///
 /// # Errors
-/// If the kernel makes no map, or has more CPUs than there is room for.
+/// If the kernel refuses a map, or has more CPUs than there is room for.
 pub(super) fn count() -> Result<usize, LoadError> {
     static COUNT: OnceLock<usize> = OnceLock::new();
     if let Some(count) = COUNT.get() {
         return Ok(*count);
     }
-    let failed = |source| LoadError::Map { name: "CPUS".to_owned(), source };
-    let count = written().map_err(failed)?;
+    let map = bpf::create_per_cpu_array()
+        .map_err(|source| LoadError::Map { name: "CPUS".to_owned(), source })?;
+    let unread = |source| LoadError::PossibleCpus { path: "a per-CPU map".to_owned(), source };
+    let count = written(map.as_fd()).map_err(unread)?;
     Ok(*COUNT.get_or_init(|| count))
 }
 
 /// Looks up a value in a new per-CPU array, to see how far the kernel writes.
-fn written() -> io::Result<usize> {
-    let map = bpf::create_per_cpu_array()?;
+fn written(map: BorrowedFd<'_>) -> io::Result<usize> {
     let mut buffer = UNTOUCHED.to_ne_bytes().repeat(CPUS_MAX);
-    let map = RawMap { fd: map.as_fd(), key_size: 4, value_size: buffer.len() };
+    let map = RawMap { fd: map, key_size: 4, value_size: buffer.len() };
     map.lookup(&0u32.to_ne_bytes(), &mut buffer)?;
     let words = buffer.as_chunks::<8>().0;
     let count = words.iter().take_while(|word| u64::from_ne_bytes(**word) != UNTOUCHED).count();
     match count {
         1..CPUS_MAX => Ok(count),
-        _ => Err(io::Error::other(format!("a per-CPU value has {count} copies"))),
+        _ => Err(io::Error::other(format!("the kernel gave values of {count} CPUs"))),
     }
 }
 

@@ -91,6 +91,11 @@ fn bind_format(
     span: Span,
 ) -> Result<Bound, TriggerError> {
     check_copied(format, event, span)?;
+    if format.class() == FieldClass::StaticString && format.size == 0 {
+        let error = TriggerError::new(Kind::FieldSize, span);
+        let FieldFormat { name, type_name, .. } = format;
+        return Err(error.help(format!("`{name}` is a `{type_name}` of 0 bytes")));
+    }
     let source = match text(format) {
         Some(text) => KeySource::Text(text),
         None => KeySource::Number(number(format, event, span)?),

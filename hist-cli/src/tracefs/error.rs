@@ -62,6 +62,16 @@ pub enum FormatError {
         /// The longest record, in bytes.
         max: u64,
     },
+    /// A field that says where something lies, and has no room for that.
+    #[error("line {line}: `{name}` has {size} bytes, but saying where its data lies takes 4")]
+    Location {
+        /// Where.
+        line: usize,
+        /// The field.
+        name: String,
+        /// Its bytes.
+        size: u32,
+    },
     /// Two fields share bytes.
     #[error("the fields `{first}` and `{second}` share bytes")]
     Overlap {

@@ -21,6 +21,9 @@ pub(crate) const CALL_NUMBER: u32 = 8;
 /// Where their arguments begin, 8 bytes each, or the result is.
 pub(crate) const CALL_WORDS: u32 = 16;
 
+/// Bytes of the word that says where a dynamic field lies and how long it is.
+const LOCATION_SIZE: u32 = 4;
+
 /// Reads the `format` file of an event of `system`.
 ///
 /// # Errors
@@ -89,7 +92,11 @@ fn field(line: usize, text: &str, common: bool) -> Result<FieldFormat, FormatErr
     if end > RECORD_MAX {
         return Err(FormatError::TooLong { line, name: clean(&name), end, max: RECORD_MAX });
     }
-    Ok(FieldFormat { name, type_name, offset, size, signed, common })
+    let field = FieldFormat { name, type_name, offset, size, signed, common };
+    match field.has_location() && size < LOCATION_SIZE {
+        true => Err(FormatError::Location { line, name: clean(&field.name), size }),
+        false => Ok(field),
+    }
 }
 
 /// The number behind `key` in `offset:N; size:N; signed:N;`.
@@ -242,6 +249,11 @@ pub struct FieldFormat {
 }
 
 impl FieldFormat {
+    /// It is a word that says where something else lies.
+    fn has_location(&self) -> bool {
+        self.type_name.contains("__data_loc") || self.type_name.contains("__rel_loc")
+    }
+
     /// How histograms treat the field, by its type and size alone (`filter_assign_type()` in
     /// trace_events_filter.c, which looks for parts of the type's text). A
     /// [`FieldClass::StackArray`] is a stack in synthetic events only; elsewhere it is a bitmask
@@ -254,7 +266,7 @@ impl FieldFormat {
             _ if name.contains("__data_loc") && is_char => FieldClass::DynamicString,
             _ if name.contains("__rel_loc") && is_char => FieldClass::RelativeString,
             "__data_loc unsigned long[]" => FieldClass::StackArray,
-            _ if name.contains("__data_loc") || name.contains("__rel_loc") => FieldClass::Location,
+            _ if self.has_location() => FieldClass::Location,
             _ if is_char && name.contains('[') => FieldClass::StaticString,
             "char *" | "const char *" => FieldClass::CharPointer,
             _ if matches!(self.size, 1 | 2 | 4 | 8) => FieldClass::Number,
@@ -506,6 +518,24 @@ print fmt: \"call_site=%pS ; field:x\", (void *)REC->call_site
             parse("kmem", &text).expect_err("ambiguous").to_string(),
             "two fields are called `ptr`"
         );
+    }
+
+    #[test]
+    fn a_location_of_one_byte_was_read_as_four() {
+        for (type_name, size, is_right) in [
+            ("__data_loc char[]", 1, false),
+            ("__rel_loc cpumask_t", 3, false),
+            ("__data_loc char[]", 4, true),
+            // Synthetic events have them of 8 bytes.
+            ("__data_loc char[]", 8, true),
+        ] {
+            let more = format!("\tfield:{type_name} more;\toffset:48;\tsize:{size};\tsigned:0;\n");
+            let text = KMALLOC.replacen("\nprint fmt", &format!("{more}\nprint fmt"), 1);
+            let error = parse("kmem", &text).err().map(|error| error.to_string());
+            let wrong =
+                format!("line 14: `more` has {size} bytes, but saying where its data lies takes 4");
+            assert_eq!(error, (!is_right).then_some(wrong));
+        }
     }
 
     #[test]
