@@ -400,3 +400,98 @@ fn clients_that_ask_or_take_nothing_keep_nobody_out() {
     drop((silent, greedy));
     server.stop();
 }
+
+/// A thread that does what it is told, so that nobody else's calls are counted.
+struct Worker {
+    tid: i32,
+    orders: mpsc::Sender<Box<dyn FnOnce() + Send>>,
+    done: Receiver<()>,
+}
+
+impl Worker {
+    fn start() -> Self {
+        let (orders, inbox) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        let (told, done) = mpsc::channel();
+        let (sender, tid) = mpsc::channel();
+        thread::spawn(move || {
+            sender.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("somebody asks");
+            for order in inbox {
+                order();
+                told.send(()).expect("somebody waits");
+            }
+        });
+        Self { tid: tid.recv().expect("a number"), orders, done }
+    }
+
+    fn work(&self, order: impl FnOnce() + Send + 'static) {
+        self.orders.send(Box::new(order)).expect("it works");
+        self.done.recv().expect("it has worked");
+    }
+}
+
+fn rename(name: &str) {
+    let name = std::ffi::CString::new(name).expect("no NUL");
+    rustix::thread::set_name(&name).expect("a name");
+}
+
+/// Any user can rename itself often enough to fill a table. Nobody else ever got an entry then.
+#[test]
+fn a_table_filled_by_renaming_blinds_a_metric_for_moments_only() {
+    if !is_live() {
+        return;
+    }
+    let worker = Worker::start();
+    let metric = |name: &str, keys: &str| {
+        format!(
+            "[[metric]]\nname = \"{name}\"\nhelp = \"Calls\"\nevent = \"raw_syscalls:sys_enter\"\n\
+             trigger = \"hist:keys={keys} if common_pid == {}\"\nmax_series = 20\n",
+            worker.tid
+        )
+    };
+    let file = File::new(&(metric("tasks", "common_comm:size=256") + &metric("all", "common_cpu")));
+    // It works without any capability, too.
+    for more in [&[][..], &["--no-reload"]] {
+        fill_by_renaming(&worker, &Server::spawn(hist_bpf().args(file.arguments()).args(more)));
+    }
+}
+
+fn fill_by_renaming(worker: &Worker, server: &Server) {
+    worker.work(|| {
+        rename("before");
+        call(100);
+        for number in 0..3000 {
+            rename(&format!("name{number}"));
+            call(1);
+        }
+    });
+    let full = |samples: &BTreeMap<String, f64>| samples["hist_bpf_lost_events_total{metric=\"tasks\",reason=\"full\"}"];
+    assert!(full(&server.samples()) > 1000.0, "the table was full: {:?}", server.samples());
+    let deadline = Instant::now() + PATIENCE;
+    let after = "tasks_total{common_comm=\"after\"}";
+    let mut last = 0.0;
+    let samples = loop {
+        worker.work(|| {
+            rename("after");
+            call(1000);
+        });
+        let samples = server.samples();
+        // No series goes down but by giving its place away, and then it is not there.
+        let other = samples["tasks_total{common_comm=\"other\"}"];
+        assert!(other >= last, "{last} {other}");
+        last = other;
+        if samples.get(after).is_some_and(|hits| *hits >= 1000.0) {
+            break samples;
+        }
+        assert!(Instant::now() < deadline, "{samples:?}");
+        thread::sleep(std::time::Duration::from_millis(200));
+    };
+    // Every call is in one of the series.
+    let sum = |name: &str| -> f64 {
+        let is_it = |sample: &str| sample.split('{').next() == Some(name);
+        samples.iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
+    };
+    assert_eq!(sum("tasks_total"), sum("all_total"));
+    assert!(samples["hist_bpf_table_renewals_total{metric=\"tasks\"}"] >= 1.0, "{samples:?}");
+    assert!(samples["hist_bpf_evicted_hits_total{metric=\"tasks\"}"] >= 1.0, "{samples:?}");
+    assert_eq!(samples["hist_bpf_read_errors_total{metric=\"tasks\"}"], 0.0);
+}

@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
+use tokio::time;
 
 use super::output::say;
 use super::run::{check_privilege, runtime, status};
@@ -196,7 +198,10 @@ impl Server<'_> {
             }
             self.manager.stopping();
         };
-        serve::serve(listener, self.engine.clone(), end).await.context("cannot serve")
+        let looks = tokio::task::spawn_local(look_after(self.engine.clone()));
+        let result = serve::serve(listener, self.engine.clone(), end).await.context("cannot serve");
+        looks.abort();
+        result
     }
 
     /// A file that is wrong changes nothing.
@@ -223,6 +228,25 @@ impl Server<'_> {
         let facts = Rc::new(Facts::read()?);
         let config = read(self.args, Some(self.tracefs.clone()), &facts)?;
         Ok(self.engine.borrow_mut().0.reload(config, &facts)?)
+    }
+}
+
+/// How long nobody looks at tables of which none can be full.
+const NO_LOOK: Duration = Duration::from_secs(5);
+
+/// Keeps tables from being full for long.
+async fn look_after(engine: Rc<RefCell<Exposed>>) {
+    loop {
+        let due = engine.borrow().0.next_look();
+        match due {
+            Some(due) => {
+                time::sleep_until(due.into()).await;
+                engine.borrow_mut().0.look();
+            }
+            None => time::sleep(NO_LOOK).await,
+        }
+        // Whoever asks meanwhile gets an answer before the next one.
+        tokio::task::yield_now().await;
     }
 }
 

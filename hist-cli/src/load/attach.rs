@@ -17,6 +17,7 @@ use super::focus::LiveFocus;
 use super::maps::OpenMaps;
 use super::program::{self, ProgramType};
 use super::table::Table;
+use super::turns::Turns;
 use super::{LoadError, bpf};
 use crate::link::{Object, Program};
 use crate::plan::{Attach, MapPlan, Plan, Template};
@@ -36,6 +37,8 @@ pub struct AttachedTrigger {
     pub plan: Plan,
     pub(super) table: Arc<Table>,
     pub(super) feeder: Arc<Feeder>,
+    /// There if the table can be renewed.
+    pub(super) turns: Option<Turns>,
 }
 
 impl Drop for AttachedTrigger {
@@ -109,6 +112,11 @@ pub struct RunStats {
 }
 
 impl Attached {
+    /// One trigger whose program logs nothing.
+    pub(super) fn without_log(trigger: AttachedTrigger) -> Self {
+        Self { triggers: vec![trigger], logger: None }
+    }
+
     /// Passes on what the programs have logged since the last call. Only programs of
     /// [`Template::HistLog`] log anything.
     pub fn flush_log(&mut self) {
@@ -214,7 +222,7 @@ fn load(
     Ok(Loaded { plan, table, feeder })
 }
 
-fn program_type(plan: &Plan) -> ProgramType {
+pub(super) fn program_type(plan: &Plan) -> ProgramType {
     match plan.attach {
         Attach::Tracepoint { .. } => ProgramType::Tracepoint,
         Attach::RawTracepoint { btf_id: None, .. } => ProgramType::RawTracepoint,
@@ -222,7 +230,11 @@ fn program_type(plan: &Plan) -> ProgramType {
     }
 }
 
-fn new_table(maps: &mut OpenMaps, program: &Program, plan: &Plan) -> Result<Table, LoadError> {
+pub(super) fn new_table(
+    maps: &mut OpenMaps,
+    program: &Program,
+    plan: &Plan,
+) -> Result<Table, LoadError> {
     let cpus = aya::util::nr_cpus()
         .map_err(|(path, error)| LoadError::Internal(format!("{path}: {error}")))?;
     let (hist, losses) = (maps.take(&program.names.hist)?, maps.take(&program.names.losses)?);
@@ -235,7 +247,7 @@ fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
     if !plan.hist.paused {
         table.resume(&feeder)?;
     }
-    Ok(AttachedTrigger { plan, table, feeder })
+    Ok(AttachedTrigger { plan, table, feeder, turns: None })
 }
 
 /// One logger reads for all programs of an object: they share the ring buffer.

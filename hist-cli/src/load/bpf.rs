@@ -311,24 +311,49 @@ fn found(result: io::Result<RawFd>) -> io::Result<bool> {
     }
 }
 
+/// A means to [wait for running programs](Self::wait). Who may load programs can make one; who has
+/// one can wait with no capabilities at all.
+pub struct Barrier {
+    outer: OwnedFd,
+    inner: OwnedFd,
+}
+
+impl Barrier {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// What bpf(2) says.
+    pub fn new() -> io::Result<Self> {
+        /// `BPF_MAP_TYPE_ARRAY`
+        const ARRAY: u32 = 2;
+        /// `BPF_MAP_TYPE_ARRAY_OF_MAPS`
+        const ARRAY_OF_MAPS: u32 = 12;
+        let inner = create_array(ARRAY, None)?;
+        let outer = create_array(ARRAY_OF_MAPS, Some(inner.as_fd()))?;
+        Ok(Self { outer, inner })
+    }
+
+    /// Waits until no BPF program runs that began before the call.
+    ///
+    /// The kernel waits so whenever user space changes a map of maps, for just this purpose: what
+    /// user space has written before is what all programs see from now on (since Linux 4.20,
+    /// `maybe_wait_bpf_programs()` in kernel/bpf/syscall.c). membarrier(2) would do, too, but not
+    /// on one CPU, nor with `nohz_full`.
+    ///
+    /// # Errors
+    /// What bpf(2) says.
+    pub fn wait(&self) -> io::Result<()> {
+        let outer = RawMap { fd: self.outer.as_fd(), key_size: 4, value_size: 4 };
+        outer.update(&0u32.to_ne_bytes(), &raw(self.inner.as_fd()).to_ne_bytes())
+    }
+}
+
 /// Waits until no BPF program runs that began before the call.
-///
-/// The kernel waits so whenever user space changes a map of maps, for just this purpose: what
-/// user space has written before is what all programs see from now on (since Linux 4.20,
-/// `maybe_wait_bpf_programs()` in kernel/bpf/syscall.c). membarrier(2) would do, too, but not on
-/// one CPU, nor with `nohz_full`.
 ///
 /// # Errors
 /// What bpf(2) says.
 pub(crate) fn wait_for_programs() -> io::Result<()> {
-    /// `BPF_MAP_TYPE_ARRAY`
-    const ARRAY: u32 = 2;
-    /// `BPF_MAP_TYPE_ARRAY_OF_MAPS`
-    const ARRAY_OF_MAPS: u32 = 12;
-    let inner = create_array(ARRAY, None)?;
-    let outer = create_array(ARRAY_OF_MAPS, Some(inner.as_fd()))?;
-    let outer = RawMap { fd: outer.as_fd(), key_size: 4, value_size: 4 };
-    outer.update(&0u32.to_ne_bytes(), &raw(inner.as_fd()).to_ne_bytes())
+    Barrier::new()?.wait()
 }
 
 /// Reads a map by one call for many entries, to see whether the kernel can.

@@ -18,10 +18,12 @@ mod perf;
 mod privilege;
 mod program;
 mod table;
+mod turns;
 mod verifier;
 pub(crate) mod walk;
 
 pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to, attach_within};
+pub use bpf::Barrier;
 pub use control::ControlError;
 pub use error::LoadError;
 pub use event::refuse_unattachable;
@@ -32,4 +34,5 @@ pub use gate::{Gate, hold};
 pub use misses::counts_misses;
 pub use privilege::missing_capabilities;
 pub use table::Table;
+pub use turns::attach_renewable;
 pub use verifier::telling_lines;

@@ -14,6 +14,9 @@ pub enum ServeError {
     /// Some of the metrics do not count.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Attach(Vec<AttachError>),
+    /// What takes to wait for running programs cannot be made.
+    #[error("cannot create a map: {0}")]
+    Barrier(#[source] io::Error),
     /// Capabilities cannot be given up.
     #[error("cannot drop capabilities: {0}")]
     Privileges(#[source] io::Error),

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Backend, EventName, SessionError};
+use super::registry::TriggerId;
+use super::{Backend, EventName, Session, SessionError};
 use crate::codegen;
 use crate::link;
 use crate::load::{
-    self, Attached, AttachedTrigger, ControlError, Facts, Feeds, LiveFocus, LoadError,
+    self, Attached, AttachedTrigger, Barrier, ControlError, Facts, Feeds, LiveFocus, LoadError,
 };
 use crate::pipeline::CompileError;
 use crate::plan::{self, AttachWish, Plan, Wishes};
-use crate::read;
-use crate::read::snapshot::Snapshot;
+use crate::read::snapshot::{Row, Snapshot};
+use crate::read::{self, ReadError};
 use crate::resolve::Context;
 use crate::resolve::hist::Hist;
 use crate::tracefs::format::EventFormat;
@@ -29,6 +30,8 @@ pub struct Live<F = Facts> {
     wishes: Wishes,
     /// The maps that programs look into if the wishes have a focus that takes some.
     focus: Option<Arc<LiveFocus>>,
+    /// There if full tables are to be renewed while they count.
+    barrier: Option<Arc<Barrier>>,
 }
 
 /// A trigger's program, and what it logs.
@@ -38,13 +41,19 @@ impl<F: Borrow<Facts>> Live<F> {
     /// The kernel that `facts` are about and whose events `tracefs` describes.
     #[must_use]
     pub const fn new(tracefs: Tracefs, facts: F, wishes: Wishes) -> Self {
-        Self { tracefs, facts, wishes, focus: None }
+        Self { tracefs, facts, wishes, focus: None, barrier: None }
     }
 
     /// The same, with the open maps of the wishes' focus.
     #[must_use]
     pub fn within(self, focus: Option<Arc<LiveFocus>>) -> Self {
         Self { focus, ..self }
+    }
+
+    /// The same, with tables that can be [renewed](Session::renew). Each trigger has its own then.
+    #[must_use]
+    pub fn renewable(self, barrier: Arc<Barrier>) -> Self {
+        Self { barrier: Some(barrier), ..self }
     }
 
     /// What counts has been attached anew.
@@ -84,10 +93,28 @@ impl<F: Borrow<Facts>> Live<F> {
     ) -> Result<LiveTrigger, SessionError> {
         let code = codegen::generate(&plan).map_err(CompileError::from)?;
         let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
+        if let Some(barrier) = &self.barrier {
+            return Ok(LiveTrigger(load::attach_renewable(&object, plan, barrier)?));
+        }
         let feeds =
             joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
         let focus = self.focus.as_deref();
         Ok(LiveTrigger(load::attach_within(&object, vec![(plan, feeds)], focus)?))
+    }
+}
+
+impl<F: Borrow<Facts>> Session<Live<F>> {
+    /// Has a trigger count into an empty table from now on, but for the keys of `seeds`, which are
+    /// there without hits. Gives what was in the one before, as [`snapshot`](Self::snapshot) does:
+    /// no hit is in both, and none in neither.
+    ///
+    /// # Errors
+    /// If the kernel refuses. What has not been read then is given by the next call.
+    pub fn renew(&mut self, id: TriggerId, seeds: &[Row]) -> Result<Snapshot, SessionError> {
+        let attached = self.attached.get_mut(&id).expect("what the registry has is attached");
+        let snapshot = attached.renew(seeds)?;
+        let entry = self.registry.entries().iter().find(|entry| entry.id == id);
+        Ok(self.settled(entry.expect("it is attached"), snapshot))
     }
 }
 
@@ -105,6 +132,11 @@ impl LiveTrigger {
     pub fn trigger(&self) -> &AttachedTrigger {
         // One is attached at a time.
         &self.0.triggers[0]
+    }
+
+    /// [`read::renew`]
+    pub(super) fn renew(&mut self, seeds: &[Row]) -> Result<Snapshot, ReadError> {
+        read::renew(&mut self.0.triggers[0], seeds)
     }
 
     /// Passes on what the program has logged since the last call.

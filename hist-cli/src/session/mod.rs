@@ -185,12 +185,16 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// If the table cannot be read.
     pub fn snapshot(&self, entry: &Entry) -> Result<Snapshot, SessionError> {
-        let mut snapshot = self.backend.snapshot(&self.attached[&entry.id])?;
+        Ok(self.settled(entry, self.backend.snapshot(&self.attached[&entry.id])?))
+    }
+
+    /// The snapshot as it is printed.
+    fn settled(&self, entry: &Entry, mut snapshot: Snapshot) -> Snapshot {
         snapshot.trigger = entry.trigger_line();
         self.symbols.write().unwrap_or_else(PoisonError::into_inner).refresh(snapshot.addresses());
         stack::settle(&mut snapshot, &self.symbols(), self.stack_depth);
         self.sort(&mut snapshot);
-        Ok(snapshot)
+        snapshot
     }
 
     /// Puts rows into the order in which they are printed, after their counts have changed.
