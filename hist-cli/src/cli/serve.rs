@@ -2,14 +2,15 @@
 //! reads its file again whenever it is told to.
 
 use std::cell::RefCell;
-use std::fs;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::{Context as _, anyhow};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
@@ -22,7 +23,7 @@ use crate::plan::Wishes;
 use crate::serve::config;
 use crate::serve::exposition::Exposition;
 use crate::serve::{
-    self, Changes, Config, Engine, Notifier, Privileges, ReadyFd, Site, drop_privileges,
+    self, Changes, Config, Engine, Notifier, Privileges, ReadyFd, Site, User, drop_privileges,
 };
 use crate::session::Live;
 use crate::tracefs::mount::{Tracefs, find_or_mount, mounted_root};
@@ -57,6 +58,10 @@ pub(super) struct ServeArgs {
     /// Write a line to this file descriptor once metrics are served
     #[arg(long, value_name = "FD", conflicts_with = "check")]
     pub ready_fd: Option<u16>,
+
+    /// Become this user once all is attached: a name or number, and a group's
+    #[arg(long, value_name = "USER[:GROUP]", conflicts_with = "check")]
+    pub user: Option<String>,
 
     /// Keep no capabilities to read another file with; SIGHUP ends it
     #[arg(long, conflicts_with = "check")]
@@ -94,11 +99,18 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         ReadyFd::open(fd.into()).with_context(|| format!("--ready-fd {fd} is no open file"))
     });
     let ready_fd = ready_fd.transpose()?;
+    let user = args.user.as_deref().map(User::find).transpose();
+    let user = user.map_err(|error| anyhow!("--user: {error}"))?;
+    raise_file_limit();
+    // Before signals are listened to, for it may take long; and not in a thread of its own, which
+    // would keep all capabilities for as long as it waits for other names.
+    let addresses = args.listen.to_socket_addrs();
+    let addresses: Vec<_> = addresses.with_context(|| cannot_listen(&args.listen))?.collect();
     let runtime = runtime()?;
     let result = LocalSet::new().block_on(&runtime, async {
         // Before anything else: a signal that comes while triggers are attached must not be lost.
         let signals = Signals::listen().context("cannot listen to signals")?;
-        serve(args, signals, manager, ready_fd).await
+        serve(args, (&addresses, user), signals, manager, ready_fd).await
     });
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
@@ -143,6 +155,7 @@ fn metrics(count: usize) -> String {
 /// Attaches, listens, and answers until a signal ends it.
 async fn serve(
     args: &ServeArgs,
+    (addresses, user): (&[SocketAddr], Option<User>),
     signals: Signals,
     manager: Notifier,
     ready_fd: Option<ReadyFd>,
@@ -152,19 +165,38 @@ async fn serve(
     let facts = Rc::new(Facts::read()?);
     let config = read(args, Some(tracefs.clone()), &facts)?;
     // Before anything is attached: whoever starts it twice shall not count twice.
-    let listener = TcpListener::bind(&args.listen).await;
-    let listener = listener.with_context(|| cannot_listen(&args.listen))?;
+    let listener = listen(addresses).with_context(|| cannot_listen(&args.listen))?;
     let address = listener.local_addr().context("cannot tell where it listens")?;
     let engine = Engine::start(config, tracefs.clone(), &facts)?;
     let symbols = engine.shows_symbols();
-    drop_privileges(Privileges { reload: !args.no_reload, symbols })?;
+    drop_privileges(Privileges { reload: !args.no_reload, symbols }, user)?;
     let status = format!("{} on http://{address}/metrics", metrics(engine.n_metrics()));
     say(&format!("serving {status}"));
     manager.ready(&status);
     ready_fd.map_or(Ok(()), ReadyFd::ready).context("cannot write to --ready-fd")?;
     let server =
         Server { args, manager, tracefs, address, engine: Rc::new(RefCell::new(Exposed(engine))) };
-    server.until_stopped(listener, signals).await
+    server.until_stopped(listener, signals).await;
+    Ok(())
+}
+
+/// A socket at the first address that is free.
+fn listen(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    /// Connections that wait until they are accepted.
+    const BACKLOG: i32 = 1024;
+    let listener = net::TcpListener::bind(addresses)?;
+    rustix::net::listen(&listener, BACKLOG)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// Each metric takes some files, and the usual limit is 1024 for the sake of programs that use
+/// select(2).
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        log::debug!("the limit on open files stays: {error}");
+    }
 }
 
 fn cannot_listen(address: &str) -> String {
@@ -190,18 +222,22 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    async fn until_stopped(&self, listener: TcpListener, signals: Signals) -> anyhow::Result<()> {
-        let end = async {
-            let mut signals = signals;
-            while signals.next().await == Wish::Reload && !self.args.no_reload {
-                self.reload();
-            }
-            self.manager.stopping();
-        };
+    async fn until_stopped(&self, listener: TcpListener, mut signals: Signals) {
         let looks = tokio::task::spawn_local(look_after(self.engine.clone()));
-        let result = serve::serve(listener, self.engine.clone(), end).await.context("cannot serve");
+        let mut is_stopping = false;
+        let stop = async || {
+            while signals.next().await == Wish::Reload && !self.args.no_reload {
+                // What ends is not changed any more.
+                if !is_stopping {
+                    self.reload();
+                }
+            }
+            if !std::mem::replace(&mut is_stopping, true) {
+                self.manager.stopping();
+            }
+        };
+        serve::serve(listener, self.engine.clone(), stop).await;
         looks.abort();
-        result
     }
 
     /// A file that is wrong changes nothing.

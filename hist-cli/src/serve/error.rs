@@ -17,6 +17,12 @@ pub enum ServeError {
     /// What takes to wait for running programs cannot be made.
     #[error("cannot create a map: {0}")]
     Barrier(#[source] io::Error),
+    /// Other threads would keep their capabilities.
+    #[error("internal error: cannot drop capabilities: there are {0} threads")]
+    Threads(usize),
+    /// The process cannot become another user's.
+    #[error("cannot become the user of --user: {0}; it takes CAP_SETUID and CAP_SETGID")]
+    User(#[source] io::Error),
     /// Capabilities cannot be given up.
     #[error("cannot drop capabilities: {0}")]
     Privileges(#[source] io::Error),

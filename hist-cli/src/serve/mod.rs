@@ -27,5 +27,5 @@ pub use error::ServeError;
 pub use http::{Site, serve};
 pub use negotiate::negotiate;
 pub use notify::{Notifier, ReadyFd};
-pub use privilege::{Privileges, drop_privileges};
+pub use privilege::{Privileges, User, drop_privileges};
 pub use shape::Shape;
