@@ -29,6 +29,24 @@ const TRIGGERS: [&str; 6] = [
     "hist:keys=-(next_pid+prev_pid),7:vals=hitcount,next_prio.hex if next_comm == 'x' && cpu == CPUS{0-1}",
 ];
 
+const METRICS: [&str; 2] = [
+    include_str!("../../contrib/serve.toml"),
+    "[[metric]]\nname = \"a_bytes\"\nhelp = \"h\"\nevent = \"kmem:kmalloc\"\nunit = \"bytes\"\nmax = 64\n\
+     trigger = 'hist:keys=call_site.sym,bytes_req.log2:vals=bytes_req,bytes_alloc'\nmax_series = 0x10\n\
+     labels = { \"call_site\" = \"function\" }\nvalues.bytes_alloc = 'got_bytes'\n",
+];
+
+const REQUESTS: [&str; 3] = [
+    "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain;q=0.5, */*\r\n\r\n",
+    "GET / HTTP/1.0\r\n\r\n",
+    "POST /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\nHEAD / HTTP/1.1\r\n\r\n",
+];
+
+const ACCEPTS: [&str; 2] = [
+    "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+    "Application/OpenMetrics-Text; version=\"1.0.0\", text/html",
+];
+
 fn soup() -> impl Strategy<Value = String> {
     vec(select(words()), 0..30).prop_map(|words| words.concat())
 }
@@ -67,10 +85,38 @@ proptest! {
     ]) {
         fuzz::format(&text);
     }
+
+    #[test]
+    fn any_file_of_metrics(text in prop_oneof![
+        1 => any::<String>(),
+        1 => soup(),
+        3 => changed(&METRICS),
+    ]) {
+        fuzz::metrics(&text);
+    }
+
+    #[test]
+    fn any_request(bytes in vec(any::<u8>(), 0..200), text in changed(&REQUESTS)) {
+        fuzz::request(&bytes);
+        fuzz::request(text.as_bytes());
+        fuzz::request(&[text.as_bytes(), &bytes].concat());
+    }
+
+    #[test]
+    fn any_accept_header(text in prop_oneof![
+        1 => any::<String>(),
+        1 => soup(),
+        3 => changed(&ACCEPTS),
+    ]) {
+        fuzz::accept(&text);
+    }
 }
 
 #[test]
 fn what_is_right_is_read() {
     TRIGGERS.iter().for_each(|text| fuzz::trigger(text));
     FORMATS.iter().for_each(|text| fuzz::format(text));
+    METRICS.iter().for_each(|text| fuzz::metrics(text));
+    REQUESTS.iter().for_each(|text| fuzz::request(text.as_bytes()));
+    ACCEPTS.iter().for_each(|text| fuzz::accept(text));
 }

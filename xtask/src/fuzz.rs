@@ -23,7 +23,7 @@ pub(crate) struct Args {
     target: Vec<String>,
 }
 
-const TARGETS: [&str; 3] = ["trigger", "filter", "format"];
+const TARGETS: [&str; 6] = ["trigger", "filter", "format", "metrics", "request", "accept"];
 
 /// The longest text that is tried, in bytes; a trigger has 4095.
 const MAX_LENGTH: u32 = 4200;

@@ -207,8 +207,16 @@ fn cannot_listen(address: &str) -> String {
 struct Exposed(Engine);
 
 impl Site for Exposed {
-    fn metrics(&mut self, format: Exposition) -> String {
-        self.0.expose(format)
+    fn version(&self) -> u64 {
+        self.0.version()
+    }
+
+    fn read(&mut self, number: usize) -> bool {
+        self.0.read(number)
+    }
+
+    fn text(&self, format: Exposition) -> String {
+        self.0.text(format)
     }
 }
 

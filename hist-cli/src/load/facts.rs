@@ -34,6 +34,12 @@ impl Facts {
         Ok(Self { symbols: Symbols::new(), possible_cpus, btf: Btf::at(Btf::VMLINUX) })
     }
 
+    /// The same as of a kernel without BTF.
+    #[must_use]
+    pub fn without_types(self) -> Self {
+        Self { btf: Btf::of_bytes(Vec::new()), ..self }
+    }
+
     /// As resolve takes them.
     #[must_use]
     pub fn context(&self) -> Context<'_> {

@@ -2,7 +2,7 @@
 //! takes another file in their place, while what both have counts on.
 
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::config::{Config, MetricConfig};
@@ -18,6 +18,7 @@ use crate::read::snapshot::{KeyShow, Losses, Snapshot};
 use crate::session::registry::Entry;
 use crate::session::{Live, Session, SessionError, since_boot};
 use crate::tracefs::mount::Tracefs;
+use crate::tracefs::symbols::Symbols;
 
 /// What is known of the kernel is the same for all metrics, and takes time and memory to read.
 type Kernel = Live<Rc<Facts>>;
@@ -29,8 +30,11 @@ pub struct Engine {
     release: String,
     /// Made before capabilities are given up.
     barrier: Arc<Barrier>,
+    /// The names of addresses, for all metrics.
+    symbols: Arc<RwLock<Symbols>>,
     metrics: Vec<Running>,
     reload: Reload,
+    version: u64,
 }
 
 /// How the last file was taken.
@@ -142,7 +146,8 @@ impl Engine {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let reload = Reload { succeeded: true, success: SystemTime::now() };
         let barrier = Arc::new(Barrier::new().map_err(ServeError::Barrier)?);
-        let mut engine = Self { tracefs, release, barrier, metrics: Vec::new(), reload };
+        let (metrics, symbols) = (Vec::new(), Arc::default());
+        let mut engine = Self { tracefs, release, barrier, symbols, metrics, reload, version: 0 };
         engine.replace(config, facts)?;
         Ok(engine)
     }
@@ -177,6 +182,7 @@ impl Engine {
             let released = running.session.release();
             released.map_err(|source| failed(&running.metric.config, source))?;
         }
+        self.version += 1;
         let before = self.metrics.len();
         let mut old = std::mem::take(&mut self.metrics);
         let mut kept: Vec<_> = kept.into_iter().zip(shapes).collect();
@@ -218,7 +224,8 @@ impl Engine {
     fn attach(&self, config: MetricConfig, facts: &Rc<Facts>) -> Result<Running, ServeError> {
         let live = Live::new(self.tracefs.clone(), facts.clone(), Wishes::default());
         let live = live.renewable(self.barrier.clone());
-        let mut session = Session::held(live, Box::new(since_boot));
+        let session = Session::held(live, Box::new(since_boot));
+        let mut session = session.sharing(self.symbols.clone());
         session
             .write(&config.event, config.trigger.as_bytes())
             .map_err(|source| failed(&config, source))?;
@@ -256,9 +263,20 @@ impl Engine {
             .any(|key| matches!(key.show, KeyShow::Sym | KeyShow::SymOffset | KeyShow::Stack))
     }
 
-    /// Reads all tables. Gives what they say and what that costs, as text.
-    pub fn expose(&mut self, format: Exposition) -> String {
-        self.metrics.iter_mut().for_each(Running::update);
+    /// How often another file was taken: metrics have other numbers since.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Reads a metric's table; `false` if there is no metric of that number.
+    pub fn read(&mut self, number: usize) -> bool {
+        self.metrics.get_mut(number).map(Running::update).is_some()
+    }
+
+    /// What the tables said when they were read last, and what that costs, as text.
+    #[must_use]
+    pub fn text(&self, format: Exposition) -> String {
         let cost = Cost::read();
         let mut families: Vec<Family<'_>> = Vec::new();
         for running in self.metrics.iter().filter(|running| running.read.succeeded) {

@@ -5,6 +5,7 @@
 //! no more files to be had, the one goes that has done nothing for longest.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
@@ -23,7 +24,8 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::runtime::Builder;
+use tokio::sync::{Mutex, watch};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time;
 
@@ -51,8 +53,29 @@ const REQUEST_SIZE: usize = 16 * 1024;
 
 /// What is served.
 pub trait Site {
-    /// The metrics, as they are now.
-    fn metrics(&mut self, format: Exposition) -> String;
+    /// Changes when metrics get other numbers.
+    fn version(&self) -> u64;
+
+    /// Reads the metric of that number; `false` if there is none.
+    fn read(&mut self, number: usize) -> bool;
+
+    /// The metrics, as they were read last.
+    fn text(&self, format: Exposition) -> String;
+}
+
+/// Has no metrics, for tests.
+impl Site for () {
+    fn version(&self) -> u64 {
+        0
+    }
+
+    fn read(&mut self, _: usize) -> bool {
+        false
+    }
+
+    fn text(&self, _: Exposition) -> String {
+        "# EOF\n".to_owned()
+    }
 }
 
 /// Answers until `stop` is over, then lets answers that are under way be finished, unless it is over
@@ -179,12 +202,12 @@ impl Active {
 }
 
 /// A stream that notes when something was written.
-struct Noted {
-    stream: TcpStream,
+struct Noted<T> {
+    stream: T,
     active: Active,
 }
 
-impl AsyncRead for Noted {
+impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -194,7 +217,7 @@ impl AsyncRead for Noted {
     }
 }
 
-impl AsyncWrite for Noted {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -221,13 +244,30 @@ struct Pages<S> {
     site: Rc<RefCell<S>>,
     /// Counts requests and pages.
     clock: Cell<u64>,
-    /// The page that was made last of each format, and when, until all have it that wait for it.
+    /// Whose turn it is to make one.
+    turn: Mutex<()>,
+    /// How many wait for one.
+    waiting: Cell<usize>,
+    /// The page that was made last of each format, and when it was begun, as long as anybody waits.
     made: RefCell<Vec<(Exposition, u64, Bytes)>>,
+}
+
+/// One that waits for a page.
+struct Waiting<'a, S>(&'a Pages<S>);
+
+impl<S> Drop for Waiting<'_, S> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+        if self.0.waiting.get() == 0 {
+            self.0.made.borrow_mut().clear();
+        }
+    }
 }
 
 impl<S: Site> Pages<S> {
     fn new(site: Rc<RefCell<S>>) -> Self {
-        Self { site, clock: Cell::new(0), made: RefCell::default() }
+        let (clock, turn, waiting) = (Cell::new(0), Mutex::new(()), Cell::new(0));
+        Self { site, clock, turn, waiting, made: RefCell::default() }
     }
 
     fn tick(&self) -> u64 {
@@ -238,20 +278,32 @@ impl<S: Site> Pages<S> {
     /// The metrics as they are at some time between the call and its answer.
     async fn metrics(&self, format: Exposition) -> Bytes {
         let asked = self.tick();
+        self.waiting.set(self.waiting.get() + 1);
+        let _waiting = Waiting(self);
         // All others that have something to ask do so meanwhile.
         yield_now().await;
+        let _turn = self.turn.lock().await;
         let made = self.made.borrow().iter().find(|made| made.0 == format).cloned();
         if let Some((.., page)) = made.filter(|(_, began, _)| *began > asked) {
             return page;
         }
         let began = self.tick();
-        let page = Bytes::from(self.site.borrow_mut().metrics(format));
+        self.read().await;
+        let page = Bytes::from(self.site.borrow().text(format));
         self.made.borrow_mut().retain(|made| made.0 != format);
         self.made.borrow_mut().push((format, began, page.clone()));
-        // All that have asked before take it meanwhile.
-        yield_now().await;
-        self.made.borrow_mut().retain(|made| made.1 != began);
         page
+    }
+
+    /// Reads all metrics. Between two of them others have their turn, signals too.
+    async fn read(&self) {
+        let version = || self.site.borrow().version();
+        let (mut known, mut number) = (version(), 0);
+        while self.site.borrow_mut().read(number) {
+            yield_now().await;
+            number = if version() == known { number + 1 } else { 0 };
+            known = version();
+        }
     }
 }
 
@@ -259,12 +311,22 @@ async fn connection<S: Site + 'static>(
     stream: TcpStream,
     pages: Rc<Pages<S>>,
     active: Active,
-    mut ends: watch::Receiver<()>,
+    ends: watch::Receiver<()>,
 ) {
     // Also when the other side says that it has no room (tcp(7)), which may go on for ever.
     if let Err(error) = set_tcp_user_timeout(&stream, STALL) {
         log::debug!("a connection may stall: {error}");
     }
+    converse(stream, pages, active, ends).await;
+}
+
+/// Answers all requests that come, until the other side or all ends.
+async fn converse<S: Site + 'static, T: AsyncRead + AsyncWrite + Unpin>(
+    stream: T,
+    pages: Rc<Pages<S>>,
+    active: Active,
+    mut ends: watch::Receiver<()>,
+) {
     let stream = TokioIo::new(Noted { stream, active: active.clone() });
     let service = service_fn(move |request: Request<Incoming>| {
         active.touch();
@@ -286,6 +348,57 @@ async fn connection<S: Site + 'static>(
     };
     if let Err(error) = result {
         log::debug!("a connection ended early: {error}");
+    }
+}
+
+/// What a client is sent that sends `request` and nothing more. Without a socket, for tests.
+///
+/// # Errors
+/// If the process has no files to wait with.
+pub fn reply<S: Site + 'static>(request: &[u8], site: S) -> io::Result<Vec<u8>> {
+    let runtime = Builder::new_current_thread().enable_time().build()?;
+    let answer = Rc::new(RefCell::new(Vec::new()));
+    let stream = Recorded { rest: request.to_vec().into(), answer: answer.clone() };
+    let pages = Rc::new(Pages::new(Rc::new(RefCell::new(site))));
+    let (_farewell, ends) = watch::channel(());
+    runtime.block_on(converse(stream, pages, Active::new(), ends));
+    Ok(answer.take())
+}
+
+/// A client that has said all that it will say.
+struct Recorded {
+    rest: VecDeque<u8>,
+    answer: Rc<RefCell<Vec<u8>>>,
+}
+
+impl AsyncRead for Recorded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let length = buffer.remaining().min(self.rest.len());
+        buffer.put_slice(&self.rest.drain(..length).collect::<Vec<_>>());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Recorded {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.answer.borrow_mut().extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

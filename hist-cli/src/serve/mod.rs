@@ -24,7 +24,7 @@ pub mod shape;
 pub use config::{Config, MetricConfig};
 pub use engine::{Changes, Engine};
 pub use error::ServeError;
-pub use http::{Site, serve};
+pub use http::{Site, reply, serve};
 pub use negotiate::negotiate;
 pub use notify::{Notifier, ReadyFd};
 pub use privilege::{Privileges, User, drop_privileges};

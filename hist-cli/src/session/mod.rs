@@ -12,7 +12,7 @@ mod log;
 pub mod registry;
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 pub use backend::Backend;
@@ -50,7 +50,7 @@ pub struct Session<B: Backend> {
     held: bool,
     log: ErrorLog,
     clock: Clock,
-    symbols: RwLock<Symbols>,
+    symbols: Arc<RwLock<Symbols>>,
     ties: Ties,
     stack_depth: usize,
 }
@@ -66,7 +66,7 @@ impl<B: Backend> Session<B> {
             held: false,
             log: ErrorLog::default(),
             clock,
-            symbols: RwLock::new(Symbols::new()),
+            symbols: Arc::default(),
             ties: Ties::default(),
             stack_depth: stack::DEPTH,
         }
@@ -84,6 +84,13 @@ impl<B: Backend> Session<B> {
     #[must_use]
     pub fn held(backend: B, clock: Clock) -> Self {
         Self { held: true, ..Self::new(backend, clock) }
+    }
+
+    /// The same session, which has the names of addresses in common with others: a list of them takes
+    /// megabytes, and a while to read.
+    #[must_use]
+    pub fn sharing(self, symbols: Arc<RwLock<Symbols>>) -> Self {
+        Self { symbols, ..self }
     }
 
     /// Lets everything count that was held back and is not paused.
