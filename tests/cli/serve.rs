@@ -601,6 +601,17 @@ impl Worker {
         Self { tid: tid.recv().expect("a number"), orders, done }
     }
 
+    /// Waits until it waits for orders and calls nothing any more.
+    fn rest(&self) {
+        let sleeps = || {
+            let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", self.tid));
+            stat.expect("it is there").rsplit_once(") ").expect("a name").1.starts_with('S')
+        };
+        while !sleeps() {
+            thread::yield_now();
+        }
+    }
+
     fn work(&self, order: impl FnOnce() + Send + 'static) {
         self.orders.send(Box::new(order)).expect("it works");
         self.done.recv().expect("it has worked");
@@ -626,14 +637,14 @@ fn a_table_filled_by_renaming_blinds_a_metric_for_moments_only() {
             worker.tid
         )
     };
-    let file = File::new(&(metric("tasks", "common_comm:size=256") + &metric("all", "common_cpu")));
+    let file = File::new(
+        &(metric("tasks", "common_comm:vals=id:size=256")
+            + &metric("numbers", "common_comm,id.log2:vals=id:size=256")
+            + &metric("all", "common_cpu:vals=id")),
+    );
     // It works without any capability, too.
-    for more in [&[][..], &["--no-reload"]] {
-        fill_by_renaming(&worker, &Server::spawn(hist_bpf().args(file.arguments()).args(more)));
-    }
-}
-
-fn fill_by_renaming(worker: &Worker, server: &Server) {
+    let start = |more: &[&str]| Server::spawn(hist_bpf().args(file.arguments()).args(more));
+    let servers = [start(&[]), start(&["--no-reload"])];
     worker.work(|| {
         rename("before");
         call(100);
@@ -642,34 +653,47 @@ fn fill_by_renaming(worker: &Worker, server: &Server) {
             call(1);
         }
     });
-    let full = |samples: &BTreeMap<String, f64>| samples["hist_bpf_lost_events_total{metric=\"tasks\",reason=\"full\"}"];
-    assert!(full(&server.samples()) > 1000.0, "the table was full: {:?}", server.samples());
+    servers.iter().for_each(|server| comes_back(&worker, server));
+}
+
+/// What comes after the storm gets series, and nothing of the storm is lost.
+fn comes_back(worker: &Worker, server: &Server) {
     let deadline = Instant::now() + PATIENCE;
-    let after = "tasks_total{common_comm=\"after\"}";
+    let after = ["tasks_total{common_comm=\"after\"}", "numbers_count{common_comm=\"after\"}"];
     let mut last = 0.0;
-    let samples = loop {
+    loop {
         worker.work(|| {
             rename("after");
             call(1000);
         });
         let samples = server.samples();
-        // No series goes down but by giving its place away, and then it is not there.
         let other = samples["tasks_total{common_comm=\"other\"}"];
         assert!(other >= last, "{last} {other}");
         last = other;
-        if samples.get(after).is_some_and(|hits| *hits >= 1000.0) {
-            break samples;
+        if after.iter().all(|name| samples.get(*name).is_some_and(|hits| *hits >= 1000.0)) {
+            break;
         }
         assert!(Instant::now() < deadline, "{samples:?}");
         thread::sleep(std::time::Duration::from_millis(200));
-    };
-    // Every call is in one of the series.
-    let sum = |name: &str| -> f64 {
-        let is_it = |sample: &str| sample.split('{').next() == Some(name);
+    }
+    worker.rest();
+    let samples = server.samples();
+    // Every call is in one of the series, with its sum and in its bucket.
+    let sum = |name: &str, part: &str| -> f64 {
+        let is_it = |sample: &str| sample.split('{').next() == Some(name) && sample.contains(part);
         samples.iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
     };
-    assert_eq!(sum("tasks_total"), sum("all_total"));
-    assert!(samples["hist_bpf_table_renewals_total{metric=\"tasks\"}"] >= 1.0, "{samples:?}");
-    assert!(samples["hist_bpf_evicted_hits_total{metric=\"tasks\"}"] >= 1.0, "{samples:?}");
+    let (calls, ids) = (sum("all_total", ""), sum("all_id", ""));
+    assert_eq!((sum("tasks_total", ""), sum("tasks_id", "")), (calls, ids));
+    assert_eq!((sum("numbers_count", ""), sum("numbers_sum", "")), (calls, ids));
+    // None of the calls that are made has a larger number.
+    assert_eq!(sum("numbers_bucket", "le=\"256\""), calls);
+    for name in ["tasks", "numbers"] {
+        let own =
+            |family: &str, more: &str| samples[&format!("{family}{{metric=\"{name}\"{more}}}")];
+        assert_eq!(own("hist_bpf_lost_events_total", ",reason=\"full\""), 0.0);
+        assert!(own("hist_bpf_table_renewals_total", "") >= 1.0, "{samples:?}");
+        assert!(own("hist_bpf_evicted_hits_total", "") >= 1.0, "{samples:?}");
+    }
     assert_eq!(samples["hist_bpf_read_errors_total{metric=\"tasks\"}"], 0.0);
 }

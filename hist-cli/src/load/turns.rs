@@ -6,6 +6,8 @@
 //! twice. Both programs and both tables are there from the start, for a process that has given up
 //! its capabilities can load nothing, and one that is under attack shall not have to.
 //!
+//! A hit that finds no room goes on to slot 1: a program that counts without the keys that take it.
+//!
 //! The kernel checks what a program reads of an event's record when it is attached, which these
 //! are not. The plan has checked that against the record's size, as the kernel's format file has it.
 
@@ -15,6 +17,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use aya::maps::MapData;
+use hist_common::layout::SPILL_SLOT;
 
 use super::attach::{new_table, program_type};
 use super::bpf::{Barrier, RawMap};
@@ -26,7 +29,7 @@ use super::walk::{Fate, Way, walk};
 use super::{Attached, AttachedTrigger, LoadError};
 use crate::codegen::insn::{Insn, R2, R3, helper};
 use crate::link::{MapDef, Object, Program};
-use crate::plan::{MapKind, Plan};
+use crate::plan::{Plan, Spill};
 
 /// `BPF_MAP_TYPE_PROG_ARRAY` in Linux include/uapi/linux/bpf.h.
 const PROG_ARRAY: u32 = 3;
@@ -38,6 +41,8 @@ pub(super) struct Turns {
     slots: MapData,
     programs: [OwnedFd; 2],
     tables: [Arc<Table>; 2],
+    /// Where hits without room are counted, and by what; the slot keeps the program.
+    rest: (Arc<Table>, Plan),
     /// Which of the two counts.
     current: usize,
     /// The other table has counts that nobody has read yet.
@@ -45,23 +50,21 @@ pub(super) struct Turns {
     barrier: Arc<Barrier>,
 }
 
-/// Attaches one trigger whose table can be [renewed](AttachedTrigger::renew), unless it can never be
-/// full. It takes twice the memory.
+/// Attaches one trigger whose table can be [renewed](AttachedTrigger::renew). `object` has the programs
+/// of both plans. It takes twice the memory.
 ///
 /// # Errors
 /// If the kernel refuses a map, a program or the attachment.
 pub fn attach_renewable(
     object: &Object,
-    plan: Plan,
+    plans: Spill,
     barrier: &Arc<Barrier>,
 ) -> Result<Attached, LoadError> {
-    let [program] = &object.programs[..] else {
-        return Err(LoadError::Internal("one program takes turns with itself".to_owned()));
+    let [program, rest] = &object.programs[..] else {
+        return Err(LoadError::Internal("as many plans as programs are needed".to_owned()));
     };
-    if plan.map.kind == MapKind::PerCpuArray {
-        return super::attach(object, vec![plan]);
-    }
-    let (turns, stub) = Turns::open(program, &plan, barrier.clone())?;
+    let Spill { main: plan, rest: rest_plan } = plans;
+    let (turns, stub) = Turns::open((program, &plan), (rest, rest_plan), barrier.clone())?;
     let feeder = Arc::new(Feeder::new(&plan, stub));
     turns.tables.iter().for_each(|table| table.join(&feeder));
     let table = turns.tables[0].clone();
@@ -73,38 +76,52 @@ pub fn attach_renewable(
 }
 
 impl Turns {
-    /// Loads both programs and what leads to them; the first one is in the slot.
+    /// Loads all programs and what leads to them; the first one is in the slot.
     fn open(
-        program: &Program,
-        plan: &Plan,
+        (program, plan): (&Program, &Plan),
+        (rest, rest_plan): (&Program, Plan),
         barrier: Arc<Barrier>,
     ) -> Result<(Self, OwnedFd), LoadError> {
         let (event, kind) = (plan.event_name(), program_type(plan));
+        let slots = slots()?;
+        let spill = program.maps.iter().find(|map| map.map_type == PROG_ARRAY);
+        let spill = |name: &str| spill.filter(|map| map.name == name).map(|_| slots.fd().as_fd());
         let mut maps = OpenMaps::default();
-        maps.open(program, |_| false)?;
-        let first = program::load(program, kind, &event, |name| maps.fd(name))?;
+        maps.open(program, |name| spill(name).is_some())?;
+        let first =
+            program::load(program, kind, &event, |name| spill(name).or_else(|| maps.fd(name)))?;
         let table = Arc::new(new_table(&mut maps, program, plan)?);
         // Constants and scratch space are its own, the loss counters are not.
         let mut maps = OpenMaps::default();
-        let losses = |name: &str| (name == program.names.losses).then(|| table.losses_fd());
-        maps.open(program, |name| losses(name).is_some())?;
+        let common = |name: &str| {
+            let losses = (name == program.names.losses).then(|| table.losses_fd());
+            losses.or_else(|| spill(name))
+        };
+        maps.open(program, |name| common(name).is_some())?;
         let second =
-            program::load(program, kind, &event, |name| losses(name).or_else(|| maps.fd(name)))?;
+            program::load(program, kind, &event, |name| common(name).or_else(|| maps.fd(name)))?;
         let twin = Arc::new(table.twin(maps.take(&program.names.hist)?));
-        let slots = slots()?;
-        let (programs, tables) = ([first, second], [table, twin]);
-        let turns = Self { slots, programs, tables, current: 0, unread: false, barrier };
+        let mut maps = OpenMaps::default();
+        maps.open(rest, |_| false)?;
+        let third = program::load(rest, kind, &event, |name| maps.fd(name))?;
+        let rest = (Arc::new(new_table(&mut maps, rest, &rest_plan)?), rest_plan);
         let failed = |source| LoadError::Map { name: SLOTS.to_owned(), source };
+        let stub = stub(slots.fd().as_fd(), program, kind, &event)?;
+        let (programs, tables) = ([first, second], [table, twin]);
+        let turns = Self { slots, programs, tables, rest, current: 0, unread: false, barrier };
+        turns.put(SPILL_SLOT, &third).map_err(failed)?;
         turns.enter(0).map_err(failed)?;
-        let stub = stub(turns.slots.fd().as_fd(), program, kind, &event)?;
         Ok((turns, stub))
     }
 
     /// From now on events find that one of the programs.
     fn enter(&self, which: usize) -> io::Result<()> {
+        self.put(0, &self.programs[which])
+    }
+
+    fn put(&self, slot: u32, program: &OwnedFd) -> io::Result<()> {
         let slots = RawMap { fd: self.slots.fd().as_fd(), key_size: 4, value_size: 4 };
-        let program = self.programs[which].as_raw_fd();
-        slots.update(&0_u32.to_ne_bytes(), &program.to_ne_bytes())
+        slots.update(&slot.to_ne_bytes(), &program.as_raw_fd().to_ne_bytes())
     }
 
     /// Has the other program count, into a table that has the `seeds` alone.
@@ -129,6 +146,12 @@ impl AttachedTrigger {
     #[must_use]
     pub fn is_renewable(&self) -> bool {
         self.turns.is_some()
+    }
+
+    /// The table of hits that have found no room, and what it was made from. There if the table can be
+    /// renewed.
+    pub(crate) fn rest(&self) -> Option<(&Table, &Plan)> {
+        self.turns.as_ref().map(|turns| (&*turns.rest.0, &turns.rest.1))
     }
 
     /// Has all events from now on counted into an empty table, but for the entries of `seeds` (keys
@@ -164,7 +187,7 @@ fn slots() -> Result<MapData, LoadError> {
         map_type: PROG_ARRAY,
         key_size: 4,
         value_size: 4,
-        max_entries: 1,
+        max_entries: SPILL_SLOT + 1,
         map_flags: 0,
     })
 }

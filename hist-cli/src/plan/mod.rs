@@ -10,12 +10,14 @@ mod layout;
 mod memory;
 pub mod raw;
 pub mod scan;
+mod spill;
 
 pub use error::PlanError;
 pub use focus::Focus;
 pub use index::Index;
 pub use memory::{BUDGET, size_text};
 pub use raw::AttachWish;
+pub use spill::{Spill, spill};
 
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
@@ -118,11 +120,22 @@ pub enum Template {
     HistLog,
     /// One event, entries found by number.
     HistArray,
+    /// As [`Hist`](Self::Hist), and hits that find no room go on to another program.
+    HistSpill,
+    /// As [`HistLarge`](Self::HistLarge), and hits that find no room go on to another program.
+    HistLargeSpill,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Hist, Self::HistLarge, Self::HistArray, Self::HistLog];
+    pub const ALL: [Self; 6] = [
+        Self::Hist,
+        Self::HistLarge,
+        Self::HistArray,
+        Self::HistLog,
+        Self::HistSpill,
+        Self::HistLargeSpill,
+    ];
 }
 
 /// How a program gets its events.

@@ -59,6 +59,18 @@ pub fn renew(trigger: &mut AttachedTrigger, seeds: &[Row]) -> Result<Snapshot, R
     Ok(snapshot)
 }
 
+/// Reads what the trigger has counted of hits that found no room in its table; nothing if it does not
+/// count them. Their keys are the plan's bucket alone, or nothing.
+///
+/// # Errors
+/// If the kernel refuses to give the map's contents.
+pub fn rest(trigger: &AttachedTrigger) -> Result<Option<Snapshot>, ReadError> {
+    let Some((table, plan)) = trigger.rest() else { return Ok(None) };
+    let mut snapshot = columns::empty(plan, trigger.is_paused());
+    snapshot.rows = entries::read(table.hist(), plan).map_err(ReadError::Entries)?;
+    Ok(Some(snapshot))
+}
+
 /// How many entries the trigger's table has, and what has been lost; quicker than a [`snapshot`].
 ///
 /// # Errors

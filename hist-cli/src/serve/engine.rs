@@ -474,7 +474,23 @@ impl Running {
             self.metric.update(snapshot, &self.session.symbols());
         }
         self.read.entries = snapshot.rows.len();
+        let (full, before) = (snapshot.losses.full, self.read.losses.full);
         self.read.losses = snapshot.losses;
+        self.read.losses.full = before;
+        let trigger = self.session.attached(entry(&self.session)).trigger();
+        match read::rest(trigger) {
+            Ok(Some(rest)) => {
+                self.metric.add_rest(&rest);
+                // Read later, so it has all of them that were counted, but for those that are lost.
+                let counted = rest.rows.iter().map(|row| row.hitcount).sum();
+                self.read.losses.full = before.max(full.saturating_sub(counted));
+            }
+            Ok(None) => self.read.losses.full = full,
+            Err(error) => {
+                self.read.succeeded = false;
+                self.not_read(&error.into());
+            }
+        }
     }
 
     fn rank(&mut self, snapshot: &Snapshot) {

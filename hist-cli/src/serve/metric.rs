@@ -158,19 +158,22 @@ impl Metric {
         for (row, slot) in snapshot.rows.iter().zip(slots) {
             totals.of(slot).change(&self.counted(snapshot, row), u64::wrapping_add);
         }
-        self.add_unplaced(snapshot.losses.full, &mut totals);
         for total in totals.shown.iter_mut().chain(&mut totals.others) {
             total.sums.resize(n_sums, 0);
         }
         self.totals = totals;
     }
 
-    /// Hits that found no room in the table are counted by the program, but not with which sums, nor
-    /// in which buckets.
-    fn add_unplaced(&self, hits: u64, totals: &mut Totals) {
-        if hits > 0 {
-            let slot = if self.shape.labels.is_empty() { Slot::Shown(0) } else { Slot::Other };
-            totals.of(slot).change(&Counted { hits, sums: &[], bucket: None }, u64::wrapping_add);
+    /// Adds hits that found no room in the table: of their keys only the bucket is known.
+    pub fn add_rest(&mut self, rest: &Snapshot) {
+        let slot = if self.shape.labels.is_empty() { Slot::Shown(0) } else { Slot::Other };
+        for row in rest.rows.iter().filter(|row| row.hitcount > 0) {
+            let bucket = self.shape.bucket.map(|key| key.buckets);
+            let bucket = bucket.map(|buckets| buckets.bucket(row.word(rest.keys[0].offset)));
+            bucket.iter().for_each(|bucket| self.bounds.see(*bucket));
+            let bucket = bucket.map(|bucket| bucket.high);
+            let counted = Counted { hits: row.hitcount, sums: &row.sums, bucket };
+            self.totals.of(slot).change(&counted, u64::wrapping_add);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::load::{
     self, Attached, AttachedTrigger, Barrier, ControlError, Facts, Feeds, LiveFocus, LoadError,
 };
 use crate::pipeline::CompileError;
-use crate::plan::{self, AttachWish, Plan, Wishes};
+use crate::plan::{self, AttachWish, Plan, Spill, Wishes};
 use crate::read::snapshot::{Row, Snapshot};
 use crate::read::{self, ReadError};
 use crate::resolve::Context;
@@ -91,16 +91,26 @@ impl<F: Borrow<Facts>> Live<F> {
         plan: Plan,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
+        if let Some(barrier) = &self.barrier
+            && let Some(plans) = plan::spill(&plan).map_err(CompileError::from)?
+        {
+            return attach_renewable(plans, barrier);
+        }
         let code = codegen::generate(&plan).map_err(CompileError::from)?;
         let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
-        if let Some(barrier) = &self.barrier {
-            return Ok(LiveTrigger(load::attach_renewable(&object, plan, barrier)?));
-        }
         let feeds =
             joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
         let focus = self.focus.as_deref();
         Ok(LiveTrigger(load::attach_within(&object, vec![(plan, feeds)], focus)?))
     }
+}
+
+fn attach_renewable(plans: Spill, barrier: &Arc<Barrier>) -> Result<LiveTrigger, SessionError> {
+    let code = |plan: &Plan| codegen::generate(plan).map_err(CompileError::from);
+    let (main, rest) = (code(&plans.main)?, code(&plans.rest)?);
+    let object = link::link(&[(&plans.main, &main), (&plans.rest, &rest)]);
+    let object = object.map_err(CompileError::from)?;
+    Ok(LiveTrigger(load::attach_renewable(&object, plans, barrier)?))
 }
 
 impl<F: Borrow<Facts>> Session<Live<F>> {

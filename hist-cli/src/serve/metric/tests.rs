@@ -271,15 +271,27 @@ fn a_table_that_is_renewed_loses_no_count() {
 #[test]
 fn hits_that_found_no_room_are_among_the_others() {
     let symbols = Symbols::from_kallsyms("");
-    let (mut metric, mut snapshot) = metric("kmem:kmalloc", "trigger = 'hist:keys=ptr'");
-    snapshot.rows = vec![row(&[1], 1, &[])];
-    snapshot.losses.full = 41;
+    let lines = "trigger = 'hist:keys=ptr,bytes_req.log2:vals=bytes_req'";
+    let (mut metric, mut snapshot) = metric("kmem:kmalloc", lines);
+    snapshot.rows = vec![row(&[1, 3], 1, &[8])];
     metric.update(&snapshot, &symbols);
-    assert!(text(&metric).ends_with("{ptr=\"1\"} 1\nm_total{ptr=\"other\"} 41\n"));
-    let (mut metric, mut snapshot) =
+    let mut rest = snapshot.clone();
+    rest.keys = vec![snapshot.keys[1].clone()];
+    rest.keys[0].offset = 0;
+    rest.rows = vec![row(&[3], 4, &[30]), row(&[5], 2, &[60]), row(&[6], 0, &[0])];
+    metric.add_rest(&rest);
+    let found = samples(&text(&metric));
+    let of = |end: &str| found[&format!("m_{end}")];
+    assert_eq!((of("count{ptr=\"1\"}"), of("count{ptr=\"other\"}")), (1, 6));
+    assert_eq!((of("sum{ptr=\"1\"}"), of("sum{ptr=\"other\"}")), (8, 90));
+    assert_eq!(of("bucket{ptr=\"other\",le=\"8\"}"), 4);
+    assert_eq!(of("bucket{ptr=\"other\",le=\"32\"}"), 6);
+    // Without labels there is one series for all.
+    let (mut metric, snapshot) =
         self::metric("kmem:kmalloc", "trigger = 'hist:keys=bytes_req.buckets=1'");
-    snapshot.losses.full = 41;
     metric.update(&snapshot, &symbols);
+    let rows = vec![row(&[7], 41, &[])];
+    metric.add_rest(&Snapshot { rows, ..snapshot });
     assert!(text(&metric).ends_with("m_bucket{le=\"+Inf\"} 41\nm_count 41\n"));
 }
 
