@@ -45,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// How long an answer may lie around that its reader does not take, in milliseconds.
 const STALL: u32 = 30_000;
 /// How long answers that are under way get when all ends. Within a second all shall be over.
-const FAREWELL: Duration = Duration::from_millis(700);
+const FAREWELL: Duration = Duration::from_millis(500);
 /// How long to wait when no connection can be accepted and none is there that could go.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The most that is read ahead, and that a request's head may have (bytes).
