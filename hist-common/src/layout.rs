@@ -23,6 +23,10 @@ pub const MAP_SCRATCH: &str = "SCRATCH";
 pub const MAP_HIST: &str = "HIST";
 /// Name of the per-CPU array holding one [`Losses`].
 pub const MAP_LOSSES: &str = "LOSSES";
+/// Name of the array of programs by which a hit that finds no room goes on to another table.
+pub const MAP_SPILL: &str = "SPILL";
+/// Which of those programs counts such hits.
+pub const SPILL_SLOT: u32 = 1;
 
 /// Hits that one CPU could not count. Events; monotonic.
 #[repr(C)]

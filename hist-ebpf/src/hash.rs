@@ -9,6 +9,8 @@ use aya_ebpf::macros::map;
 #[cfg(feature = "large")]
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::maps::PerCpuHashMap;
+#[cfg(feature = "spill")]
+use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::TracePointContext;
 use hist_common::layout;
 
@@ -29,6 +31,11 @@ static HIST: PerCpuHashMap<Key, Value> = PerCpuHashMap::with_max_entries(1, 0);
 #[cfg(feature = "large")]
 #[map]
 static SCRATCH: PerCpuArray<Key> = PerCpuArray::with_max_entries(1, 0);
+
+/// What counts hits that find no room here, without the keys that take it.
+#[cfg(feature = "spill")]
+#[map]
+static SPILL: ProgramArray = ProgramArray::with_max_entries(layout::SPILL_SLOT + 1, 0);
 
 // `link_name` takes literals only; that they are hist-common's is asserted in the crate's root.
 unsafe extern "C" {
@@ -81,6 +88,10 @@ fn insert(ctx: &TracePointContext, key: &MaybeUninit<Key>) {
         Err(E2BIG) => {
             lose(Loss::Full);
             log_outcome!(ctx, "full: pid {}, key 0x{:x}", key);
+            // Returns only if there is no such program: then the hit is lost.
+            #[cfg(feature = "spill")]
+            // SAFETY: the programs in it are of this one's type and take the same context.
+            let _ = unsafe { SPILL.tail_call(ctx, layout::SPILL_SLOT) };
         }
         Err(_) => {
             lose(Loss::Busy);

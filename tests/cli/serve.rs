@@ -10,6 +10,8 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Instant;
@@ -123,8 +125,11 @@ impl Server {
         self.samples().iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
     }
 
-    fn status(&self) -> String {
-        fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is there")
+    /// The status of every thread.
+    fn statuses(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it is there");
+        let paths = tasks.map(|task| task.expect("a thread").path().join("status"));
+        paths.map(|path| fs::read_to_string(path).expect("it is there")).collect()
     }
 
     /// Ends it; gives the rest of what it says.
@@ -321,10 +326,63 @@ fn readiness_and_end_are_told() {
     assert_eq!(message(), "STOPPING=1");
 }
 
-/// The hexadecimal number behind `name` in a status.
+/// The hexadecimal number after `name` in a status.
 fn mask(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
     u64::from_str_radix(line.trim(), 16).expect("a mask")
+}
+
+fn has_only(allowed: u64, status: &str) {
+    for set in ["CapPrm:", "CapEff:", "CapBnd:", "CapInh:", "CapAmb:"] {
+        assert_eq!(mask(status, set) & !allowed, 0, "{set} {status}");
+    }
+    assert_eq!(mask(status, "NoNewPrivs:"), 1);
+}
+
+/// It stayed root's, whatever it gave up.
+#[test]
+fn the_process_becomes_the_user_that_is_named() {
+    if !is_live() {
+        return;
+    }
+    let file = File::new("");
+    let all = 1 << 2 | 1 << 34 | 1 << 38 | 1 << 39;
+    for (arguments, allowed) in [(&[][..], all), (&["--no-reload"], 1 << 39)] {
+        file.write(&(config("calls", "") + &config("pids", "").replace("_cpu", "_pid")));
+        let user = ["--user", "4321:8765"];
+        let server = Server::spawn(hist_bpf().args(file.arguments()).args(user).args(arguments));
+        for status in server.statuses() {
+            for (name, ids) in [("Uid:", [4321; 4]), ("Gid:", [8765; 4])] {
+                let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+                let found: Vec<u32> =
+                    line.split_whitespace().map(|id| id.parse().expect("a number")).collect();
+                assert_eq!(found, ids, "{status}");
+            }
+            assert!(status.lines().any(|line| line.trim() == "Groups:"), "{status}");
+            has_only(allowed, &status);
+        }
+        call(100);
+        let samples = server.samples();
+        for name in ["calls_total", "pids_total"] {
+            assert!(server.sum(name) >= 100.0, "{name}: {samples:?}");
+        }
+        assert_eq!(server.sum("hist_bpf_read_errors_total"), 0.0);
+        assert!(server.sum("process_open_fds") > 3.0);
+        if arguments.is_empty() {
+            // The folder is root's alone, and tracefs is, too.
+            file.write(&(config("calls", "") + &config("new", "")));
+            server.signal(Signal::HUP);
+            let line = server.line("was read again");
+            assert!(line.contains("1 kept, 1 added, 1 removed"), "{line}");
+            call(100);
+            assert!(server.sum("new_total") >= 100.0);
+        }
+        server.stop();
+    }
+    let path = file.path().display().to_string();
+    for (user, part) in [("no such user", "has no user `no such user`"), ("4321", "4321:GROUP")] {
+        check_fails(&["serve", "-c", &path, "--user", user], 1, &["--user: /etc/passwd", part]);
+    }
 }
 
 #[test]
@@ -336,12 +394,13 @@ fn no_more_capabilities_than_needed_are_kept() {
     let all = 1 << 2 | 1 << 34 | 1 << 38 | 1 << 39;
     let file = File::new(&config("calls", ""));
     for (arguments, allowed) in [(&[][..], all), (&["--no-reload"], 1 << 39)] {
-        let server = Server::spawn(hist_bpf().args(file.arguments()).args(arguments));
-        let status = server.status();
-        for set in ["CapPrm:", "CapEff:", "CapBnd:", "CapInh:", "CapAmb:"] {
-            assert_eq!(mask(&status, set) & !allowed, 0, "{arguments:?}\n{status}");
+        // A name was looked up in a thread that kept all it had.
+        let mut command = hist_bpf();
+        command.args(["serve", "--config", file.path().to_str().expect("UTF-8")]);
+        let server = Server::spawn(command.args(["--listen", "localhost:0"]).args(arguments));
+        for status in server.statuses() {
+            has_only(allowed, &status);
         }
-        assert_eq!(mask(&status, "NoNewPrivs:"), 1);
         // What is left is enough.
         assert!(server.samples().contains_key("hist_bpf_read_errors_total{metric=\"calls\"}"));
         assert_eq!(server.sum("hist_bpf_read_errors_total"), 0.0);
@@ -374,6 +433,125 @@ fn names_are_listened_on_as_addresses_are() {
     check_fails(&nowhere, 1, &["cannot listen on name.invalid:80"]);
 }
 
+/// One that asks thousands of times without a pause, and reads all answers in a thread of its own,
+/// which counts their bytes.
+fn greedy(server: &Server, requests: usize) -> (TcpStream, Arc<AtomicUsize>) {
+    let stream = TcpStream::connect(&server.address).expect("it listens");
+    let (mut writer, mut reader) = (stream.try_clone().expect("a copy"), stream);
+    let control = writer.try_clone().expect("a copy");
+    thread::spawn(move || {
+        let some = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+        // It ends early when the test does.
+        (0..requests / 100).try_for_each(|_| writer.write_all(some.as_bytes()))
+    });
+    let bytes = Arc::new(AtomicUsize::new(0));
+    let counted = bytes.clone();
+    thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = reader.read(&mut buffer) {
+            counted.fetch_add(length, Ordering::Relaxed);
+        }
+    });
+    (control, bytes)
+}
+
+/// Others got no answer before it had all of its own: 8 s, and SIGTERM waited, too.
+#[test]
+fn one_that_pipelines_requests_starves_nobody() {
+    if !is_live() {
+        return;
+    }
+    const REQUESTS: usize = 100_000;
+    let server = Server::start(&File::new(&config("calls", "")));
+    let page = server.ask("GET /metrics HTTP/1.1").1.len();
+    let greedy: Vec<_> = (0..3).map(|_| greedy(&server, REQUESTS)).collect();
+    let bytes = || greedy.iter().map(|(_, bytes)| bytes.load(Ordering::Relaxed)).sum::<usize>();
+    let deadline = Instant::now() + PATIENCE;
+    while bytes() < 100 * page {
+        assert!(Instant::now() < deadline, "they get answers");
+        thread::yield_now();
+    }
+    let before = bytes();
+    assert!(server.samples().contains_key("process_open_fds"));
+    let meanwhile = (bytes() - before) / page;
+    assert!(meanwhile < REQUESTS, "{meanwhile} answers for others came first");
+    server.stop();
+    let answers = bytes() / page;
+    assert!(answers < 3 * REQUESTS, "it ended only after all of {answers} answers");
+    drop(greedy);
+}
+
+/// Connections that ask nothing had all files that there were.
+#[test]
+fn idle_connections_give_way_when_files_run_out() {
+    if !is_live() {
+        return;
+    }
+    let server = Server::start(&File::new(&config("calls", "")));
+    let files = fs::read_dir(format!("/proc/{}/fd", server.child.id())).expect("there").count();
+    // Room for a few connections, and for what making a page opens.
+    let limit = Some(u64::try_from(files).expect("small") + 6);
+    let pid = Pid::from_child(&server.child);
+    let limit = rustix::process::Rlimit { current: limit, maximum: limit };
+    rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit)
+        .expect("root may");
+    let idle: Vec<_> =
+        (0..50).map(|_| TcpStream::connect(&server.address).expect("it listens")).collect();
+    for _ in 0..3 {
+        assert!(server.sum("calls_total") >= 0.0);
+    }
+    drop(idle);
+    server.stop();
+}
+
+#[test]
+fn odd_clients_get_what_they_ask_for_or_are_sent_away() {
+    if !is_live() {
+        return;
+    }
+    let server = Server::start(&File::new(&config("calls", "")));
+    let connect = || {
+        let stream = TcpStream::connect(&server.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        stream
+    };
+    // All that an exchange gives, however it ends.
+    let exchange = |request: &[u8], half_close: bool| {
+        let mut stream = connect();
+        // It may be sent away before it has said all.
+        let _ = stream.write_all(request);
+        if half_close {
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+        }
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let old = exchange(b"GET /metrics HTTP/1.0\r\n\r\n", false);
+    assert!(old.starts_with("HTTP/1.0 200") && old.contains("calls_total"), "{old}");
+    let half = exchange(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", true);
+    assert!(half.starts_with("HTTP/1.1 200") && half.contains("calls_total"), "{half}");
+    let long = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
+    let long = exchange(long.as_bytes(), true);
+    assert!(long.is_empty() || long.starts_with("HTTP/1.1 431"), "{long}");
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(1000));
+    let many = exchange(many.as_bytes(), true);
+    assert!(many.is_empty() || many.starts_with("HTTP/1.1 431"), "{many}");
+    let garbage = exchange(&[0xff, 0, 13, 10, 13, 10], true);
+    assert!(garbage.is_empty() || garbage.starts_with("HTTP/1.1 400"), "{garbage}");
+    // Those who never come to an end keep nobody out.
+    let slow: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = connect();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nX").expect("it reads");
+            stream
+        })
+        .collect();
+    assert!(server.samples().contains_key("process_open_fds"));
+    drop(slow);
+    server.stop();
+}
+
 /// They were waited for, one and all.
 #[test]
 fn clients_that_ask_or_take_nothing_keep_nobody_out() {
@@ -399,4 +577,123 @@ fn clients_that_ask_or_take_nothing_keep_nobody_out() {
     assert!(files < 120.0, "{files} files are open");
     drop((silent, greedy));
     server.stop();
+}
+
+/// A thread that does what it is told, so that nobody else's calls are counted.
+struct Worker {
+    tid: i32,
+    orders: mpsc::Sender<Box<dyn FnOnce() + Send>>,
+    done: Receiver<()>,
+}
+
+impl Worker {
+    fn start() -> Self {
+        let (orders, inbox) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        let (told, done) = mpsc::channel();
+        let (sender, tid) = mpsc::channel();
+        thread::spawn(move || {
+            sender.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("somebody asks");
+            for order in inbox {
+                order();
+                told.send(()).expect("somebody waits");
+            }
+        });
+        Self { tid: tid.recv().expect("a number"), orders, done }
+    }
+
+    /// Waits until it waits for orders and calls nothing any more.
+    fn rest(&self) {
+        let sleeps = || {
+            let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", self.tid));
+            stat.expect("it is there").rsplit_once(") ").expect("a name").1.starts_with('S')
+        };
+        while !sleeps() {
+            thread::yield_now();
+        }
+    }
+
+    fn work(&self, order: impl FnOnce() + Send + 'static) {
+        self.orders.send(Box::new(order)).expect("it works");
+        self.done.recv().expect("it has worked");
+    }
+}
+
+fn rename(name: &str) {
+    let name = std::ffi::CString::new(name).expect("no NUL");
+    rustix::thread::set_name(&name).expect("a name");
+}
+
+/// Any user can rename itself often enough to fill a table. Nobody else ever got an entry then.
+#[test]
+fn a_table_filled_by_renaming_blinds_a_metric_for_moments_only() {
+    if !is_live() {
+        return;
+    }
+    let worker = Worker::start();
+    let metric = |name: &str, keys: &str| {
+        format!(
+            "[[metric]]\nname = \"{name}\"\nhelp = \"Calls\"\nevent = \"raw_syscalls:sys_enter\"\n\
+             trigger = \"hist:keys={keys} if common_pid == {}\"\nmax_series = 20\n",
+            worker.tid
+        )
+    };
+    let file = File::new(
+        &(metric("tasks", "common_comm:vals=id:size=256")
+            + &metric("numbers", "common_comm,id.log2:vals=id:size=256")
+            + &metric("all", "common_cpu:vals=id")),
+    );
+    // It works without any capability, too.
+    let start = |more: &[&str]| Server::spawn(hist_bpf().args(file.arguments()).args(more));
+    let servers = [start(&[]), start(&["--no-reload"])];
+    worker.work(|| {
+        rename("before");
+        call(100);
+        for number in 0..3000 {
+            rename(&format!("name{number}"));
+            call(1);
+        }
+    });
+    servers.iter().for_each(|server| comes_back(&worker, server));
+}
+
+/// What comes after the storm gets series, and nothing of the storm is lost.
+fn comes_back(worker: &Worker, server: &Server) {
+    let deadline = Instant::now() + PATIENCE;
+    let after = ["tasks_total{common_comm=\"after\"}", "numbers_count{common_comm=\"after\"}"];
+    let mut last = 0.0;
+    loop {
+        worker.work(|| {
+            rename("after");
+            call(1000);
+        });
+        let samples = server.samples();
+        let other = samples["tasks_total{common_comm=\"other\"}"];
+        assert!(other >= last, "{last} {other}");
+        last = other;
+        if after.iter().all(|name| samples.get(*name).is_some_and(|hits| *hits >= 1000.0)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{samples:?}");
+        thread::sleep(std::time::Duration::from_millis(200));
+    }
+    worker.rest();
+    let samples = server.samples();
+    // Every call is in one of the series, with its sum and in its bucket.
+    let sum = |name: &str, part: &str| -> f64 {
+        let is_it = |sample: &str| sample.split('{').next() == Some(name) && sample.contains(part);
+        samples.iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
+    };
+    let (calls, ids) = (sum("all_total", ""), sum("all_id", ""));
+    assert_eq!((sum("tasks_total", ""), sum("tasks_id", "")), (calls, ids));
+    assert_eq!((sum("numbers_count", ""), sum("numbers_sum", "")), (calls, ids));
+    // None of the calls that are made has a larger number.
+    assert_eq!(sum("numbers_bucket", "le=\"256\""), calls);
+    for name in ["tasks", "numbers"] {
+        let own =
+            |family: &str, more: &str| samples[&format!("{family}{{metric=\"{name}\"{more}}}")];
+        assert_eq!(own("hist_bpf_lost_events_total", ",reason=\"full\""), 0.0);
+        assert!(own("hist_bpf_table_renewals_total", "") >= 1.0, "{samples:?}");
+        assert!(own("hist_bpf_evicted_hits_total", "") >= 1.0, "{samples:?}");
+    }
+    assert_eq!(samples["hist_bpf_read_errors_total{metric=\"tasks\"}"], 0.0);
 }

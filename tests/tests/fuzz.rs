@@ -48,6 +48,24 @@ fn json_words() -> Vec<&'static str> {
     [&numbers[..], &words, &shows].concat()
 }
 
+const METRICS: [&str; 2] = [
+    include_str!("../../contrib/serve.toml"),
+    "[[metric]]\nname = \"a_bytes\"\nhelp = \"h\"\nevent = \"kmem:kmalloc\"\nunit = \"bytes\"\nmax = 64\n\
+     trigger = 'hist:keys=call_site.sym,bytes_req.log2:vals=bytes_req,bytes_alloc'\nmax_series = 0x10\n\
+     labels = { \"call_site\" = \"function\" }\nvalues.bytes_alloc = 'got_bytes'\n",
+];
+
+const REQUESTS: [&str; 3] = [
+    "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain;q=0.5, */*\r\n\r\n",
+    "GET / HTTP/1.0\r\n\r\n",
+    "POST /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\nHEAD / HTTP/1.1\r\n\r\n",
+];
+
+const ACCEPTS: [&str; 2] = [
+    "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+    "Application/OpenMetrics-Text; version=\"1.0.0\", text/html",
+];
+
 fn soup() -> impl Strategy<Value = String> {
     vec(select(words()), 0..30).prop_map(|words| words.concat())
 }
@@ -226,6 +244,31 @@ proptest! {
     fn any_status(text in prop_oneof![any::<String>(), "[-0-9,:/N all]{0,20}", changed(&STATUS, words())]) {
         fuzz::status(&text);
     }
+
+    #[test]
+    fn any_file_of_metrics(text in prop_oneof![
+        1 => any::<String>(),
+        1 => soup(),
+        3 => changed(&METRICS, words()),
+    ]) {
+        fuzz::metrics(&text);
+    }
+
+    #[test]
+    fn any_request(bytes in vec(any::<u8>(), 0..200), text in changed(&REQUESTS, words())) {
+        fuzz::request(&bytes);
+        fuzz::request(text.as_bytes());
+        fuzz::request(&[text.as_bytes(), &bytes].concat());
+    }
+
+    #[test]
+    fn any_accept_header(text in prop_oneof![
+        1 => any::<String>(),
+        1 => soup(),
+        3 => changed(&ACCEPTS, words()),
+    ]) {
+        fuzz::accept(&text);
+    }
 }
 
 #[test]
@@ -242,4 +285,7 @@ fn what_is_right_is_read() {
     }
     assert!(Symbols::from_kallsyms(KALLSYMS).resolve(0xffff_ffff_8100_0011).is_some());
     assert_eq!(mount::find_cgroup2(MOUNTINFO).as_deref(), Some("/sys/fs/cgroup".as_ref()));
+    METRICS.iter().for_each(|text| fuzz::metrics(text));
+    REQUESTS.iter().for_each(|text| fuzz::request(text.as_bytes()));
+    ACCEPTS.iter().for_each(|text| fuzz::accept(text));
 }

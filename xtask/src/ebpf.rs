@@ -42,11 +42,13 @@ struct Template {
     features: &'static [&'static str],
 }
 
-const TEMPLATES: [Template; 4] = [
+const TEMPLATES: [Template; 6] = [
     Template { object: "hist.bpf.o", features: &[] },
     Template { object: "hist_array.bpf.o", features: &["array"] },
     Template { object: "hist_large.bpf.o", features: &["large"] },
+    Template { object: "hist_large_spill.bpf.o", features: &["large", "spill"] },
     Template { object: "hist_log.bpf.o", features: &["log"] },
+    Template { object: "hist_spill.bpf.o", features: &["spill"] },
 ];
 
 /// Builds, checks or sets up.

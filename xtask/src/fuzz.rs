@@ -23,8 +23,19 @@ pub(crate) struct Args {
     target: Vec<String>,
 }
 
-const TARGETS: [&str; 8] =
-    ["trigger", "filter", "format", "btf", "kallsyms", "mountinfo", "status", "document"];
+const TARGETS: [&str; 11] = [
+    "trigger",
+    "filter",
+    "format",
+    "btf",
+    "kallsyms",
+    "mountinfo",
+    "status",
+    "document",
+    "metrics",
+    "request",
+    "accept",
+];
 
 /// The longest text that is tried, in bytes; a trigger has 4095.
 const MAX_LENGTH: u32 = 4200;

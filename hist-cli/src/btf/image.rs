@@ -2,7 +2,8 @@
 //! them than that needs.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -51,7 +52,22 @@ pub(super) struct Image {
     strings: Range,
     /// Where types 1, 1 + `STRIDE`, ... are, as far as has been seen.
     places: RefCell<Vec<u64>>,
+    /// How many tracepoints have been searched.
+    searched: Cell<usize>,
+    /// All of them, once one search for all takes less time than one for each.
+    traces: OnceCell<HashMap<String, Trace>>,
 }
+
+/// A tracepoint's typedef, and the function that calls its probes.
+type Trace = [Option<TypeId>; 2];
+
+/// How the names of both begin.
+const TRACE_PREFIXES: [&str; 2] = ["btf_trace_", "__traceiter_"];
+/// What kinds of types they are.
+const TRACE_KINDS: [u32; 2] = [kind::TYPEDEF, kind::FUNC];
+/// So many tracepoints are searched one by one. A search goes over all names and many types, a
+/// millisecond or more; looking up the names of all such types takes about as long as some searches.
+const SEARCHES: usize = 8;
 
 /// Bytes from `start` to before `end`.
 #[derive(Clone, Copy, Debug)]
@@ -189,16 +205,21 @@ impl Image {
             Range { start, end: start + u64::from(length) }
         };
         let (types, strings) = (range(type_off, type_len), range(str_off, str_len));
-        Ok(Self { bytes, types, strings, places: RefCell::default() })
+        let (places, searched, traces) = (RefCell::default(), Cell::new(0), OnceCell::new());
+        Ok(Self { bytes, types, strings, places, searched, traces })
     }
 
     pub(super) fn tracepoint(&self, name: &str) -> Result<Option<Tracepoint>, BtfError> {
         // The typedef is what the kernel knows the tracepoint by, but its parameters have no
         // names. Those of the function that calls a tracepoint's probes have.
-        let strings = self.find_strings(["btf_trace_", "__traceiter_"], name)?;
-        let [Some(typedef), Some(function)] = strings else { return Ok(None) };
-        let wanted = [(kind::TYPEDEF, typedef), (kind::FUNC, function)];
-        let [Some(id), Some(function)] = self.find_types(wanted)? else { return Ok(None) };
+        let searched = self.searched.get();
+        let trace = if searched < SEARCHES {
+            self.searched.set(searched + 1);
+            self.search_trace(name)?
+        } else {
+            self.traces()?.get(name).copied().unwrap_or_default()
+        };
+        let [Some(id), Some(function)] = trace else { return Ok(None) };
         let pointer = self.header(self.header(id)?.size_or_type)?;
         if pointer.kind() != kind::PTR {
             return Err(BtfError::Broken("a tracepoint's type is no pointer"));
@@ -210,6 +231,44 @@ impl Image {
         }
         // The first is the tracepoint's own `void *__data`, which programs are not given.
         Ok(Some(Tracepoint { id, parameters: named.into_iter().skip(1).collect() }))
+    }
+
+    /// How often all names were searched for one tracepoint.
+    #[cfg(test)]
+    pub(super) fn searches(&self) -> usize {
+        self.searched.get()
+    }
+
+    fn search_trace(&self, name: &str) -> Result<Trace, BtfError> {
+        let [Some(typedef), Some(function)] = self.find_strings(TRACE_PREFIXES, name)? else {
+            return Ok(Trace::default());
+        };
+        let [first, second] = TRACE_KINDS;
+        self.find_types([(first, typedef), (second, function)])
+    }
+
+    /// Every tracepoint, by its name.
+    fn traces(&self) -> Result<&HashMap<String, Trace>, BtfError> {
+        if let Some(traces) = self.traces.get() {
+            return Ok(traces);
+        }
+        let mut candidates = Vec::new();
+        self.walk((1, self.types.start), |id, header| {
+            let which = TRACE_KINDS.iter().position(|kind| *kind == header.kind());
+            candidates.extend(which.map(|which| (which, id, header.name)));
+            true
+        })?;
+        let mut traces: HashMap<String, Trace> = HashMap::new();
+        for (which, id, name) in candidates {
+            let mut start = [0; 16];
+            let prefix = TRACE_PREFIXES[which];
+            let length = self.bytes.read(self.strings.start + u64::from(name), &mut start)?;
+            if start[..length].starts_with(prefix.as_bytes()) {
+                let name = self.string(name)?.split_off(prefix.len());
+                traces.entry(name).or_default()[which].get_or_insert(id);
+            }
+        }
+        Ok(self.traces.get_or_init(|| traces))
     }
 
     pub(super) fn compound(&self, name: &str) -> Result<Option<TypeId>, BtfError> {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::runtime::{Builder, Runtime};
@@ -173,7 +174,7 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     let wishes = Wishes { proof: proof(options), ..options.wishes(target.focus.clone()) };
     let focused = target.open(&facts, &tracefs)?;
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
-    let live = live.with_barrier(Barrier::new()?);
+    let live = live.with_barrier(Arc::new(Barrier::new()?));
     let mut session = Session::held(live, Box::new(since_boot));
     for Pair { trigger, system, event } in &options.pairs {
         ensure!(!is_blank(trigger), "the trigger for {system}:{event} is empty");

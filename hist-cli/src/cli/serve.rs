@@ -3,15 +3,18 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
+use tokio::time;
 
 use super::input;
 use super::output::say;
@@ -22,7 +25,7 @@ use crate::plan::Wishes;
 use crate::serve::config;
 use crate::serve::exposition::Exposition;
 use crate::serve::{
-    self, Changes, Config, Engine, Notifier, Privileges, ReadyFd, Site, drop_privileges,
+    self, Changes, Config, Engine, Notifier, Privileges, ReadyFd, Site, User, drop_privileges,
 };
 use crate::session::Live;
 use crate::tracefs::mount::{Tracefs, find_or_mount, mounted_root};
@@ -57,6 +60,10 @@ pub(super) struct ServeArgs {
     /// Write a line to this file descriptor once metrics are served
     #[arg(long, value_name = "FD", conflicts_with = "check")]
     pub ready_fd: Option<u16>,
+
+    /// Become this user once all is attached: a name or number, and a group's
+    #[arg(long, value_name = "USER[:GROUP]", conflicts_with = "check")]
+    pub user: Option<String>,
 
     /// Keep no capabilities to read another file with; SIGHUP ends it
     #[arg(long, conflicts_with = "check")]
@@ -96,11 +103,18 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let ready_fd = ready_fd.transpose()?;
     // A pipe may keep it waiting, so signals still end the process.
     let bytes = bytes_of(&args.config, input::read)?;
+    let user = args.user.as_deref().map(User::find).transpose();
+    let user = user.map_err(|error| anyhow!("--user: {error}"))?;
+    raise_file_limit();
+    // Before signals are listened to, for it may take long; and not in a thread of its own, which
+    // would keep all capabilities for as long as it waits for other names.
+    let addresses = args.listen.to_socket_addrs();
+    let addresses: Vec<_> = addresses.with_context(|| cannot_listen(&args.listen))?.collect();
     let runtime = runtime()?;
     let result = LocalSet::new().block_on(&runtime, async {
         // Before anything else: a signal that comes while triggers are attached must not be lost.
         let signals = Signals::listen().context("cannot listen to signals")?;
-        serve(args, &bytes, signals, (manager, ready_fd)).await
+        serve((args, &bytes), (&addresses, user), signals, (manager, ready_fd)).await
     });
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)
@@ -153,8 +167,8 @@ fn metrics(count: usize) -> String {
 
 /// Attaches, listens, and answers until a signal ends it.
 async fn serve(
-    args: &ServeArgs,
-    bytes: &[u8],
+    (args, bytes): (&ServeArgs, &[u8]),
+    (addresses, user): (&[SocketAddr], Option<User>),
     signals: Signals,
     (manager, ready_fd): (Notifier, Option<ReadyFd>),
 ) -> anyhow::Result<()> {
@@ -163,19 +177,38 @@ async fn serve(
     let facts = Rc::new(Facts::read()?);
     let config = read(args, bytes, Some(tracefs.clone()), &facts)?;
     // Before anything is attached: whoever starts it twice shall not count twice.
-    let listener = TcpListener::bind(&args.listen).await;
-    let listener = listener.with_context(|| cannot_listen(&args.listen))?;
+    let listener = listen(addresses).with_context(|| cannot_listen(&args.listen))?;
     let address = listener.local_addr().context("cannot tell where it listens")?;
     let engine = Engine::start(config, tracefs.clone(), &facts)?;
     let symbols = engine.shows_symbols();
-    drop_privileges(Privileges { reload: !args.no_reload, symbols })?;
+    drop_privileges(Privileges { reload: !args.no_reload, symbols }, user)?;
     let status = format!("{} on http://{address}/metrics", metrics(engine.n_metrics()));
     say(&format!("serving {status}"));
     manager.ready(&status);
     ready_fd.map_or(Ok(()), ReadyFd::ready).context("cannot write to --ready-fd")?;
     let server =
         Server { args, manager, tracefs, address, engine: Rc::new(RefCell::new(Exposed(engine))) };
-    server.until_stopped(listener, signals).await
+    server.until_stopped(listener, signals).await;
+    Ok(())
+}
+
+/// A socket at the first address that is free.
+fn listen(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    /// Connections that wait until they are accepted.
+    const BACKLOG: i32 = 1024;
+    let listener = net::TcpListener::bind(addresses)?;
+    rustix::net::listen(&listener, BACKLOG)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// Each metric takes some files, and the usual limit is 1024 for the sake of programs that use
+/// select(2).
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        log::debug!("the limit on open files stays: {error}");
+    }
 }
 
 fn cannot_listen(address: &str) -> String {
@@ -186,8 +219,16 @@ fn cannot_listen(address: &str) -> String {
 struct Exposed(Engine);
 
 impl Site for Exposed {
-    fn metrics(&mut self, format: Exposition) -> String {
-        self.0.expose(format)
+    fn version(&self) -> u64 {
+        self.0.version()
+    }
+
+    fn read(&mut self, number: usize) -> bool {
+        self.0.read(number)
+    }
+
+    fn text(&self, format: Exposition) -> String {
+        self.0.text(format)
     }
 }
 
@@ -201,17 +242,24 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    async fn until_stopped(&self, listener: TcpListener, signals: Signals) -> anyhow::Result<()> {
-        let end = async {
-            let mut signals = signals;
+    async fn until_stopped(&self, listener: TcpListener, mut signals: Signals) {
+        let looks = tokio::task::spawn_local(look_after(self.engine.clone()));
+        let mut is_stopping = false;
+        let stop = async || {
             while signals.next().await == Wish::Reload && !self.args.no_reload {
-                self.reload();
+                // What ends is not changed any more.
+                if !is_stopping {
+                    self.reload();
+                }
             }
-            self.manager.stopping();
-            // Whoever is still answered gets what does not change any more.
-            self.engine.borrow_mut().0.stop();
+            if !std::mem::replace(&mut is_stopping, true) {
+                self.manager.stopping();
+                // Whoever is still answered gets what does not change any more.
+                self.engine.borrow_mut().0.stop();
+            }
         };
-        serve::serve(listener, self.engine.clone(), end).await.context("cannot serve")
+        serve::serve(listener, self.engine.clone(), stop).await;
+        looks.abort();
     }
 
     /// A file that is wrong changes nothing.
@@ -239,6 +287,27 @@ impl Server<'_> {
         let bytes = bytes_of(&self.args.config, input::read_soon)?;
         let config = read(self.args, &bytes, Some(self.tracefs.clone()), &facts)?;
         Ok(self.engine.borrow_mut().0.reload(config, &facts)?)
+    }
+}
+
+/// How long nobody looks at tables of which none can be full.
+const NO_LOOK: Duration = Duration::from_secs(5);
+/// After a look nobody looks for so many times as long as it took, however many tables are due: a
+/// tenth of the time is the most that looks take.
+const REST: u32 = 9;
+
+/// Keeps tables from being full for long.
+async fn look_after(engine: Rc<RefCell<Exposed>>) {
+    loop {
+        let due = engine.borrow().0.next_look();
+        let Some(due) = due else {
+            time::sleep(NO_LOOK).await;
+            continue;
+        };
+        time::sleep_until(due.into()).await;
+        let start = Instant::now();
+        engine.borrow_mut().0.look();
+        time::sleep(start.elapsed() * REST).await;
     }
 }
 

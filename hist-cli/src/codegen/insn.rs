@@ -285,6 +285,8 @@ pub mod helper {
     pub const KTIME_GET_NS: i32 = 5;
     /// `() -> CPU`
     pub const GET_SMP_PROCESSOR_ID: i32 = 8;
+    /// `(ctx, map, index)`: goes on in another program, and returns only if there is none
+    pub const TAIL_CALL: i32 = 12;
     /// `() -> tgid << 32 | pid`
     pub const GET_CURRENT_PID_TGID: i32 = 14;
     /// `(buf, size) -> 0 or -errno`
@@ -339,7 +341,8 @@ pub mod helper {
             KTIME_GET_NS | KTIME_GET_BOOT_NS | KTIME_GET_TAI_NS | GET_SMP_PROCESSOR_ID
             | GET_CURRENT_PID_TGID | GET_CURRENT_TASK => 0,
             MAP_LOOKUP_ELEM | MAP_DELETE_ELEM | GET_CURRENT_COMM | CURRENT_TASK_UNDER_CGROUP => 2,
-            GET_STACKID
+            TAIL_CALL
+            | GET_STACKID
             | PROBE_READ_USER
             | PROBE_READ_KERNEL
             | PROBE_READ_USER_STR
@@ -358,6 +361,7 @@ pub mod helper {
             MAP_DELETE_ELEM => "bpf_map_delete_elem",
             KTIME_GET_NS => "bpf_ktime_get_ns",
             GET_SMP_PROCESSOR_ID => "bpf_get_smp_processor_id",
+            TAIL_CALL => "bpf_tail_call",
             GET_CURRENT_PID_TGID => "bpf_get_current_pid_tgid",
             GET_CURRENT_COMM => "bpf_get_current_comm",
             PERF_EVENT_OUTPUT => "bpf_perf_event_output",

@@ -79,6 +79,10 @@ pub(crate) const fn prebuilt(template: Template) -> &'static [u8] {
         Template::HistArray => {
             include_bytes!("../../../hist-ebpf/prebuilt/hist_array.bpf.o")
         }
+        Template::HistSpill => include_bytes!("../../../hist-ebpf/prebuilt/hist_spill.bpf.o"),
+        Template::HistLargeSpill => {
+            include_bytes!("../../../hist-ebpf/prebuilt/hist_large_spill.bpf.o")
+        }
         Template::HistLog => include_bytes!("../../../hist-ebpf/prebuilt/hist_log.bpf.o"),
     }
 }

@@ -16,6 +16,7 @@ use super::log::ProgramLog;
 use super::maps::OpenMaps;
 use super::program::{self, ProgramType};
 use super::table::Table;
+use super::turns::Turns;
 use super::{LoadError, bpf, cpus};
 use crate::link::{Object, Program};
 use crate::plan::{Attach, MapPlan, Plan, Template};
@@ -35,6 +36,8 @@ pub struct AttachedTrigger {
     pub plan: Plan,
     pub(super) table: Arc<Table>,
     pub(super) feeder: Arc<Feeder>,
+    /// There if the table can be renewed.
+    pub(super) turns: Option<Turns>,
 }
 
 impl Drop for AttachedTrigger {
@@ -115,6 +118,11 @@ pub struct RunStats {
 }
 
 impl Attached {
+    /// One trigger whose program logs nothing.
+    pub(super) fn without_log(trigger: AttachedTrigger) -> Self {
+        Self { triggers: vec![trigger], log: None }
+    }
+
     /// Passes on what the programs have logged since the last call. Only programs of
     /// [`Template::HistLog`] log anything.
     pub fn flush_log(&mut self) {
@@ -229,7 +237,7 @@ fn load(
     Ok(Loaded { plan, table, feeder })
 }
 
-fn program_type(plan: &Plan) -> ProgramType {
+pub(super) fn program_type(plan: &Plan) -> ProgramType {
     match plan.attach {
         Attach::Tracepoint { .. } => ProgramType::Tracepoint,
         Attach::RawTracepoint { btf_id: None, .. } => ProgramType::RawTracepoint,
@@ -237,7 +245,11 @@ fn program_type(plan: &Plan) -> ProgramType {
     }
 }
 
-fn new_table(maps: &mut OpenMaps, program: &Program, plan: &Plan) -> Result<Table, LoadError> {
+pub(super) fn new_table(
+    maps: &mut OpenMaps,
+    program: &Program,
+    plan: &Plan,
+) -> Result<Table, LoadError> {
     let cpus = cpus::count()?;
     let (hist, losses) = (maps.take(&program.names.hist)?, maps.take(&program.names.losses)?);
     Ok(Table::new(plan.map, cpus, hist, losses))
@@ -249,7 +261,7 @@ fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
     if !plan.hist.paused {
         table.resume(&feeder)?;
     }
-    Ok(AttachedTrigger { plan, table, feeder })
+    Ok(AttachedTrigger { plan, table, feeder, turns: None })
 }
 
 /// There is one log for all programs of an object: they share the ring buffer. Those that a session

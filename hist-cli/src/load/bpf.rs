@@ -314,25 +314,16 @@ fn found(result: io::Result<RawFd>) -> io::Result<bool> {
     }
 }
 
-/// Waits until no BPF program runs that began before the call.
-///
-/// # Errors
-/// What bpf(2) says.
-pub(crate) fn wait_for_programs() -> io::Result<()> {
-    Barrier::new()?.wait()
-}
-
-/// What waiting for programs takes.
+/// A means to [wait for running programs](Self::wait). Who may load programs can make one; who has
+/// one can wait with no capabilities at all.
 pub(crate) struct Barrier {
-    inner: OwnedFd,
     outer: OwnedFd,
+    inner: OwnedFd,
 }
 
-/// The kernel waits so whenever user space changes a map of maps, for just this purpose: what
-/// user space has written before is what all programs see from now on (since Linux 4.20,
-/// `maybe_wait_bpf_programs()` in kernel/bpf/syscall.c). membarrier(2) would do, too, but not on
-/// one CPU, nor with `nohz_full`.
 impl Barrier {
+    /// Makes one.
+    ///
     /// # Errors
     /// What bpf(2) says.
     pub(crate) fn new() -> io::Result<Self> {
@@ -342,10 +333,15 @@ impl Barrier {
         const ARRAY_OF_MAPS: u32 = 12;
         let inner = create_array(ARRAY, None)?;
         let outer = create_array(ARRAY_OF_MAPS, Some(inner.as_fd()))?;
-        Ok(Self { inner, outer })
+        Ok(Self { outer, inner })
     }
 
     /// Waits until no BPF program runs that began before the call.
+    ///
+    /// The kernel waits so whenever user space changes a map of maps, for just this purpose: what
+    /// user space has written before is what all programs see from now on (since Linux 4.20,
+    /// `maybe_wait_bpf_programs()` in kernel/bpf/syscall.c). membarrier(2) would do, too, but not
+    /// on one CPU, nor with `nohz_full`.
     ///
     /// # Errors
     /// What bpf(2) says.
@@ -353,6 +349,14 @@ impl Barrier {
         let outer = RawMap { fd: self.outer.as_fd(), key_size: 4, value_size: 4 };
         outer.update(&0u32.to_ne_bytes(), &raw(self.inner.as_fd()).to_ne_bytes())
     }
+}
+
+/// Waits until no BPF program runs that began before the call.
+///
+/// # Errors
+/// What bpf(2) says.
+pub(crate) fn wait_for_programs() -> io::Result<()> {
+    Barrier::new()?.wait()
 }
 
 /// Reads a map by one call for many entries, to see whether the kernel can.

@@ -58,6 +58,12 @@ impl Facts {
         })
     }
 
+    /// The same as of a kernel without BTF.
+    #[must_use]
+    pub fn without_types(self) -> Self {
+        Self { btf: Btf::of_bytes(Vec::new()), ..self }
+    }
+
     /// As resolve takes them.
     #[must_use]
     pub fn context(&self) -> Context<'_> {

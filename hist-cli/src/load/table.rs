@@ -22,7 +22,7 @@ pub struct Table {
     /// How many CPUs the kernel keeps values for.
     pub cpus: usize,
     hist: MapData,
-    losses: MapData,
+    losses: Arc<MapData>,
     /// What feeds it. Who pauses, resumes, clears or joins holds the lock meanwhile.
     feeders: Mutex<Vec<Weak<Feeder>>>,
     /// What those that have left it had missed.
@@ -36,10 +36,17 @@ impl Table {
             map,
             cpus,
             hist,
-            losses,
+            losses: Arc::new(losses),
             feeders: Mutex::default(),
             missed_by_others: AtomicU64::new(0),
         }
+    }
+
+    /// A table with entries of its own in `hist` that has the loss counters in common with this one.
+    pub(super) fn twin(&self, hist: MapData) -> Self {
+        let (feeders, missed_by_others) = (Mutex::default(), AtomicU64::new(0));
+        let (map, cpus, losses) = (self.map, self.cpus, self.losses.clone());
+        Self { map, cpus, hist, losses, feeders, missed_by_others }
     }
 
     /// The map of entries.

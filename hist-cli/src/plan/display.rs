@@ -71,6 +71,8 @@ impl fmt::Display for Template {
             Self::HistLarge => "hist_large",
             Self::HistLog => "hist_log",
             Self::HistArray => "hist_array",
+            Self::HistSpill => "hist_spill",
+            Self::HistLargeSpill => "hist_large_spill",
         })
     }
 }

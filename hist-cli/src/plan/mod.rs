@@ -12,6 +12,7 @@ mod memory;
 pub mod once;
 pub mod raw;
 pub mod scan;
+mod spill;
 
 pub use error::PlanError;
 pub use focus::Focus;
@@ -19,6 +20,7 @@ pub use guard::{Guard, Proof, SENTINEL};
 pub use index::Index;
 pub use memory::{BUDGET, size_text};
 pub use raw::AttachWish;
+pub use spill::{Spill, spill};
 
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
@@ -126,11 +128,22 @@ pub enum Template {
     HistLog,
     /// One event, entries found by number.
     HistArray,
+    /// As [`Hist`](Self::Hist), and hits that find no room go on to another program.
+    HistSpill,
+    /// As [`HistLarge`](Self::HistLarge), and hits that find no room go on to another program.
+    HistLargeSpill,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Hist, Self::HistLarge, Self::HistArray, Self::HistLog];
+    pub const ALL: [Self; 6] = [
+        Self::Hist,
+        Self::HistLarge,
+        Self::HistArray,
+        Self::HistLog,
+        Self::HistSpill,
+        Self::HistLargeSpill,
+    ];
 }
 
 /// How a program gets its events.
@@ -284,8 +297,8 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
 /// leaves too little of it goes into a map.
 fn keep(plan: &mut Plan) -> Result<(), PlanError> {
     let key_size = match plan.template {
-        Template::Hist | Template::HistLog => plan.map.key_size,
-        Template::HistLarge | Template::HistArray => 0,
+        Template::Hist | Template::HistLog | Template::HistSpill => plan.map.key_size,
+        Template::HistLarge | Template::HistArray | Template::HistLargeSpill => 0,
     };
     let room = u32::try_from(KEY_ROOM).unwrap_or(u32::MAX).saturating_sub(key_size);
     plan.once = once::kept(plan, room);

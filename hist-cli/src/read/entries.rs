@@ -29,6 +29,15 @@ pub(super) fn read(map: RawMap<'_>, plan: &Plan) -> io::Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// The value of an entry that nobody has hit, for all of `copies`: it keeps the name that `row` has.
+pub(super) fn unhit(row: &Row, plan: &Plan, copies: usize) -> Vec<u8> {
+    let mut value = vec![0; plan.map.value_size as usize * copies];
+    if let Some(offset) = plan.comm {
+        value[offset as usize..][..COMM_SIZE].copy_from_slice(&row.comm);
+    }
+    value
+}
+
 /// The key of an array's element.
 fn number(key: &[u8]) -> u32 {
     key.first_chunk().map_or(0, |number| u32::from_ne_bytes(*number))

@@ -2,6 +2,7 @@
 //! takes another file in their place, while what both have counts on.
 
 use std::rc::Rc;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::config::{Config, MetricConfig};
@@ -10,12 +11,14 @@ use super::exposition::{Exposition, Family, Kind, Number, write};
 use super::metric::Metric;
 use super::own::{Cost, family, one, unix_seconds};
 use super::shape::{Place, Shape};
-use crate::load::{self, Facts, RunStats};
+use crate::load::{self, Barrier, Facts, RunStats};
 use crate::plan::{Attach, Wishes};
-use crate::read::snapshot::{KeyShow, Losses};
+use crate::read;
+use crate::read::snapshot::{KeyShow, Losses, Snapshot};
 use crate::session::registry::Entry;
 use crate::session::{Live, Session, SessionError, since_boot};
 use crate::tracefs::mount::Tracefs;
+use crate::tracefs::symbols::Symbols;
 
 /// What is known of the kernel is the same for all metrics, and takes time and memory to read.
 type Kernel = Live<Rc<Facts>>;
@@ -25,8 +28,13 @@ pub struct Engine {
     tracefs: Tracefs,
     /// `uname -r`
     release: String,
+    /// Made before capabilities are given up.
+    barrier: Arc<Barrier>,
+    /// The names of addresses, for all metrics.
+    symbols: Arc<RwLock<Symbols>>,
     metrics: Vec<Running>,
     reload: Reload,
+    version: u64,
 }
 
 /// How the last file was taken.
@@ -37,6 +45,59 @@ struct Reload {
     success: SystemTime,
 }
 
+/// A metric's table may be full some moments after it was empty, so it is looked at now and then. At
+/// most so often,
+const SHORTEST: Duration = Duration::from_millis(250);
+/// and at least so often.
+const LONGEST: Duration = Duration::from_secs(5);
+/// Looking takes at most this part of the time.
+const SHARE: u32 = 50;
+/// Series are ranked at most so often.
+const RANKING: Duration = Duration::from_secs(10);
+
+/// How full a metric's table is, and when it is looked at next.
+struct Watch {
+    due: Instant,
+    /// When it was looked at last.
+    seen: Instant,
+    renewed: Instant,
+    /// How many entries there were when it was looked at last.
+    entries: usize,
+    /// How many hits had found no room by then.
+    full: u64,
+}
+
+impl Watch {
+    fn new(now: Instant) -> Self {
+        Self { due: now + SHORTEST, seen: now, renewed: now, entries: 0, full: 0 }
+    }
+
+    /// Notes how full the table is. Gives whether it is to be renewed: hits have found no room, or
+    /// three quarters are full; the latter not more often than it is looked at anyway.
+    fn look(&mut self, now: Instant, entries: usize, full: u64, capacity: usize) -> bool {
+        let mark = capacity - capacity / 4;
+        let is_due = full > self.full || entries >= mark && now - self.renewed >= LONGEST;
+        let grown = entries.saturating_sub(self.entries) as f64;
+        let rate = grown / (now - self.seen).as_secs_f64().max(f64::EPSILON);
+        let left = mark.saturating_sub(entries) as f64 / rate / 2.0;
+        // Nothing grows: never, so at the latest.
+        let left = Duration::try_from_secs_f64(left).unwrap_or(LONGEST);
+        (self.seen, self.entries, self.full) = (now, entries, full);
+        self.due = now + left.clamp(SHORTEST, LONGEST);
+        is_due
+    }
+
+    /// Notes that another table is there, with so many entries.
+    fn renewed(&mut self, now: Instant, entries: usize) {
+        (self.renewed, self.entries, self.due) = (now, entries, now + SHORTEST);
+    }
+
+    /// Notes what looking has taken.
+    fn took(&mut self, now: Instant, duration: Duration) {
+        self.due = self.due.max(now + duration * SHARE);
+    }
+}
+
 /// A metric that counts.
 struct Running {
     metric: Metric,
@@ -44,6 +105,12 @@ struct Running {
     /// It has been told that addresses have no names.
     told_symbols: bool,
     read: Read,
+    /// Absent if the table can never be full.
+    watch: Option<Watch>,
+    /// How often its table was renewed.
+    renewals: u64,
+    /// When its series were ranked last.
+    ranked: Instant,
 }
 
 /// How the table was read last.
@@ -78,7 +145,9 @@ impl Engine {
     pub fn start(config: Config, tracefs: Tracefs, facts: &Rc<Facts>) -> Result<Self, ServeError> {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let reload = Reload { succeeded: true, success: SystemTime::now() };
-        let mut engine = Self { tracefs, release, metrics: Vec::new(), reload };
+        let barrier = Arc::new(Barrier::new()?);
+        let (metrics, symbols) = (Vec::new(), Arc::default());
+        let mut engine = Self { tracefs, release, barrier, symbols, metrics, reload, version: 0 };
         engine.replace(config, facts)?;
         Ok(engine)
     }
@@ -113,6 +182,7 @@ impl Engine {
             let released = running.session.release();
             released.map_err(|source| failed(&running.metric.config, source))?;
         }
+        self.version += 1;
         let before = self.metrics.len();
         let mut old = std::mem::take(&mut self.metrics);
         let mut kept: Vec<_> = kept.into_iter().zip(shapes).collect();
@@ -153,14 +223,18 @@ impl Engine {
     /// Attaches a metric, which counts nothing yet.
     fn attach(&self, config: MetricConfig, facts: &Rc<Facts>) -> Result<Running, ServeError> {
         let live = Live::new(self.tracefs.clone(), facts.clone(), Wishes::default());
-        let mut session = Session::held(live, Box::new(since_boot));
+        let live = live.renewable(self.barrier.clone());
+        let session = Session::held(live, Box::new(since_boot));
+        let mut session = session.sharing(self.symbols.clone());
         session
             .write(&config.event, config.trigger.as_bytes())
             .map_err(|source| failed(&config, source))?;
         let shape = shape(&session, &config)?;
         let metric = Metric::new(config, shape);
-        let read = Read::default();
-        Ok(Running { metric, session, told_symbols: false, read })
+        let (read, now) = (Read::default(), Instant::now());
+        let trigger = session.attached(entry(&session)).trigger();
+        let watch = trigger.is_renewable().then(|| Watch::new(now));
+        Ok(Running { metric, session, told_symbols: false, read, watch, renewals: 0, ranked: now })
     }
 
     fn shapes(&self, kept: &[MetricConfig]) -> Result<Vec<Shape>, ServeError> {
@@ -200,9 +274,20 @@ impl Engine {
             .any(|key| matches!(key.show, KeyShow::Sym | KeyShow::SymOffset | KeyShow::Stack))
     }
 
-    /// Reads all tables. Gives what they say and what that costs, as text.
-    pub fn expose(&mut self, format: Exposition) -> String {
-        self.metrics.iter_mut().for_each(Running::update);
+    /// How often another file was taken: metrics have other numbers since.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Reads a metric's table; `false` if there is no metric of that number.
+    pub fn read(&mut self, number: usize) -> bool {
+        self.metrics.get_mut(number).map(Running::update).is_some()
+    }
+
+    /// What the tables said when they were read last, and what that costs, as text.
+    #[must_use]
+    pub fn text(&self, format: Exposition) -> String {
         let cost = Cost::read();
         let mut families: Vec<Family<'_>> = Vec::new();
         for running in self.metrics.iter().filter(|running| running.read.succeeded) {
@@ -215,6 +300,21 @@ impl Engine {
         }
         families.retain(|family| !family.points.is_empty());
         write(&families, format)
+    }
+
+    /// When a table is to be [looked at](Self::look) next; `None` if none is.
+    #[must_use]
+    pub fn next_look(&self) -> Option<Instant> {
+        self.metrics.iter().filter_map(|running| Some(running.watch.as_ref()?.due)).min()
+    }
+
+    /// Looks how full the table is that is due first, and puts an empty one in its place if need be.
+    pub fn look(&mut self) {
+        let due = |running: &&mut Running| running.watch.as_ref().map(|watch| watch.due);
+        let watched = self.metrics.iter_mut().filter(|running| running.watch.is_some());
+        if let Some(running) = watched.min_by_key(due) {
+            running.look();
+        }
     }
 
     fn own_families(&self) -> Vec<Family<'_>> {
@@ -241,6 +341,16 @@ impl Engine {
             self.each("hist_bpf_other_entries", "Entries summed up as `other`", |running| {
                 Some(Number::Unsigned(running.metric.n_others() as u64))
             }),
+            self.count(
+                "hist_bpf_table_renewals",
+                "Times that an empty table took the place of a full one",
+                |running| Some(Number::Unsigned(running.renewals)),
+            ),
+            self.count(
+                "hist_bpf_evicted_hits",
+                "Hits of series that have lost their place, which are among the others since",
+                |running| Some(Number::Unsigned(running.metric.evicted())),
+            ),
             self.each(
                 "hist_bpf_read_duration_seconds",
                 "Time that reading the table took",
@@ -354,21 +464,95 @@ impl Running {
         self.read.succeeded = snapshot.is_ok();
         match snapshot {
             Ok(snapshot) => {
-                self.metric.update(&snapshot, &self.session.symbols());
-                self.read.entries = snapshot.rows.len();
-                self.read.losses = snapshot.losses;
+                self.take(&snapshot);
                 self.tell_symbols();
             }
-            Err(error) => {
-                self.read.errors += 1;
-                log::warn!("metric {}: {error}", self.metric.config.name);
-            }
+            Err(error) => self.not_read(&error),
         }
         match self.session.attached(entry(&self.session)).trigger().run_stats() {
             Ok(run) => self.read.run = run,
             Err(error) => log::warn!("metric {}: {error}", self.metric.config.name),
         }
         self.read.duration = start.elapsed();
+    }
+}
+
+impl Running {
+    fn take(&mut self, snapshot: &Snapshot) {
+        self.metric.update(snapshot, &self.session.symbols());
+        if self.metric.n_others() > 0 && self.ranked.elapsed() >= RANKING {
+            self.rank(snapshot);
+            self.metric.update(snapshot, &self.session.symbols());
+        }
+        self.read.entries = snapshot.rows.len();
+        let (full, before) = (snapshot.losses.full, self.read.losses.full);
+        self.read.losses = snapshot.losses;
+        self.read.losses.full = before;
+        let trigger = self.session.attached(entry(&self.session)).trigger();
+        match read::rest(trigger) {
+            Ok(Some(rest)) => {
+                self.metric.add_rest(&rest);
+                // Read later, so it has all of them that were counted, but for those that are lost.
+                let counted = rest.rows.iter().map(|row| row.hitcount).sum();
+                self.read.losses.full = before.max(full.saturating_sub(counted));
+            }
+            Ok(None) => self.read.losses.full = full,
+            Err(error) => {
+                self.read.succeeded = false;
+                self.not_read(&error.into());
+            }
+        }
+    }
+
+    fn rank(&mut self, snapshot: &Snapshot) {
+        let now = Instant::now();
+        self.metric.rank(snapshot, &self.session.symbols(), now - self.ranked);
+        self.ranked = now;
+    }
+
+    fn not_read(&mut self, error: &SessionError) {
+        self.read.errors += 1;
+        log::warn!("metric {}: {error}", self.name());
+    }
+
+    /// Looks how full its table is, and renews it if need be.
+    fn look(&mut self) {
+        let start = Instant::now();
+        let trigger = self.session.attached(entry(&self.session)).trigger();
+        let capacity = trigger.plan.map.max_entries as usize;
+        let is_due = match (read::fill(trigger), &mut self.watch) {
+            (Ok((entries, losses)), Some(watch)) => {
+                watch.look(start, entries, losses.full, capacity)
+            }
+            (Err(error), _) => {
+                self.not_read(&error.into());
+                false
+            }
+            (Ok(_), None) => false,
+        };
+        let renewed = if is_due { self.renew(capacity / 2) } else { Ok(None) };
+        let seeds = renewed.unwrap_or_else(|error| {
+            self.not_read(&error);
+            None
+        });
+        let now = Instant::now();
+        if let Some(watch) = &mut self.watch {
+            seeds.into_iter().for_each(|seeds| watch.renewed(now, seeds));
+            watch.took(now, now - start);
+        }
+    }
+
+    /// Puts an empty table in the place of the full one, in which at most `most` entries that have a
+    /// series stay. Gives how many.
+    fn renew(&mut self, most: usize) -> Result<Option<usize>, SessionError> {
+        let snapshot = self.session.snapshot(entry(&self.session))?;
+        self.rank(&snapshot);
+        let seeds = self.metric.seeds(&snapshot, &self.session.symbols(), most);
+        let id = entry(&self.session).id;
+        let last = self.session.renew(id, &seeds)?;
+        self.metric.renew(&last, &self.session.symbols(), &seeds);
+        self.renewals += 1;
+        Ok(Some(seeds.len()))
     }
 }
 

@@ -14,6 +14,12 @@ pub enum ServeError {
     /// Some of the metrics do not count.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Attach(Vec<AttachError>),
+    /// Other threads would keep their capabilities.
+    #[error("internal error: cannot drop capabilities: there are {0} threads")]
+    Threads(usize),
+    /// The process cannot become another user's.
+    #[error("cannot become the user of --user: {0}; it takes CAP_SETUID and CAP_SETGID")]
+    User(#[source] io::Error),
     /// Capabilities cannot be given up.
     #[error("cannot drop capabilities: {0}")]
     Privileges(#[source] io::Error),

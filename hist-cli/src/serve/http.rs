@@ -1,11 +1,17 @@
 //! Takes a socket that listens, and a site. Gives its pages to whoever asks, over HTTP/1.1.
+//!
+//! Nobody can keep others waiting: between two answers of one connection all others have their
+//! turn, who asks at the same time gets the same page, and when there are too many connections, or
+//! no more files to be had, the one goes that has done nothing for longest.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -15,100 +21,322 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt::set_tcp_user_timeout;
+use rustix::process::{Resource, getrlimit};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::runtime::Builder;
+use tokio::sync::{Mutex, watch};
+use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time;
 
 use super::exposition::Exposition;
 use super::negotiate::negotiate;
 
-/// Connections that are open at the same time, at most. The oldest makes room for another one, so
-/// that those who connect and ask nothing, or take no answer, keep nobody out.
+/// Connections that are open at the same time, at most. The one that has done nothing for longest
+/// makes room for another one, so that those who connect and ask nothing, or take no answer, keep
+/// nobody out.
 const CONNECTIONS: usize = 64;
+/// Files that are left free for other things than connections, as far as there are that many:
+/// making a page opens some.
+const FILES: usize = 16;
 /// For how long a connection may be without a whole request. Prometheus keeps its own open, and asks
 /// every minute or so.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// How long an answer may lie around that its reader does not take, in milliseconds.
 const STALL: u32 = 30_000;
-/// How long answers that are under way get when all ends.
-const FAREWELL: Duration = Duration::from_secs(3);
-/// How long to wait when no connection can be accepted, most likely because there are too many
-/// open files.
+/// How long answers that are under way get when all ends. Within a second all shall be over.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// How long to wait when no connection can be accepted and none is there that could go.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The most that is read ahead, and that a request's head may have (bytes).
+const REQUEST_SIZE: usize = 16 * 1024;
 
 /// What is served.
 pub trait Site {
-    /// The metrics, as they are now.
-    fn metrics(&mut self, format: Exposition) -> String;
+    /// Changes when metrics get other numbers.
+    fn version(&self) -> u64;
+
+    /// Reads the metric of that number; `false` if there is none.
+    fn read(&mut self, number: usize) -> bool;
+
+    /// The metrics, as they were read last.
+    fn text(&self, format: Exposition) -> String;
 }
 
-/// Answers until `end` is over, then lets answers that are under way be finished. Runs within a
-/// [`LocalSet`](tokio::task::LocalSet).
-///
-/// # Errors
-/// None at present: what fails is a connection, and others go on.
+/// Has no metrics, for tests.
+impl Site for () {
+    fn version(&self) -> u64 {
+        0
+    }
+
+    fn read(&mut self, _: usize) -> bool {
+        false
+    }
+
+    fn text(&self, _: Exposition) -> String {
+        "# EOF\n".to_owned()
+    }
+}
+
+/// Answers until `stop` is over, then lets answers that are under way be finished, unless it is over
+/// once more. Runs within a [`LocalSet`](tokio::task::LocalSet).
 pub async fn serve<S: Site + 'static>(
     listener: TcpListener,
     site: Rc<RefCell<S>>,
-    end: impl Future<Output = ()>,
-) -> io::Result<()> {
+    mut stop: impl AsyncFnMut(),
+) {
     let (farewell, ends) = watch::channel(());
-    let mut connections = JoinSet::new();
-    let mut open = VecDeque::new();
-    tokio::pin!(end);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut end => break,
-            Some(_) = connections.join_next() => {}
-            stream = listener.accept() => match stream {
-                Ok((stream, _)) => {
-                    make_room(&mut open);
-                    let connection = connection(stream, site.clone(), ends.clone());
-                    open.push_back(connections.spawn_local(connection));
-                }
-                Err(error) => {
-                    log::warn!("cannot accept a connection: {error}");
-                    time::sleep(PAUSE).await;
-                }
-            },
+    let pages = Rc::new(Pages::new(site));
+    let mut guests = Guests::new();
+    {
+        let end = stop();
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut end => break,
+                Some(_) = guests.tasks.join_next() => {}
+                stream = listener.accept() => match stream {
+                    Ok((stream, _)) => guests.admit(stream, &pages, &ends),
+                    Err(error) => guests.turn_away(&error).await,
+                },
+            }
+            // Who has just come is listened to before the next one comes.
+            yield_now().await;
         }
     }
     drop(listener);
     drop(farewell);
-    let all = async { while connections.join_next().await.is_some() {} };
-    // Whoever does not read in time has had the chance.
-    let _ = time::timeout(FAREWELL, all).await;
-    Ok(())
+    let all = async { while guests.tasks.join_next().await.is_some() {} };
+    tokio::select! {
+        biased;
+        () = stop() => {}
+        // Whoever does not read in time has had the chance.
+        _ = time::timeout(FAREWELL, all) => {}
+    }
 }
 
-/// Ends the oldest connection if there are as many as there may be.
-fn make_room(open: &mut VecDeque<AbortHandle>) {
-    open.retain(|connection| !connection.is_finished());
-    if open.len() >= CONNECTIONS
-        && let Some(oldest) = open.pop_front()
-    {
-        oldest.abort();
+/// The connections that there are.
+struct Guests {
+    tasks: JoinSet<()>,
+    open: Vec<Guest>,
+    most: usize,
+    /// That there is no room has been told since somebody was admitted last.
+    told: bool,
+}
+
+struct Guest {
+    task: AbortHandle,
+    active: Active,
+}
+
+impl Guests {
+    fn new() -> Self {
+        Self { tasks: JoinSet::new(), open: Vec::new(), most: most_connections(), told: false }
+    }
+
+    fn admit<S: Site + 'static>(
+        &mut self,
+        stream: TcpStream,
+        pages: &Rc<Pages<S>>,
+        ends: &watch::Receiver<()>,
+    ) {
+        self.open.retain(|guest| !guest.task.is_finished());
+        if self.open.len() >= self.most {
+            self.evict();
+        }
+        let active = Active::new();
+        let connection = connection(stream, pages.clone(), active.clone(), ends.clone());
+        self.open.push(Guest { task: self.tasks.spawn_local(connection), active });
+        self.told = false;
+    }
+
+    /// Makes room for somebody who could not be let in, or waits if nobody is there who could go.
+    async fn turn_away(&mut self, error: &io::Error) {
+        if !self.told {
+            log::warn!("cannot accept a connection: {error}");
+            self.told = true;
+        }
+        self.open.retain(|guest| !guest.task.is_finished());
+        let is_room_made = lacks_room(error) && self.evict();
+        if !is_room_made && error.kind() != io::ErrorKind::ConnectionAborted {
+            time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Ends the connection that has done nothing for longest, if there is any.
+    fn evict(&mut self) -> bool {
+        let open = self.open.iter().enumerate();
+        let idle = open.min_by_key(|(_, guest)| guest.active.0.get()).map(|(number, _)| number);
+        idle.map(|number| self.open.swap_remove(number).task.abort()).is_some()
+    }
+}
+
+/// It takes files or memory that others have.
+fn lacks_room(error: &io::Error) -> bool {
+    let room = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|errno| room.contains(&errno))
+}
+
+/// As many as there may be, and as there are files for.
+fn most_connections() -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    limit.saturating_sub(open + FILES).clamp(1, CONNECTIONS)
+}
+
+/// When a connection has asked for something, or taken some of an answer, last. Bytes that are no
+/// whole request yet do not count.
+#[derive(Clone)]
+struct Active(Rc<Cell<Instant>>);
+
+impl Active {
+    fn new() -> Self {
+        Self(Rc::new(Cell::new(Instant::now())))
+    }
+
+    fn touch(&self) {
+        self.0.set(Instant::now());
+    }
+}
+
+/// A stream that notes when something was written.
+struct Noted<T> {
+    stream: T,
+    active: Active,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Noted<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if written.is_ready() {
+            self.active.touch();
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Makes pages. All that have asked before one is begun get the same.
+struct Pages<S> {
+    site: Rc<RefCell<S>>,
+    /// Counts requests and pages.
+    clock: Cell<u64>,
+    /// Whose turn it is to make one.
+    turn: Mutex<()>,
+    /// How many wait for one.
+    waiting: Cell<usize>,
+    /// The page that was made last of each format, and when it was begun, as long as anybody waits.
+    made: RefCell<Vec<(Exposition, u64, Bytes)>>,
+}
+
+/// One that waits for a page.
+struct Waiting<'a, S>(&'a Pages<S>);
+
+impl<S> Drop for Waiting<'_, S> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+        if self.0.waiting.get() == 0 {
+            self.0.made.borrow_mut().clear();
+        }
+    }
+}
+
+impl<S: Site> Pages<S> {
+    fn new(site: Rc<RefCell<S>>) -> Self {
+        let (clock, turn, waiting) = (Cell::new(0), Mutex::new(()), Cell::new(0));
+        Self { site, clock, turn, waiting, made: RefCell::default() }
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.set(self.clock.get() + 1);
+        self.clock.get()
+    }
+
+    /// The metrics as they are at some time between the call and its answer.
+    async fn metrics(&self, format: Exposition) -> Bytes {
+        let asked = self.tick();
+        self.waiting.set(self.waiting.get() + 1);
+        let _waiting = Waiting(self);
+        // All others that have something to ask do so meanwhile.
+        yield_now().await;
+        let _turn = self.turn.lock().await;
+        let made = self.made.borrow().iter().find(|made| made.0 == format).cloned();
+        if let Some((.., page)) = made.filter(|(_, began, _)| *began > asked) {
+            return page;
+        }
+        let began = self.tick();
+        self.read().await;
+        let page = Bytes::from(self.site.borrow().text(format));
+        self.made.borrow_mut().retain(|made| made.0 != format);
+        self.made.borrow_mut().push((format, began, page.clone()));
+        page
+    }
+
+    /// Reads all metrics. Between two of them others have their turn, signals too.
+    async fn read(&self) {
+        let version = || self.site.borrow().version();
+        let (mut known, mut number) = (version(), 0);
+        while self.site.borrow_mut().read(number) {
+            yield_now().await;
+            number = if version() == known { number + 1 } else { 0 };
+            known = version();
+        }
     }
 }
 
 async fn connection<S: Site + 'static>(
     stream: TcpStream,
-    site: Rc<RefCell<S>>,
-    mut ends: watch::Receiver<()>,
+    pages: Rc<Pages<S>>,
+    active: Active,
+    ends: watch::Receiver<()>,
 ) {
     // Also when the other side says that it has no room (tcp(7)), which may go on for ever.
     if let Err(error) = set_tcp_user_timeout(&stream, STALL) {
         log::debug!("a connection may stall: {error}");
     }
+    converse(stream, pages, active, ends).await;
+}
+
+/// Answers all requests that come, until the other side or all ends.
+async fn converse<S: Site + 'static, T: AsyncRead + AsyncWrite + Unpin>(
+    stream: T,
+    pages: Rc<Pages<S>>,
+    active: Active,
+    mut ends: watch::Receiver<()>,
+) {
+    let stream = TokioIo::new(Noted { stream, active: active.clone() });
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path(), request.headers(), &site);
-        std::future::ready(Ok::<_, Infallible>(response))
+        active.touch();
+        let pages = pages.clone();
+        async move { Ok::<_, Infallible>(answer(&request, &pages).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(REQUEST_SIZE);
+    // Who has said all may still want the answer.
+    let connection = builder.half_close(true).serve_connection(stream, service);
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,
@@ -123,30 +351,82 @@ async fn connection<S: Site + 'static>(
     }
 }
 
+/// What a client is sent that sends `request` and nothing more. Without a socket, for tests.
+///
+/// # Errors
+/// If the process has no files to wait with.
+pub fn reply<S: Site + 'static>(request: &[u8], site: S) -> io::Result<Vec<u8>> {
+    let runtime = Builder::new_current_thread().enable_time().build()?;
+    let answer = Rc::new(RefCell::new(Vec::new()));
+    let stream = Recorded { rest: request.to_vec().into(), answer: answer.clone() };
+    let pages = Rc::new(Pages::new(Rc::new(RefCell::new(site))));
+    let (_farewell, ends) = watch::channel(());
+    runtime.block_on(converse(stream, pages, Active::new(), ends));
+    Ok(answer.take())
+}
+
+/// A client that has said all that it will say.
+struct Recorded {
+    rest: VecDeque<u8>,
+    answer: Rc<RefCell<Vec<u8>>>,
+}
+
+impl AsyncRead for Recorded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let length = buffer.remaining().min(self.rest.len());
+        buffer.put_slice(&self.rest.drain(..length).collect::<Vec<_>>());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Recorded {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.answer.borrow_mut().extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// What a browser gets.
 const INDEX: &str = "hist-bpf serve\n\n/metrics  what is counted\n/healthz  whether it answers\n";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-fn answer<S: Site>(
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-    site: &RefCell<S>,
-) -> Response<Full<Bytes>> {
+async fn answer<S: Site>(request: &Request<Incoming>, pages: &Pages<S>) -> Response<Full<Bytes>> {
+    let method = request.method();
     if method != Method::GET && method != Method::HEAD {
         let mut response = page(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET or HEAD\n".into());
         response.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    match path {
+    match request.uri().path() {
         "/metrics" => {
-            let format = negotiate(&accept(headers));
-            let text = site.borrow_mut().metrics(format);
-            page(StatusCode::OK, format.content_type(), text)
+            let format = negotiate(&accept(request.headers()));
+            page(StatusCode::OK, format.content_type(), pages.metrics(format).await)
         }
-        "/healthz" => page(StatusCode::OK, PLAIN, "ok\n".into()),
-        "/" => page(StatusCode::OK, PLAIN, INDEX.into()),
-        _ => page(StatusCode::NOT_FOUND, PLAIN, "no such page; /metrics is one\n".into()),
+        path => {
+            // Who has many small questions waits for others, too.
+            yield_now().await;
+            match path {
+                "/healthz" => page(StatusCode::OK, PLAIN, "ok\n".into()),
+                "/" => page(StatusCode::OK, PLAIN, INDEX.into()),
+                _ => page(StatusCode::NOT_FOUND, PLAIN, "no such page; /metrics is one\n".into()),
+            }
+        }
     }
 }
 
@@ -156,8 +436,8 @@ fn accept(headers: &HeaderMap) -> String {
     values.collect::<Vec<_>>().join(",")
 }
 
-fn page(status: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+fn page(status: StatusCode, content_type: &'static str, text: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text));
     *response.status_mut() = status;
     let value = hyper::header::HeaderValue::from_static(content_type);
     response.headers_mut().insert(CONTENT_TYPE, value);

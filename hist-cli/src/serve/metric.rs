@@ -1,6 +1,11 @@
 //! Takes a metric's snapshots, one after the other. Gives the families of samples that stand for it.
+//!
+//! A sample is the sum of what is in the table now and of what is *kept*: the counts of tables that
+//! have been renewed, and what changed places. So a table may lose its entries, and a series its
+//! place, and no count is lost: the sum over all series is that of all hits, at any time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::bucket::{Bounds, bounds_up_to};
 use super::config::MetricConfig;
@@ -9,7 +14,7 @@ use super::series::{OTHER, Series, Slot, Values};
 use super::shape::{Shape, ValueFamily};
 use crate::print::cell::{Cell, cell};
 use crate::print::{self, readable};
-use crate::read::snapshot::{KeyColumn, Row, Snapshot};
+use crate::read::snapshot::{KeyColumn, KeyShow, Row, Snapshot};
 use crate::tracefs::symbols::Symbols;
 
 /// A metric, and what its samples must be consistent with.
@@ -20,18 +25,35 @@ pub struct Metric {
     shape: Shape,
     series: Series,
     bounds: Bounds,
+    /// What is counted besides what the table has.
+    kept: Totals,
+    /// What the last snapshot had, with what is kept.
     totals: Totals,
     /// How many entries are summed up as others.
     n_others: usize,
+    /// Hits of series whose place was taken, which are among the others since.
+    evicted: u64,
 }
 
-/// What the last snapshot had.
+/// Sums for all series.
 #[derive(Clone, Debug, Default)]
 struct Totals {
     /// One per series.
     shown: Vec<Total>,
-    /// None: there are no others.
+    /// None: there are no others, and have never been.
     others: Option<Total>,
+}
+
+impl Totals {
+    fn of(&mut self, slot: Slot) -> &mut Total {
+        match slot {
+            Slot::Shown(number) => {
+                self.shown.resize(self.shown.len().max(number + 1), Total::default());
+                &mut self.shown[number]
+            }
+            Slot::Other => self.others.get_or_insert_default(),
+        }
+    }
 }
 
 /// The sum of the entries that have the same labels.
@@ -41,6 +63,47 @@ struct Total {
     sums: Vec<u64>,
     /// Hits by bucket, which is known by its bound.
     buckets: BTreeMap<i128, u64>,
+}
+
+/// What one entry counts.
+struct Counted<'a> {
+    hits: u64,
+    sums: &'a [u64],
+    /// The bound of its bucket.
+    bucket: Option<i128>,
+}
+
+/// `u64::wrapping_add`, or `u64::wrapping_sub`: what is left then may be less than nothing, and
+/// wraps, until as much is added.
+type Change = fn(u64, u64) -> u64;
+
+impl Total {
+    /// Nothing.
+    fn zero(sums: usize) -> Self {
+        Self { sums: vec![0; sums], ..Self::default() }
+    }
+
+    /// Adds what `other` has.
+    fn add(&mut self, other: &Self) {
+        let counted = Counted { hits: other.hits, sums: &other.sums, bucket: None };
+        self.change(&counted, u64::wrapping_add);
+        for (bound, more) in &other.buckets {
+            let hits = self.buckets.entry(*bound).or_default();
+            *hits = hits.wrapping_add(*more);
+        }
+    }
+
+    fn change(&mut self, counted: &Counted<'_>, by: Change) {
+        self.hits = by(self.hits, counted.hits);
+        self.sums.resize(self.sums.len().max(counted.sums.len()), 0);
+        for (sum, more) in self.sums.iter_mut().zip(counted.sums) {
+            *sum = by(*sum, *more);
+        }
+        if let Some(bound) = counted.bucket {
+            let hits = self.buckets.entry(bound).or_default();
+            *hits = by(*hits, counted.hits);
+        }
+    }
 }
 
 impl Metric {
@@ -54,8 +117,10 @@ impl Metric {
             bounds: given.map_or_else(Bounds::default, Bounds::given),
             config,
             shape,
+            kept: Totals::default(),
             totals: Totals::default(),
             n_others: 0,
+            evicted: 0,
         }
     }
 
@@ -63,49 +128,132 @@ impl Metric {
     /// Only another cap or bound makes it choose its series or buckets anew.
     #[must_use]
     pub fn renamed(self, config: MetricConfig, shape: Shape) -> Self {
-        let is_same = (config.max_series, config.max) == (self.config.max_series, self.config.max);
-        if is_same { Self { config, shape, ..self } } else { Self::new(config, shape) }
+        if (config.max_series, config.max) == (self.config.max_series, self.config.max) {
+            return Self { config, shape, ..self };
+        }
+        let mut anew = Self::new(config, shape);
+        anew.evicted = self.evicted;
+        let Totals { shown, others } = self.kept;
+        match shown.is_empty() {
+            true => anew.kept.others = others,
+            false => {
+                let mut rest = others.unwrap_or_default();
+                shown.iter().for_each(|total| rest.add(total));
+                anew.evicted =
+                    shown.iter().fold(anew.evicted, |sum, one| sum.wrapping_add(one.hits));
+                anew.kept.others = Some(rest);
+            }
+        }
+        anew
     }
 
     /// Takes a snapshot, for [`families`](Self::families) to show.
     pub fn update(&mut self, snapshot: &Snapshot, symbols: &Symbols) {
-        let values = |row: &Row| {
-            let columns = self.shape.labels.iter().map(|label| &snapshot.keys[label.key]);
-            columns.map(|column| text(column, &cell(column, row, symbols))).collect()
-        };
-        let slots = self.series.place(&snapshot.rows, values);
+        let slots = self.place(snapshot, symbols);
         self.n_others = slots.iter().filter(|slot| **slot == Slot::Other).count();
-        let empty = Total { sums: vec![0; snapshot.values.len()], ..Total::default() };
-        let shown = vec![empty.clone(); self.series.shown().len().max(self.least_series())];
-        let others = (self.n_others > 0).then_some(empty);
-        self.totals = Totals { shown, others };
+        let n_sums = snapshot.values.len();
+        let mut totals = self.kept.clone();
+        let n_shown = self.series.shown().len().max(self.least_series());
+        totals.shown.resize(n_shown, Total::zero(n_sums));
         for (row, slot) in snapshot.rows.iter().zip(slots) {
-            self.add(snapshot, row, slot);
+            totals.of(slot).change(&self.counted(snapshot, row), u64::wrapping_add);
         }
+        for total in totals.shown.iter_mut().chain(&mut totals.others) {
+            total.sums.resize(n_sums, 0);
+        }
+        self.totals = totals;
+    }
+
+    /// Adds hits that found no room in the table: of their keys only the bucket is known.
+    pub fn add_rest(&mut self, rest: &Snapshot) {
+        let slot = if self.shape.labels.is_empty() { Slot::Shown(0) } else { Slot::Other };
+        for row in rest.rows.iter().filter(|row| row.hitcount > 0) {
+            let bucket = self.shape.bucket.map(|key| key.buckets);
+            let bucket = bucket.map(|buckets| buckets.bucket(row.word(rest.keys[0].offset)));
+            bucket.iter().for_each(|bucket| self.bounds.see(*bucket));
+            let bucket = bucket.map(|bucket| bucket.high);
+            let counted = Counted { hits: row.hitcount, sums: &row.sums, bucket };
+            self.totals.of(slot).change(&counted, u64::wrapping_add);
+        }
+    }
+
+    /// Has labels among the others that are hit often take the places of series that are hardly hit
+    /// any more. `elapsed` is the time since the last ranking.
+    ///
+    /// The hits of such a series are among the others from now on, and the new one begins at 0: its
+    /// hits until now stay among the others, which so never go down.
+    pub fn rank(&mut self, snapshot: &Snapshot, symbols: &Symbols, elapsed: Duration) {
+        if has_stacks(snapshot) {
+            return;
+        }
+        let before = self.place(snapshot, symbols);
+        let values = |row: &Row| label_values(&self.shape, snapshot, row, symbols);
+        for number in self.series.rank(&snapshot.rows, values, elapsed) {
+            let gone = self.kept.shown.get_mut(number).map(std::mem::take).unwrap_or_default();
+            self.evicted = self.evicted.wrapping_add(gone.hits);
+            self.kept.of(Slot::Other).add(&gone);
+        }
+        let after = self.place(snapshot, symbols);
+        for ((row, before), after) in snapshot.rows.iter().zip(before).zip(after) {
+            match (before, after) {
+                (Slot::Shown(_), Slot::Other) => {
+                    self.evicted = self.evicted.wrapping_add(row.hitcount);
+                }
+                (Slot::Other, Slot::Shown(_)) => {
+                    let counted = self.counted(snapshot, row);
+                    self.kept.of(before).change(&counted, u64::wrapping_add);
+                    self.kept.of(after).change(&counted, u64::wrapping_sub);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The entries that matter most, of which at most `most`, for the table that comes next: those
+    /// of series, the most hit first.
+    #[must_use]
+    pub fn seeds(&mut self, snapshot: &Snapshot, symbols: &Symbols, most: usize) -> Vec<Row> {
+        if has_stacks(snapshot) {
+            return Vec::new();
+        }
+        let slots = self.place(snapshot, symbols);
+        let rows = snapshot.rows.iter().zip(slots).filter(|(_, slot)| *slot != Slot::Other);
+        let mut rows: Vec<_> = rows.map(|(row, _)| row.clone()).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.hitcount));
+        rows.truncate(most);
+        rows
+    }
+
+    /// Takes the last snapshot of a table whose place another one has taken, which began with
+    /// `seeds` that have no hits.
+    pub fn renew(&mut self, last: &Snapshot, symbols: &Symbols, seeds: &[Row]) {
+        let slots = self.place(last, symbols);
+        for (row, slot) in last.rows.iter().zip(slots) {
+            let counted = self.counted(last, row);
+            self.kept.of(slot).change(&counted, u64::wrapping_add);
+        }
+        self.series.renew(seeds);
+    }
+
+    fn place(&mut self, snapshot: &Snapshot, symbols: &Symbols) -> Vec<Slot> {
+        let values = |row: &Row| label_values(&self.shape, snapshot, row, symbols);
+        self.series.place(&snapshot.rows, values)
+    }
+
+    /// What a row adds to its series.
+    fn counted<'a>(&mut self, snapshot: &Snapshot, row: &'a Row) -> Counted<'a> {
+        let key = self.shape.bucket.filter(|_| row.hitcount > 0);
+        let bucket = key.map(|key| {
+            let bucket = key.buckets.bucket(row.word(snapshot.keys[key.key].offset));
+            self.bounds.see(bucket);
+            bucket.high
+        });
+        Counted { hits: row.hitcount, sums: &row.sums, bucket }
     }
 
     /// Without labels there is a series from the start.
     fn least_series(&self) -> usize {
         usize::from(self.shape.labels.is_empty())
-    }
-
-    fn add(&mut self, snapshot: &Snapshot, row: &Row, slot: Slot) {
-        let Some(total) = (match slot {
-            Slot::Shown(number) => self.totals.shown.get_mut(number),
-            Slot::Other => self.totals.others.as_mut(),
-        }) else {
-            return;
-        };
-        total.hits = total.hits.wrapping_add(row.hitcount);
-        for (sum, more) in total.sums.iter_mut().zip(&row.sums) {
-            *sum = sum.wrapping_add(*more);
-        }
-        if let Some(key) = self.shape.bucket {
-            let bucket = key.buckets.bucket(row.word(snapshot.keys[key.key].offset));
-            self.bounds.see(bucket);
-            let hits = total.buckets.entry(bucket.high).or_default();
-            *hits = hits.wrapping_add(row.hitcount);
-        }
     }
 
     /// How many series there are, that of the others aside.
@@ -118,6 +266,12 @@ impl Metric {
     #[must_use]
     pub const fn n_others(&self) -> usize {
         self.n_others
+    }
+
+    /// Hits of series that have lost their place, which are among the others since.
+    #[must_use]
+    pub const fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// What the last snapshot had.
@@ -183,6 +337,18 @@ impl Metric {
         let sum = key.and_then(|key| key.sum).map(|sum| total.sums[sum]);
         Histogram { buckets, count: total.hits, sum }
     }
+}
+
+/// What is shown of a stack depends on the symbols of the moment: its key is not the one that the
+/// table has, and need not be the same the next time.
+fn has_stacks(snapshot: &Snapshot) -> bool {
+    snapshot.keys.iter().any(|key| key.show == KeyShow::Stack)
+}
+
+/// The values of the labels of a row.
+fn label_values(shape: &Shape, snapshot: &Snapshot, row: &Row, symbols: &Symbols) -> Values {
+    let columns = shape.labels.iter().map(|label| &snapshot.keys[label.key]);
+    columns.map(|column| text(column, &cell(column, row, symbols))).collect()
 }
 
 /// What a label says of a key. Several keys may get the same text, and are added up then: all

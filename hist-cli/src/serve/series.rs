@@ -1,13 +1,20 @@
 //! Takes entries as they appear. Gives each a place: a series of its own, or that of all others.
-//! An entry keeps its place whatever comes later, even if the name of what it is about changes,
-//! for a counter that loses an entry would go down.
+//! An entry keeps its place even if the name of what it is about changes, for a counter that loses
+//! an entry would go down. Only a [ranking](Series::rank) gives a series' place to another one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use crate::read::snapshot::{KeyBytes, Row};
 
 /// What every label of the others is.
 pub(super) const OTHER: &str = "other";
+
+/// After that time a hit weighs half as much.
+const HALF_LIFE: Duration = Duration::from_secs(60);
+/// So many times a series' weight must be hit what takes its place, or two that are hit about as
+/// often would change places all the time.
+const ADVANTAGE: f64 = 2.0;
 
 /// The values of a series' labels.
 pub(super) type Values = Vec<String>;
@@ -21,20 +28,31 @@ pub(super) enum Slot {
     Other,
 }
 
+/// What is known of an entry.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    slot: Slot,
+    /// Its hits when series were ranked last.
+    ranked: u64,
+}
+
 /// The places of a metric's entries.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     max: usize,
-    places: HashMap<KeyBytes, Slot>,
+    places: HashMap<KeyBytes, Place>,
     numbers: HashMap<Values, usize>,
     shown: Vec<Values>,
+    /// Hits of each series, of which each weighs less the longer ago it was.
+    weights: Vec<f64>,
 }
 
 impl Series {
     /// No places yet, and at most `max` series besides that of the others.
     pub(super) fn new(max: u64) -> Self {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
-        Self { max, places: HashMap::new(), numbers: HashMap::new(), shown: Vec::new() }
+        let (places, numbers) = (HashMap::new(), HashMap::new());
+        Self { max, places, numbers, shown: Vec::new(), weights: Vec::new() }
     }
 
     /// The labels of the series that there are, by number.
@@ -45,35 +63,135 @@ impl Series {
     /// The place of each row. New ones get one, those with the most hits first; `values` gives
     /// their labels.
     pub(super) fn place(&mut self, rows: &[Row], values: impl Fn(&Row) -> Values) -> Vec<Slot> {
-        let mut fresh: BTreeMap<Values, (u64, Vec<&Row>)> = BTreeMap::new();
-        for row in rows.iter().filter(|row| !self.places.contains_key(&row.key)) {
-            let (hits, rows) = fresh.entry(values(row)).or_default();
-            *hits = hits.wrapping_add(row.hitcount);
-            rows.push(row);
-        }
-        let mut fresh: Vec<_> = fresh.into_iter().collect();
+        let fresh = groups(rows.iter().filter(|row| !self.places.contains_key(&row.key)), values);
+        let mut fresh: Vec<_> = fresh
+            .into_iter()
+            .map(|(values, rows)| (values, sum(rows.iter().map(|row| row.hitcount)), rows))
+            .collect();
         // A stable sort: what has as many hits is ordered by its labels.
-        fresh.sort_by_key(|(_, (hits, _))| std::cmp::Reverse(*hits));
-        for (values, (_, rows)) in fresh {
-            let slot = self.slot(values);
-            self.places.extend(rows.into_iter().map(|row| (row.key.clone(), slot)));
+        fresh.sort_by_key(|(_, hits, _)| std::cmp::Reverse(*hits));
+        for (values, _, rows) in fresh {
+            let place = Place { slot: self.slot(values), ranked: 0 };
+            self.places.extend(rows.into_iter().map(|row| (row.key.clone(), place)));
         }
-        rows.iter().map(|row| self.places[&row.key]).collect()
+        rows.iter().map(|row| self.places[&row.key].slot).collect()
     }
 
-    /// Series never go, so once there is no room for more there never will be.
+    /// A series of its own as long as there is room.
     fn slot(&mut self, values: Values) -> Slot {
         if let Some(number) = self.numbers.get(&values) {
             return Slot::Shown(*number);
         }
-        let is_called_other = !values.is_empty() && values.iter().all(|value| value == OTHER);
-        if is_called_other || self.shown.len() >= self.max {
+        if is_called_other(&values) || self.shown.len() >= self.max {
             return Slot::Other;
         }
         self.numbers.insert(values.clone(), self.shown.len());
         self.shown.push(values);
+        self.weights.push(0.0);
         Slot::Shown(self.shown.len() - 1)
     }
+
+    /// Gives the places of series that are hardly hit any more to labels among the others that have
+    /// been hit more since the last ranking, `elapsed` ago: the most hit take those of the least.
+    /// Gives the numbers of the series that have become other ones.
+    pub(super) fn rank(
+        &mut self,
+        rows: &[Row],
+        values: impl Fn(&Row) -> Values,
+        elapsed: Duration,
+    ) -> Vec<usize> {
+        self.place(rows, &values);
+        let candidates = self.weigh(rows, values, elapsed);
+        let mut worst: Vec<usize> = (0..self.shown.len()).collect();
+        worst.sort_by(|one, other| self.weights[*one].total_cmp(&self.weights[*other]));
+        let pairs = candidates.into_iter().zip(worst);
+        let changed = pairs
+            .take_while(|((hits, ..), number)| *hits as f64 > ADVANTAGE * self.weights[*number]);
+        let changed: Vec<_> = changed.collect();
+        changed
+            .into_iter()
+            .map(|((hits, values, rows), number)| {
+                self.replace(number, values, &rows);
+                self.weights[number] = hits as f64;
+                number
+            })
+            .collect()
+    }
+
+    /// Lets all weights sink and adds the new hits. Gives those of the labels among the others, the
+    /// most hit first.
+    fn weigh<'a>(
+        &mut self,
+        rows: &'a [Row],
+        values: impl Fn(&Row) -> Values,
+        elapsed: Duration,
+    ) -> Vec<(u64, Values, Vec<&'a Row>)> {
+        let rest = 0.5_f64.powf(elapsed.as_secs_f64() / HALF_LIFE.as_secs_f64());
+        self.weights.iter_mut().for_each(|weight| *weight *= rest);
+        let mut news: HashMap<&[u8], u64> = HashMap::new();
+        let mut others = Vec::new();
+        for row in rows {
+            let Some(place) = self.places.get_mut(&row.key) else { continue };
+            let new = row.hitcount.wrapping_sub(place.ranked);
+            place.ranked = row.hitcount;
+            match place.slot {
+                Slot::Shown(number) => self.weights[number] += new as f64,
+                Slot::Other => {
+                    news.insert(&row.key, new);
+                    others.push(row);
+                }
+            }
+        }
+        let groups = groups(others.into_iter(), values).into_iter();
+        let hits = |rows: &[&Row]| sum(rows.iter().map(|row| news[&row.key[..]]));
+        let groups = groups.filter(|(values, _)| !is_called_other(values));
+        let groups = groups.filter(|(values, _)| !self.numbers.contains_key(values));
+        let mut groups: Vec<_> = groups.map(|(values, rows)| (hits(&rows), values, rows)).collect();
+        groups.sort_by_key(|(hits, ..)| std::cmp::Reverse(*hits));
+        groups
+    }
+
+    /// Makes another series of one, which has `rows` alone.
+    fn replace(&mut self, number: usize, values: Values, rows: &[&Row]) {
+        for place in self.places.values_mut().filter(|place| place.slot == Slot::Shown(number)) {
+            place.slot = Slot::Other;
+        }
+        for row in rows {
+            if let Some(place) = self.places.get_mut(&row.key) {
+                place.slot = Slot::Shown(number);
+            }
+        }
+        let before = std::mem::replace(&mut self.shown[number], values.clone());
+        self.numbers.remove(&before);
+        self.numbers.insert(values, number);
+    }
+
+    /// Another table takes the place of that which entries are in, and has those of `kept` alone,
+    /// with no hits.
+    pub(super) fn renew(&mut self, kept: &[Row]) {
+        let places = std::mem::take(&mut self.places);
+        let of = |row: &Row| Some((row.key.clone(), Place { ranked: 0, ..*places.get(&row.key)? }));
+        self.places = kept.iter().filter_map(of).collect();
+    }
+}
+
+/// Rows by the labels that they have.
+fn groups<'a>(
+    rows: impl Iterator<Item = &'a Row>,
+    values: impl Fn(&Row) -> Values,
+) -> BTreeMap<Values, Vec<&'a Row>> {
+    let mut groups: BTreeMap<Values, Vec<&Row>> = BTreeMap::new();
+    rows.for_each(|row| groups.entry(values(row)).or_default().push(row));
+    groups
+}
+
+fn sum(hits: impl Iterator<Item = u64>) -> u64 {
+    hits.fold(0, u64::wrapping_add)
+}
+
+/// It cannot be told from the series of all others.
+fn is_called_other(values: &Values) -> bool {
+    !values.is_empty() && values.iter().all(|value| value == OTHER)
 }
 
 #[cfg(test)]

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Backend, EventName, SessionError};
+use super::registry::TriggerId;
+use super::{Backend, EventName, Session, SessionError};
 use crate::codegen;
 use crate::link;
 use crate::load::{
     self, Attached, AttachedTrigger, Barrier, ControlError, Facts, Feeds, LiveFocus, LoadError,
 };
 use crate::pipeline::CompileError;
-use crate::plan::{self, AttachWish, Plan, Wishes};
-use crate::read;
-use crate::read::snapshot::Snapshot;
+use crate::plan::{self, AttachWish, Plan, Spill, Wishes};
+use crate::read::snapshot::{Row, Snapshot};
+use crate::read::{self, ReadError};
 use crate::resolve::Context;
 use crate::resolve::hist::Hist;
 use crate::tracefs::format::EventFormat;
@@ -30,8 +31,11 @@ pub struct Live<F = Facts> {
     wishes: Wishes,
     /// The maps that programs look into if the wishes have a focus that takes some.
     focus: Option<Arc<LiveFocus>>,
-    /// None: one is made when it is needed, if there are still files for it then.
-    barrier: Option<Barrier>,
+    /// What waiting for programs takes. None: it is made when it is needed, if there are still files
+    /// for it then.
+    barrier: Option<Arc<Barrier>>,
+    /// Full tables can be renewed while they count.
+    is_renewable: bool,
 }
 
 /// A trigger's program, and what it logs.
@@ -41,7 +45,7 @@ impl<F: Borrow<Facts>> Live<F> {
     /// The kernel that `facts` are about and whose events `tracefs` describes.
     #[must_use]
     pub const fn new(tracefs: Tracefs, facts: F, wishes: Wishes) -> Self {
-        Self { tracefs, facts, wishes, focus: None, barrier: None }
+        Self { tracefs, facts, wishes, focus: None, barrier: None, is_renewable: false }
     }
 
     /// The same, with the open maps of the wishes' focus.
@@ -52,8 +56,14 @@ impl<F: Borrow<Facts>> Live<F> {
 
     /// The same, which has what stopping takes from the beginning.
     #[must_use]
-    pub fn with_barrier(self, barrier: Barrier) -> Self {
+    pub fn with_barrier(self, barrier: Arc<Barrier>) -> Self {
         Self { barrier: Some(barrier), ..self }
+    }
+
+    /// The same, with tables that can be [renewed](Session::renew). Each trigger has its own then.
+    #[must_use]
+    pub fn renewable(self, barrier: Arc<Barrier>) -> Self {
+        Self { is_renewable: true, ..self.with_barrier(barrier) }
     }
 
     /// What counts has been attached anew.
@@ -91,12 +101,40 @@ impl<F: Borrow<Facts>> Live<F> {
         plan: Plan,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
+        if let Some(barrier) = self.barrier.as_ref().filter(|_| self.is_renewable)
+            && let Some(plans) = plan::spill(&plan).map_err(CompileError::from)?
+        {
+            return attach_renewable(plans, barrier);
+        }
         let code = codegen::generate(&plan).map_err(CompileError::from)?;
         let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
         let feeds =
             joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
         let focus = self.focus.as_deref();
         Ok(LiveTrigger(load::attach_within(&object, vec![(plan, feeds)], focus)?))
+    }
+}
+
+fn attach_renewable(plans: Spill, barrier: &Arc<Barrier>) -> Result<LiveTrigger, SessionError> {
+    let code = |plan: &Plan| codegen::generate(plan).map_err(CompileError::from);
+    let (main, rest) = (code(&plans.main)?, code(&plans.rest)?);
+    let object = link::link(&[(&plans.main, &main), (&plans.rest, &rest)]);
+    let object = object.map_err(CompileError::from)?;
+    Ok(LiveTrigger(load::attach_renewable(&object, plans, barrier)?))
+}
+
+impl<F: Borrow<Facts>> Session<Live<F>> {
+    /// Has a trigger count into an empty table from now on, but for the keys of `seeds`, which are
+    /// there without hits. Gives what was in the one before, as [`snapshot`](Self::snapshot) does:
+    /// no hit is in both, and none in neither.
+    ///
+    /// # Errors
+    /// If the kernel refuses. What has not been read then is given by the next call.
+    pub fn renew(&mut self, id: TriggerId, seeds: &[Row]) -> Result<Snapshot, SessionError> {
+        let attached = self.attached.get_mut(&id).expect("what the registry has is attached");
+        let snapshot = attached.renew(seeds)?;
+        let entry = self.registry.entries().iter().find(|entry| entry.id == id);
+        Ok(self.settled(entry.expect("it is attached"), snapshot))
     }
 }
 
@@ -114,6 +152,11 @@ impl LiveTrigger {
     pub fn trigger(&self) -> &AttachedTrigger {
         // One is attached at a time.
         &self.0.triggers[0]
+    }
+
+    /// [`read::renew`]
+    pub(super) fn renew(&mut self, seeds: &[Row]) -> Result<Snapshot, ReadError> {
+        read::renew(&mut self.0.triggers[0], seeds)
     }
 
     /// Passes on what the program has logged since the last call.

@@ -12,7 +12,7 @@ mod log;
 pub mod registry;
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 pub use backend::Backend;
@@ -52,7 +52,7 @@ pub struct Session<B: Backend> {
     held: bool,
     log: ErrorLog,
     clock: Clock,
-    symbols: RwLock<Symbols>,
+    symbols: Arc<RwLock<Symbols>>,
     ties: Ties,
     stack_depth: usize,
 }
@@ -68,7 +68,7 @@ impl<B: Backend> Session<B> {
             held: false,
             log: ErrorLog::default(),
             clock,
-            symbols: RwLock::new(Symbols::new()),
+            symbols: Arc::default(),
             ties: Ties::default(),
             stack_depth: stack::DEPTH,
         }
@@ -86,6 +86,13 @@ impl<B: Backend> Session<B> {
     #[must_use]
     pub fn held(backend: B, clock: Clock) -> Self {
         Self { held: true, ..Self::new(backend, clock) }
+    }
+
+    /// The same session, which has the names of addresses in common with others: a list of them takes
+    /// megabytes, and a while to read.
+    #[must_use]
+    pub fn sharing(self, symbols: Arc<RwLock<Symbols>>) -> Self {
+        Self { symbols, ..self }
     }
 
     /// Lets everything count that was held back and is not paused.
@@ -190,12 +197,16 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// If the table cannot be read.
     pub fn snapshot(&self, entry: &Entry) -> Result<Snapshot, SessionError> {
-        let mut snapshot = self.backend.snapshot(&self.attached[&entry.id])?;
+        Ok(self.settled(entry, self.backend.snapshot(&self.attached[&entry.id])?))
+    }
+
+    /// The snapshot as it is printed.
+    fn settled(&self, entry: &Entry, mut snapshot: Snapshot) -> Snapshot {
         snapshot.trigger = entry.trigger_line();
         self.symbols.write().unwrap_or_else(PoisonError::into_inner).refresh(snapshot.addresses());
         stack::settle(&mut snapshot, &self.symbols(), self.stack_depth);
         self.sort(&mut snapshot);
-        Ok(snapshot)
+        snapshot
     }
 
     /// Puts rows into the order in which they are printed, after their counts have changed.

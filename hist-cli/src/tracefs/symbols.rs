@@ -112,7 +112,11 @@ impl Symbols {
         if was_read && let Ok(table) = self.read() {
             self.table = OnceLock::from(Ok(table));
         }
-        self.unknown = without.into_iter().filter(|address| self.lacks(*address)).collect();
+        // Those of other tables, too, or each would have the list read again after another.
+        let mut unknown = std::mem::take(&mut self.unknown);
+        unknown.extend(without);
+        unknown.retain(|address| self.lacks(*address));
+        self.unknown = unknown;
     }
 
     /// It is an address of the kernel, which has the upper half of them, and has no symbol.
@@ -597,6 +601,24 @@ ffffffffc0400080 t bpf_prog_6deef7357e7b4530_two\t[bpf]
         symbols.refresh([known, later, later + BPF_PACK]);
         assert_eq!(shown(&symbols, later), "bpf_prog_one+0x0/0x200000");
         assert!(symbols.problem().is_none());
+    }
+
+    /// Each table that had addresses without names made it be read again after another one.
+    #[test]
+    fn tables_without_some_names_do_not_read_the_list_in_turns() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("kallsyms");
+        let kernel = "ffffffff81000000 T _stext\nffffffff81001000 T _etext\n";
+        let (one, other) = (0xffff_ffff_c040_0000, u64::MAX);
+        let mut symbols = Symbols { path: path.clone(), ..Symbols::new() };
+        fs::write(&path, kernel).expect("a file");
+        symbols.refresh([one]);
+        symbols.refresh([other]);
+        let more = format!("{kernel}ffffffffc0400000 t bpf_prog_one\t[bpf]\n");
+        fs::write(&path, more).expect("a file");
+        symbols.refresh([one]);
+        symbols.refresh([other]);
+        assert_eq!(symbols.resolve(one), None, "nothing new was asked for");
     }
 
     #[test]

@@ -8,16 +8,22 @@ mod kernel;
 
 pub use kernel::{btf, kallsyms, mountinfo, offset_of, status, with_names};
 
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use hist_cli::diag::TriggerError;
 use hist_cli::export::{self, Document, Exporter, Format};
+use hist_cli::load::Facts;
 use hist_cli::parse::{self, ast::Trigger};
 use hist_cli::pipeline::{self, CompileError};
 use hist_cli::plan::Wishes;
 use hist_cli::print::escape::Charset;
 use hist_cli::resolve::{self, Context};
+use hist_cli::serve::exposition::Exposition;
+use hist_cli::serve::{self, config};
+use hist_cli::session::Live;
 use hist_cli::tracefs::format::{self, EventFormat};
+use hist_cli::tracefs::mount::Tracefs;
 
 /// The events that triggers are resolved on: numbers, strings, pointers, arrays.
 static EVENTS: LazyLock<[EventFormat; 3]> = LazyLock::new(|| {
@@ -132,6 +138,53 @@ fn check_document(one: Document) {
 
 fn written(format: Format, document: &Document) -> Option<Vec<u8>> {
     Exporter::new(format, None, 80).write(document).ok()
+}
+
+/// A file of metrics for `hist-bpf serve`, without a kernel and with one.
+///
+/// # Panics
+/// When something is wrong with it.
+pub fn metrics(text: &str) {
+    let formats = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/formats");
+    let kernel = Live::new(Tracefs::at(formats), FACTS.with(Clone::clone), Wishes::default());
+    for kernel in [None, Some(&kernel)] {
+        match config::read(text, kernel) {
+            Ok(found) => {
+                assert!(found.metrics.iter().all(|metric| !metric.name.is_empty()), "{found:?}");
+                assert_eq!(config::read(text, kernel), Ok(found), "of {text:?}");
+            }
+            Err(wrong) => {
+                assert!(!wrong.problems.is_empty() && !wrong.render("file", text).is_empty());
+                let mut starts = wrong.problems.iter().map(|problem| problem.at.start);
+                assert!(starts.clone().is_sorted(), "{wrong:?}");
+                assert!(starts.all(|start| start <= text.len()), "{wrong:?} of {text:?}");
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// Without the types of this kernel, which others may not have.
+    static FACTS: Rc<Facts> = Rc::new(Facts::read().expect("the list of CPUs").without_types());
+}
+
+/// What comes over a connection to `hist-bpf serve`.
+///
+/// # Panics
+/// When something is wrong with it.
+pub fn request(bytes: &[u8]) {
+    let answer = serve::reply(bytes, ()).expect("a runtime");
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{bytes:?}: {answer:?}");
+}
+
+/// An `Accept` header.
+///
+/// # Panics
+/// When something is wrong with it.
+pub fn accept(text: &str) {
+    let is_named = text.to_ascii_lowercase().contains("application/openmetrics-text");
+    let format = serve::negotiate(text);
+    assert!(is_named || format == Exposition::Text, "{text:?} gives {format:?}");
 }
 
 /// A trigger becomes a program, or it is refused in words; the fault is never ours.

@@ -228,3 +228,157 @@ fn histograms_never_go_down() {
         .run(&steps, check)
         .expect("it holds");
 }
+
+/// The samples of a text, by name and labels.
+fn samples(text: &str) -> BTreeMap<String, u64> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let parts = lines.map(|line| line.rsplit_once(' ').expect("a value"));
+    parts.map(|(name, value)| (name.to_owned(), value.parse().expect("a number"))).collect()
+}
+
+/// It was blinded for good: whoever came first had the only places.
+#[test]
+fn series_that_came_first_give_way_to_those_that_are_hit() {
+    let lines = "trigger = 'hist:keys=ptr:vals=bytes_req'\nmax_series = 2";
+    let (mut metric, mut snapshot) = metric("kmem:kmalloc", lines);
+    let symbols = Symbols::from_kallsyms("");
+    snapshot.rows = vec![row(&[1], 1, &[10]), row(&[2], 900, &[20])];
+    metric.update(&snapshot, &symbols);
+    metric.rank(&snapshot, &symbols, Duration::from_secs(10));
+    snapshot.rows.extend([row(&[3], 500, &[30]), row(&[4], 1, &[40])]);
+    metric.update(&snapshot, &symbols);
+    let before = samples(&text(&metric));
+    assert_eq!(before["m_total{ptr=\"other\"}"], 501);
+    metric.rank(&snapshot, &symbols, Duration::from_secs(10));
+    metric.update(&snapshot, &symbols);
+    // It begins at 0, for what it had is among the others, and stays there.
+    let want = "# HELP m_total h\n# TYPE m_total counter\nm_total{ptr=\"2\"} 900\n\
+        m_total{ptr=\"3\"} 0\nm_total{ptr=\"other\"} 502\n\
+        # HELP m_bytes_req_total h: sum of bytes_req\n# TYPE m_bytes_req_total counter\n\
+        m_bytes_req_total{ptr=\"2\"} 20\nm_bytes_req_total{ptr=\"3\"} 0\n\
+        m_bytes_req_total{ptr=\"other\"} 80\n";
+    assert_eq!(text(&metric), want);
+    assert_eq!(metric.evicted(), 1);
+    snapshot.rows[2] = row(&[3], 507, &[37]);
+    metric.update(&snapshot, &symbols);
+    assert!(text(&metric).contains("m_total{ptr=\"3\"} 7\n"), "{}", text(&metric));
+    // Nobody is hit much more than they are: all stay.
+    metric.rank(&snapshot, &symbols, Duration::from_secs(10));
+    metric.update(&snapshot, &symbols);
+    assert_eq!(metric.evicted(), 1);
+}
+
+#[test]
+fn a_table_that_is_renewed_loses_no_count() {
+    let lines = "trigger = 'hist:keys=ptr,bytes_req.log2:vals=bytes_req'\nmax_series = 1";
+    let (mut metric, mut snapshot) = metric("kmem:kmalloc", lines);
+    let symbols = Symbols::from_kallsyms("");
+    snapshot.rows = vec![row(&[1, 4], 6, &[90]), row(&[2, 3], 5, &[40])];
+    metric.update(&snapshot, &symbols);
+    let seeds = metric.seeds(&snapshot, &symbols, 9);
+    assert_eq!(seeds, [row(&[1, 4], 6, &[90])], "the others begin anew");
+    snapshot.rows.push(row(&[3, 2], 2, &[8]));
+    metric.renew(&snapshot, &symbols, &seeds);
+    snapshot.rows = vec![row(&[1, 4], 0, &[0])];
+    metric.update(&snapshot, &symbols);
+    let before = samples(&text(&metric));
+    assert_eq!(before["m_count{ptr=\"1\"}"] + before["m_count{ptr=\"other\"}"], 13);
+    assert_eq!(before["m_sum{ptr=\"1\"}"] + before["m_sum{ptr=\"other\"}"], 138);
+    assert_eq!(before["m_bucket{ptr=\"other\",le=\"4\"}"], 2);
+    snapshot.rows = vec![row(&[1, 4], 3, &[30]), row(&[2, 3], 1, &[5])];
+    metric.update(&snapshot, &symbols);
+    let after = samples(&text(&metric));
+    assert!(before.iter().all(|(name, value)| after[name] >= *value), "{before:?} {after:?}");
+    assert_eq!((after["m_count{ptr=\"1\"}"], after["m_count{ptr=\"other\"}"]), (9, 8));
+}
+
+/// Hits that found no room in the table were in no sample.
+#[test]
+fn hits_that_found_no_room_are_among_the_others() {
+    let symbols = Symbols::from_kallsyms("");
+    let lines = "trigger = 'hist:keys=ptr,bytes_req.log2:vals=bytes_req'";
+    let (mut metric, mut snapshot) = metric("kmem:kmalloc", lines);
+    snapshot.rows = vec![row(&[1, 3], 1, &[8])];
+    metric.update(&snapshot, &symbols);
+    let mut rest = snapshot.clone();
+    rest.keys = vec![snapshot.keys[1].clone()];
+    rest.keys[0].offset = 0;
+    rest.rows = vec![row(&[3], 4, &[30]), row(&[5], 2, &[60]), row(&[6], 0, &[0])];
+    metric.add_rest(&rest);
+    let found = samples(&text(&metric));
+    let of = |end: &str| found[&format!("m_{end}")];
+    assert_eq!((of("count{ptr=\"1\"}"), of("count{ptr=\"other\"}")), (1, 6));
+    assert_eq!((of("sum{ptr=\"1\"}"), of("sum{ptr=\"other\"}")), (8, 90));
+    assert_eq!(of("bucket{ptr=\"other\",le=\"8\"}"), 4);
+    assert_eq!(of("bucket{ptr=\"other\",le=\"32\"}"), 6);
+    // Without labels there is one series for all.
+    let (mut metric, snapshot) =
+        self::metric("kmem:kmalloc", "trigger = 'hist:keys=bytes_req.buckets=1'");
+    metric.update(&snapshot, &symbols);
+    let rows = vec![row(&[7], 41, &[])];
+    metric.add_rest(&Snapshot { rows, ..snapshot });
+    assert!(text(&metric).ends_with("m_bucket{le=\"+Inf\"} 41\nm_count 41\n"));
+}
+
+/// What happens to a metric: hits by pointer and bucket, then another table or another ranking.
+type Step = (Vec<(u64, u64, u64)>, bool, bool);
+
+/// Whatever changes places, the sum is that of all hits, the others never go down, and a series does
+/// so only when it begins anew.
+#[test]
+fn no_count_is_lost_whatever_takes_places() {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+    let lines = "trigger = 'hist:keys=ptr,bytes_req.log2:vals=bytes_alloc'\nmax_series = 2";
+    let (metric, snapshot) = metric("kmem:kmalloc", lines);
+    let hits = proptest::collection::vec((0..9u64, 0..=4u64, 1..99u64), 1..8);
+    let steps = proptest::collection::vec((hits, any::<bool>(), any::<bool>()), 1..9);
+    let symbols = Symbols::from_kallsyms("");
+    let check = |steps: Vec<Step>| {
+        let (mut metric, mut snapshot) = (metric.clone(), snapshot.clone());
+        let mut table: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+        let (mut all, mut before) = (0, BTreeMap::<String, u64>::new());
+        for (hits, renew, rank) in steps {
+            for (ptr, bucket, more) in hits {
+                *table.entry((ptr, bucket)).or_default() += more;
+                all += more;
+            }
+            let rows = |table: &BTreeMap<(u64, u64), u64>| -> Vec<Row> {
+                table.iter().map(|((p, b), n)| row(&[*p, *b], *n, &[2 * n])).collect()
+            };
+            snapshot.rows = rows(&table);
+            metric.update(&snapshot, &symbols);
+            let evicted = metric.evicted();
+            if rank {
+                metric.rank(&snapshot, &symbols, Duration::from_secs(20));
+            }
+            if renew {
+                let seeds = metric.seeds(&snapshot, &symbols, 2);
+                metric.renew(&snapshot, &symbols, &seeds);
+                let key = |row: &Row| (row.word(0), row.word(8));
+                table = seeds.iter().map(|row| (key(row), 0)).collect();
+                snapshot.rows = rows(&table);
+            }
+            metric.update(&snapshot, &symbols);
+            let now = samples(&text(&metric));
+            let sum = |start: &str| -> u64 {
+                now.iter().filter(|(name, _)| name.starts_with(start)).map(|(_, n)| n).sum()
+            };
+            prop_assert_eq!(sum("m_count"), all);
+            prop_assert_eq!(sum("m_bytes_alloc_total"), 2 * all);
+            prop_assert!(metric.n_series() <= 2);
+            for (name, value) in &before {
+                let is_gone = rank && !name.contains("other");
+                prop_assert!(is_gone || now.get(name) >= Some(value), "{}", name);
+            }
+            prop_assert!(rank || metric.evicted() == evicted);
+            for point in metric.points(|total| metric.histogram(total)) {
+                let counts: Vec<_> = point.value.buckets.iter().map(|(_, count)| *count).collect();
+                prop_assert!(counts.is_sorted() && counts.last() <= Some(&point.value.count));
+            }
+            before = now;
+        }
+        Ok(())
+    };
+    TestRunner::new(Config::with_cases(128)).run(&steps, check).expect("it holds");
+}

@@ -1,0 +1,5 @@
+//! Takes any text as a file of metrics. Gives a crash if something is wrong with that.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|text: &str| hist_tests::fuzz::metrics(text));

@@ -1,0 +1,169 @@
+//! Floods of events while tables take turns: each event is in one of them, and in one only.
+//!
+//! Needs root and says so when it is not; as root everything must run.
+
+use std::num::NonZeroI32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use anyhow::{Context as _, Result, ensure};
+use hist_cli::load::{Barrier, Facts};
+use hist_cli::plan::{Attach, AttachWish, Wishes};
+use hist_cli::read;
+use hist_cli::read::snapshot::{Losses, Snapshot};
+use hist_cli::session::{EventName, Live, Session, since_boot};
+use hist_cli::tracefs::mount::find_or_mount;
+
+/// How often tables take turns in each test, unless `HIST_RENEWALS` says otherwise.
+const RENEWALS: u32 = 100;
+/// Threads that call getppid(2) all the time.
+const THREADS: usize = 2;
+
+fn renewals() -> u32 {
+    std::env::var("HIST_RENEWALS").ok().and_then(|text| text.parse().ok()).unwrap_or(RENEWALS)
+}
+
+/// What a session counts of getppid(2) by some threads.
+struct Case {
+    event: (&'static str, &'static str),
+    keys: &'static str,
+    filter: &'static str,
+    attach: AttachWish,
+}
+
+/// Calls of all threads, and what the tables had of them, one after the other.
+fn flood(case: &Case, renewals: u32, is_kind: impl Fn(&Attach) -> bool) -> Result<(u64, Counted)> {
+    let (begin, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (sender, tids) = mpsc::channel();
+    thread::scope(|scope| {
+        let call = || {
+            let tid = rustix::thread::gettid().as_raw_nonzero();
+            sender.clone().send(tid).expect("somebody listens");
+            while !begin.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            let mut calls = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                std::hint::black_box(rustix::process::getppid());
+                calls += 1;
+            }
+            calls
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(call)).collect();
+        let tids: Vec<_> = tids.iter().take(THREADS).collect();
+        let session = start(case, &tids, is_kind);
+        begin.store(session.is_ok(), Ordering::Relaxed);
+        let renewed = session.and_then(|session| renew(session, renewals));
+        stop.store(true, Ordering::Relaxed);
+        let calls = threads.into_iter().map(|thread| thread.join().expect("it only counts")).sum();
+        let (session, hits) = renewed?;
+        Ok((calls, Counted::of(&session, hits)?))
+    })
+}
+
+/// Counts calls of these threads.
+fn start(
+    case: &Case,
+    tids: &[NonZeroI32],
+    is_kind: impl Fn(&Attach) -> bool,
+) -> Result<Session<Live>> {
+    let wishes = Wishes { attach: case.attach, ..Wishes::default() };
+    let barrier = Arc::new(Barrier::new()?);
+    let live = Live::new(find_or_mount()?, Facts::read()?, wishes).renewable(barrier);
+    let mut session = Session::new(live, Box::new(since_boot));
+    let threads: Vec<_> = tids.iter().map(|tid| format!("common_pid == {tid}")).collect();
+    let threads = threads.join(" || ");
+    let trigger = format!("hist:keys={}:size=128 if {} && ({threads})", case.keys, case.filter);
+    session.write(&EventName::new(case.event.0, case.event.1), trigger.as_bytes())?;
+    let attached = session.attached(&session.triggers()[0]).trigger();
+    ensure!(attached.is_renewable() && is_kind(&attached.plan.attach), "{}", attached.plan.attach);
+    Ok(session)
+}
+
+/// Has tables take turns. Gives the hits that were in those that are gone.
+fn renew(mut session: Session<Live>, renewals: u32) -> Result<(Session<Live>, u64)> {
+    let (id, mut hits) = (session.triggers()[0].id, 0);
+    for _ in 0..renewals {
+        hits += self::hits(&session.renew(id, &[])?);
+    }
+    Ok((session, hits))
+}
+
+/// What was counted, and where.
+struct Counted {
+    /// In tables, one after the other.
+    in_tables: u64,
+    /// Of hits that found no room there.
+    in_rest: u64,
+    /// Hits that found no room, by the programs that wanted it.
+    full: u64,
+    /// Otherwise lost.
+    lost: u64,
+}
+
+impl Counted {
+    /// `before` was in tables that are gone.
+    fn of(session: &Session<Live>, before: u64) -> Result<Self> {
+        let entry = &session.triggers()[0];
+        let (last, trigger) = (session.snapshot(entry)?, session.attached(entry).trigger());
+        let rest = read::rest(trigger)?.context("hits without room are counted")?;
+        let Losses { full, busy, missed } = last.losses;
+        let (in_tables, in_rest) = (before + hits(&last), hits(&rest));
+        Ok(Self { in_tables, in_rest, full, lost: busy + missed })
+    }
+}
+
+fn hits(snapshot: &Snapshot) -> u64 {
+    snapshot.rows.iter().map(|row| row.hitcount).sum()
+}
+
+fn check(case: &Case, is_kind: impl Fn(&Attach) -> bool) -> Result<Option<Counted>> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: loading programs needs root");
+        return Ok(None);
+    }
+    let renewals = renewals();
+    let (calls, counted) = flood(case, renewals, is_kind).context("a flood")?;
+    let Counted { in_tables, in_rest, full, lost } = counted;
+    println!("{renewals} renewals: {in_tables} + {in_rest} hits of {calls} calls");
+    assert!(calls > 0);
+    assert_eq!((in_tables + in_rest, in_rest, lost), (calls, full, 0));
+    Ok(Some(counted))
+}
+
+const SYSCALL: (&str, &str) = ("raw_syscalls", "sys_enter");
+/// getppid(2) on x86-64.
+const GETPPID: &str = "id == 110";
+
+#[test]
+fn no_event_is_lost_or_counted_twice_while_tables_change_raw() -> Result<()> {
+    let case =
+        Case { event: SYSCALL, keys: "id,common_pid", filter: GETPPID, attach: AttachWish::Raw };
+    check(&case, |attach| matches!(attach, Attach::RawTracepoint { btf_id: None, .. })).map(drop)
+}
+
+#[test]
+fn no_event_is_lost_or_counted_twice_while_tables_change_typed() -> Result<()> {
+    let event = ("syscalls", "sys_exit_getppid");
+    let case = Case { event, keys: "ret,common_pid", filter: "ret > 0", attach: AttachWish::Raw };
+    check(&case, |attach| matches!(attach, Attach::RawTracepoint { btf_id: Some(_), .. })).map(drop)
+}
+
+#[test]
+fn no_event_is_lost_or_counted_twice_while_tables_change_classic() -> Result<()> {
+    let attach = AttachWish::Tracepoint;
+    let case = Case { event: SYSCALL, keys: "id,common_pid", filter: GETPPID, attach };
+    check(&case, |attach| matches!(attach, Attach::Tracepoint { .. })).map(drop)
+}
+
+/// Each has a key of its own, so that tables are full nearly all the time.
+#[test]
+fn hits_that_find_no_room_are_counted_while_tables_change() -> Result<()> {
+    for attach in [AttachWish::Raw, AttachWish::Tracepoint] {
+        let case = Case { event: SYSCALL, keys: "common_timestamp", filter: GETPPID, attach };
+        let counted = check(&case, |_| true)?;
+        assert!(counted.is_none_or(|counted| counted.in_rest > 0 && counted.in_tables > 1000));
+    }
+    Ok(())
+}
