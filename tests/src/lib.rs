@@ -6,12 +6,13 @@
 //! deviations; and [`differential`], which runs it all.
 //!
 //! [`random`] does the same with triggers that nobody has thought of, [`session`] with what writing
-//! to trigger files does, script by script. Apart stand [`fuzz`], the bodies of the fuzz targets,
-//! [`bench`], which measures what counting costs, and [`copies`], which compares what raw
-//! tracepoints give with records; [`lockdown`] counts on kernels that are locked down; [`focus`] asks a
-//! kernel whether it takes what a focus needs; [`interpreter`] is for tests that run programs in user
-//! space.
+//! to trigger files does, script by script, and [`attachment`] looks where auto attach goes. Apart
+//! stand [`fuzz`], the bodies of the fuzz targets, [`bench`], which measures what counting costs, and
+//! [`copies`], which compares what raw tracepoints give with records; [`lockdown`] counts on kernels
+//! that are locked down; [`focus`] asks a kernel whether it takes what a focus needs; [`interpreter`] is
+//! for tests that run programs in user space.
 
+pub mod attachment;
 pub mod bench;
 pub mod bpf;
 pub mod compare;

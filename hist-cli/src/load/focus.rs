@@ -103,14 +103,13 @@ impl WatchedEvents {
     /// If one is not there or cannot be read.
     pub fn find(tracefs: &Tracefs) -> Result<Self, EventError> {
         let event = |watch: Watch| tracefs.event(watch.system(), watch.tracepoint());
-        let (fork, number) = (event(Watch::Fork)?, |watch| Ok::<_, EventError>(event(watch)?.id));
+        let (exec, fork, exit) = (event(Watch::Exec)?, event(Watch::Fork)?, event(Watch::Exit)?);
         let offset = |name| fork.field(name).map(|field| field.offset);
         let new_task = match (offset("pid"), offset("clone_flags")) {
             (Some(pid), Some(clone_flags)) => NewTask::Record { pid, clone_flags },
             _ => NewTask::Argument,
         };
-        let (exec, exit) = (number(Watch::Exec)?, number(Watch::Exit)?);
-        Ok(Self { exec, fork: fork.id, exit, new_task })
+        Ok(Self { exec: exec.id, fork: fork.id, exit: exit.id, new_task })
     }
 
     /// The event's number, unless its record does not have what the program needs.

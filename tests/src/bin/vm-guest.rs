@@ -12,7 +12,9 @@ use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
-use hist_tests::{bench, copies, engine, focus, ftrace, lockdown, random, session, suite};
+use hist_tests::{
+    attachment, bench, copies, engine, focus, ftrace, lockdown, random, session, suite,
+};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};
@@ -157,10 +159,12 @@ fn test(args: &TestArgs) -> Result<u8> {
     let version: Version = release.parse()?;
     let mut cases = if args.scripts { Vec::new() } else { suite::load(&args.suite)? };
     let mut scripts = session::load(&args.suite.join("sessions"))?;
+    let is_named = args.case.iter().any(|name| name == attachment::NAME);
+    let is_attachment_wanted = is_named || args.case.is_empty() && !args.scripts;
     if !args.case.is_empty() {
         cases.retain(|case| args.case.contains(&case.name));
         scripts.retain(|script| args.case.contains(&script.name));
-        let found = cases.len() + scripts.len();
+        let found = cases.len() + scripts.len() + usize::from(is_named);
         ensure!(found == args.case.len(), "no such case among {:?}", args.case);
     }
     let mut engine = engine::by_name(&args.engine, version)?;
@@ -169,6 +173,11 @@ fn test(args: &TestArgs) -> Result<u8> {
         print_verdict(&case.name, &verdict);
         failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
     })?;
+    if is_attachment_wanted && args.engine == "bpf" {
+        let verdict = attachment::verdict(version);
+        failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
+        print_verdict(attachment::NAME, &verdict);
+    }
     // Names of triggers are the kernel's own, so it cannot be compared with itself.
     if args.engine == "bpf" {
         session::run(&scripts, version, &mut |script, verdict| {

@@ -75,11 +75,11 @@ struct Raw {
 const ALL_CALLS: &str = "a raw program would run at every system call; --attach raw does so";
 
 /// Why an event that could be raw is not.
-const PREEMPTIBLE: &str = "this kernel can preempt a raw program, and would skip other tasks' events on that CPU \
-                           meanwhile; --attach raw uses it anyway";
+const PREEMPTIBLE: &str = "this kernel can preempt a raw program, and would skip other tasks' \
+                           events on that CPU meanwhile; --attach raw uses it anyway";
 /// What is said if it is all the same.
-const WARNING: &str = "warning: this kernel can preempt the program, and skips other tasks' events on that CPU \
-                       meanwhile";
+const WARNING: &str = "warning: this kernel can preempt the program, and skips other tasks' \
+                       events on that CPU meanwhile";
 /// Why a system call's own event is not used, or what is wrong with using it.
 const OWN_LOSES: &str =
     "programs on the call's own event can be preempted, and then skip other tasks' calls";
