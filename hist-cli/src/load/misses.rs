@@ -17,7 +17,7 @@ pub fn counts_misses(attach: &Attach, release: &str) -> bool {
 }
 
 /// The first two numbers of a release such as `6.12.95+deb13-cloud-amd64`.
-pub(super) fn version(release: &str) -> Option<(u32, u32)> {
+fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }

@@ -32,7 +32,7 @@ pub use error::LoadError;
 pub use event::refuse_unattachable;
 pub use facts::Facts;
 pub use features::{Features, Found};
-pub use focus::{FocusError, LiveFocus, sees_tasks, started};
+pub use focus::{FocusError, LiveFocus, started, tells_births};
 pub use gate::{Gate, hold};
 pub use misses::counts_misses;
 pub use privilege::missing_capabilities;
