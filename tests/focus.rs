@@ -218,7 +218,8 @@ fn live_a_command_counts_with_all_that_it_forks_and_executes() {
     let output = counted_script(&[], script);
     check_hits(&output, &[2, 5, 20, 50, 100]);
     // Everything is in focus if that is wished, and then the outsider is.
-    let output = counted_script(&["--system-wide"], script);
+    // Counting ends with the command, so that has to last until the outsider has had a CPU.
+    let output = counted_script(&["--system-wide"], &format!("{script}; sleep 2"));
     let outsiders: Vec<_> =
         entries(&output).into_iter().filter(|(pid, _)| *pid == outsider.0.id()).collect();
     assert_eq!(outsiders.len(), 1, "{:?}", entries(&output));

@@ -446,9 +446,7 @@ impl<'a> Counting<'a> {
 
     /// Ends counting.
     fn stop(&self) {
-        if let Err(error) = self.focused.live.let_count(false) {
-            say(&format!("warning: {error}"));
-        }
+        self.focused.live.let_count(false);
         self.stopper.pause();
     }
 

@@ -198,11 +198,10 @@ fn check_process(pid: u32) -> anyhow::Result<()> {
 
 /// What tells the processes from later ones with their pids; none where that cannot be told.
 fn birth(pids: &[u32], facts: &Facts) -> anyhow::Result<Option<Birth>> {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let can_tell = load::sees_tasks(&release) && sees_kernels_time();
-    let btf = facts.context().btf.filter(|_| !pids.is_empty() && can_tell);
+    let btf = facts.context().btf.filter(|_| !pids.is_empty() && sees_kernels_time());
     // Without types, pids are forgotten by this process when theirs end.
     let offsets = btf.and_then(|btf| BirthOffsets::find(btf).ok().flatten());
+    let offsets = offsets.filter(|offsets| load::tells_births(*offsets));
     let Some(offsets) = offsets else { return Ok(None) };
     let tick = |pid: &u32| match load::started(*pid) {
         Ok(Some(ticks)) => Ok(ticks),

@@ -67,7 +67,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     session.release()?;
     // What counts is attached only now.
     focused.settle()?;
-    focused.live.let_count(true)?;
+    focused.live.let_count(true);
     view.begin();
     // Only now it is known what the kernel has against raw tracepoints.
     describe(options, &session);

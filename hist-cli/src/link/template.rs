@@ -121,8 +121,11 @@ impl MapDef {
             FocusMap::Cgroup => bpf_map_type::BPF_MAP_TYPE_CGROUP_ARRAY,
             FocusMap::State | FocusMap::Valve => bpf_map_type::BPF_MAP_TYPE_ARRAY,
         };
+        /// `BPF_F_MMAPABLE` in Linux include/uapi/linux/bpf.h, since Linux 5.5.
+        const MMAPABLE: u32 = 1 << 10;
         let (name, map_type) = (map.name().to_owned(), map_type as u32);
-        Self { name, map_type, key_size, value_size, max_entries, map_flags: 0 }
+        let map_flags = if map == FocusMap::Valve { MMAPABLE } else { 0 };
+        Self { name, map_type, key_size, value_size, max_entries, map_flags }
     }
 
     /// Bytes of a record: these five words, then an id and a pinning mode, both 0 here.

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::bpf::{self, RawMap};
+use super::bpf::{self, ProgramText, RawMap};
 use super::cause::{Call, explained};
 use super::program::{self, ProgramType};
 use super::valve::Valve;
@@ -27,14 +27,13 @@ use super::{LoadError, maps, perf};
 use crate::btf::{Btf, BtfError};
 use crate::codegen::CodegenError;
 use crate::codegen::code::HoleCode;
-use crate::codegen::insn::{INSN_SIZE, Insn};
+use crate::codegen::insn::{INSN_SIZE, Insn, R0, R1, Width, helper};
 use crate::codegen::watch::{NewTask, Surroundings, Watch, watch};
 use crate::link::MapDef;
 use crate::plan::focus::{
-    CLOCK_TICK, FOCUS_STATE_SIZE, Focus, FocusMap, PROCESS_SIZE, PROCESSES_MAX, Processes,
-    STATE_ARMED, STATE_FULL, TaskOffsets,
+    BirthOffsets, CLOCK_TICK, FOCUS_STATE_SIZE, Focus, FocusMap, PROCESS_SIZE, PROCESSES_MAX,
+    Processes, STATE_ARMED, STATE_FULL, TaskOffsets,
 };
-use crate::release::numbers;
 use crate::tracefs::error::EventError;
 use crate::tracefs::mount::Tracefs;
 
@@ -218,13 +217,10 @@ impl LiveFocus {
 
     /// All that counts is attached and everything is settled: lets all programs begin with the same
     /// event, or end with the same one. Without a valve, nothing happens.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn let_count(&self, counts: bool) -> Result<(), FocusError> {
-        let turned = self.valve.as_ref().map_or(Ok(()), |valve| valve.turn(counts));
-        let what = if counts { "begin to count" } else { "end counting" };
-        turned.map_err(|source| FocusError::Map { what, source })
+    pub fn let_count(&self, counts: bool) {
+        if let Some(valve) = &self.valve {
+            valve.turn(counts);
+        }
     }
 
     /// Programs that count have been attached anew, after [`settle`](Self::settle), and so come after
@@ -438,12 +434,31 @@ fn resolve(code: &HoleCode, pids: &MapData, state: &MapData) -> Vec<[u8; INSN_SI
     insns.into_iter().map(Insn::encode).collect()
 }
 
-/// Whether programs can look into the task that runs, on a kernel of that release (`uname -r`):
-/// `bpf_get_current_task_btf` came with Linux 5.11. One that does not begin like a release is taken
-/// for a new one.
+/// Whether the kernel lets programs find out when the process started that runs: tried by loading one
+/// that does. `bpf_get_current_task_btf` came with Linux 5.11. A process that may load no programs at
+/// all is told yes, for it will load none.
 #[must_use]
-pub fn sees_tasks(release: &str) -> bool {
-    numbers(release).is_none_or(|version| version >= (5, 11))
+pub fn tells_births(offsets: BirthOffsets) -> bool {
+    let place = |offset: u32| i16::try_from(offset).ok();
+    let (Some(leader), Some(start)) = (place(offsets.group_leader), place(offsets.start_boottime))
+    else {
+        return false;
+    };
+    let insns = [
+        Insn::call(helper::GET_CURRENT_TASK_BTF),
+        Insn::load(Width::Dw, R1, R0, leader),
+        Insn::load(Width::Dw, R1, R1, start),
+        Insn::mov64_imm(R0, 0),
+        Insn::exit(),
+    ]
+    .map(Insn::encode);
+    let (program_type, attach_type, attach_btf_id) = ProgramType::Tracepoint.numbers();
+    let (name, license, insns) = ("hist_try", c"Dual MIT/GPL", &insns[..]);
+    let text = ProgramText { program_type, attach_type, attach_btf_id, name, insns, license };
+    match bpf::load_program(&text, &mut []) {
+        Ok(_) => true,
+        Err(error) => error.raw_os_error() == Some(libc::EPERM),
+    }
 }
 
 /// When the process of that pid started, in [`CLOCK_TICK`]s since boot; `None` if there is none.

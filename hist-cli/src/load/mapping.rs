@@ -4,20 +4,52 @@
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-/// A whole file, mapped.
+/// Mapped memory. Dropping it unmaps it.
 #[derive(Debug)]
-pub(crate) struct Mapping {
+struct Pages {
     start: NonNull<u8>,
     size: usize,
 }
 
-// SAFETY: the memory is only read, and belongs to the process as a whole.
-unsafe impl Send for Mapping {}
+// SAFETY: the memory belongs to the process as a whole; those that hold it say how it is reached.
+unsafe impl Send for Pages {}
+// SAFETY: as above.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    /// The first `size` bytes of what `fd` is, at an address that the kernel chooses.
+    fn map(fd: BorrowedFd<'_>, size: usize, prot: i32, flags: i32) -> io::Result<Self> {
+        // SAFETY: a new mapping; nothing else is touched.
+        let start = unsafe { libc::mmap(ptr::null_mut(), size, prot, flags, fd.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { start, size })
+    }
+
+    /// An array that was made with `BPF_F_MMAPABLE` (since Linux 5.5), to be read and written.
+    fn of_array(array: BorrowedFd<'_>, size: usize) -> io::Result<Self> {
+        Self::map(array, size, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED)
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: this is the mapping that was made, and nothing borrows from it any more.
+        let result = unsafe { libc::munmap(self.start.as_ptr().cast(), self.size) };
+        debug_assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    }
+}
+
+/// A whole file, mapped.
+#[derive(Debug)]
+pub(crate) struct Mapping(Pages);
 
 impl Mapping {
     /// Maps `file`, whose bytes must not change, nor become fewer, while it is mapped. The kernel's
@@ -27,16 +59,7 @@ impl Mapping {
     /// If it cannot be mapped, or is empty.
     pub(crate) fn of_constant(file: &File) -> io::Result<Self> {
         let size = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-        // SAFETY: a new mapping at an address that the kernel chooses; nothing else is touched.
-        let start = unsafe {
-            let (prot, flags, fd) = (libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd());
-            libc::mmap(ptr::null_mut(), size, prot, flags, fd, 0)
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok(Self { start, size })
+        Pages::map(file.as_fd(), size, libc::PROT_READ, libc::MAP_PRIVATE).map(Self)
     }
 }
 
@@ -46,15 +69,35 @@ impl Deref for Mapping {
     fn deref(&self) -> &[u8] {
         // SAFETY: the mapping has that size, lives as long as `self`, and its bytes are constant by
         // the promise of who made it.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.size) }
+        unsafe { slice::from_raw_parts(self.0.start.as_ptr(), self.0.size) }
     }
 }
 
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: this is the mapping that was made, and nothing borrows from it any more.
-        let result = unsafe { libc::munmap(self.start.as_ptr().cast(), self.size) };
-        debug_assert_eq!(result, 0, "{}", io::Error::last_os_error());
+/// The bytes of a BPF array, which programs read while user space writes them.
+#[derive(Debug)]
+pub(crate) struct ArrayBytes(Pages);
+
+impl ArrayBytes {
+    /// Maps the first `size` bytes of an array that was made with `BPF_F_MMAPABLE` and has whole pages.
+    ///
+    /// # Errors
+    /// If it cannot be mapped.
+    pub(crate) fn of_array(array: BorrowedFd<'_>, size: usize) -> io::Result<Self> {
+        Pages::of_array(array, size).map(Self)
+    }
+
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.size
+    }
+
+    /// Writes one of them.
+    pub(crate) fn store(&self, index: usize, byte: u8) {
+        assert!(index < self.len());
+        // SAFETY: it lies in the mapping, which lives as long as `self`; in this process all accesses
+        // are atomic, and a byte has no alignment.
+        let place = unsafe { AtomicU8::from_ptr(self.0.start.as_ptr().add(index)) };
+        place.store(byte, Ordering::SeqCst);
     }
 }
 
@@ -62,53 +105,28 @@ impl Drop for Mapping {
 /// time as programs do.
 #[derive(Debug)]
 pub(crate) struct SharedWords {
-    start: NonNull<u8>,
-    /// Elements.
-    len: usize,
+    pages: Pages,
     /// From one to the next, in bytes.
     stride: usize,
 }
 
-// SAFETY: the memory belongs to the process as a whole, and is reached by atomic operations only.
-unsafe impl Send for SharedWords {}
-// SAFETY: as above.
-unsafe impl Sync for SharedWords {}
-
 impl SharedWords {
-    /// Maps an array made with `BPF_F_MMAPABLE` (since Linux 5.5) that has `len` values of `stride`
-    /// bytes, a multiple of 8.
+    /// Maps an array made with `BPF_F_MMAPABLE` that has `len` values of `stride` bytes, a multiple
+    /// of 8.
     ///
     /// # Errors
     /// If it cannot be mapped.
     pub(crate) fn map(array: BorrowedFd<'_>, len: usize, stride: usize) -> io::Result<Self> {
         assert!(stride > 0 && stride.is_multiple_of(8));
-        // SAFETY: a new mapping at an address that the kernel chooses; nothing else is touched. The
-        // kernel refuses one that is larger than the array.
-        let start = unsafe {
-            let (prot, fd) = (libc::PROT_READ | libc::PROT_WRITE, array.as_raw_fd());
-            libc::mmap(ptr::null_mut(), len * stride, prot, libc::MAP_SHARED, fd, 0)
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok(Self { start, len, stride })
+        Ok(Self { pages: Pages::of_array(array, len * stride)?, stride })
     }
 
     /// The first word of each element, in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &AtomicU64> {
-        (0..self.len).map(|index| {
-            // SAFETY: the mapping has len * stride bytes and lives as long as `self`; a page's start
-            // and multiples of 8 are aligned; programs use atomic operations on it, too.
-            unsafe { self.start.add(index * self.stride).cast::<AtomicU64>().as_ref() }
+        (0..self.pages.size / self.stride).map(|index| {
+            // SAFETY: it lies in the mapping, which lives as long as `self`; a page's start and
+            // multiples of 8 are aligned; programs use atomic operations on it, too.
+            unsafe { self.pages.start.add(index * self.stride).cast::<AtomicU64>().as_ref() }
         })
-    }
-}
-
-impl Drop for SharedWords {
-    fn drop(&mut self) {
-        // SAFETY: this is the mapping that was made, and nothing borrows from it any more.
-        let result = unsafe { libc::munmap(self.start.as_ptr().cast(), self.len * self.stride) };
-        debug_assert_eq!(result, 0, "{}", io::Error::last_os_error());
     }
 }

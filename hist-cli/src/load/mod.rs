@@ -39,7 +39,7 @@ pub use error::LoadError;
 pub use event::refuse_unattachable;
 pub use facts::Facts;
 pub use features::{Features, Found};
-pub use focus::{FocusError, LiveFocus, WatchedEvents, sees_tasks, started};
+pub use focus::{FocusError, LiveFocus, WatchedEvents, started, tells_births};
 pub use gate::{Gate, hold};
 pub use misses::{counts_all_misses, counts_misses};
 pub use privilege::missing_capabilities;

@@ -27,7 +27,7 @@ pub(super) enum ProgramType {
 impl ProgramType {
     /// `enum bpf_prog_type`, `enum bpf_attach_type` and the type's number; Linux
     /// include/uapi/linux/bpf.h.
-    const fn numbers(self) -> (u32, u32, u32) {
+    pub(super) const fn numbers(self) -> (u32, u32, u32) {
         /// `BPF_TRACE_RAW_TP`
         const TRACE_RAW_TP: u32 = 23;
         match self {

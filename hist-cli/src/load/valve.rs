@@ -7,19 +7,20 @@
 //! kernel preempts between two programs of one event may be, once for each task; before Linux 7.0
 //! programs of a tracepoint are not preempted.)
 
-use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use aya::maps::MapData;
+use rustix::param::page_size;
 
 use super::LoadError;
-use super::bpf::RawMap;
+use super::mapping::ArrayBytes;
 use super::{cpus, maps};
 use crate::link::MapDef;
 use crate::plan::focus::{FocusMap, VALVE_SIZE};
-use aya::maps::MapData;
 
 /// How long CPUs get to turn it by themselves. One that is kept busy by a real-time task for longer
 /// has it turned from outside.
@@ -27,11 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The valve, closed at first. Dropping it ends its thread.
 pub(super) struct Valve {
-    map: Arc<MapData>,
+    map: MapData,
+    bytes: Arc<ArrayBytes>,
     /// What the bytes shall be.
     wishes: Sender<u8>,
-    /// That they are, from each CPU that can be reached.
-    turned: Mutex<Receiver<()>>,
+    /// What they are, on each CPU that can be reached.
+    turned: Mutex<Receiver<u8>>,
 }
 
 impl Valve {
@@ -40,22 +42,25 @@ impl Valve {
     /// # Errors
     /// If the kernel gives no map or no thread.
     pub(super) fn new() -> Result<Self, LoadError> {
-        let map = Arc::new(maps::create(&MapDef::of_focus(FocusMap::Valve))?);
+        let def = MapDef::of_focus(FocusMap::Valve);
+        // Whole pages can be mapped.
+        let size = VALVE_SIZE.next_multiple_of(page_size() as u32);
+        let map = maps::create(&MapDef { value_size: size, ..def })?;
+        let failed = |source| LoadError::Map { name: FocusMap::Valve.name().to_owned(), source };
+        let bytes = ArrayBytes::of_array(map.fd().as_fd(), size as usize).map_err(failed)?;
+        let bytes = Arc::new(bytes);
         let (wishes, wished) = channel();
         let (turn, turned) = channel();
-        let turning = map.clone();
-        thread::Builder::new()
-            .name("valve".to_owned())
-            .spawn(move || {
-                let mut bytes = vec![0; VALVE_SIZE as usize];
-                for wish in wished {
-                    turn_everywhere(&turning, &mut bytes, wish);
-                    // Who does not wait any more does not need to know.
-                    let _ = turn.send(());
-                }
-            })
-            .map_err(|source| LoadError::Map { name: FocusMap::Valve.name().to_owned(), source })?;
-        Ok(Self { map, wishes, turned: Mutex::new(turned) })
+        let turning = bytes.clone();
+        let work = move || {
+            for wish in wished {
+                turn_everywhere(&turning, wish);
+                // Who does not wait any more does not need to know.
+                let _ = turn.send(wish);
+            }
+        };
+        thread::Builder::new().name("valve".to_owned()).spawn(work).map_err(failed)?;
+        Ok(Self { map, bytes, wishes, turned: Mutex::new(turned) })
     }
 
     /// The map.
@@ -64,39 +69,26 @@ impl Valve {
     }
 
     /// Lets programs count, or keeps them from counting, on all CPUs.
-    ///
-    /// # Errors
-    /// What bpf(2) says.
-    pub(super) fn turn(&self, is_open: bool) -> io::Result<()> {
-        let (byte, start) = (u8::from(is_open), Instant::now());
+    pub(super) fn turn(&self, is_open: bool) {
+        let wish = u8::from(is_open);
         let turned = self.turned.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.wishes.send(byte).is_ok() {
-            // Else what follows does it.
-            let _ = turned.recv_timeout(PATIENCE.saturating_sub(start.elapsed()));
+        if self.wishes.send(wish).is_ok() {
+            // What was wished before may have taken too long. If it still does, the rest is done here.
+            while turned.recv_timeout(PATIENCE).is_ok_and(|done| done != wish) {}
         }
         // For CPUs that could not be reached, and those that come later.
-        raw(&self.map).update(&KEY, &vec![byte; VALVE_SIZE as usize])
+        (0..self.bytes.len()).for_each(|cpu| self.bytes.store(cpu, wish));
     }
 }
 
-/// An array's only element.
-const KEY: [u8; 4] = [0; 4];
-
-fn raw(map: &MapData) -> RawMap<'_> {
-    RawMap { fd: map.fd().as_fd(), key_size: 4, value_size: VALVE_SIZE as usize }
-}
-
 /// Turns it on one CPU after the other, on that CPU itself.
-fn turn_everywhere(map: &MapData, bytes: &mut [u8], wish: u8) {
+fn turn_everywhere(bytes: &ArrayBytes, wish: u8) {
     // Without the list, it is turned from outside.
     for cpu in aya::util::online_cpus().unwrap_or_default() {
         let cpu = cpu as usize;
         // A cpuset may forbid it.
         if cpu < bytes.len() && cpus::move_to(cpu).is_ok() {
-            bytes[cpu] = wish;
-            // What fails here fails again where it is told.
-            let _ = raw(map).update(&KEY, bytes);
+            bytes.store(cpu, wish);
         }
     }
-    bytes.fill(wish);
 }

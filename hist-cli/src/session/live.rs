@@ -228,9 +228,9 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn stop<'a>(&self, triggers: impl Iterator<Item = &'a LiveTrigger>) {
-        // First of all, for it does so with the same event; whatever it says, all are detached then.
-        if let Some(Err(error)) = self.focus.as_ref().map(|focus| focus.let_count(false)) {
-            log::warn!("{error}");
+        // First of all, for so they end with the same event.
+        if let Some(focus) = &self.focus {
+            focus.let_count(false);
         }
         triggers.for_each(|trigger| trigger.trigger().pause());
         let waited = match &self.barrier {
