@@ -111,13 +111,14 @@ pub(super) fn no_reader(path: &Path) -> String {
     format!("nobody reads {} yet: waiting", name_of(path))
 }
 
-/// What the terminal shows that `path`, or else stdout, is; nothing if it is none.
+/// The charset of the terminal that is written to: `path`, or stdout without a path. `None` if that
+/// is not a terminal.
 pub(super) fn terminal(path: Option<&Path>) -> Option<Charset> {
     let is_terminal = path.map_or_else(|| io::stdout().is_terminal(), is_terminal);
     is_terminal.then(Charset::of_environment)
 }
 
-/// Only devices are opened, and in no case is one made the controlling terminal.
+/// Opens only devices, and never makes one the controlling terminal.
 fn is_terminal(path: &Path) -> bool {
     let is_device = |metadata: Metadata| metadata.file_type().is_char_device();
     let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -125,7 +126,7 @@ fn is_terminal(path: &Path) -> bool {
         && rustix::fs::open(path, flags, Mode::empty()).is_ok_and(|file| file.is_terminal())
 }
 
-/// Writes lines to stdout. A terminal gets nothing of them that it would obey.
+/// Writes lines to stdout; on a terminal, control characters are escaped.
 ///
 /// # Errors
 /// Any but a closed pipe.
@@ -134,13 +135,13 @@ pub(super) fn print(text: &str) -> anyhow::Result<Written> {
     Output::Stdout.write(shown.as_deref().unwrap_or(text).as_bytes())
 }
 
-/// Writes a line to stderr. A terminal gets nothing of it that it would obey. If nobody reads that or
-/// its disk is full, there is nobody to be told, and it is no reason to stop.
+/// Writes a line to stderr; on a terminal, control characters are escaped. If stderr is closed or its
+/// disk is full, there is no place for an error, and it is not a reason to stop.
 pub(super) fn say(line: &str) {
     say_as_it_is(&clean(line));
 }
 
-/// The lines as stderr may get them.
+/// The lines with control characters escaped, if stderr is a terminal.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
     match io::stderr().is_terminal() {
         // Carets stay below what they mean.
@@ -149,7 +150,7 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The same with what is meant for the terminal.
+/// Writes a line to stderr unchanged, colours included.
 pub(super) fn say_as_it_is(line: &str) {
     let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }

@@ -50,7 +50,7 @@ pub(super) struct Lost {
     pub events: String,
     /// How many hits, by reason.
     pub losses: Losses,
-    /// What would help against a table that is full.
+    /// Which `size=` helps, if the table was full.
     pub advice: String,
     /// A trigger that counts into it has a filter, which missed events have not met.
     pub filtered: bool,

@@ -27,7 +27,7 @@ const CLEAR: &[u8] = b"\x1b[H\x1b[2J\x1b[3J";
 /// How tables are shown, and what has been shown already.
 pub(super) struct View {
     look: Look,
-    /// What the terminal shows that is written to.
+    /// The charset, if tables go to a terminal.
     terminal: Option<Charset>,
     exporter: Exporter,
     /// Where it was counted, in formats that say so.
@@ -41,7 +41,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// A view that has shown nothing; `terminal` is what it is for, if that is one.
+    /// A view that has shown nothing; `terminal` is the charset, if tables go to a terminal.
     ///
     /// # Errors
     /// If the kernel does not say who it is.

@@ -61,7 +61,7 @@ pub struct Exporter {
     weight: Option<String>,
     /// Columns of the terminal.
     width: usize,
-    /// What a terminal that is written to shows; it must not get what it would obey.
+    /// The charset, if documents go to a terminal: control characters are escaped then.
     terminal: Option<Charset>,
     /// The header has been written.
     headed: bool,
@@ -75,7 +75,7 @@ impl Exporter {
         Self { format, weight, width, terminal: None, headed: false }
     }
 
-    /// The same for a terminal with that charset.
+    /// The same with control characters escaped, if it writes to a terminal of that charset.
     #[must_use]
     pub fn on_terminal(self, terminal: Option<Charset>) -> Self {
         Self { terminal, ..self }
@@ -118,7 +118,7 @@ impl Exporter {
         folded::folded(document, self.weight.as_deref(), self.terminal)
     }
 
-    /// Programs get no escapes from a plot either: its lines would not be lines any more.
+    /// Names are escaped for files as well: a newline in a name would break the lines.
     fn plot(&self, document: &Document) -> Result<Vec<u8>, ExportError> {
         let charset = self.terminal.unwrap_or(Charset::Utf8);
         plot::plot(document, self.weight.as_deref(), self.width, charset)

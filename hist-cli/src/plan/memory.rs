@@ -72,7 +72,7 @@ impl Plan {
         enough_size(self.hist.size, dropped)
     }
 
-    /// What a message says of `size=` if that many hits found the table full.
+    /// Which `size=` helps, for a message about `dropped` hits that found the table full.
     #[must_use]
     pub fn size_advice(&self, dropped: u64) -> String {
         size_advice(self.hist.size, dropped, |size| self.bytes_at(size))

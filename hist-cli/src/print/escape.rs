@@ -85,7 +85,7 @@ pub fn clean_cell<'a>(cell: Cell<'a>, terminal: Option<Charset>) -> Cell<'a> {
     }
 }
 
-/// What [`shown`] gives of each line.
+/// The lines, each as [`shown`] writes it.
 #[must_use]
 pub fn shown_lines(bytes: &[u8], charset: Charset) -> String {
     let mut out = String::with_capacity(bytes.len());
