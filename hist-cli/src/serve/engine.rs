@@ -45,12 +45,12 @@ struct Reload {
     success: SystemTime,
 }
 
-/// A metric's table may be full some moments after it was empty, so it is looked at now and then. At
-/// most so often,
+/// The shortest time between two looks at a metric's table, which may be full some moments after it
+/// was empty.
 const SHORTEST: Duration = Duration::from_millis(250);
-/// and at least so often.
+/// The longest one.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Looking takes at most this part of the time.
+/// After a look there is none for so many times as long as it took.
 const SHARE: u32 = 50;
 /// Series are ranked at most so often.
 const RANKING: Duration = Duration::from_secs(10);
@@ -72,8 +72,9 @@ impl Watch {
         Self { due: now + SHORTEST, seen: now, renewed: now, entries: 0, full: 0 }
     }
 
-    /// Notes how full the table is. Gives whether it is to be renewed: hits have found no room, or
-    /// three quarters are full; the latter not more often than it is looked at anyway.
+    /// Notes how full the table is. Gives whether it is to be renewed: hits have found no room since
+    /// the last look, or three quarters are full, which many entries that are all in use may keep it,
+    /// so for that reason not more often than every [`LONGEST`].
     fn look(&mut self, now: Instant, entries: usize, full: u64, capacity: usize) -> bool {
         let mark = capacity - capacity / 4;
         let is_due = full > self.full || entries >= mark && now - self.renewed >= LONGEST;
@@ -569,4 +570,30 @@ fn shape(session: &Session<Kernel>, config: &MetricConfig) -> Result<Shape, Serv
 
 fn failed(config: &MetricConfig, source: SessionError) -> ServeError {
     ServeError::Attach(vec![AttachError { name: config.name.clone(), source }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_renewed_when_they_are_full_and_looked_at_before_they_are() {
+        let start = Instant::now();
+        let at = |millis: u64| start + Duration::from_millis(millis);
+        let mut watch = Watch::new(start);
+        assert_eq!(watch.due, at(250));
+        assert!(!watch.look(at(250), 0, 0, 1000), "it is empty");
+        assert_eq!(watch.due, at(250) + LONGEST, "and stays so");
+        // 100 a second: 650 more take 6.5 s, and half of that is soon enough.
+        assert!(!watch.look(at(1250), 100, 0, 1000));
+        assert_eq!(watch.due, at(1250 + 3250));
+        assert!(watch.look(at(4500), 1000, 7, 1000), "hits have found no room");
+        watch.renewed(at(4600), 500);
+        watch.took(at(4600), Duration::from_millis(100));
+        assert_eq!(watch.due, at(4600 + 5000), "it took long");
+        assert!(!watch.look(at(9000), 800, 7, 1000), "not again so soon");
+        assert!(watch.look(at(9700), 800, 7, 1000), "three quarters are full");
+        watch.renewed(at(9700), 500);
+        assert!(watch.look(at(9950), 1000, 8, 1000), "hits have found no room again");
+    }
 }
