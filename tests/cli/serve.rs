@@ -214,6 +214,31 @@ fn what_cannot_be_served_is_told() {
     check_fails(&arguments, 1, &["--ready-fd 999 is no open file"]);
 }
 
+/// It was heeded only once all were attached, which takes minutes for thousands on a busy machine.
+#[test]
+fn a_wish_to_stop_while_metrics_are_attached_is_heeded() {
+    if !is_live() {
+        return;
+    }
+    // With keys that take tables of their own.
+    let metric = |number| config(&format!("m{number}"), "").replace("common_cpu", "id,common_pid");
+    let file = File::new(&(0..500).map(metric).collect::<String>());
+    let mut command = hist_bpf();
+    let mut child =
+        command.args(file.arguments()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let files = || fs::read_dir(format!("/proc/{}/fd", child.id())).map_or(0, Iterator::count);
+    let deadline = Instant::now() + PATIENCE;
+    while files() < 200 {
+        assert!(Instant::now() < deadline, "some are attached");
+        thread::yield_now();
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it is there");
+    let status = patiently(&mut child, "after SIGTERM");
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+}
+
 #[test]
 fn counts_rise_and_pages_are_as_asked_for() {
     if !is_live() {

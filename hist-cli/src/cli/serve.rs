@@ -156,7 +156,7 @@ fn metrics(count: usize) -> String {
 async fn serve(
     args: &ServeArgs,
     (addresses, user): (&[SocketAddr], Option<User>),
-    signals: Signals,
+    mut signals: Signals,
     manager: Notifier,
     ready_fd: Option<ReadyFd>,
 ) -> anyhow::Result<()> {
@@ -167,7 +167,12 @@ async fn serve(
     // Before anything is attached: whoever starts it twice shall not count twice.
     let listener = listen(addresses).with_context(|| cannot_listen(&args.listen))?;
     let address = listener.local_addr().context("cannot tell where it listens")?;
-    let engine = Engine::start(config, tracefs.clone(), &facts)?;
+    let started = tokio::select! {
+        biased;
+        () = signals.stop() => return Ok(()),
+        engine = Engine::start(config, tracefs.clone(), &facts) => engine,
+    };
+    let engine = started?;
     let symbols = engine.shows_symbols();
     drop_privileges(Privileges { reload: !args.no_reload, symbols }, user)?;
     let status = format!("{} on http://{address}/metrics", metrics(engine.n_metrics()));
@@ -319,6 +324,14 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for SIGTERM or Ctrl-C. What else comes is kept.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 
     async fn next(&mut self) -> Wish {

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::task::yield_now;
+
 use super::config::{Config, MetricConfig};
 use super::error::{AttachError, ServeError};
 use super::exposition::{Exposition, Family, Kind, Number, write};
@@ -127,6 +129,32 @@ struct Read {
     run: RunStats,
 }
 
+/// Metrics that are attached one by one, and what is wrong with others.
+#[derive(Default)]
+struct Attaching {
+    running: Vec<Running>,
+    errors: Vec<AttachError>,
+}
+
+impl Attaching {
+    /// Goes on after a metric that cannot be attached: all of them are told.
+    fn add(&mut self, metric: Result<Running, ServeError>) -> Result<(), ServeError> {
+        match metric {
+            Ok(metric) => self.running.push(metric),
+            Err(ServeError::Attach(more)) => self.errors.extend(more),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn all(self) -> Result<Vec<Running>, ServeError> {
+        match self.errors.is_empty() {
+            true => Ok(self.running),
+            false => Err(ServeError::Attach(self.errors)),
+        }
+    }
+}
+
 /// What a new file has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -139,17 +167,26 @@ pub struct Changes {
 }
 
 impl Engine {
-    /// Attaches all metrics, then lets them count.
+    /// Attaches all metrics, then lets them count. Signals are heard between two of them.
     ///
     /// # Errors
     /// If any of them cannot be attached; all that cannot are told.
-    pub fn start(config: Config, tracefs: Tracefs, facts: &Rc<Facts>) -> Result<Self, ServeError> {
+    pub async fn start(
+        config: Config,
+        tracefs: Tracefs,
+        facts: &Rc<Facts>,
+    ) -> Result<Self, ServeError> {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let reload = Reload { succeeded: true, success: SystemTime::now() };
         let barrier = Arc::new(Barrier::new().map_err(ServeError::Barrier)?);
         let (metrics, symbols) = (Vec::new(), Arc::default());
         let mut engine = Self { tracefs, release, barrier, symbols, metrics, reload, version: 0 };
-        engine.replace(config, facts)?;
+        let mut attached = Attaching::default();
+        for metric in &config.metrics {
+            attached.add(engine.attach(metric.clone(), facts))?;
+            yield_now().await;
+        }
+        engine.put(config, Vec::new(), attached.all()?)?;
         Ok(engine)
     }
 
@@ -177,7 +214,18 @@ impl Engine {
             |new: &MetricConfig| self.metrics.iter().any(|old| old.metric.config.counts_as(new));
         let (kept, new): (Vec<_>, Vec<_>) =
             config.metrics.iter().cloned().partition(|metric| is_kept(metric));
-        let mut added = self.attach_all(new, facts)?;
+        let mut attached = Attaching::default();
+        new.into_iter().try_for_each(|metric| attached.add(self.attach(metric, facts)))?;
+        self.put(config, kept, attached.all()?)
+    }
+
+    /// Lets the `added` metrics count, and keeps of the others those that are to be `kept`.
+    fn put(
+        &mut self,
+        config: Config,
+        kept: Vec<MetricConfig>,
+        mut added: Vec<Running>,
+    ) -> Result<Changes, ServeError> {
         let shapes = self.shapes(&kept)?;
         for running in &mut added {
             let released = running.session.release();
@@ -202,23 +250,6 @@ impl Engine {
             self.metrics.push(running);
         }
         Ok(changes)
-    }
-
-    fn attach_all(
-        &self,
-        metrics: Vec<MetricConfig>,
-        facts: &Rc<Facts>,
-    ) -> Result<Vec<Running>, ServeError> {
-        let mut errors = Vec::new();
-        let mut running = Vec::new();
-        for metric in metrics {
-            match self.attach(metric, facts) {
-                Ok(metric) => running.push(metric),
-                Err(ServeError::Attach(more)) => errors.extend(more),
-                Err(error) => return Err(error),
-            }
-        }
-        if errors.is_empty() { Ok(running) } else { Err(ServeError::Attach(errors)) }
     }
 
     /// Attaches a metric, which counts nothing yet.
