@@ -681,6 +681,44 @@ fn a_table_filled_by_renaming_blinds_a_metric_for_moments_only() {
     servers.iter().for_each(|server| comes_back(&worker, server));
 }
 
+/// Processes that had long ended kept all entries and all series.
+#[test]
+fn processes_that_come_and_go_leave_room_for_others() {
+    if !is_live() {
+        return;
+    }
+    const FORKS: usize = 400;
+    let worker = Worker::start();
+    let file = File::new(&format!(
+        "[[metric]]\nname = \"forks\"\nhelp = \"Children\"\nevent = \"sched:sched_process_fork\"\n\
+         trigger = \"hist:keys=child_pid:size=128 if common_pid == {}\"\nmax_series = 20\n",
+        worker.tid
+    ));
+    let server = Server::start(&file);
+    worker.work(|| {
+        for _ in 0..FORKS {
+            let status = Command::new("/bin/true").status().expect("it is there");
+            assert!(status.success());
+        }
+    });
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let samples = server.samples();
+        let sum = |name: &str| -> f64 {
+            let is_it = |sample: &str| sample.split('{').next() == Some(name);
+            samples.iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
+        };
+        assert_eq!(sum("forks_total"), FORKS as f64);
+        assert_eq!(sum("hist_bpf_lost_events_total"), 0.0);
+        if sum("hist_bpf_table_renewals_total") >= 1.0 && sum("hist_bpf_table_entries") < 64.0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{samples:?}");
+        thread::sleep(std::time::Duration::from_millis(200));
+    }
+    server.stop();
+}
+
 /// What comes after the storm gets series, and nothing of the storm is lost.
 fn comes_back(worker: &Worker, server: &Server) {
     let deadline = Instant::now() + PATIENCE;
