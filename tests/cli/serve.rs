@@ -214,6 +214,31 @@ fn what_cannot_be_served_is_told() {
     check_fails(&arguments, 1, &["--ready-fd 999 is no open file"]);
 }
 
+/// It was heeded only once all were attached, which takes minutes for thousands on a busy machine.
+#[test]
+fn a_wish_to_stop_while_metrics_are_attached_is_heeded() {
+    if !is_live() {
+        return;
+    }
+    // With keys that take tables of their own.
+    let metric = |number| config(&format!("m{number}"), "").replace("common_cpu", "id,common_pid");
+    let file = File::new(&(0..500).map(metric).collect::<String>());
+    let mut command = hist_bpf();
+    let mut child =
+        command.args(file.arguments()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let files = || fs::read_dir(format!("/proc/{}/fd", child.id())).map_or(0, Iterator::count);
+    let deadline = Instant::now() + PATIENCE;
+    while files() < 200 {
+        assert!(Instant::now() < deadline, "some are attached");
+        thread::yield_now();
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it is there");
+    let status = patiently(&mut child, "after SIGTERM");
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+}
+
 #[test]
 fn counts_rise_and_pages_are_as_asked_for() {
     if !is_live() {
@@ -654,6 +679,44 @@ fn a_table_filled_by_renaming_blinds_a_metric_for_moments_only() {
         }
     });
     servers.iter().for_each(|server| comes_back(&worker, server));
+}
+
+/// Processes that had long ended kept all entries and all series.
+#[test]
+fn processes_that_come_and_go_leave_room_for_others() {
+    if !is_live() {
+        return;
+    }
+    const FORKS: usize = 400;
+    let worker = Worker::start();
+    let file = File::new(&format!(
+        "[[metric]]\nname = \"forks\"\nhelp = \"Children\"\nevent = \"sched:sched_process_fork\"\n\
+         trigger = \"hist:keys=child_pid:size=128 if common_pid == {}\"\nmax_series = 20\n",
+        worker.tid
+    ));
+    let server = Server::start(&file);
+    worker.work(|| {
+        for _ in 0..FORKS {
+            let status = Command::new("/bin/true").status().expect("it is there");
+            assert!(status.success());
+        }
+    });
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let samples = server.samples();
+        let sum = |name: &str| -> f64 {
+            let is_it = |sample: &str| sample.split('{').next() == Some(name);
+            samples.iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
+        };
+        assert_eq!(sum("forks_total"), FORKS as f64);
+        assert_eq!(sum("hist_bpf_lost_events_total"), 0.0);
+        if sum("hist_bpf_table_renewals_total") >= 1.0 && sum("hist_bpf_table_entries") < 64.0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{samples:?}");
+        thread::sleep(std::time::Duration::from_millis(200));
+    }
+    server.stop();
 }
 
 /// What comes after the storm gets series, and nothing of the storm is lost.

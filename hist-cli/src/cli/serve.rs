@@ -169,7 +169,7 @@ fn metrics(count: usize) -> String {
 async fn serve(
     (args, bytes): (&ServeArgs, &[u8]),
     (addresses, user): (&[SocketAddr], Option<User>),
-    signals: Signals,
+    mut signals: Signals,
     (manager, ready_fd): (Notifier, Option<ReadyFd>),
 ) -> anyhow::Result<()> {
     check_privilege(&status()?)?;
@@ -179,7 +179,12 @@ async fn serve(
     // Before anything is attached: whoever starts it twice shall not count twice.
     let listener = listen(addresses).with_context(|| cannot_listen(&args.listen))?;
     let address = listener.local_addr().context("cannot tell where it listens")?;
-    let engine = Engine::start(config, tracefs.clone(), &facts)?;
+    let started = tokio::select! {
+        biased;
+        () = signals.stop() => return Ok(()),
+        engine = Engine::start(config, tracefs.clone(), &facts) => engine,
+    };
+    let engine = started?;
     let symbols = engine.shows_symbols();
     drop_privileges(Privileges { reload: !args.no_reload, symbols }, user)?;
     let status = format!("{} on http://{address}/metrics", metrics(engine.n_metrics()));
@@ -334,6 +339,14 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for SIGTERM or Ctrl-C. What else comes is kept.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 
     async fn next(&mut self) -> Wish {

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::task::yield_now;
+
 use super::config::{Config, MetricConfig};
 use super::error::{AttachError, ServeError};
 use super::exposition::{Exposition, Family, Kind, Number, write};
@@ -45,12 +47,12 @@ struct Reload {
     success: SystemTime,
 }
 
-/// A metric's table may be full some moments after it was empty, so it is looked at now and then. At
-/// most so often,
+/// The shortest time between two looks at a metric's table, which may be full some moments after it
+/// was empty.
 const SHORTEST: Duration = Duration::from_millis(250);
-/// and at least so often.
+/// The longest one.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Looking takes at most this part of the time.
+/// After a look there is none for so many times as long as it took.
 const SHARE: u32 = 50;
 /// Series are ranked at most so often.
 const RANKING: Duration = Duration::from_secs(10);
@@ -72,8 +74,9 @@ impl Watch {
         Self { due: now + SHORTEST, seen: now, renewed: now, entries: 0, full: 0 }
     }
 
-    /// Notes how full the table is. Gives whether it is to be renewed: hits have found no room, or
-    /// three quarters are full; the latter not more often than it is looked at anyway.
+    /// Notes how full the table is. Gives whether it is to be renewed: hits have found no room since
+    /// the last look, or three quarters are full, which many entries that are all in use may keep it,
+    /// so for that reason not more often than every [`LONGEST`].
     fn look(&mut self, now: Instant, entries: usize, full: u64, capacity: usize) -> bool {
         let mark = capacity - capacity / 4;
         let is_due = full > self.full || entries >= mark && now - self.renewed >= LONGEST;
@@ -126,6 +129,32 @@ struct Read {
     run: RunStats,
 }
 
+/// Metrics that are attached one by one, and what is wrong with others.
+#[derive(Default)]
+struct Attaching {
+    running: Vec<Running>,
+    errors: Vec<AttachError>,
+}
+
+impl Attaching {
+    /// Goes on after a metric that cannot be attached: all of them are told.
+    fn add(&mut self, metric: Result<Running, ServeError>) -> Result<(), ServeError> {
+        match metric {
+            Ok(metric) => self.running.push(metric),
+            Err(ServeError::Attach(more)) => self.errors.extend(more),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn all(self) -> Result<Vec<Running>, ServeError> {
+        match self.errors.is_empty() {
+            true => Ok(self.running),
+            false => Err(ServeError::Attach(self.errors)),
+        }
+    }
+}
+
 /// What a new file has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -138,17 +167,26 @@ pub struct Changes {
 }
 
 impl Engine {
-    /// Attaches all metrics, then lets them count.
+    /// Attaches all metrics, then lets them count. Signals are heard between two of them.
     ///
     /// # Errors
     /// If any of them cannot be attached; all that cannot are told.
-    pub fn start(config: Config, tracefs: Tracefs, facts: &Rc<Facts>) -> Result<Self, ServeError> {
+    pub async fn start(
+        config: Config,
+        tracefs: Tracefs,
+        facts: &Rc<Facts>,
+    ) -> Result<Self, ServeError> {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let reload = Reload { succeeded: true, success: SystemTime::now() };
         let barrier = Arc::new(Barrier::new()?);
         let (metrics, symbols) = (Vec::new(), Arc::default());
         let mut engine = Self { tracefs, release, barrier, symbols, metrics, reload, version: 0 };
-        engine.replace(config, facts)?;
+        let mut attached = Attaching::default();
+        for metric in &config.metrics {
+            attached.add(engine.attach(metric.clone(), facts))?;
+            yield_now().await;
+        }
+        engine.put(config, Vec::new(), attached.all()?)?;
         Ok(engine)
     }
 
@@ -176,7 +214,18 @@ impl Engine {
             |new: &MetricConfig| self.metrics.iter().any(|old| old.metric.config.counts_as(new));
         let (kept, new): (Vec<_>, Vec<_>) =
             config.metrics.iter().cloned().partition(|metric| is_kept(metric));
-        let mut added = self.attach_all(new, facts)?;
+        let mut attached = Attaching::default();
+        new.into_iter().try_for_each(|metric| attached.add(self.attach(metric, facts)))?;
+        self.put(config, kept, attached.all()?)
+    }
+
+    /// Lets the `added` metrics count, and keeps of the others those that are to be `kept`.
+    fn put(
+        &mut self,
+        config: Config,
+        kept: Vec<MetricConfig>,
+        mut added: Vec<Running>,
+    ) -> Result<Changes, ServeError> {
         let shapes = self.shapes(&kept)?;
         for running in &mut added {
             let released = running.session.release();
@@ -201,23 +250,6 @@ impl Engine {
             self.metrics.push(running);
         }
         Ok(changes)
-    }
-
-    fn attach_all(
-        &self,
-        metrics: Vec<MetricConfig>,
-        facts: &Rc<Facts>,
-    ) -> Result<Vec<Running>, ServeError> {
-        let mut errors = Vec::new();
-        let mut running = Vec::new();
-        for metric in metrics {
-            match self.attach(metric, facts) {
-                Ok(metric) => running.push(metric),
-                Err(ServeError::Attach(more)) => errors.extend(more),
-                Err(error) => return Err(error),
-            }
-        }
-        if errors.is_empty() { Ok(running) } else { Err(ServeError::Attach(errors)) }
     }
 
     /// Attaches a metric, which counts nothing yet.
@@ -580,4 +612,30 @@ fn shape(session: &Session<Kernel>, config: &MetricConfig) -> Result<Shape, Serv
 
 fn failed(config: &MetricConfig, source: SessionError) -> ServeError {
     ServeError::Attach(vec![AttachError { name: config.name.clone(), source }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_renewed_when_they_are_full_and_looked_at_before_they_are() {
+        let start = Instant::now();
+        let at = |millis: u64| start + Duration::from_millis(millis);
+        let mut watch = Watch::new(start);
+        assert_eq!(watch.due, at(250));
+        assert!(!watch.look(at(250), 0, 0, 1000), "it is empty");
+        assert_eq!(watch.due, at(250) + LONGEST, "and stays so");
+        // 100 a second: 650 more take 6.5 s, and half of that is soon enough.
+        assert!(!watch.look(at(1250), 100, 0, 1000));
+        assert_eq!(watch.due, at(1250 + 3250));
+        assert!(watch.look(at(4500), 1000, 7, 1000), "hits have found no room");
+        watch.renewed(at(4600), 500);
+        watch.took(at(4600), Duration::from_millis(100));
+        assert_eq!(watch.due, at(4600 + 5000), "it took long");
+        assert!(!watch.look(at(9000), 800, 7, 1000), "not again so soon");
+        assert!(watch.look(at(9700), 800, 7, 1000), "three quarters are full");
+        watch.renewed(at(9700), 500);
+        assert!(watch.look(at(9950), 1000, 8, 1000), "hits have found no room again");
+    }
 }
