@@ -20,6 +20,7 @@ pub mod ftrace;
 pub mod fuzz;
 pub mod interpreter;
 pub mod model;
+pub mod preemption;
 pub mod random;
 pub mod session;
 pub mod suite;

@@ -87,7 +87,10 @@ fn reports(args: &Args) -> Result<Vec<Report>> {
 }
 
 /// A disk in `dir` with an empty file system that has a journal.
-fn disk(dir: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn disk(dir: &Path) -> Result<PathBuf> {
     fs::create_dir_all(dir)?;
     let path = dir.join("disk.img");
     File::create(&path)?.set_len(DISK)?;

@@ -8,6 +8,7 @@ mod fuzz;
 mod initramfs;
 mod kernels;
 mod man;
+mod preemption;
 mod prometheus;
 mod qemu;
 mod random;

@@ -15,6 +15,7 @@ use clap::Subcommand;
 
 use crate::initramfs::Initramfs;
 use crate::kernels::{self, Kernel};
+use crate::preemption;
 use crate::qemu::{self, Accel, Machine, Outcome};
 use crate::random;
 use crate::setup::{self, succeed, target_dir, workspace};
@@ -32,6 +33,8 @@ enum Action {
     Test(TestArgs),
     /// Compare random triggers, valid and invalid ones, with each kernel's own.
     Random(random::Args),
+    /// Tell where each kernel could have been preempted when events occurred.
+    Preemption(preemption::Args),
     /// Print files as they are on a kernel, such as the `format` of an event.
     Show(ShowArgs),
 }
@@ -94,6 +97,7 @@ struct TestArgs {
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.action {
         Action::Test(args) => test(&args),
+        Action::Preemption(args) => preemption::run(&args),
         Action::Random(args) => random::run(&args),
         Action::Show(args) => show(&args),
     }

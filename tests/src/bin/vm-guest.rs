@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
-use hist_tests::{bench, copies, engine, ftrace, random, session, suite};
+use hist_tests::{bench, copies, engine, ftrace, preemption, random, session, suite};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};
@@ -43,6 +43,18 @@ enum Command {
     },
     /// Compare what raw tracepoints give with records.
     Arguments(ArgumentsArgs),
+    /// Tell where the kernel could have been preempted when events occurred.
+    Preemption {
+        /// Only that event or system.
+        #[arg(long)]
+        event: Vec<String>,
+        /// Work on this machine's disk.
+        #[arg(long)]
+        disk: bool,
+        /// How long events happen, in seconds.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
     /// Make events of all kinds happen.
     Load {
         /// Which ones.
@@ -135,6 +147,12 @@ fn run() -> Result<u8> {
         Command::Show { paths } => show(&paths),
         Command::Bench { unit } => measure(unit),
         Command::Arguments(args) => arguments(args),
+        Command::Preemption { event, disk, seconds } => {
+            if disk {
+                mount_disk()?;
+            }
+            preemption(&event, Duration::from_secs(seconds))
+        }
         Command::Load { part, millis } => {
             copies::run_load(part, Duration::from_millis(millis)).map(|()| 0)
         }
@@ -224,6 +242,19 @@ fn arguments(args: ArgumentsArgs) -> Result<u8> {
             }
         }
     })?;
+    Ok(0)
+}
+
+/// One line for each event.
+fn preemption(events: &[String], time: Duration) -> Result<u8> {
+    println!("KERNEL {}", uname().release().to_string_lossy());
+    let is_wanted = |system: &str, event: &str| {
+        let name = format!("{system}:{event}");
+        events.is_empty() || events.iter().any(|one| *one == name || one == system)
+    };
+    for sites in preemption::watch(&is_wanted, time)? {
+        println!("SITES {sites}");
+    }
     Ok(0)
 }
 

@@ -158,6 +158,17 @@ fn compare<'a>(
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
+    happen(time)?;
+    // What is under way is compared, too.
+    thread::sleep(Duration::from_millis(50));
+    pairs.into_iter().map(|(subject, pair)| Ok((subject, pair.outcomes()?))).collect()
+}
+
+/// Makes events of all kinds happen for that long.
+///
+/// # Errors
+/// When the load cannot be started, or fails.
+pub fn happen(time: Duration) -> Result<()> {
     let mut parts = Part::ALL.to_vec();
     // The first process is that of a virtual machine.
     if getpid().is_init() {
@@ -169,9 +180,7 @@ fn compare<'a>(
         let status = child?.wait()?;
         ensure!(status.success(), "the load failed: {status}");
     }
-    // What is under way is compared, too.
-    thread::sleep(Duration::from_millis(50));
-    pairs.into_iter().map(|(subject, pair)| Ok((subject, pair.outcomes()?))).collect()
+    Ok(())
 }
 
 /// This program again, making events happen.
