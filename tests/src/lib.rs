@@ -12,10 +12,12 @@
 
 pub mod bench;
 pub mod bpf;
+pub mod command;
 pub mod compare;
 pub mod copies;
 pub mod differential;
 pub mod engine;
+pub mod floods;
 pub mod ftrace;
 pub mod fuzz;
 pub mod interpreter;

@@ -82,6 +82,9 @@ struct TestArgs {
     /// Only the scripts of operations on trigger files
     #[arg(long)]
     scripts: bool,
+    /// Only the floods of events, by more threads than CPUs
+    #[arg(long)]
+    floods: bool,
     /// What is compared: `kernel` compares the kernel with itself, which tests the suite
     #[arg(long, default_value = "bpf")]
     engine: String,
@@ -181,6 +184,7 @@ fn guest_args(args: &TestArgs) -> Vec<String> {
     let mut guest = vec!["test".into(), format!("--engine={}", args.engine)];
     guest.extend(args.case.iter().map(|name| format!("--case={name}")));
     guest.extend(args.scripts.then(|| "--scripts".to_owned()));
+    guest.extend(args.floods.then(|| "--floods".to_owned()));
     guest
 }
 

@@ -12,7 +12,9 @@ use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
-use hist_tests::{bench, copies, engine, ftrace, preemption, random, session, suite};
+use hist_tests::{
+    bench, command, copies, engine, floods, ftrace, preemption, random, session, suite,
+};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};
@@ -87,6 +89,9 @@ struct TestArgs {
     /// Only the scripts of operations on trigger files.
     #[arg(long)]
     scripts: bool,
+    /// Only the floods of events.
+    #[arg(long)]
+    floods: bool,
     /// Where the cases are.
     #[arg(long, default_value = "/suite")]
     suite: PathBuf,
@@ -125,6 +130,9 @@ struct ArgumentsArgs {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = command::main() {
+        return code;
+    }
     let first = getpid().is_init();
     if first && let Err(error) = prepare() {
         eprintln!("preparing the machine: {error:#}");
@@ -164,28 +172,63 @@ fn test(args: &TestArgs) -> Result<u8> {
     let release = uname().release().to_string_lossy().into_owned();
     println!("KERNEL {release}");
     let version: Version = release.parse()?;
-    let mut cases = if args.scripts { Vec::new() } else { suite::load(&args.suite)? };
-    let mut scripts = session::load(&args.suite.join("sessions"))?;
-    if !args.case.is_empty() {
-        cases.retain(|case| args.case.contains(&case.name));
-        scripts.retain(|script| args.case.contains(&script.name));
-        let found = cases.len() + scripts.len();
-        ensure!(found == args.case.len(), "no such case among {:?}", args.case);
-    }
+    let chosen = Chosen::of(args)?;
     let mut engine = engine::by_name(&args.engine, version)?;
     let mut failed = 0;
-    differential::run(&cases, engine.as_mut(), version, &mut |case, verdict| {
-        print_verdict(&case.name, &verdict);
+    let mut report = |name: &str, verdict: Verdict| {
+        print_verdict(name, &verdict);
         failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
+    };
+    differential::run(&chosen.cases, engine.as_mut(), version, &mut |case, verdict| {
+        report(&case.name, verdict);
     })?;
     // Names of triggers are the kernel's own, so it cannot be compared with itself.
     if args.engine == "bpf" {
-        session::run(&scripts, version, &mut |script, verdict| {
-            print_verdict(&script.name, &verdict);
-            failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
+        session::run(&chosen.scripts, version, &mut |script, verdict| {
+            report(&script.name, verdict);
         })?;
+        floods::run(&chosen.floods, version, &mut report)?;
     }
     Ok(failed)
+}
+
+/// What is to be tested.
+struct Chosen {
+    cases: Vec<suite::Case>,
+    scripts: Vec<session::Script>,
+    floods: Vec<floods::Case>,
+}
+
+impl Chosen {
+    /// All, unless the arguments say which.
+    fn of(args: &TestArgs) -> Result<Self> {
+        let mut all = Self {
+            cases: suite::load(&args.suite)?,
+            scripts: session::load(&args.suite.join("sessions"))?,
+            floods: floods::cases().collect(),
+        };
+        if args.scripts || args.floods {
+            all.cases.clear();
+        }
+        if args.floods && !args.scripts {
+            all.scripts.clear();
+        }
+        if args.scripts && !args.floods {
+            all.floods.clear();
+        }
+        if !args.case.is_empty() {
+            all.retain(|name| args.case.iter().any(|case| case == name));
+            let found = all.cases.len() + all.scripts.len() + all.floods.len();
+            ensure!(found == args.case.len(), "no such case among {:?}", args.case);
+        }
+        Ok(all)
+    }
+
+    fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        self.cases.retain(|case| is_wanted(&case.name));
+        self.scripts.retain(|script| is_wanted(&script.name));
+        self.floods.retain(|flood| is_wanted(&flood.to_string()));
+    }
 }
 
 fn random(args: &RandomArgs) -> Result<u8> {
