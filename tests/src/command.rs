@@ -4,6 +4,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::ops::AddAssign;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
@@ -46,6 +47,14 @@ impl Counted {
     #[must_use]
     pub const fn all(&self) -> u64 {
         self.hits + self.dropped + self.missed
+    }
+}
+
+impl AddAssign for Counted {
+    fn add_assign(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.dropped += other.dropped;
+        self.missed += other.missed;
     }
 }
 

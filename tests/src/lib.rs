@@ -26,5 +26,6 @@ pub mod preemption;
 pub mod random;
 pub mod session;
 pub mod suite;
+pub mod surroundings;
 pub mod version;
 pub mod workload;

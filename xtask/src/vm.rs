@@ -115,9 +115,19 @@ fn show(args: &ShowArgs) -> Result<()> {
     Ok(())
 }
 
+/// The case that takes a machine of its own, whose kernel is told so at boot.
+const LOCKDOWN: &str = "lockdown";
+const LOCKDOWN_PARAMETER: &str = "lockdown=confidentiality";
+
 fn test(args: &TestArgs) -> Result<()> {
-    let machines = machines(&args.machine, &guest_args(args))?;
-    let queue = Mutex::new(machines.iter());
+    let mut all = Vec::new();
+    if args.case.iter().any(|name| name != LOCKDOWN) || args.case.is_empty() {
+        all = machines(&args.machine, &guest_args(args))?;
+    }
+    if args.wants_lockdown() {
+        all.extend(machines(&args.machine, &[LOCKDOWN.to_owned()])?.into_iter().map(locked_down));
+    }
+    let queue = Mutex::new(all.iter());
     let failures = Mutex::new(Vec::new());
     let worker = || {
         loop {
@@ -135,6 +145,20 @@ fn test(args: &TestArgs) -> Result<()> {
         }
     });
     verdict(&failures.into_inner().expect("a worker died"), args)
+}
+
+impl TestArgs {
+    fn wants_lockdown(&self) -> bool {
+        let is_all = self.case.is_empty() && !self.scripts && !self.floods;
+        is_all && self.engine == "bpf" || self.case.iter().any(|name| name == LOCKDOWN)
+    }
+}
+
+fn locked_down(bootable: Bootable) -> Bootable {
+    let Bootable { kernel, mut machine } = bootable;
+    machine.dir.as_mut_os_string().push("-lockdown");
+    machine.parameters.push(LOCKDOWN_PARAMETER.to_owned());
+    Bootable { kernel, machine }
 }
 
 /// A kernel and the machine that boots it.
@@ -157,6 +181,7 @@ pub(crate) fn machines(args: &MachineArgs, words: &[String]) -> Result<Vec<Boota
         let machine = Machine {
             kernel: kernel.image.clone(),
             initramfs: initramfs.clone(),
+            parameters: Vec::new(),
             args: words.to_vec(),
             dir: target_dir().join("vm").join(kernel.name.replace('/', "_")),
             accel,
@@ -182,7 +207,8 @@ fn kernels_of(args: &MachineArgs) -> Result<Vec<Kernel>> {
 
 fn guest_args(args: &TestArgs) -> Vec<String> {
     let mut guest = vec!["test".into(), format!("--engine={}", args.engine)];
-    guest.extend(args.case.iter().map(|name| format!("--case={name}")));
+    let cases = args.case.iter().filter(|name| *name != LOCKDOWN);
+    guest.extend(cases.map(|name| format!("--case={name}")));
     guest.extend(args.scripts.then(|| "--scripts".to_owned()));
     guest.extend(args.floods.then(|| "--floods".to_owned()));
     guest

@@ -14,6 +14,7 @@ use hist_tests::version::Version;
 use hist_tests::workload::Workload;
 use hist_tests::{
     bench, command, copies, engine, floods, ftrace, preemption, random, session, suite,
+    surroundings,
 };
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
@@ -56,6 +57,16 @@ enum Command {
         /// How long events happen, in seconds.
         #[arg(long, default_value_t = 30)]
         seconds: u64,
+    },
+    /// Run the command on a kernel that is locked down.
+    Lockdown,
+    /// Become the command, allowed few open files.
+    Limited {
+        /// How many.
+        files: u64,
+        /// The command's arguments.
+        #[arg(last = true)]
+        words: Vec<String>,
     },
     /// Make events of all kinds happen.
     Load {
@@ -161,6 +172,8 @@ fn run() -> Result<u8> {
             }
             preemption(&event, Duration::from_secs(seconds))
         }
+        Command::Lockdown => Ok(lockdown()),
+        Command::Limited { files, words } => surroundings::become_limited(files, &words).map(|_| 0),
         Command::Load { part, millis } => {
             copies::run_load(part, Duration::from_millis(millis)).map(|()| 0)
         }
@@ -188,46 +201,67 @@ fn test(args: &TestArgs) -> Result<u8> {
             report(&script.name, verdict);
         })?;
         floods::run(&chosen.floods, version, &mut report)?;
+        for case in chosen.surroundings {
+            report(case.name(), case.run());
+        }
+        if chosen.preemption {
+            let is_for = version >= floods::PREEMPTIBLE;
+            let verdict = if is_for { preemption::check()? } else { Verdict::LeftOut };
+            report(PREEMPTION, verdict);
+        }
     }
     Ok(failed)
 }
 
 /// What is to be tested.
+#[derive(Default)]
 struct Chosen {
     cases: Vec<suite::Case>,
     scripts: Vec<session::Script>,
     floods: Vec<floods::Case>,
+    surroundings: Vec<surroundings::Case>,
+    /// Whether marked events are never preempted. Last, for its load leaves traces.
+    preemption: bool,
 }
+
+/// The name of that case.
+const PREEMPTION: &str = "preemption-off";
 
 impl Chosen {
     /// All, unless the arguments say which.
     fn of(args: &TestArgs) -> Result<Self> {
-        let mut all = Self {
-            cases: suite::load(&args.suite)?,
-            scripts: session::load(&args.suite.join("sessions"))?,
-            floods: floods::cases().collect(),
-        };
-        if args.scripts || args.floods {
-            all.cases.clear();
+        let is_all = !args.scripts && !args.floods;
+        let mut chosen = Self::default();
+        if is_all {
+            chosen.cases = suite::load(&args.suite)?;
+            chosen.surroundings = surroundings::Case::ALL.to_vec();
+            chosen.preemption = true;
         }
-        if args.floods && !args.scripts {
-            all.scripts.clear();
+        if is_all || args.scripts {
+            chosen.scripts = session::load(&args.suite.join("sessions"))?;
         }
-        if args.scripts && !args.floods {
-            all.floods.clear();
+        if is_all || args.floods {
+            chosen.floods = floods::cases().collect();
         }
         if !args.case.is_empty() {
-            all.retain(|name| args.case.iter().any(|case| case == name));
-            let found = all.cases.len() + all.scripts.len() + all.floods.len();
-            ensure!(found == args.case.len(), "no such case among {:?}", args.case);
+            chosen.retain(|name| args.case.iter().any(|case| case == name));
+            ensure!(chosen.count() == args.case.len(), "no such case among {:?}", args.case);
         }
-        Ok(all)
+        Ok(chosen)
     }
 
     fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
         self.cases.retain(|case| is_wanted(&case.name));
         self.scripts.retain(|script| is_wanted(&script.name));
         self.floods.retain(|flood| is_wanted(&flood.to_string()));
+        self.surroundings.retain(|case| is_wanted(case.name()));
+        self.preemption &= is_wanted(PREEMPTION);
+    }
+
+    fn count(&self) -> usize {
+        let Self { cases, scripts, floods, surroundings, preemption } = self;
+        let lists = [cases.len(), scripts.len(), floods.len(), surroundings.len()];
+        lists.iter().sum::<usize>() + usize::from(*preemption)
     }
 }
 
@@ -286,6 +320,14 @@ fn arguments(args: ArgumentsArgs) -> Result<u8> {
         }
     })?;
     Ok(0)
+}
+
+/// Whether the command says that the kernel is locked down.
+fn lockdown() -> u8 {
+    println!("KERNEL {}", uname().release().to_string_lossy());
+    let verdict = surroundings::lockdown();
+    print_verdict("lockdown", &verdict);
+    u8::from(matches!(verdict, Verdict::Failed(_)))
 }
 
 /// One line for each event.

@@ -23,6 +23,7 @@ use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 use rustix::process::getpid;
 
 pub use load::{Part, run as run_load};
+pub(crate) use machine::groups;
 use pair::{First, Pair};
 
 /// Pairs that are attached at the same time.
@@ -172,7 +173,7 @@ pub fn happen(time: Duration) -> Result<()> {
     let mut parts = Part::ALL.to_vec();
     // The first process is that of a virtual machine.
     if getpid().is_init() {
-        machine::groups()?;
+        groups()?;
         parts.push(Part::Machine);
     }
     let children: Vec<_> = parts.into_iter().map(|part| start_load(part, time)).collect();

@@ -7,10 +7,50 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::workload::sys;
+
+/// What counts the floods: on a CPU of its own, and in turns that only end when somebody waits.
+///
+/// Whoever reads a map with bpf(2) keeps classic programs from running on that CPU meanwhile; if
+/// another task ran there before that is done, its events would be missed, and these are nobody's
+/// in a flood. Dropping it ends that.
+#[derive(Debug)]
+pub struct Aside {
+    before: CpuSet,
+}
+
+/// Moves this thread, and the processes that it starts from now on, to that CPU.
+///
+/// # Errors
+/// When there is no such CPU.
+pub fn step_aside(cpu: usize) -> Result<Aside> {
+    let before = sched_getaffinity(None)?;
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu);
+    sched_setaffinity(None, &cpus).with_context(|| format!("there is no CPU {cpu}"))?;
+    let aside = Aside { before };
+    set_policy(libc::SCHED_FIFO, 1)?;
+    Ok(aside)
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // They were so before.
+        let _ = sched_setaffinity(None, &self.before);
+        let _ = set_policy(libc::SCHED_OTHER, 0);
+    }
+}
+
+/// How this thread is scheduled, see sched_setscheduler(2).
+fn set_policy(policy: i32, priority: i32) -> Result<()> {
+    let parameter = (&raw const priority).expose_provenance() as i64;
+    let result = sys(libc::SYS_sched_setscheduler, &[0, policy.into(), parameter]);
+    ensure!(result == 0, "scheduling: {}", std::io::Error::last_os_error());
+    Ok(())
+}
 
 /// The name of the threads, by which filters know their events.
 pub const THREAD: &str = "flood";
@@ -105,10 +145,23 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Lets them work for that long. Gives what all have done so far.
+    /// Lets them work for that long. Gives what all have done.
+    #[must_use]
     pub fn go(&self, time: Duration) -> Calls {
-        self.shared.phase.store(GO, Ordering::SeqCst);
+        self.start();
         thread::sleep(time);
+        self.stop()
+    }
+
+    /// Lets them work.
+    pub fn start(&self) {
+        self.shared.phase.store(GO, Ordering::SeqCst);
+    }
+
+    /// Waits until they have stopped, which is once: they can only be ended then. Gives what all
+    /// have done.
+    #[must_use]
+    pub fn stop(&self) -> Calls {
         self.shared.phase.store(STOP, Ordering::SeqCst);
         while self.shared.stopped.load(Ordering::SeqCst) < self.threads.len() {
             thread::sleep(Duration::from_millis(1));
@@ -148,6 +201,7 @@ fn work(flood: Flood, index: usize, shared: &Shared) -> Result<()> {
     let mut cpus = CpuSet::new();
     (0..flood.cpus).for_each(|cpu| cpus.set(cpu));
     sched_setaffinity(None, &cpus).with_context(|| format!("{} CPUs", flood.cpus))?;
+    set_policy(libc::SCHED_OTHER, 0)?;
     let mut calls = Calls::default();
     shared.ready.fetch_add(1, Ordering::SeqCst);
     wait_while(shared, WAIT);

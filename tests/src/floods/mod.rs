@@ -10,13 +10,13 @@ pub mod crew;
 mod judge;
 
 use std::fmt;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::command::{Counted, Running};
-use crate::differential::Verdict;
+use crate::differential::{Verdict, total};
 use crate::engine::Request;
 use crate::ftrace::{Ftrace, Refusal};
 use crate::version::Version;
@@ -162,11 +162,7 @@ fn floods(work: Work) -> impl Iterator<Item = Flood> {
 /// # Errors
 /// When there are too few CPUs, or something fails that is not a flood's fault.
 pub fn run(wanted: &[Case], version: Version, report: &mut dyn FnMut(&str, Verdict)) -> Result<()> {
-    let before = sched_getaffinity(None)?;
-    let spare = CPUS[CPUS.len() - 1];
-    let mut cpus = CpuSet::new();
-    cpus.set(spare);
-    sched_setaffinity(None, &cpus).with_context(|| format!("floods take {} CPUs", spare + 1))?;
+    let _aside = crew::step_aside(CPUS[CPUS.len() - 1])?;
     let mut lost_raw = 0;
     for group in &GROUPS {
         let floods: Vec<_> =
@@ -178,11 +174,11 @@ pub fn run(wanted: &[Case], version: Version, report: &mut dyn FnMut(&str, Verdi
     if version >= PREEMPTIBLE && wanted.len() == cases().count() {
         report("flood-takes-events-from-raw-programs", control(lost_raw));
     }
-    Ok(sched_setaffinity(None, &before)?)
+    Ok(())
 }
 
 /// Raw programs run preemptible from here on.
-const PREEMPTIBLE: Version = Version(7, 0);
+pub const PREEMPTIBLE: Version = Version(7, 0);
 
 fn control(lost_raw: u64) -> Verdict {
     match lost_raw {
@@ -263,7 +259,7 @@ fn run_compared(flood: Flood, group: &Group, ways: &mut [Running]) -> Result<Fig
         let trigger = subject.trigger.to_owned();
         let request = Request { system: system.to_owned(), event: event.to_owned(), trigger };
         kernel.place(&request).map_err(|refusal| match refusal {
-            Refusal::Exists => anyhow::anyhow!("{} has a trigger", subject.event),
+            Refusal::Exists => anyhow!("{} has a trigger", subject.event),
             Refusal::Other(error) => error,
         })?;
     }
@@ -271,10 +267,30 @@ fn run_compared(flood: Flood, group: &Group, ways: &mut [Running]) -> Result<Fig
     let crew = Crew::prepare(flood)?;
     let calls = crew.go(TIME);
     crew.end()?;
-    let counted = tables(ways)?;
-    let hits = |text: Result<String>| crate::differential::total(&text?, "Hits");
-    let reference = kernel.take().into_iter().map(hits).collect::<Result<_>>()?;
+    let (reference, counted) = settled(&kernel, ways)?;
+    kernel.take().into_iter().try_for_each(|text| text.map(drop))?;
     Ok((calls, reference, counted))
+}
+
+/// What the kernel has counted, and everybody else, with no event in between: a thread still gives up
+/// its CPU when it has ended for all others.
+fn settled(kernel: &Ftrace, ways: &mut [Running]) -> Result<(Vec<u64>, Vec<Vec<Counted>>)> {
+    let mut counted = tables(ways)?;
+    for _ in 0..100 {
+        let before = hits(kernel)?;
+        for (sums, more) in counted.iter_mut().zip(tables(ways)?) {
+            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+        if hits(kernel)? == before {
+            return Ok((before, counted));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    bail!("the threads' events do not end")
+}
+
+fn hits(kernel: &Ftrace) -> Result<Vec<u64>> {
+    kernel.texts().into_iter().map(|text| total(&text?, "Hits")).collect()
 }
 
 fn tables(ways: &mut [Running]) -> Result<Vec<Vec<Counted>>> {
