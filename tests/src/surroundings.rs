@@ -1,5 +1,5 @@
 //! Puts the command where machines are unkind: CPUs come and go, no thread and hardly a file is to
-//! be had, the kernel is locked down. It must count on, or say what is wrong.
+//! be had. It must count on, or say what is wrong.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -9,8 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, bail, ensure};
-use rustix::mount::{MountFlags, mount};
-use rustix::process::{Resource, Rlimit, getpid, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::command::{self, Counted, Running};
 use crate::copies;
@@ -30,7 +29,7 @@ pub enum Case {
 }
 
 impl Case {
-    /// All that a machine can be put into without booting it again.
+    /// All of them.
     pub const ALL: [Self; 3] = [Self::Hotplug, Self::PidsLimit, Self::FilesLimit];
 
     /// Its name on the command line.
@@ -46,17 +45,14 @@ impl Case {
     /// Runs it.
     #[must_use]
     pub fn run(self) -> Verdict {
-        verdict(match self {
+        let result = match self {
             Self::Hotplug => hotplug(),
             Self::PidsLimit => pids_limit(),
             Self::FilesLimit => files_limit(),
-        })
+        };
+        let failed = |error: Error| Verdict::Failed(format!("{error:#}"));
+        result.map_or_else(failed, |()| Verdict::Passed)
     }
-}
-
-fn verdict(result: Result<()>) -> Verdict {
-    let failed = |error: Error| Verdict::Failed(format!("{error:#}"));
-    result.map_or_else(failed, |()| Verdict::Passed)
 }
 
 /// What is counted where only that matters.
@@ -177,28 +173,6 @@ fn table_or_error(output: &Output) -> Result<End> {
         Some(1) if said.lines().any(|line| line.starts_with("error: ")) => Ok(End::Error),
         _ => bail!("neither a table nor an error, {}: {out}{said}", output.status),
     }
-}
-
-/// On a kernel that is locked down the command says so, and not something else.
-#[must_use]
-pub fn lockdown() -> Verdict {
-    verdict(locked_down())
-}
-
-fn locked_down() -> Result<()> {
-    let security = Path::new("/sys/kernel/security");
-    if getpid().is_init() {
-        mount("securityfs", security, "securityfs", MountFlags::empty(), None)
-            .context("mounting securityfs")?;
-    }
-    let state = fs::read_to_string(security.join("lockdown")).context("the lockdown")?;
-    ensure!(state.contains("[confidentiality]"), "the kernel is not locked down: {state}");
-    let output = command::hist_bpf().args(["-d0.02", "-i0", PAIR.0, PAIR.1]).output()?;
-    let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
-    ensure!(table_or_error(&output)? == End::Error, "it counted");
-    let is_told = said.contains("lockdown") || said.contains("locked down");
-    ensure!(is_told, "the message does not name the lockdown: {said}");
-    Ok(())
 }
 
 #[cfg(test)]

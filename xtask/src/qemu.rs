@@ -23,8 +23,6 @@ pub(crate) struct Machine {
     pub kernel: PathBuf,
     /// The initramfs image; its `/init` is the guest program.
     pub initramfs: PathBuf,
-    /// Parameters of the kernel, besides those that every machine has.
-    pub parameters: Vec<String>,
     /// The guest program's arguments; none may hold white space.
     pub args: Vec<String>,
     /// Directory for the log and the results; created, old ones are overwritten.
@@ -100,7 +98,7 @@ fn command(machine: &Machine) -> Command {
         .arg("-initrd")
         .arg(&machine.initramfs)
         .arg("-append")
-        .arg(kernel_command_line(&machine.parameters, &machine.args))
+        .arg(kernel_command_line(&machine.args))
         .arg("-serial")
         .arg(format!("file:{}", machine.dir.join("console.log").display()))
         .arg("-serial")
@@ -123,9 +121,8 @@ fn command(machine: &Machine) -> Command {
 
 /// The kernel gives its first program what stands behind `--`. `panic=-1` ends the machine at once
 /// if that program dies.
-fn kernel_command_line(parameters: &[String], args: &[String]) -> String {
-    let own: String = parameters.iter().map(|parameter| format!("{parameter} ")).collect();
-    format!("console=ttyS0 panic=-1 mitigations=off {own}-- {}", args.join(" "))
+fn kernel_command_line(args: &[String]) -> String {
+    format!("console=ttyS0 panic=-1 mitigations=off -- {}", args.join(" "))
 }
 
 /// Whether it ended by itself in time; it has ended in any case.
@@ -210,14 +207,6 @@ pub(crate) fn best_accel() -> Result<Accel> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parameters_are_the_kernels_and_arguments_the_guests() {
-        let line =
-            kernel_command_line(&["lockdown=integrity".into()], &["show".into(), "/a".into()]);
-        assert!(line.ends_with(" mitigations=off lockdown=integrity -- show /a"), "{line}");
-        assert!(kernel_command_line(&[], &["test".into()]).ends_with(" mitigations=off -- test"));
-    }
 
     #[test]
     fn results_need_their_last_line() {

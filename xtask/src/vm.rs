@@ -115,19 +115,9 @@ fn show(args: &ShowArgs) -> Result<()> {
     Ok(())
 }
 
-/// The case that takes a machine of its own, whose kernel is told so at boot.
-const LOCKDOWN: &str = "lockdown";
-const LOCKDOWN_PARAMETER: &str = "lockdown=confidentiality";
-
 fn test(args: &TestArgs) -> Result<()> {
-    let mut all = Vec::new();
-    if args.case.iter().any(|name| name != LOCKDOWN) || args.case.is_empty() {
-        all = machines(&args.machine, &guest_args(args))?;
-    }
-    if args.wants_lockdown() {
-        all.extend(machines(&args.machine, &[LOCKDOWN.to_owned()])?.into_iter().map(locked_down));
-    }
-    let queue = Mutex::new(all.iter());
+    let machines = machines(&args.machine, &guest_args(args))?;
+    let queue = Mutex::new(machines.iter());
     let failures = Mutex::new(Vec::new());
     let worker = || {
         loop {
@@ -145,20 +135,6 @@ fn test(args: &TestArgs) -> Result<()> {
         }
     });
     verdict(&failures.into_inner().expect("a worker died"), args)
-}
-
-impl TestArgs {
-    fn wants_lockdown(&self) -> bool {
-        let is_all = self.case.is_empty() && !self.scripts && !self.floods;
-        is_all && self.engine == "bpf" || self.case.iter().any(|name| name == LOCKDOWN)
-    }
-}
-
-fn locked_down(bootable: Bootable) -> Bootable {
-    let Bootable { kernel, mut machine } = bootable;
-    machine.dir.as_mut_os_string().push("-lockdown");
-    machine.parameters.push(LOCKDOWN_PARAMETER.to_owned());
-    Bootable { kernel, machine }
 }
 
 /// A kernel and the machine that boots it.
@@ -181,7 +157,6 @@ pub(crate) fn machines(args: &MachineArgs, words: &[String]) -> Result<Vec<Boota
         let machine = Machine {
             kernel: kernel.image.clone(),
             initramfs: initramfs.clone(),
-            parameters: Vec::new(),
             args: words.to_vec(),
             dir: target_dir().join("vm").join(kernel.name.replace('/', "_")),
             accel,
@@ -207,8 +182,7 @@ fn kernels_of(args: &MachineArgs) -> Result<Vec<Kernel>> {
 
 fn guest_args(args: &TestArgs) -> Vec<String> {
     let mut guest = vec!["test".into(), format!("--engine={}", args.engine)];
-    let cases = args.case.iter().filter(|name| *name != LOCKDOWN);
-    guest.extend(cases.map(|name| format!("--case={name}")));
+    guest.extend(args.case.iter().map(|name| format!("--case={name}")));
     guest.extend(args.scripts.then(|| "--scripts".to_owned()));
     guest.extend(args.floods.then(|| "--floods".to_owned()));
     guest

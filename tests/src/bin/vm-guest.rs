@@ -58,8 +58,6 @@ enum Command {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
-    /// Run the command on a kernel that is locked down.
-    Lockdown,
     /// Become the command, allowed few open files.
     Limited {
         /// How many.
@@ -172,7 +170,6 @@ fn run() -> Result<u8> {
             }
             preemption(&event, Duration::from_secs(seconds))
         }
-        Command::Lockdown => Ok(lockdown()),
         Command::Limited { files, words } => surroundings::become_limited(files, &words).map(|_| 0),
         Command::Load { part, millis } => {
             copies::run_load(part, Duration::from_millis(millis)).map(|()| 0)
@@ -320,14 +317,6 @@ fn arguments(args: ArgumentsArgs) -> Result<u8> {
         }
     })?;
     Ok(0)
-}
-
-/// Whether the command says that the kernel is locked down.
-fn lockdown() -> u8 {
-    println!("KERNEL {}", uname().release().to_string_lossy());
-    let verdict = surroundings::lockdown();
-    print_verdict("lockdown", &verdict);
-    u8::from(matches!(verdict, Verdict::Failed(_)))
 }
 
 /// One line for each event.

@@ -246,7 +246,7 @@ fn piece(flood: Flood, index: usize, calls: &mut Calls) {
             calls.lseek += 1;
         }
         Work::Memory => pipe(),
-        Work::Naps if index % 3 == 0 => busy(1000),
+        Work::Naps if index.is_multiple_of(3) => busy(1000),
         Work::Naps => {
             let time = [0_i64, NAP];
             sys(libc::SYS_nanosleep, &[time.as_ptr().expose_provenance() as i64, 0]);

@@ -31,7 +31,6 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 /// When the machine cannot be booted or a tracer fails in it.
 pub(super) fn measure(kernel: &str) -> Result<Figures> {
     let machine = Machine {
-        parameters: Vec::new(),
         kernel: kernels::find(kernel)?.image,
         initramfs: guest_image(&target_dir().join("vm").join("bench-initramfs.cpio"))?,
         args: ["bench", "instructions"].map(String::from).to_vec(),
