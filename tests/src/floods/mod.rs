@@ -162,6 +162,9 @@ fn floods(work: Work) -> impl Iterator<Item = Flood> {
 /// # Errors
 /// When there are too few CPUs, or something fails that is not a flood's fault.
 pub fn run(wanted: &[Case], version: Version, report: &mut dyn FnMut(&str, Verdict)) -> Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
     let _aside = crew::step_aside(CPUS[CPUS.len() - 1])?;
     let mut lost_raw = 0;
     for group in &GROUPS {
@@ -307,6 +310,11 @@ mod tests {
         assert_eq!(names.len(), 24);
         assert_eq!(names[0], "flood-calls-3-on-1-distance-0");
         assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn no_flood_takes_no_cpu() {
+        run(&[], Version(7, 3), &mut |name, _| panic!("{name} ran")).unwrap();
     }
 
     #[test]
