@@ -15,7 +15,9 @@ use hist_cli::tracefs::mount::find_or_mount;
 use crate::copies;
 use crate::differential::Verdict;
 use crate::engine::{Engine as _, Request};
+use crate::floods;
 use crate::ftrace::{Ftrace, TRACEFS};
+use crate::version::Version;
 
 /// One entry for each state of a call site.
 const TRIGGER: &str = "hist:keys=common_flags,common_preempt_count:size=256";
@@ -186,11 +188,21 @@ const PREEMPTIBLE: &str = "raw_syscalls:sys_enter";
 /// How often the load runs until all that must occur has done so.
 const ROUNDS: usize = 15;
 
-/// Whether every marked event, and what must occur often, is never preempted on this kernel.
-///
-/// # Errors
-/// When nothing can be watched.
-pub fn check() -> Result<Verdict> {
+/// Whether every marked event, and what must occur often, is never preempted, where that matters.
+#[must_use]
+pub fn check(version: Version) -> Verdict {
+    if version < floods::PREEMPTIBLE {
+        return Verdict::LeftOut;
+    }
+    match watch_marked() {
+        Ok(complaints) if complaints.is_empty() => Verdict::Passed,
+        Ok(complaints) => Verdict::Failed(complaints.join("\n")),
+        Err(error) => Verdict::Failed(format!("{error:#}")),
+    }
+}
+
+/// What is wrong with them on this kernel.
+fn watch_marked() -> Result<Vec<String>> {
     let marked: BTreeSet<_> = marked(TABLE).chain(OFTEN).chain([PREEMPTIBLE]).collect();
     let is_wanted =
         |system: &str, event: &str| marked.contains(format!("{system}:{event}").as_str());
@@ -201,12 +213,7 @@ pub fn check() -> Result<Verdict> {
             break;
         }
     }
-    let sites = watch.end()?;
-    let complaints = complaints(&sites);
-    Ok(match complaints.is_empty() {
-        true => Verdict::Passed,
-        false => Verdict::Failed(complaints.join("\n")),
-    })
+    Ok(complaints(&watch.end()?))
 }
 
 /// What has not occurred often enough.

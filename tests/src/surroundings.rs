@@ -15,44 +15,32 @@ use crate::command::{self, Counted, Running};
 use crate::copies;
 use crate::differential::Verdict;
 use crate::floods::crew::{self, Crew, Flood, Work};
+use crate::version::Version;
 use crate::workload::sys;
 
-/// A scenario.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Case {
-    /// A CPU goes and comes back while its events are counted.
-    Hotplug,
-    /// After the command has attached, it gets no thread and no process.
-    PidsLimit,
-    /// The command may open few files.
-    FilesLimit,
+/// A CPU goes and comes back while its events are counted: it is away when the programs are attached,
+/// and twice while they count.
+#[must_use]
+pub fn cpu_hotplug(_: Version) -> Verdict {
+    verdict(hotplug())
 }
 
-impl Case {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Hotplug, Self::PidsLimit, Self::FilesLimit];
+/// After the command has attached, it gets no thread and no process: it still prints when asked and
+/// at the end.
+#[must_use]
+pub fn no_more_processes(_: Version) -> Verdict {
+    verdict(pids_limit())
+}
 
-    /// Its name on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hotplug => "cpu-hotplug",
-            Self::PidsLimit => "pids-limit",
-            Self::FilesLimit => "files-limit",
-        }
-    }
+/// The command may open few files: it prints a table or an error, and both occur.
+#[must_use]
+pub fn few_files(_: Version) -> Verdict {
+    verdict(files_limit())
+}
 
-    /// Runs it.
-    #[must_use]
-    pub fn run(self) -> Verdict {
-        let result = match self {
-            Self::Hotplug => hotplug(),
-            Self::PidsLimit => pids_limit(),
-            Self::FilesLimit => files_limit(),
-        };
-        let failed = |error: Error| Verdict::Failed(format!("{error:#}"));
-        result.map_or_else(failed, |()| Verdict::Passed)
-    }
+fn verdict(result: Result<()>) -> Verdict {
+    let failed = |error: Error| Verdict::Failed(format!("{error:#}"));
+    result.map_or_else(failed, |()| Verdict::Passed)
 }
 
 /// What is counted where only that matters.
@@ -62,7 +50,6 @@ const PAIR: (&str, &str) = ("hist:keys=id if id==110", "raw_syscalls:sys_enter")
 const GOING: usize = 1;
 const COUNTING: usize = 2;
 
-/// It is away when the programs are attached, and twice while they count.
 fn hotplug() -> Result<()> {
     let _aside = crew::step_aside(COUNTING)?;
     set_online(GOING, false)?;
@@ -103,7 +90,6 @@ fn succeeded(status: &std::process::ExitStatus, when: &str) -> Result<()> {
     Ok(())
 }
 
-/// It still prints when asked and at the end.
 fn pids_limit() -> Result<()> {
     copies::groups()?;
     let root = Path::new("/sys/fs/cgroup");
@@ -130,7 +116,6 @@ fn pids_limit() -> Result<()> {
     Ok(())
 }
 
-/// A table or an error, and both occur.
 fn files_limit() -> Result<()> {
     let mut ends = Vec::new();
     for files in (3..28).chain([32, 64]) {

@@ -198,13 +198,8 @@ fn test(args: &TestArgs) -> Result<u8> {
             report(&script.name, verdict);
         })?;
         floods::run(&chosen.floods, version, &mut report)?;
-        for case in chosen.surroundings {
-            report(case.name(), case.run());
-        }
-        if chosen.preemption {
-            let is_for = version >= floods::PREEMPTIBLE;
-            let verdict = if is_for { preemption::check()? } else { Verdict::LeftOut };
-            report(PREEMPTION, verdict);
+        for (name, check) in chosen.checks {
+            report(name, check(version));
         }
     }
     Ok(failed)
@@ -216,13 +211,19 @@ struct Chosen {
     cases: Vec<suite::Case>,
     scripts: Vec<session::Script>,
     floods: Vec<floods::Case>,
-    surroundings: Vec<surroundings::Case>,
-    /// Whether marked events are never preempted. Last, for its load leaves traces.
-    preemption: bool,
+    checks: Vec<Check>,
 }
 
-/// The name of that case.
-const PREEMPTION: &str = "preemption-off";
+/// A case by itself: its name, and what it does.
+type Check = (&'static str, fn(Version) -> Verdict);
+
+/// In this order: the load of the last one leaves traces.
+const CHECKS: [Check; 4] = [
+    ("cpu-hotplug", surroundings::cpu_hotplug),
+    ("pids-limit", surroundings::no_more_processes),
+    ("files-limit", surroundings::few_files),
+    ("preemption-off", preemption::check),
+];
 
 impl Chosen {
     /// All, unless the arguments say which.
@@ -231,8 +232,7 @@ impl Chosen {
         let mut chosen = Self::default();
         if is_all {
             chosen.cases = suite::load(&args.suite)?;
-            chosen.surroundings = surroundings::Case::ALL.to_vec();
-            chosen.preemption = true;
+            chosen.checks = CHECKS.to_vec();
         }
         if is_all || args.scripts {
             chosen.scripts = session::load(&args.suite.join("sessions"))?;
@@ -251,14 +251,12 @@ impl Chosen {
         self.cases.retain(|case| is_wanted(&case.name));
         self.scripts.retain(|script| is_wanted(&script.name));
         self.floods.retain(|flood| is_wanted(&flood.to_string()));
-        self.surroundings.retain(|case| is_wanted(case.name()));
-        self.preemption &= is_wanted(PREEMPTION);
+        self.checks.retain(|(name, _)| is_wanted(name));
     }
 
     fn count(&self) -> usize {
-        let Self { cases, scripts, floods, surroundings, preemption } = self;
-        let lists = [cases.len(), scripts.len(), floods.len(), surroundings.len()];
-        lists.iter().sum::<usize>() + usize::from(*preemption)
+        let Self { cases, scripts, floods, checks } = self;
+        cases.len() + scripts.len() + floods.len() + checks.len()
     }
 }
 
