@@ -138,7 +138,7 @@ fn judge(
 }
 
 /// A number of a histogram's last lines.
-fn total(hist: &str, name: &str) -> Result<u64> {
+pub(crate) fn total(hist: &str, name: &str) -> Result<u64> {
     let label = format!("    {name}: ");
     let line = hist.lines().rev().find_map(|line| line.strip_prefix(&label));
     let digits = line.with_context(|| format!("no `{name}:` line in\n{hist}"))?;

@@ -12,10 +12,21 @@ use hist_cli::tracefs::mount::find_or_mount;
 use rustix::process::{getpid, getppid};
 use rustix::thread::gettid;
 
+use crate::differential::Verdict;
+
 /// Calls that are made while the valve is closed, open, and closed again.
 const CALLS: u64 = 100;
 
 /// Counts this process's calls through every kind of focus and attachment.
+#[must_use]
+pub fn verdict() -> Verdict {
+    match check() {
+        Ok(()) => Verdict::Passed,
+        Err(error) => Verdict::Failed(format!("{error:#}")),
+    }
+}
+
+/// The same.
 ///
 /// # Errors
 /// If the kernel refuses, or the count is another.

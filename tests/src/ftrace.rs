@@ -71,6 +71,16 @@ impl Ftrace {
         anyhow!("the kernel refuses `{trigger}` on {system}:{event}: {error}\n{log}")
     }
 
+    /// The histogram of each placed trigger, in order. They count on.
+    pub fn texts(&self) -> Vec<Result<String>> {
+        let mut files = Files::default();
+        let text = |dir: &Result<PathBuf>| match dir {
+            Ok(dir) => files.next_of(dir),
+            Err(error) => Err(anyhow!("{error:#}")),
+        };
+        self.placed.iter().map(text).collect()
+    }
+
     /// The histogram of each placed trigger, in order. All triggers are removed.
     pub fn take(&mut self) -> Vec<Result<String>> {
         let placed = std::mem::take(&mut self.placed);

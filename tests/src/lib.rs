@@ -9,25 +9,31 @@
 //! to trigger files does, script by script, and [`attachment`] looks where auto attach goes. Apart
 //! stand [`fuzz`], the bodies of the fuzz targets, [`bench`], which measures what counting costs, and
 //! [`copies`], which compares what raw tracepoints give with records; [`lockdown`] counts on kernels
-//! that are locked down; [`focus`] asks a kernel whether it takes what a focus needs; [`interpreter`] is
-//! for tests that run programs in user space.
+//! that are locked down; [`focus`] asks a kernel whether it takes what a focus needs; [`floods`] count
+//! with more threads than CPUs, [`surroundings`] where CPUs come and go and limits are low, and
+//! [`preemption`] tells which events occur with preemption off; [`command`] runs the command there;
+//! [`interpreter`] is for tests that run programs in user space.
 
 pub mod attachment;
 pub mod bench;
 pub mod bpf;
+pub mod command;
 pub mod compare;
 pub mod copies;
 pub mod differential;
 pub mod engine;
+pub mod floods;
 pub mod focus;
 pub mod ftrace;
 pub mod fuzz;
 pub mod interpreter;
 pub mod lockdown;
 pub mod model;
+pub mod preemption;
 pub mod random;
 pub mod session;
 pub mod suite;
+pub mod surroundings;
 pub mod text;
 pub mod version;
 pub mod workload;

@@ -23,7 +23,7 @@ const PROOF: u64 = 1000;
 const DISK: u64 = 512 << 20;
 
 /// The table, in the repository.
-const TABLE: &str = "hist-cli/src/plan/raw/arguments.txt";
+pub(crate) const TABLE: &str = "hist-cli/src/plan/raw/arguments.txt";
 
 /// What is compared, and where.
 #[derive(clap::Args)]
@@ -87,7 +87,10 @@ fn reports(args: &Args) -> Result<Vec<Report>> {
 }
 
 /// A disk in `dir` with an empty file system that has a journal.
-fn disk(dir: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn disk(dir: &Path) -> Result<PathBuf> {
     fs::create_dir_all(dir)?;
     let path = dir.join("disk.img");
     File::create(&path)?.set_len(DISK)?;
@@ -210,11 +213,7 @@ fn record(report: &Report) -> Result<()> {
 
 /// The table with the report's proofs.
 fn recorded(table: &str, report: &Report) -> Result<String> {
-    let mut words = report.kernel.split(['.', '-']);
-    let (major, minor) = (words.next(), words.next());
-    let kernel = major.zip(minor).map(|(major, minor)| format!("{major}.{minor}"));
-    let kernel =
-        kernel.with_context(|| format!("the kernel `{}` has no version", report.kernel))?;
+    let kernel = version_of(&report.kernel)?;
     let is_proof = |row: &&Row| matches!(row.class, Class::Proven | Class::Constant);
     let proven: BTreeSet<_> = report
         .rows
@@ -243,8 +242,18 @@ fn recorded(table: &str, report: &Report) -> Result<String> {
     Ok(text)
 }
 
+/// `7.3` of `7.3.4+deb13-cloud-amd64`.
+///
+/// # Errors
+/// When it has no two numbers.
+pub(crate) fn version_of(release: &str) -> Result<String> {
+    let mut words = release.split(['.', '-']);
+    let version = words.next().zip(words.next()).map(|(major, minor)| format!("{major}.{minor}"));
+    version.with_context(|| format!("the kernel `{release}` has no version"))
+}
+
 /// A list of kernels with one more, from the oldest on.
-fn with(proofs: &str, kernel: &str) -> String {
+pub(crate) fn with(proofs: &str, kernel: &str) -> String {
     let number = |name: &str| -> Vec<u32> { name.split('.').flat_map(str::parse).collect() };
     let mut kernels: Vec<_> = proofs.split_whitespace().chain([kernel]).collect();
     kernels.sort_by_key(|name| number(name));

@@ -9,6 +9,7 @@ mod initramfs;
 mod kernels;
 mod lockdown;
 mod man;
+mod preemption;
 mod prometheus;
 mod qemu;
 mod random;

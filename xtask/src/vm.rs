@@ -16,6 +16,7 @@ use clap::Subcommand;
 use crate::initramfs::Initramfs;
 use crate::kernels::{self, Kernel};
 use crate::lockdown;
+use crate::preemption;
 use crate::qemu::{self, Accel, Machine, Outcome};
 use crate::random;
 use crate::setup::{self, succeed, target_dir, workspace};
@@ -35,6 +36,8 @@ enum Action {
     Random(random::Args),
     /// Count on kernels that are locked down.
     Lockdown(lockdown::Args),
+    /// Tell where each kernel could have been preempted when events occurred.
+    Preemption(preemption::Args),
     /// Print files as they are on a kernel, such as the `format` of an event.
     Show(ShowArgs),
 }
@@ -82,6 +85,9 @@ struct TestArgs {
     /// Only the scripts of operations on trigger files
     #[arg(long)]
     scripts: bool,
+    /// Only the floods of events, by more threads than CPUs
+    #[arg(long)]
+    floods: bool,
     /// What is compared: `kernel` compares the kernel with itself, which tests the suite
     #[arg(long, default_value = "bpf")]
     engine: String,
@@ -97,6 +103,7 @@ struct TestArgs {
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.action {
         Action::Test(args) => test(&args),
+        Action::Preemption(args) => preemption::run(&args),
         Action::Random(args) => random::run(&args),
         Action::Lockdown(args) => lockdown::run(&args),
         Action::Show(args) => show(&args),
@@ -182,6 +189,7 @@ fn guest_args(args: &TestArgs) -> Vec<String> {
     let mut guest = vec!["test".into(), format!("--engine={}", args.engine)];
     guest.extend(args.case.iter().map(|name| format!("--case={name}")));
     guest.extend(args.scripts.then(|| "--scripts".to_owned()));
+    guest.extend(args.floods.then(|| "--floods".to_owned()));
     guest
 }
 

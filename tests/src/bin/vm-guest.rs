@@ -13,7 +13,8 @@ use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
 use hist_tests::{
-    attachment, bench, copies, engine, focus, ftrace, lockdown, random, session, suite,
+    attachment, bench, command, copies, engine, floods, focus, ftrace, lockdown, preemption,
+    random, session, suite, surroundings,
 };
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
@@ -50,6 +51,26 @@ enum Command {
         /// How.
         mode: lockdown::Mode,
     },
+    /// Tell where the kernel could have been preempted when events occurred.
+    Preemption {
+        /// Only that event or system.
+        #[arg(long)]
+        event: Vec<String>,
+        /// Work on this machine's disk.
+        #[arg(long)]
+        disk: bool,
+        /// How long events happen, in seconds.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
+    /// Become the command, allowed few open files.
+    Limited {
+        /// How many.
+        files: u64,
+        /// The command's arguments.
+        #[arg(last = true)]
+        words: Vec<String>,
+    },
     /// Make events of all kinds happen.
     Load {
         /// Which ones.
@@ -82,6 +103,9 @@ struct TestArgs {
     /// Only the scripts of operations on trigger files.
     #[arg(long)]
     scripts: bool,
+    /// Only the floods of events.
+    #[arg(long)]
+    floods: bool,
     /// Where the cases are.
     #[arg(long, default_value = "/suite")]
     suite: PathBuf,
@@ -120,6 +144,9 @@ struct ArgumentsArgs {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = command::main() {
+        return code;
+    }
     let first = getpid().is_init();
     if first && let Err(error) = prepare() {
         eprintln!("preparing the machine: {error:#}");
@@ -146,6 +173,13 @@ fn run() -> Result<u8> {
             println!("KERNEL {}", uname().release().to_string_lossy());
             lockdown::run(mode).map(|()| 0)
         }
+        Command::Preemption { event, disk, seconds } => {
+            if disk {
+                mount_disk()?;
+            }
+            preemption(&event, Duration::from_secs(seconds))
+        }
+        Command::Limited { files, words } => surroundings::become_limited(files, &words).map(|_| 0),
         Command::Load { part, millis } => {
             copies::run_load(part, Duration::from_millis(millis)).map(|()| 0)
         }
@@ -157,41 +191,84 @@ fn test(args: &TestArgs) -> Result<u8> {
     let release = uname().release().to_string_lossy().into_owned();
     println!("KERNEL {release}");
     let version: Version = release.parse()?;
-    let mut cases = if args.scripts { Vec::new() } else { suite::load(&args.suite)? };
-    let mut scripts = session::load(&args.suite.join("sessions"))?;
-    let is_named = args.case.iter().any(|name| name == attachment::NAME);
-    let is_attachment_wanted = is_named || args.case.is_empty() && !args.scripts;
-    if !args.case.is_empty() {
-        cases.retain(|case| args.case.contains(&case.name));
-        scripts.retain(|script| args.case.contains(&script.name));
-        let found = cases.len() + scripts.len() + usize::from(is_named);
-        ensure!(found == args.case.len(), "no such case among {:?}", args.case);
-    }
+    let chosen = Chosen::of(args)?;
     let mut engine = engine::by_name(&args.engine, version)?;
     let mut failed = 0;
-    differential::run(&cases, engine.as_mut(), version, &mut |case, verdict| {
-        print_verdict(&case.name, &verdict);
+    let mut report = |name: &str, verdict: Verdict| {
+        print_verdict(name, &verdict);
         failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
+    };
+    differential::run(&chosen.cases, engine.as_mut(), version, &mut |case, verdict| {
+        report(&case.name, verdict);
     })?;
-    if is_attachment_wanted && args.engine == "bpf" {
-        let verdict = attachment::verdict(version);
-        failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
-        print_verdict(attachment::NAME, &verdict);
-    }
     // Names of triggers are the kernel's own, so it cannot be compared with itself.
     if args.engine == "bpf" {
-        session::run(&scripts, version, &mut |script, verdict| {
-            print_verdict(&script.name, &verdict);
-            failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
+        session::run(&chosen.scripts, version, &mut |script, verdict| {
+            report(&script.name, verdict);
         })?;
-        let verdict = match focus::check() {
-            Ok(()) => Verdict::Passed,
-            Err(error) => Verdict::Failed(format!("{error:#}")),
-        };
-        print_verdict("focus", &verdict);
-        failed |= u8::from(matches!(verdict, Verdict::Failed(_)));
+        floods::run(&chosen.floods, version, &mut report)?;
+        for (name, check) in chosen.checks {
+            report(name, check(version));
+        }
     }
     Ok(failed)
+}
+
+/// What is to be tested.
+#[derive(Default)]
+struct Chosen {
+    cases: Vec<suite::Case>,
+    scripts: Vec<session::Script>,
+    floods: Vec<floods::Case>,
+    checks: Vec<Check>,
+}
+
+/// A case by itself: its name, and what it does.
+type Check = (&'static str, fn(Version) -> Verdict);
+
+/// In this order: the load of the last one leaves traces.
+const CHECKS: [Check; 6] = [
+    (attachment::NAME, attachment::verdict),
+    ("focus", |_| focus::verdict()),
+    ("cpu-hotplug", surroundings::cpu_hotplug),
+    ("pids-limit", surroundings::no_more_processes),
+    ("files-limit", surroundings::few_files),
+    ("preemption-off", preemption::check),
+];
+
+impl Chosen {
+    /// All, unless the arguments say which.
+    fn of(args: &TestArgs) -> Result<Self> {
+        let is_all = !args.scripts && !args.floods;
+        let mut chosen = Self::default();
+        if is_all {
+            chosen.cases = suite::load(&args.suite)?;
+            chosen.checks = CHECKS.to_vec();
+        }
+        if is_all || args.scripts {
+            chosen.scripts = session::load(&args.suite.join("sessions"))?;
+        }
+        if is_all || args.floods {
+            chosen.floods = floods::cases().collect();
+        }
+        if !args.case.is_empty() {
+            chosen.retain(|name| args.case.iter().any(|case| case == name));
+            ensure!(chosen.count() == args.case.len(), "no such case among {:?}", args.case);
+        }
+        Ok(chosen)
+    }
+
+    fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        self.cases.retain(|case| is_wanted(&case.name));
+        self.scripts.retain(|script| is_wanted(&script.name));
+        self.floods.retain(|flood| is_wanted(&flood.to_string()));
+        self.checks.retain(|(name, _)| is_wanted(name));
+    }
+
+    fn count(&self) -> usize {
+        let Self { cases, scripts, floods, checks } = self;
+        cases.len() + scripts.len() + floods.len() + checks.len()
+    }
 }
 
 fn random(args: &RandomArgs) -> Result<u8> {
@@ -248,6 +325,19 @@ fn arguments(args: ArgumentsArgs) -> Result<u8> {
             }
         }
     })?;
+    Ok(0)
+}
+
+/// One line for each event.
+fn preemption(events: &[String], time: Duration) -> Result<u8> {
+    println!("KERNEL {}", uname().release().to_string_lossy());
+    let is_wanted = |system: &str, event: &str| {
+        let name = format!("{system}:{event}");
+        events.is_empty() || events.iter().any(|one| *one == name || one == system)
+    };
+    for sites in preemption::watch(&is_wanted, time)? {
+        println!("SITES {sites}");
+    }
     Ok(0)
 }
 

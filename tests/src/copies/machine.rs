@@ -32,7 +32,10 @@ fn prepare() {
 }
 
 /// Control groups for the other parts, before they begin.
-pub(super) fn groups() -> Result<()> {
+///
+/// # Errors
+/// When they are not there and cannot be mounted.
+pub(crate) fn groups() -> Result<()> {
     let root = Path::new("/sys/fs/cgroup");
     if !root.join("cgroup.procs").exists() {
         mount("cgroup2", root, "cgroup2", MountFlags::empty(), None)?;

@@ -23,6 +23,7 @@ use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 use rustix::process::getpid;
 
 pub use load::{Part, run as run_load};
+pub(crate) use machine::groups;
 use pair::{First, Pair};
 
 /// Pairs that are attached at the same time.
@@ -158,10 +159,21 @@ fn compare<'a>(
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
+    happen(time)?;
+    // What is under way is compared, too.
+    thread::sleep(Duration::from_millis(50));
+    pairs.into_iter().map(|(subject, pair)| Ok((subject, pair.outcomes()?))).collect()
+}
+
+/// Makes events of all kinds happen for that long.
+///
+/// # Errors
+/// When the load cannot be started, or fails.
+pub fn happen(time: Duration) -> Result<()> {
     let mut parts = Part::ALL.to_vec();
     // The first process is that of a virtual machine.
     if getpid().is_init() {
-        machine::groups()?;
+        groups()?;
         parts.push(Part::Machine);
     }
     let children: Vec<_> = parts.into_iter().map(|part| start_load(part, time)).collect();
@@ -169,9 +181,7 @@ fn compare<'a>(
         let status = child?.wait()?;
         ensure!(status.success(), "the load failed: {status}");
     }
-    // What is under way is compared, too.
-    thread::sleep(Duration::from_millis(50));
-    pairs.into_iter().map(|(subject, pair)| Ok((subject, pair.outcomes()?))).collect()
+    Ok(())
 }
 
 /// This program again, making events happen.
