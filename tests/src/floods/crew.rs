@@ -58,7 +58,7 @@ pub const THREAD: &str = "flood";
 /// What the threads do again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Work {
-    /// getppid(2) and lseek(2) by turns.
+    /// getppid(2) and getsid(2) by turns.
     Calls,
     /// getppid(2) alone, so that every system call counts.
     Getppid,
@@ -99,8 +99,8 @@ pub struct Flood {
 pub struct Calls {
     /// getppid(2)
     pub getppid: u64,
-    /// lseek(2)
-    pub lseek: u64,
+    /// getsid(2)
+    pub getsid: u64,
 }
 
 /// What the threads are to do.
@@ -115,7 +115,7 @@ struct Shared {
     ready: AtomicUsize,
     stopped: AtomicUsize,
     getppid: AtomicU64,
-    lseek: AtomicU64,
+    getsid: AtomicU64,
 }
 
 /// The threads. Between [`Crew::prepare`] and [`Crew::end`] they make no system call but those that
@@ -166,8 +166,8 @@ impl Crew {
         while self.shared.stopped.load(Ordering::SeqCst) < self.threads.len() {
             thread::sleep(Duration::from_millis(1));
         }
-        let Shared { getppid, lseek, .. } = &*self.shared;
-        Calls { getppid: getppid.load(Ordering::SeqCst), lseek: lseek.load(Ordering::SeqCst) }
+        let Shared { getppid, getsid, .. } = &*self.shared;
+        Calls { getppid: getppid.load(Ordering::SeqCst), getsid: getsid.load(Ordering::SeqCst) }
     }
 
     /// Ends them.
@@ -210,7 +210,7 @@ fn work(flood: Flood, index: usize, shared: &Shared) -> Result<()> {
         busy(flood.distance);
     }
     shared.getppid.fetch_add(calls.getppid, Ordering::SeqCst);
-    shared.lseek.fetch_add(calls.lseek, Ordering::SeqCst);
+    shared.getsid.fetch_add(calls.getsid, Ordering::SeqCst);
     shared.stopped.fetch_add(1, Ordering::SeqCst);
     wait_while(shared, STOP);
     Ok(())
@@ -241,9 +241,9 @@ fn piece(flood: Flood, index: usize, calls: &mut Calls) {
             sys(libc::SYS_getppid, &[]);
             busy(flood.distance);
             // No descriptor: it fails at once.
-            sys(libc::SYS_lseek, &[-1, 0, 0]);
+            sys(libc::SYS_getsid, &[0]);
             calls.getppid += 1;
-            calls.lseek += 1;
+            calls.getsid += 1;
         }
         Work::Memory => pipe(),
         Work::Naps if index.is_multiple_of(3) => busy(1000),
@@ -271,7 +271,7 @@ mod tests {
         let flood = Flood { work: Work::Calls, cpus: 1, threads: 3, distance: 0 };
         let crew = Crew::prepare(flood).unwrap();
         let calls = crew.go(Duration::from_millis(50));
-        assert!(calls.getppid > 0 && calls.getppid == calls.lseek, "{calls:?}");
+        assert!(calls.getppid > 0 && calls.getppid == calls.getsid, "{calls:?}");
         crew.end().unwrap();
     }
 

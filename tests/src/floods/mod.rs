@@ -57,14 +57,14 @@ const GROUPS: [Group; 4] = [
         subjects: &[
             Subject {
                 event: "raw_syscalls:sys_enter",
-                trigger: "hist:keys=id if id==110||id==8",
-                expected: Some(|calls| calls.getppid + calls.lseek),
+                trigger: "hist:keys=id if id==110||id==124",
+                expected: Some(|calls| calls.getppid + calls.getsid),
                 is_alone: true,
             },
             Subject {
                 event: "raw_syscalls:sys_exit",
-                trigger: "hist:keys=id if id==110||id==8",
-                expected: Some(|calls| calls.getppid + calls.lseek),
+                trigger: "hist:keys=id if id==110||id==124",
+                expected: Some(|calls| calls.getppid + calls.getsid),
                 is_alone: true,
             },
             Subject {
@@ -74,9 +74,9 @@ const GROUPS: [Group; 4] = [
                 is_alone: false,
             },
             Subject {
-                event: "syscalls:sys_exit_lseek",
+                event: "syscalls:sys_exit_getsid",
                 trigger: "hist:keys=ret",
-                expected: Some(|calls| calls.lseek),
+                expected: Some(|calls| calls.getsid),
                 is_alone: false,
             },
         ],
