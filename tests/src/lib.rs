@@ -12,7 +12,8 @@
 //! that are locked down; [`focus`] asks a kernel whether it takes what a focus needs; [`floods`] count
 //! with more threads than CPUs, [`surroundings`] where CPUs come and go and limits are low, and
 //! [`preemption`] tells which events occur with preemption off; [`command`] runs the command there;
-//! [`interpreter`] is for tests that run programs in user space.
+//! [`nested`] causes events inside perf's handlers; [`interpreter`] is for tests that run programs in
+//! user space.
 
 pub mod attachment;
 pub mod bench;
@@ -29,6 +30,7 @@ pub mod fuzz;
 pub mod interpreter;
 pub mod lockdown;
 pub mod model;
+pub mod nested;
 pub mod preemption;
 pub mod random;
 pub mod session;

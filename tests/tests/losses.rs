@@ -4,19 +4,20 @@
 //!
 //! Needs root and says so when it is not; as root everything must run.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hist_cli::load::{self, AttachedTrigger, Feeds};
 use hist_cli::pipeline::{self, Compiled};
-use hist_cli::plan::{Attach, Guard, Proof, Wishes};
+use hist_cli::plan::{Attach, Wishes};
 use hist_cli::read;
 use hist_cli::read::snapshot::{Losses, Snapshot};
 use hist_cli::resolve;
 use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 use hist_tests::floods::crew::{Crew, Flood, Work};
+use hist_tests::nested;
 
 /// tracefs, if this process may load programs; and leave to cause events, which one test has at a
 /// time.
@@ -315,86 +316,18 @@ fn what_a_trigger_has_missed_stays_when_it_goes() -> Result<()> {
     Ok(())
 }
 
-/// Memory that exists and cannot be read.
-fn unreadable() -> *const libc::c_char {
-    let (size, flags) = (4096, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: a new mapping at an address that the kernel chooses. It is never read by this process.
-    let start = unsafe { libc::mmap(std::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
-    assert_ne!(start, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
-    start.cast_const().cast()
-}
-
 /// perf handles one tracepoint at a time. The page faults that a classic program takes in its own
 /// reads occur within its handler, and were neither counted nor missed.
 #[test]
 fn an_event_inside_another_classic_handler_vanished_untold() -> Result<()> {
-    const FAULT: (&str, &str) = ("exceptions", "page_fault_kernel");
-    const OPENS: u32 = 20_000;
-    let Some((tracefs, _alone)) = root() else { return Ok(()) };
-    let thread = rustix::thread::gettid();
-    let mine = format!("keys=common_pid:pause if common_pid=={thread}");
-    let independent = attach(raw(tracefs, FAULT, &mine)?, Feeds::New)?;
-    let classic = attached(tracefs, FAULT, &mine)?;
-    assert_eq!(classic.plan.guard, Guard::Watched);
-    let open = ("syscalls", "sys_enter_openat");
-    let _reader = attached(tracefs, open, "keys=common_pid if filename.ustring ~ \"/x*\"")?;
-    independent.resume()?;
-    classic.resume()?;
-    assert_eq!(classic.unwatched(), None);
-    let name = unreadable();
-    for _ in 0..OPENS {
-        // SAFETY: the kernel finds that it cannot read the name.
-        let fd = unsafe { libc::openat(libc::AT_FDCWD, name, libc::O_RDONLY) };
-        assert_eq!(fd, -1);
-    }
-    classic.pause();
-    independent.pause();
-    let (happened, none) = counted(&independent)?;
-    assert_eq!(none, Losses::default());
-    let (hits, losses) = counted(&classic)?;
-    assert!(losses.missed >= u64::from(OPENS), "nothing fell into a handler: {losses:?}");
-    assert_eq!(hits + losses.total(), happened, "{losses:?}");
-    // Nothing else is lost, and what is forgotten stays forgotten.
-    classic.clear()?;
-    assert_eq!(counted(&classic)?, (0, Losses::default()));
-    Ok(())
+    let Some(_alone) = root() else { return Ok(()) };
+    nested::faults_in_handlers()
 }
 
-/// What is on its way while counting begins and ends is no loss: system calls of more threads than
-/// there are CPUs, counted by a classic program and watched, over many beginnings and ends.
 #[test]
 fn watching_takes_nothing_for_lost_that_was_on_its_way() -> Result<()> {
-    let Some((tracefs, _alone)) = root() else { return Ok(()) };
-    let format = tracefs.event(SYSCALL.0, SYSCALL.1)?;
-    let wishes = Wishes { proof: Proof::All, ..Wishes::default() };
-    let context = resolve::Context::default();
-    let compiled = pipeline::compile("hist:keys=id:pause", &format, &context, wishes)?;
-    assert_eq!(compiled.plan.guard, Guard::Watched);
-    let trigger = attach(compiled, Feeds::New)?;
-    let is_over = AtomicBool::new(false);
-    let threads = 3 * std::thread::available_parallelism()?.get();
-    std::thread::scope(|scope| -> Result<()> {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    std::hint::black_box(rustix::process::getppid());
-                }
-            });
-        }
-        let watched = (0..50).try_for_each(|_| {
-            trigger.resume()?;
-            std::thread::sleep(Duration::from_millis(1));
-            assert_eq!(counted(&trigger)?.1.missed, 0, "while it counts");
-            trigger.pause();
-            assert_eq!(counted(&trigger)?.1.missed, 0, "at its end");
-            Ok(())
-        });
-        is_over.store(true, Ordering::Relaxed);
-        watched
-    })?;
-    assert_eq!(trigger.unwatched(), None);
-    assert!(counted(&trigger)?.0 > 0);
-    Ok(())
+    let Some(_alone) = root() else { return Ok(()) };
+    nested::on_its_way()
 }
 
 /// What the helpers of a program in user space answer, and what they were asked for. A busy map

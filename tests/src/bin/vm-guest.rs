@@ -13,8 +13,8 @@ use hist_tests::differential::{self, Verdict};
 use hist_tests::version::Version;
 use hist_tests::workload::Workload;
 use hist_tests::{
-    attachment, bench, command, copies, engine, floods, focus, ftrace, lockdown, preemption,
-    random, session, suite, surroundings,
+    attachment, bench, command, copies, engine, floods, focus, ftrace, lockdown, nested,
+    preemption, random, session, suite, surroundings,
 };
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
@@ -227,9 +227,10 @@ struct Chosen {
 type Check = (&'static str, fn(Version) -> Verdict);
 
 /// In this order: the load of the last one leaves traces.
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 7] = [
     (attachment::NAME, attachment::verdict),
     ("focus", |_| focus::verdict()),
+    (nested::NAME, nested::verdict),
     ("cpu-hotplug", surroundings::cpu_hotplug),
     ("pids-limit", surroundings::no_more_processes),
     ("files-limit", surroundings::few_files),
