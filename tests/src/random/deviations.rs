@@ -870,7 +870,8 @@ pub(super) mod tests {
 
     #[test]
     fn logarithms_beyond_2_to_the_63_are_excused_before_7() {
-        let reason = Some("`.log2` of more than 2^63 is 0 before 7.x");
+        let log2 = "`.log2` of more than 2^63 is 0 before 7.x";
+        let reason = Some(log2);
         let entry =
             |power: u32, hits| format!("{{ prev_pid: ~ 2^{power:<3} }} hitcount: {hits:10}");
         let kernel = block(&[&entry(0, 3), &entry(4, 1)], 4, 0);
@@ -889,7 +890,7 @@ pub(super) mod tests {
         };
         let (kernel, ours) = (block(&[&entry(0, 5)], 1, 0), block(&[&entry(64, 6)], 1, 0));
         let time = "timestamps are taken at different moments";
-        let reasons = format!("{time}; {}", reason.unwrap());
+        let reasons = format!("{time}; {log2}");
         check_counts((both, OLD), &kernel, &ours, Some(&reasons));
         check_counts((both, NEW), &kernel, &ours, None);
     }
