@@ -18,8 +18,9 @@ pub fn difference(kernel: &str, ours: &str, version: Version) -> Option<String> 
     Some(diff.unified_diff().context_radius(3).header("kernel", "ours").to_string())
 }
 
-/// Applies what this kernel needs.
-fn normal(text: &str, version: Version) -> String {
+/// The kernel's text, or ours, as it is compared: what this kernel shows otherwise on purpose is made
+/// the same.
+pub(crate) fn normal(text: &str, version: Version) -> String {
     let mut text = text.to_owned();
     if version >= Version(7, 0) {
         text = cpu_once(&text);

@@ -166,14 +166,22 @@ fn is_unknown(word: &str, refused: &Refused) -> bool {
         return SILENT_WORDS.contains(&word);
     }
     let messages = ["Couldn't find field", "Invalid field modifier", "Field not found"];
-    let word = word.trim_start_matches('.');
+    let (word, is_modifier) = match word.strip_prefix('.') {
+        Some(modifier) => (modifier, true),
+        None => (word, false),
+    };
     refused.log.lines().collect::<Vec<_>>().chunks(3).any(|entry| {
         let [head, command, caret] = entry else { return false };
         let marked = caret.find('^').and_then(|column| command.get(column..)).unwrap_or("");
+        let marked = marked.split([',', ':', ' ']).next().unwrap_or("");
+        // Values are marked with their field.
+        let modifier = marked.split_once('.').map_or("", |(_, modifier)| modifier);
         // Filters are marked behind the name.
         let before = caret.find('^').and_then(|column| command.get(..column)).unwrap_or("");
         messages.iter().any(|message| head.contains(message))
-            && (marked.starts_with(word) || before.trim_end().ends_with(word))
+            && (marked.starts_with(word)
+                || is_modifier && modifier.starts_with(word)
+                || before.trim_end().ends_with(word))
     })
 }
 
@@ -381,7 +389,7 @@ struct OtherColumns {
     value: fn(&Value) -> bool,
 }
 
-const OTHER_COLUMNS: [OtherColumns; 3] = [
+const OTHER_COLUMNS: [OtherColumns; 4] = [
     // The two take their stamps at different moments, and by other clocks.
     OtherColumns {
         name: "timestamps are taken at different moments",
@@ -402,7 +410,21 @@ const OTHER_COLUMNS: [OtherColumns; 3] = [
         key: |counted, key| counted.system == "syscalls" && key.source == KeySource::Stack,
         value: |_| false,
     },
+    // On x86-64 the logarithm of what is beyond 2^63 is 64, 0 before 7.x.
+    OtherColumns {
+        name: "`.log2` of more than 2^63 is 0 before 7.x",
+        kernels: "<7.0",
+        key: |counted, key| {
+            let Counted { kernel, ours, .. } = counted;
+            let is_beyond = ours.contains(BEYOND) && !kernel.contains(BEYOND);
+            key.modifier == KeyModifier::Log2 && is_beyond
+        },
+        value: |_| false,
+    },
 ];
+
+/// How the key of what is beyond 2^63 is shown.
+const BEYOND: &str = "~ 2^64";
 
 /// A reason for which whole histograms differ.
 struct OtherCounts {
@@ -411,7 +433,7 @@ struct OtherCounts {
     explains: fn(&Counted<'_>) -> bool,
 }
 
-const OTHER_COUNTS: [OtherCounts; 4] = [
+const OTHER_COUNTS: [OtherCounts; 3] = [
     // The kernel looks at the end of the array, which a shorter string does not reach.
     OtherCounts {
         name: "`~ \"*x\"` looks at the end of the string here",
@@ -437,20 +459,6 @@ const OTHER_COUNTS: [OtherCounts; 4] = [
                 |key: &Key| matches!(key.source, KeySource::Text(TextField::Static { .. }));
             counted.hist.keys.iter().any(is_array)
                 && same_once_joined(counted.kernel, counted.ours, counted.hist)
-        },
-    },
-    // On x86-64 the logarithm of what is beyond 2^63 is 64, 0 before 7.x.
-    OtherCounts {
-        name: "`.log2` of more than 2^63 is 0 before 7.x",
-        kernels: "<7.0",
-        explains: |counted| {
-            let Counted { hist, kernel, ours, .. } = counted;
-            let keys = hist.keys.iter().map(|key| key.modifier == KeyModifier::Log2).collect();
-            let mask = Mask { keys, values: vec![false; hist.values.len()] };
-            let beyond = "~ 2^64";
-            ours.contains(beyond)
-                && !kernel.contains(beyond)
-                && same_but_for(&mask, kernel, ours, hist)
         },
     },
 ];
@@ -604,6 +612,15 @@ pub(super) mod tests {
         check(text, &marked(15), &Ok(()), (OLD, None));
         check(text, &marked(10), &Ok(()), (NEW, None));
         check(text, &refused(libc::EINVAL, ""), &Ok(()), (OLD, None));
+        // A value is marked with its field.
+        let text = "hist:keys=prev_pid:vals=next_pid.hex,prev_prio.graph";
+        let marked = |column: usize| {
+            let caret = format!("{:1$}^", "", "  Command: ".len() + column);
+            let head = "hist:a:b: error: Invalid field modifier";
+            refused(libc::EINVAL, &format!("{head}\n  Command: {text}\n{caret}\n"))
+        };
+        check(text, &marked(37), &Ok(()), (OLD, Some("`.graph` is unknown to older kernels")));
+        check(text, &marked(24), &Ok(()), (OLD, None));
         let text = "hist:keys=prev_pid:vals=next_pid:nohitcount";
         let reason = Some("`nohitcount` is unknown to older kernels");
         check(text, &refused(libc::EINVAL, ""), &Ok(()), (OLDEST, reason));
@@ -853,7 +870,8 @@ pub(super) mod tests {
 
     #[test]
     fn logarithms_beyond_2_to_the_63_are_excused_before_7() {
-        let reason = Some("`.log2` of more than 2^63 is 0 before 7.x");
+        let log2 = "`.log2` of more than 2^63 is 0 before 7.x";
+        let reason = Some(log2);
         let entry =
             |power: u32, hits| format!("{{ prev_pid: ~ 2^{power:<3} }} hitcount: {hits:10}");
         let kernel = block(&[&entry(0, 3), &entry(4, 1)], 4, 0);
@@ -863,5 +881,17 @@ pub(super) mod tests {
         check_counts((trigger, NEW), &kernel, &ours, None);
         let other = block(&[&entry(0, 2), &entry(4, 2)], 4, 0);
         check_counts((trigger, OLD), &kernel, &other, None);
+        let both = "hist:keys=prev_pid.log2,common_timestamp";
+        let entry = |power: u32, time: u32| {
+            format!(
+                "{{ prev_pid: ~ 2^{power:<3}, common_timestamp: {time:10} }} hitcount: {:10}",
+                1
+            )
+        };
+        let (kernel, ours) = (block(&[&entry(0, 5)], 1, 0), block(&[&entry(64, 6)], 1, 0));
+        let time = "timestamps are taken at different moments";
+        let reasons = format!("{time}; {log2}");
+        check_counts((both, OLD), &kernel, &ours, Some(&reasons));
+        check_counts((both, NEW), &kernel, &ours, None);
     }
 }

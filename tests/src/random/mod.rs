@@ -359,6 +359,7 @@ impl<'a> Trial<'a> {
             }
             return;
         };
+        let kernel = &compare::normal(kernel, self.version);
         let counted = Counted { system: &placed.event.system, hist, kernel, ours: text };
         let verdict = match deviations::explain_counts(&counted, self.version) {
             Some(reason) => Verdict::Explained(reason),
