@@ -236,7 +236,7 @@ fn cpu_runs(list: &str, possible: u32) -> anyhow::Result<Vec<(u32, u32)>> {
 /// Opens a cgroup by its path in the file system, or below the root of the cgroups.
 fn open_cgroup(path: &Path) -> anyhow::Result<File> {
     let absolute = path.is_absolute().then(|| as_user(|| open_folder(path)).ok()).flatten();
-    let is_there = absolute.is_some();
+    let is_there = path.is_absolute() && as_user(|| fs::metadata(path)).is_ok();
     if let Some(folder) = absolute
         && is_cgroup(&folder)?
     {
