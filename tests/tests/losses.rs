@@ -300,6 +300,27 @@ fn what_a_paused_trigger_misses_is_no_loss() -> Result<()> {
     Ok(())
 }
 
+/// Triggers are detached one after the other, and what they missed until then was lost.
+#[test]
+fn what_is_missed_before_counting_begins_and_after_it_has_ended_is_no_loss() -> Result<()> {
+    let Some((tracefs, _alone)) = root() else { return Ok(()) };
+    let trigger = attached(tracefs, EXPIRY, "keys=common_cpu")?;
+    let _stress = stress(tracefs)?;
+    storm(1000);
+    assert!(counted(&trigger)?.1.missed > 0, "something was missed");
+    trigger.forget_misses()?;
+    assert_eq!(counted(&trigger)?.1, Losses::default());
+    storm(1000);
+    trigger.hold_misses();
+    let missed = counted(&trigger)?.1.missed;
+    assert!(missed > 0, "something was missed again");
+    storm(1000);
+    assert_eq!(counted(&trigger)?.1.missed, missed);
+    trigger.pause();
+    assert_eq!(counted(&trigger)?.1.missed, missed);
+    Ok(())
+}
+
 /// They went with the trigger, while what it had counted stayed in the table.
 #[test]
 fn what_a_trigger_has_missed_stays_when_it_goes() -> Result<()> {

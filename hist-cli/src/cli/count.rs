@@ -446,7 +446,9 @@ impl<'a> Counting<'a> {
 
     /// Ends counting.
     fn stop(&self) {
-        self.focused.live.let_count(false);
+        if self.focused.live.let_count(false) {
+            self.stopper.hold_misses();
+        }
         self.stopper.pause();
     }
 

@@ -8,6 +8,7 @@ use crate::session::registry::{Entry, TableId};
 use crate::session::{Live, LiveTrigger, Session};
 
 use super::logger;
+use super::options::Options;
 use super::output::{Output, Written, say};
 use super::view::View;
 
@@ -19,8 +20,10 @@ pub(super) struct Printer {
     output: Output,
     /// How they look.
     view: View,
-    /// Losses are told with every table, not just with the last one.
+    /// Losses are reported with every table, not just with the last one.
     verbose: bool,
+    /// It is said which losses are not known.
+    proves: bool,
     /// It has been said that symbols cannot be read.
     warned: bool,
 }
@@ -58,13 +61,15 @@ pub(super) struct Lost {
 
 impl Printer {
     /// A printer that has printed nothing yet.
-    pub(super) const fn new(
+    pub(super) fn new(
         session: Session<Live>,
         view: View,
         output: Output,
-        verbose: bool,
+        options: &Options,
     ) -> Self {
-        Self { session, output, view, verbose, warned: false }
+        let verbose = options.verbose > 0;
+        let proves = verbose || options.fail_on_loss && !options.quiet;
+        Self { session, output, view, verbose, proves, warned: false }
     }
 
     /// Does the work. Losses are told at the end, also when that is because nobody reads any more
@@ -90,6 +95,7 @@ impl Printer {
             }
             self.flush_log();
             self.tell_unlogged();
+            self.tell_unknown();
         }
         if is_last || self.verbose {
             lost.iter().filter_map(Lost::report).for_each(|line| say(&line));
@@ -155,6 +161,15 @@ impl Printer {
         }
     }
 
+    /// Says of which triggers some missed events may not be known.
+    fn tell_unknown(&self) {
+        for entry in self.session.triggers().iter().filter(|_| self.proves) {
+            if let Some(problem) = self.session.attached(entry).trigger().unwatched() {
+                say(&format!("{}: not all missed events may be counted: {problem}", entry.event));
+            }
+        }
+    }
+
     fn has_stacks(&self) -> bool {
         let mut plans = self
             .session
@@ -190,9 +205,9 @@ impl Lost {
     fn report(&self) -> Option<String> {
         let Losses { full, busy, missed } = self.losses;
         let missed_because = if self.filtered {
-            "missed before the filter, another BPF program was running on that CPU"
+            "missed before the filter, the kernel did not run the program for them"
         } else {
-            "missed, another BPF program was running on that CPU"
+            "missed, the kernel did not run the program for them"
         };
         let reasons = [
             (full, &*format!("dropped, the table is full ({})", self.advice)),
@@ -225,7 +240,7 @@ mod tests {
             Some(
                 "lost hits of a:b: 3 dropped, the table is full (size=256 would have been enough, and \
                  takes 1 KiB); \
-                 1 missed, another BPF program was running on that CPU"
+                 1 missed, the kernel did not run the program for them"
             )
         );
         lost.losses = Losses { busy: 2, missed: 1, full: 0 };
@@ -234,7 +249,7 @@ mod tests {
             lost.report().as_deref(),
             Some(
                 "lost hits of a:b: 2 dropped, the map was busy; \
-                 1 missed before the filter, another BPF program was running on that CPU"
+                 1 missed before the filter, the kernel did not run the program for them"
             )
         );
     }

@@ -67,7 +67,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     session.release()?;
     // What counts is attached only now.
     focused.settle()?;
-    focused.live.let_count(true);
+    begin(&session, &focused)?;
     view.begin();
     // Only now it is known what the kernel has against raw tracepoints.
     describe(options, &session);
@@ -77,12 +77,24 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Some(pipe) => pipe,
         None => Output::open(options.output.as_deref())?,
     };
-    let printer = Printer::new(session, view, output, options.verbose > 0);
+    let printer = Printer::new(session, view, output, options);
     let means = Means { signals, worker, screen };
     let code = runtime.block_on(count::count(options, means, printer, &focused));
     // A table that is still being written to a pipe that nobody reads must not keep us.
     runtime.shutdown_background();
     code
+}
+
+/// Has everything count from now on.
+fn begin(session: &Session<Live>, focused: &Focused) -> anyhow::Result<()> {
+    let attached = || session.triggers().iter().map(|entry| session.attached(entry).trigger());
+    // What was missed while the others were attached would not have been counted.
+    if attached().count() > 1 {
+        let forgotten = attached().try_for_each(AttachedTrigger::forget_misses);
+        forgotten.context("cannot tell what was missed")?;
+    }
+    focused.live.let_count(true);
+    Ok(())
 }
 
 /// What a live view takes.
@@ -209,7 +221,7 @@ fn unknown_losses(trigger: &AttachedTrigger, release: &str) -> Vec<String> {
     if !load::counts_misses(&trigger.plan.attach, release) {
         lines.push(format!(
             "Linux {release} does not count the events that are missed while another BPF program \
-             runs on the CPU (6.7 and later do): they are not reported"
+             runs on the CPU, so they cannot be reported; Linux 6.7 and later count them"
         ));
     }
     const INSIDE: &str =

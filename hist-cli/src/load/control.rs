@@ -38,6 +38,11 @@ impl Stopper {
     pub fn pause(&self) {
         self.0.iter().for_each(|(table, feeder)| table.pause(feeder));
     }
+
+    /// Does what [`AttachedTrigger::hold_misses`] does, for all of them.
+    pub fn hold_misses(&self) {
+        self.0.iter().for_each(|(_, feeder)| feeder.hold_misses());
+    }
 }
 
 impl AttachedTrigger {
@@ -45,6 +50,20 @@ impl AttachedTrigger {
     /// this moment may still count its event. Paused already, it stays so.
     pub fn pause(&self) {
         self.table.pause(&self.feeder);
+    }
+
+    /// Nothing counts any more, as a [valve](crate::load::LiveFocus::let_count) is closed: events that
+    /// are missed from now on, until it is attached again, are no losses.
+    pub fn hold_misses(&self) {
+        self.feeder.hold_misses();
+    }
+
+    /// Everything that was missed until now is no loss: counting begins only now.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn forget_misses(&self) -> io::Result<()> {
+        self.feeder.forget_misses()
     }
 
     /// Goes on counting into what is there. Events since [`pause`](Self::pause) are not counted,

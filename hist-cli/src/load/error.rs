@@ -99,6 +99,9 @@ pub enum LoadError {
         /// What the table has.
         found: MapPlan,
     },
+    /// This process may not run on every CPU, or they change too fast.
+    #[error("cannot go to each CPU in turn (a cpuset, perhaps): {0}")]
+    Affinity(#[source] io::Error),
     /// What the programs log cannot be read.
     #[error("cannot read what the programs log: {0}")]
     Log(String),

@@ -25,12 +25,14 @@ pub(super) struct Feeder {
     link: Mutex<Option<Link>>,
     /// What counts events that perf drops, where that is wanted; or why it cannot.
     sentinel: Option<Result<Sentinel, LoadError>>,
-    /// Why it could not when the program was attached last.
-    unwatched: Mutex<Option<io::Error>>,
+    /// Why some misses are not known, since the table was cleared last.
+    unknown: Mutex<Option<String>>,
     /// What was missed while the program was attached earlier.
     settled: AtomicU64,
     /// What was missed when the table was cleared last.
     excused: AtomicU64,
+    /// What had been missed when counting ended, where that was before the program was detached.
+    held: Mutex<Option<u64>>,
 }
 
 /// A program that is attached.
@@ -63,9 +65,10 @@ impl Feeder {
             event: plan.event_name(),
             link: Mutex::default(),
             sentinel,
-            unwatched: Mutex::default(),
+            unknown: Mutex::default(),
             settled: AtomicU64::new(0),
             excused: AtomicU64::new(0),
+            held: Mutex::default(),
         }
     }
 
@@ -77,12 +80,16 @@ impl Feeder {
         locked(&self.link).is_some()
     }
 
-    /// Why events that perf drops are not counted although that was wanted, if so.
+    /// Why it is not known of all events whether they were missed although that was wanted, if so.
     pub(super) fn unwatched(&self) -> Option<String> {
         if let Some(Err(error)) = &self.sentinel {
             return Some(error.to_string());
         }
-        locked(&self.unwatched).as_ref().map(ToString::to_string)
+        locked(&self.unknown).clone()
+    }
+
+    fn not_known(&self, error: &dyn ToString) {
+        *locked(&self.unknown) = Some(error.to_string());
     }
 
     /// Attached already, it stays so.
@@ -92,6 +99,7 @@ impl Feeder {
             let failed = |source| LoadError::attaching(&self.event, source);
             let _program = open_link(&self.attach, self.program_fd()).map_err(failed)?;
             *link = Some(Link { _program, count: self.begin().map_err(failed)? });
+            *locked(&self.held) = None;
         }
         Ok(())
     }
@@ -101,7 +109,7 @@ impl Feeder {
         if let Some(Ok(sentinel)) = &self.sentinel {
             match sentinel.begin() {
                 Ok(watching) => return Ok(Misses::Sentinel(watching)),
-                Err(error) => *locked(&self.unwatched) = Some(error),
+                Err(error) => self.not_known(&error),
             }
         }
         Ok(Misses::Kernel(self.kernels_misses()?))
@@ -123,17 +131,33 @@ impl Feeder {
         };
         match missed {
             Ok(missed) => drop(self.settled.fetch_add(missed, Ordering::Relaxed)),
-            Err(error) => log::warn!("cannot tell what {} has missed: {error}", self.event),
+            Err(error) => self.not_known(&error),
+        }
+    }
+
+    /// Counting has ended, though the program is still attached: what is missed from now on is no loss.
+    pub(super) fn hold_misses(&self) {
+        match self.all_missed() {
+            Ok(missed) => *locked(&self.held) = Some(missed),
+            Err(error) => self.not_known(&error),
         }
     }
 
     /// How many events have passed the program while it was attached, because the kernel would not
     /// nest it, since they were forgotten last.
     pub(super) fn missed(&self) -> io::Result<u64> {
-        Ok(self.all_missed()?.saturating_sub(self.excused.load(Ordering::Relaxed)))
+        let held = *locked(&self.held);
+        let missed = held.map_or_else(|| self.all_missed(), Ok)?;
+        Ok(missed.saturating_sub(self.excused.load(Ordering::Relaxed)))
     }
 
     pub(super) fn forget_misses(&self) -> io::Result<()> {
+        let link = locked(&self.link);
+        // What one attachment does not tell is not known before it ends.
+        if link.is_none() {
+            *locked(&self.unknown) = None;
+        }
+        drop(link);
         self.excused.store(self.all_missed()?, Ordering::Relaxed);
         Ok(())
     }

@@ -216,11 +216,12 @@ impl LiveFocus {
     }
 
     /// All that counts is attached and everything is settled: lets all programs begin with the same
-    /// event, or end with the same one. Without a valve, nothing happens.
-    pub fn let_count(&self, counts: bool) {
+    /// event, or end with the same one. Gives whether there is a valve; without, nothing happens.
+    pub fn let_count(&self, counts: bool) -> bool {
         if let Some(valve) = &self.valve {
             valve.turn(counts);
         }
+        self.valve.is_some()
     }
 
     /// Programs that count have been attached anew, after [`settle`](Self::settle), and so come after
@@ -359,7 +360,7 @@ impl LiveFocus {
                 .map_err(io::Error::from)
                 .and_then(|name| bpf::open_raw_tracepoint(Some(&name), program.as_fd())),
         };
-        let link = link.map_err(|source| LoadError::Attach { event: event.to_owned(), source })?;
+        let link = link.map_err(|source| LoadError::attaching(event, source))?;
         locked(&followed.watching).push(Watching { which, program, _link: link });
         Ok(())
     }

@@ -7,8 +7,9 @@
 //! missed by the kernel's count, is what was missed for any reason.
 //!
 //! The two must begin and end between two events, not within one, or what is on its way would be
-//! taken for a loss. A handler of an event runs to its end before another task gets the CPU. So each
-//! CPU's balance is switched on and off by a thread that runs on that CPU.
+//! taken for a loss. A handler of an event runs to its end before another task gets the CPU. So the
+//! thread that switches the balances goes to each CPU in turn. (It waits there for as long as a
+//! real-time task keeps the CPU to itself, which the kernel's throttling bounds unless it is off.)
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -89,16 +90,18 @@ impl Sentinel {
     ///
     /// # Errors
     /// If they cannot be attached, or this process may not run on some CPU.
-    pub(super) fn begin(&self) -> io::Result<Watching> {
+    pub(super) fn begin(&self) -> Result<Watching, LoadError> {
+        let failed = |source| LoadError::attaching(&self.tracepoint.to_string_lossy(), source);
         // In this order, the classic one runs first at each event, and a balance that is read
         // meanwhile is one too low and never one too high.
-        let _ran = perf::attach(self.event_id, self.ran.as_fd())?;
-        let _called = bpf::open_raw_tracepoint(Some(&self.tracepoint), self.called.as_fd())?;
-        let mut before = self.raw_misses()?;
+        let _ran = perf::attach(self.event_id, self.ran.as_fd()).map_err(failed)?;
+        let called = bpf::open_raw_tracepoint(Some(&self.tracepoint), self.called.as_fd());
+        let _called = called.map_err(failed)?;
+        let mut before = self.raw_misses().map_err(failed)?;
         for _ in 0..TRIES {
-            self.set_all(EVEN)?;
+            self.set_all(EVEN).map_err(LoadError::Affinity)?;
             // What the raw one missed between two CPUs' beginnings is not known to belong to either.
-            let after = self.raw_misses()?;
+            let after = self.raw_misses().map_err(failed)?;
             if after == before {
                 break;
             }
@@ -132,14 +135,16 @@ impl Sentinel {
 
     /// Sets every CPU's word, on that CPU. Gives the sum of the balances that were there.
     fn set_all(&self, word: u64) -> io::Result<i64> {
-        let online = aya::util::online_cpus().map_err(|(_, error)| error)?;
         let home = sched_getaffinity(None)?;
         let set = || -> io::Result<i64> {
             let mut sum = 0;
             for (cpu, cell) in self.cells.iter().enumerate() {
                 // No event occurs on a CPU that is off.
-                if online.iter().any(|number| *number as usize == cpu) {
-                    cpus::move_to(cpu)?;
+                if is_online(cpu)?
+                    && let Err(error) = cpus::move_to(cpu)
+                    && is_online(cpu)?
+                {
+                    return Err(error);
                 }
                 sum += balance(cell.swap(word, Ordering::Relaxed));
             }
@@ -149,6 +154,11 @@ impl Sentinel {
         sched_setaffinity(None, &home)?;
         result
     }
+}
+
+fn is_online(cpu: usize) -> io::Result<bool> {
+    let online = aya::util::online_cpus().map_err(|(_, error)| error)?;
+    Ok(online.iter().any(|number| *number as usize == cpu))
 }
 
 const fn balance(word: u64) -> i64 {

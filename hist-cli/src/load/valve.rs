@@ -8,6 +8,7 @@
 //! programs of a tracepoint are not preempted.)
 
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -30,7 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Valve {
     map: MapData,
     bytes: Arc<ArrayBytes>,
-    /// What the bytes shall be.
+    /// What the bytes shall be, for a thread that was kept from a CPU for long.
+    wish: Arc<AtomicU8>,
+    /// The same, as work for the thread.
     wishes: Sender<u8>,
     /// What they are, on each CPU that can be reached.
     turned: Mutex<Receiver<u8>>,
@@ -51,16 +54,17 @@ impl Valve {
         let bytes = Arc::new(bytes);
         let (wishes, wished) = channel();
         let (turn, turned) = channel();
-        let turning = bytes.clone();
+        let wish = Arc::new(AtomicU8::new(0));
+        let (turning, latest) = (bytes.clone(), wish.clone());
         let work = move || {
             for wish in wished {
-                turn_everywhere(&turning, wish);
+                turn_everywhere(&turning, &latest);
                 // Who does not wait any more does not need to know.
                 let _ = turn.send(wish);
             }
         };
         thread::Builder::new().name("valve".to_owned()).spawn(work).map_err(failed)?;
-        Ok(Self { map, bytes, wishes, turned: Mutex::new(turned) })
+        Ok(Self { map, bytes, wish, wishes, turned: Mutex::new(turned) })
     }
 
     /// The map.
@@ -72,6 +76,7 @@ impl Valve {
     pub(super) fn turn(&self, is_open: bool) {
         let wish = u8::from(is_open);
         let turned = self.turned.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wish.store(wish, Ordering::SeqCst);
         if self.wishes.send(wish).is_ok() {
             // What was wished before may have taken too long. If it still does, the rest is done here.
             while turned.recv_timeout(PATIENCE).is_ok_and(|done| done != wish) {}
@@ -82,13 +87,18 @@ impl Valve {
 }
 
 /// Turns it on one CPU after the other, on that CPU itself.
-fn turn_everywhere(bytes: &ArrayBytes, wish: u8) {
+fn turn_everywhere(bytes: &ArrayBytes, latest: &AtomicU8) {
     // Without the list, it is turned from outside.
     for cpu in aya::util::online_cpus().unwrap_or_default() {
         let cpu = cpu as usize;
         // A cpuset may forbid it.
         if cpu < bytes.len() && cpus::move_to(cpu).is_ok() {
-            bytes.store(cpu, wish);
+            // Whoever did not wait any more turns it from outside at this moment.
+            while {
+                let now = latest.load(Ordering::SeqCst);
+                bytes.store(cpu, now);
+                latest.load(Ordering::SeqCst) != now
+            } {}
         }
     }
 }

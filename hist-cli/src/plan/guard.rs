@@ -37,8 +37,7 @@ pub enum Proof {
 }
 
 /// What [`Guard::Watched`] means, for people.
-pub const SENTINEL: &str =
-    "two small programs beside it count the events that perf drops inside its other handlers";
+pub const SENTINEL: &str = "two small programs beside it count the events that occur inside another perf handler and are dropped";
 
 /// Systems whose events other programs cause by what they do themselves: a read of memory that is
 /// not there, a map's lock that another CPU holds.

@@ -92,6 +92,6 @@ fn load_errno(error: &LoadError) -> i32 {
         | LoadError::Attach { source, .. }
         | LoadError::PossibleCpus { source, .. }
         | LoadError::Map { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
-        LoadError::Log(_) | LoadError::Internal(_) => libc::EIO,
+        LoadError::Log(_) | LoadError::Affinity(_) | LoadError::Internal(_) => libc::EIO,
     }
 }

@@ -228,11 +228,12 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn stop<'a>(&self, triggers: impl Iterator<Item = &'a LiveTrigger>) {
+        let triggers: Vec<_> = triggers.map(LiveTrigger::trigger).collect();
         // First of all, for so they end with the same event.
-        if let Some(focus) = &self.focus {
-            focus.let_count(false);
+        if self.focus.as_ref().is_some_and(|focus| focus.let_count(false)) {
+            triggers.iter().for_each(|trigger| trigger.hold_misses());
         }
-        triggers.for_each(|trigger| trigger.trigger().pause());
+        triggers.iter().for_each(|trigger| trigger.pause());
         let waited = match &self.barrier {
             Some(barrier) => barrier.wait(),
             None => load::wait_for_programs(),
