@@ -251,7 +251,9 @@ impl Prometheus {
         let output = promtool.args(["query", "instant", &self.url, query]).output()?;
         let said = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success() || errors.contains("refused"), "{query}: {errors}");
+        // It does not listen yet, or listens and is not ready.
+        let is_starting = ["refused", "Service Unavailable"].iter().any(|why| errors.contains(why));
+        ensure!(output.status.success() || is_starting, "{query}: {errors}");
         Ok(first_value(&said))
     }
 }
