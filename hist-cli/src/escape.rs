@@ -83,10 +83,11 @@ pub fn shown_lines(bytes: &[u8], charset: Charset) -> String {
     out
 }
 
-/// The beginning of a text that somebody else wrote, on one line, for a message.
+/// The beginning of a text that somebody else wrote, on one line, for a message. Tabs, which the
+/// kernel's own files have, are shown as spaces.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
-    let mut chars = text.chars();
+    let mut chars = text.chars().map(|c| if c == '\t' { ' ' } else { c });
     let start: String = chars.by_ref().take(EXCERPT).collect();
     let rest = chars.count();
     let start = shown(start.as_bytes(), Charset::Utf8);
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_excerpt_is_one_line_of_bounded_length() {
-        assert_eq!(excerpt("a\x1b[31m\nb"), "a\\x1b[31m\\x0ab");
+        assert_eq!(excerpt("a\x1b[31m\n\tb"), "a\\x1b[31m\\x0a b");
         assert_eq!(excerpt(&"x".repeat(1000)), "x".repeat(300) + "… (700 more characters)");
     }
 

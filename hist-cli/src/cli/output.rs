@@ -264,7 +264,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("table");
-        for (others, want) in [("", "before"), ("theirs", "beforetabltheirs")] {
+        for (others, want) in [("", "before"), ("theirs", "beforetabletheirs")] {
             fs::write(&path, "before").expect("a file");
             let appending = || File::options().append(true).open(&path).expect("a file");
             let mut ours = appending();
