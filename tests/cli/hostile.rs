@@ -191,6 +191,75 @@ fn files_that_a_user_names_were_opened_with_the_programs_rights() {
     assert_eq!(fs::read_to_string(&ours).expect("it is there"), "secret");
 }
 
+/// Gives whether somebody has opened the file since it was asked last.
+fn opens(path: &Path) -> impl Fn() -> bool {
+    let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
+    let watch = inotify::init(flags).expect("root may have one");
+    inotify::add_watch(&watch, path, WatchFlags::OPEN).expect("it is there");
+    move || rustix::io::read(&watch, &mut [0; 1024]).is_ok()
+}
+
+/// A user's own tracefs has what the user likes: here a link to what the user may not read.
+#[test]
+fn the_format_of_all_system_calls_was_read_with_the_programs_rights() {
+    each_raised(|raised| {
+        let real = hist_cli::tracefs::mount::find_or_mount().expect("root").root.join("events");
+        let hidden = raised.folder.path().join("hidden");
+        fs::copy(real.join("raw_syscalls/sys_enter/format"), &hidden).expect("a file");
+        fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600)).expect("a mode");
+        let [call, all] = ["syscalls/sys_enter_kill", "raw_syscalls/sys_enter"].map(|event| {
+            let folder = raised.folder.path().join("events").join(event);
+            fs::create_dir_all(&folder).expect("a folder");
+            folder.join("format")
+        });
+        fs::copy(real.join("syscalls/sys_enter_kill/format"), &call).expect("a file");
+        fs::set_permissions(&call, fs::Permissions::from_mode(0o644)).expect("a mode");
+        std::os::unix::fs::symlink(&hidden, all).expect("a link");
+        let has_opened = opens(&hidden);
+        let mut command = raised.command();
+        command.args(["--emit", "plan", "--tracefs"]).arg(raised.folder.path());
+        let output = run(command.args(["hist:keys=pid", "syscalls:sys_enter_kill"]));
+        assert!(output.status.success(), "{}: {}", raised.name, stderr(&output));
+        assert!(!has_opened(), "{}", raised.name);
+        // Where it is opened, that is seen.
+        fs::read(&hidden).expect("this is root");
+        assert!(has_opened());
+    });
+}
+
+/// In a file, too: a log is read on a terminal later.
+#[test]
+fn a_files_name_in_a_message_could_colour_the_terminal_and_forge_lines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("\u{1b}[31m\nerror: forged\u{202e}");
+    let (named, absent) = (path.to_str().expect("UTF-8"), path.join("absent"));
+    let absent = absent.to_str().expect("UTF-8");
+    fs::create_dir(&path).expect("a folder");
+    let config = path.join("config");
+    let config = config.to_str().expect("UTF-8");
+    fs::write(config, "[[metric]]\n").expect("a file");
+    let [trigger, event] = ["hist:keys=common_pid", "raw_syscalls:sys_enter"];
+    for arguments in [
+        &["merge", absent][..],
+        &["merge", config],
+        &["serve", "--check", "-c", absent],
+        &["serve", "--check", "-c", config],
+        &["list", "--tracefs", named],
+        &["explain", "--tracefs", named, trigger, event],
+        &["--emit", "plan", "--tracefs", named, trigger, event],
+        &["--emit", "plan", "-o", named, trigger, event],
+        &["-d0.1", "--cgroup", named, trigger, event],
+        &["-d0.1", "--cgroup", absent, trigger, event],
+        &["-d0.1", trigger, event, "--", absent],
+    ] {
+        let output = output(arguments);
+        let said = stderr(&output);
+        assert!(!output.status.success(), "{arguments:?}");
+        let is_clean = !said.contains(['\u{1b}', '\u{202e}']) && !said.contains("\nerror: forged");
+        assert!(is_clean, "{arguments:?}: {said:?}");
+    }
+}
+
 /// Opening some does something: a watchdog's timer starts.
 #[test]
 fn a_device_that_a_user_names_was_opened_to_see_whether_it_is_a_terminal() {
@@ -199,9 +268,7 @@ fn a_device_that_a_user_names_was_opened_to_see_whether_it_is_a_terminal() {
         let null = rustix::fs::makedev(1, 3);
         let (kind, mode) = (FileType::CharacterDevice, Mode::from(0o600));
         mknodat(CWD, &device, kind, mode, null).expect("root makes devices");
-        let opens = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).expect("a watch");
-        inotify::add_watch(&opens, &device, WatchFlags::OPEN).expect("a watch");
-        let has_opened = || rustix::io::read(&opens, &mut [0; 1024]).is_ok();
+        let has_opened = opens(&device);
         let snapshot = raised.folder.path().join("snapshot");
         let [trigger, event] = ["hist:keys=common_pid", "raw_syscalls:sys_enter"];
         let document = output(&["-q", "-d0.1", "-f", "json", trigger, event]);
