@@ -851,7 +851,7 @@ fn live_every_pair_is_a_write_to_a_trigger_file() {
     let output = output(&["-i0", "-d0.1", "hist:keys=id", event, pause, event]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let attached =
-        "attached 1 trigger to raw_syscalls:sys_enter; stops after 0.1 s, or at Ctrl-C\n";
+        "attached 1 trigger to raw_syscalls:sys_enter; counts for 0.1 s or until Ctrl-C\n";
     assert!(stderr(&output).starts_with(attached), "{}", stderr(&output));
     assert!(stdout(&output).contains(" [paused]\n"));
     assert_eq!(totals(stdout(&output), "Hits:"), [0]);

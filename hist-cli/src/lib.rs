@@ -10,8 +10,8 @@
 
 pub mod btf;
 pub mod diag;
+pub mod escape;
 pub mod preemption;
-pub mod quote;
 pub mod release;
 pub mod tracefs;
 

@@ -4,6 +4,8 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 use super::*;
@@ -27,6 +29,9 @@ fn run_well(program: &str, arguments: &[&str]) {
 
 /// Where the kernel lists its CPUs.
 const CPUS: &str = "/sys/devices/system/cpu";
+
+/// Checks of the heap, which come with glibc.
+const MALLOC_CHECKS: &str = "libc_malloc_debug.so.0";
 
 /// The machine says 1 CPU or 8, the kernel knows better. Look-ups wrote past their buffers, or took one
 /// CPU's value for another's.
@@ -54,8 +59,11 @@ fn a_list_of_too_few_cpus_corrupted_the_heap() {
             command.args([env!("CARGO_BIN_EXE_hist-bpf"), "-q", "-i0", "--fail-on-loss"]);
             command.args(["--attach", "tracepoint", &trigger, "syscalls:sys_enter_kill"]);
             command.args(["--", "sh", "-c", &script]);
-            // What was written past a buffer is found when it is freed.
-            let output = run(command.env("MALLOC_CHECK_", "3"));
+            // What was written past a buffer is found when it is freed. Since glibc 2.34 the check is
+            // in a library of its own, without which the variable does nothing.
+            command.env("LD_PRELOAD", MALLOC_CHECKS).env("MALLOC_CHECK_", "3");
+            let output = run(&mut command);
+            assert!(!stderr(&output).contains(MALLOC_CHECKS), "{}", stderr(&output));
             assert_eq!(output.status.code(), Some(0), "{cpus:?} {keys}: {}", stderr(&output));
             let table = stdout(&output);
             assert!(table.contains("Hits: 1000\n"), "{cpus:?} {keys}: {table}");
@@ -181,6 +189,103 @@ fn files_that_a_user_names_were_opened_with_the_programs_rights() {
         assert!(!Path::new(new).exists());
     });
     assert_eq!(fs::read_to_string(&ours).expect("it is there"), "secret");
+}
+
+/// Gives whether somebody has opened the file since it was asked last.
+fn opens(path: &Path) -> impl Fn() -> bool {
+    let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
+    let watch = inotify::init(flags).expect("root may have one");
+    inotify::add_watch(&watch, path, WatchFlags::OPEN).expect("it is there");
+    move || rustix::io::read(&watch, &mut [0; 1024]).is_ok()
+}
+
+/// A user's own tracefs has what the user likes: here a link to what the user may not read.
+#[test]
+fn the_format_of_all_system_calls_was_read_with_the_programs_rights() {
+    each_raised(|raised| {
+        let real = hist_cli::tracefs::mount::find_or_mount().expect("root").root.join("events");
+        let hidden = raised.folder.path().join("hidden");
+        fs::copy(real.join("raw_syscalls/sys_enter/format"), &hidden).expect("a file");
+        fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600)).expect("a mode");
+        let [call, all] = ["syscalls/sys_enter_kill", "raw_syscalls/sys_enter"].map(|event| {
+            let folder = raised.folder.path().join("events").join(event);
+            fs::create_dir_all(&folder).expect("a folder");
+            folder.join("format")
+        });
+        fs::copy(real.join("syscalls/sys_enter_kill/format"), &call).expect("a file");
+        fs::set_permissions(&call, fs::Permissions::from_mode(0o644)).expect("a mode");
+        std::os::unix::fs::symlink(&hidden, all).expect("a link");
+        let has_opened = opens(&hidden);
+        let mut command = raised.command();
+        command.args(["--emit", "plan", "--tracefs"]).arg(raised.folder.path());
+        let output = run(command.args(["hist:keys=pid", "syscalls:sys_enter_kill"]));
+        assert!(output.status.success(), "{}: {}", raised.name, stderr(&output));
+        assert!(!has_opened(), "{}", raised.name);
+        // Where it is opened, that is seen.
+        fs::read(&hidden).expect("this is root");
+        assert!(has_opened());
+    });
+}
+
+/// In a file, too: a log is read on a terminal later.
+#[test]
+fn a_files_name_in_a_message_could_colour_the_terminal_and_forge_lines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("\u{1b}[31m\nerror: forged\u{202e}");
+    let (named, absent) = (path.to_str().expect("UTF-8"), path.join("absent"));
+    let absent = absent.to_str().expect("UTF-8");
+    fs::create_dir(&path).expect("a folder");
+    let config = path.join("config");
+    let config = config.to_str().expect("UTF-8");
+    fs::write(config, "[[metric]]\n").expect("a file");
+    let [trigger, event] = ["hist:keys=common_pid", "raw_syscalls:sys_enter"];
+    for arguments in [
+        &["merge", absent][..],
+        &["merge", config],
+        &["serve", "--check", "-c", absent],
+        &["serve", "--check", "-c", config],
+        &["list", "--tracefs", named],
+        &["explain", "--tracefs", named, trigger, event],
+        &["--emit", "plan", "--tracefs", named, trigger, event],
+        &["--emit", "plan", "-o", named, trigger, event],
+        &["-d0.1", "--cgroup", named, trigger, event],
+        &["-d0.1", "--cgroup", absent, trigger, event],
+        &["-d0.1", trigger, event, "--", absent],
+    ] {
+        let output = output(arguments);
+        let said = stderr(&output);
+        assert!(!output.status.success(), "{arguments:?}");
+        let is_clean = !said.contains(['\u{1b}', '\u{202e}']) && !said.contains("\nerror: forged");
+        assert!(is_clean, "{arguments:?}: {said:?}");
+    }
+}
+
+/// Opening some does something: a watchdog's timer starts.
+#[test]
+fn a_device_that_a_user_names_was_opened_to_see_whether_it_is_a_terminal() {
+    each_raised(|raised| {
+        let device = raised.folder.path().join("device");
+        let null = rustix::fs::makedev(1, 3);
+        let (kind, mode) = (FileType::CharacterDevice, Mode::from(0o600));
+        mknodat(CWD, &device, kind, mode, null).expect("root makes devices");
+        let has_opened = opens(&device);
+        let snapshot = raised.folder.path().join("snapshot");
+        let [trigger, event] = ["hist:keys=common_pid", "raw_syscalls:sys_enter"];
+        let document = output(&["-q", "-d0.1", "-f", "json", trigger, event]);
+        fs::write(&snapshot, &document.stdout).expect("a file");
+        let counting = &["-q", "-d0.1", trigger, event][..];
+        let merging = &["merge", snapshot.to_str().expect("UTF-8")][..];
+        for arguments in [counting, merging] {
+            let output = run(raised.command().args(arguments).arg("-o").arg(&device));
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{}: {arguments:?}: {said}", raised.name);
+            assert!(said.contains("ermission denied"), "{}: {arguments:?}: {said}", raised.name);
+            assert!(!has_opened(), "{}: {arguments:?}", raised.name);
+        }
+        // Where it is opened, that is seen.
+        fs::read(&device).expect("this is root");
+        assert!(has_opened());
+    });
 }
 
 #[test]

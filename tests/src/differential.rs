@@ -26,6 +26,12 @@ pub enum Verdict {
     Failed(String),
 }
 
+impl From<Result<()>> for Verdict {
+    fn from(result: Result<()>) -> Self {
+        result.map_or_else(|error| Self::Failed(format!("{error:#}")), |()| Self::Passed)
+    }
+}
+
 /// Runs all cases; gives a verdict to `report` for each.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::command::{self, Counted, Running};
@@ -22,25 +22,20 @@ use crate::workload::sys;
 /// and twice while they count.
 #[must_use]
 pub fn cpu_hotplug(_: Version) -> Verdict {
-    verdict(hotplug())
+    hotplug().into()
 }
 
 /// After the command has attached, it gets no thread and no process: it still prints when asked and
 /// at the end.
 #[must_use]
 pub fn no_more_processes(_: Version) -> Verdict {
-    verdict(pids_limit())
+    pids_limit().into()
 }
 
 /// The command may open few files: it prints a table or an error, and both occur.
 #[must_use]
 pub fn few_files(_: Version) -> Verdict {
-    verdict(files_limit())
-}
-
-fn verdict(result: Result<()>) -> Verdict {
-    let failed = |error: Error| Verdict::Failed(format!("{error:#}"));
-    result.map_or_else(failed, |()| Verdict::Passed)
+    files_limit().into()
 }
 
 /// What is counted where only that matters.

@@ -123,7 +123,6 @@ fn an_argument_that_older_kernels_keep_from_typed_programs_is_refused_in_words()
     Ok(())
 }
 
-/// The kernel that runs has not proven it, or its events do not occur anywhere.
 /// Each use read it from memory that another CPU may write to: the filter could see another string
 /// than the key. Short ones are kept on the stack; for others the record has the one copy.
 #[test]
@@ -144,12 +143,13 @@ fn a_string_that_was_used_twice_was_read_twice() -> Result<()> {
     let long = auto(event, twice, &btf)?;
     assert!(!once.has_record() && once.once.is_empty(), "{once}");
     assert!(long.has_record(), "{long}");
-    assert!(long.why[0].starts_with("filename: used more than once"), "{:?}", long.why);
+    assert!(long.why[0].starts_with("filename: it is used twice"), "{:?}", long.why);
     let refused = plan(event, twice, &btf, AttachWish::Raw).expect_err("two reads");
-    assert!(refused.to_string().contains("filename: used more than once"), "{refused}");
+    assert!(refused.to_string().contains("filename: it is used twice"), "{refused}");
     Ok(())
 }
 
+/// The kernel that runs has not proven it, or its events do not occur anywhere.
 #[test]
 fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::escape::name_of;
+
 /// Why there is no answer from BTF. It can be told more than once, so it can be cloned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BtfError {
@@ -27,7 +29,7 @@ pub enum BtfError {
 
 impl BtfError {
     pub(super) fn opening(path: &Path, error: &io::Error) -> Self {
-        let shown = path.display().to_string();
+        let shown = name_of(path);
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing { path: shown },
             _ => Self::Read { path: format!(" ({shown})"), message: error.to_string() },

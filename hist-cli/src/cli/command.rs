@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
 use super::worker::Worker;
+use crate::escape::name_of;
 use crate::load::rights::{as_user, hand_over};
 use crate::load::{hold, of_files};
 
@@ -35,9 +36,8 @@ fn way_out(source: &io::Error) -> String {
 
 impl SpawnError {
     fn new(program: &OsStr, source: impl Into<io::Error>) -> Self {
-        let name = program.to_string_lossy();
-        let name = if name.is_empty() { "''".into() } else { name };
-        Self { name: name.into_owned(), source: source.into() }
+        let name = if program.is_empty() { "''".to_owned() } else { name_of(program.as_ref()) };
+        Self { name, source: source.into() }
     }
 
     /// 127 not found, 126 not executable.

@@ -183,21 +183,21 @@ fn say_attached(options: &Options, triggers: &[Entry], is_watched: bool) {
     let count = triggers.len();
     let triggers = if count == 1 { "trigger" } else { "triggers" };
     let end = match options.command {
-        Some(_) => "the command's end",
+        Some(_) => "the command ends",
         None if is_watched => "q",
-        None if options.focus.pids.len() == 1 => "the process's end or Ctrl-C",
-        None if !options.focus.pids.is_empty() => "the processes' end or Ctrl-C",
+        None if options.focus.pids.len() == 1 => "the process ends or Ctrl-C",
+        None if !options.focus.pids.is_empty() => "the processes end or Ctrl-C",
         None => "Ctrl-C",
     };
-    let stops = stops(options, end);
-    say(&format!("attached {count} {triggers} to {}; {stops}", events.join(", ")));
+    let span = span(options, end);
+    say(&format!("attached {count} {triggers} to {}; counts {span}", events.join(", ")));
 }
 
-/// What ends counting, `end` among it.
-fn stops(options: &Options, end: &str) -> String {
+/// How long it counts: until `end`, or for a time.
+fn span(options: &Options, end: &str) -> String {
     match options.duration {
-        Some(duration) => format!("stops after {} s, or at {end}", duration.as_secs_f64()),
-        None => format!("{end} stops"),
+        Some(duration) => format!("for {} s or until {end}", duration.as_secs_f64()),
+        None => format!("until {end}"),
     }
 }
 
@@ -373,7 +373,7 @@ impl<'a> Counting<'a> {
 
     fn say_followed(&self) {
         if !self.options.quiet {
-            say(&format!("{FOLLOWED}; {}", stops(self.options, "Ctrl-C")));
+            say(&format!("{FOLLOWED}; counts {}", span(self.options, "Ctrl-C")));
         }
     }
 

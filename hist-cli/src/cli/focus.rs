@@ -12,6 +12,7 @@ use rustix::fs::{OFlags, fstatfs};
 
 use super::options::FocusOptions;
 use super::printer::each_once;
+use crate::escape::name_of;
 use crate::load::rights::as_user;
 use crate::load::{self, Facts, FocusError, LiveFocus, WatchedEvents};
 use crate::plan::focus::{Birth, BirthOffsets, Focus, PROCESSES_MAX, Processes, runs};
@@ -88,7 +89,7 @@ impl Target {
         let focus = Focus {
             cpus: cpus.as_deref().map(|list| cpu_runs(list, possible)).transpose()?,
             processes,
-            cgroup: cgroup.as_ref().map(|path| path.display().to_string()),
+            cgroup: cgroup.as_ref().map(|path| name_of(path)),
             birth,
             valve: false,
         };
@@ -242,20 +243,19 @@ fn open_cgroup(path: &Path) -> anyhow::Result<File> {
     {
         return Ok(folder);
     }
-    let root = mount::cgroup2_root().with_context(|| {
-        format!("--cgroup {}: no cgroup2 filesystem is mounted", path.display())
-    })?;
+    let root = mount::cgroup2_root()
+        .with_context(|| format!("--cgroup {}: no cgroup2 filesystem is mounted", name_of(path)))?;
     let full: PathBuf = root.join(path.strip_prefix("/").unwrap_or(path));
     let folder = match as_user(|| open_folder(&full)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let (path, root) = (path.display(), root.display());
+            let (path, root) = (name_of(path), name_of(&root));
             // Such as one of version 1.
             ensure!(!is_there, "{path} is not a cgroup of version 2; those are below {root}");
             bail!("there is no cgroup {path} in {root}")
         }
-        result => result.with_context(|| format!("cannot open the cgroup {}", full.display()))?,
+        result => result.with_context(|| format!("cannot open the cgroup {}", name_of(&full)))?,
     };
-    ensure!(is_cgroup(&folder)?, "{} is not a cgroup of version 2", full.display());
+    ensure!(is_cgroup(&folder)?, "{} is not a cgroup of version 2", name_of(&full));
     Ok(folder)
 }
 

@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::output::{is_pipe, say};
+use crate::escape::name_of;
 
 /// How long it is waited for the rest of what somebody writes to a pipe, where something else waits.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -42,7 +43,7 @@ fn read_pipe(path: &Path, within: Option<Duration>) -> io::Result<Vec<u8>> {
     loop {
         match file.read_to_end(&mut bytes) {
             Ok(_) if bytes.is_empty() && !has_waited => match until {
-                None => say(&format!("nobody writes to {} yet: waiting", path.display())),
+                None => say(&format!("nobody writes to {} yet: waiting", name_of(path))),
                 Some(_) => return Err(no_writer()),
             },
             Ok(_) => return Ok(bytes),

@@ -16,9 +16,9 @@ use super::input;
 use super::options;
 use super::output::{self, Output, say};
 use super::view;
+use crate::escape::{excerpt, name_of};
 use crate::export::{self, Document, Documents, Exporter, Format, Meta, ReadError, Source};
 use crate::load::rights::as_user;
-use crate::print::escape::{excerpt, name_of};
 
 /// The words of `hist-bpf merge`.
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 //! everything else to stderr.
 
 use std::borrow::Cow;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Seek as _, SeekFrom, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
@@ -13,8 +13,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, tell};
 
+use crate::escape::{Charset, name_of, shown_lines};
 use crate::load::rights::as_user;
-use crate::print::escape::{Charset, name_of, shown_lines};
 
 /// Where tables go.
 pub(super) enum Output {
@@ -82,8 +82,8 @@ impl Output {
         }
     }
 
-    /// Writes all of `text`. If a file cannot take all of it, it keeps none of it: what is in it is
-    /// whole.
+    /// Writes all of `text`. If a file cannot take all of it, it keeps none of it, unless others have
+    /// written to it meanwhile: what is in it is whole.
     ///
     /// # Errors
     /// Any but a closed pipe.
@@ -101,9 +101,9 @@ impl Output {
     }
 }
 
-/// Whether it is a named pipe; false if that cannot be told.
+/// Whether it is a named pipe; false if its user cannot tell.
 pub(super) fn is_pipe(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+    as_user(|| fs::metadata(path)).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 /// What is said while nobody reads the pipe.
@@ -118,12 +118,14 @@ pub(super) fn terminal(path: Option<&Path>) -> Option<Charset> {
     is_terminal.then(Charset::of_environment)
 }
 
-/// Opens only devices, and never makes one the controlling terminal.
+/// Opens only devices that the user may open, and never makes one the controlling terminal.
 fn is_terminal(path: &Path) -> bool {
-    let is_device = |metadata: Metadata| metadata.file_type().is_char_device();
     let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    path.metadata().is_ok_and(is_device)
-        && rustix::fs::open(path, flags, Mode::empty()).is_ok_and(|file| file.is_terminal())
+    let looked = as_user(|| -> io::Result<bool> {
+        let is_device = path.metadata()?.file_type().is_char_device();
+        Ok(is_device && rustix::fs::open(path, flags, Mode::empty())?.is_terminal())
+    });
+    looked.unwrap_or(false)
 }
 
 /// Writes lines to stdout; on a terminal, control characters are escaped.
@@ -166,17 +168,32 @@ fn blocking(file: &File) -> io::Result<()> {
 
 fn write_whole(file: &mut File, text: &[u8]) -> io::Result<()> {
     let metadata = file.metadata()?;
-    let result = file.write_all(text);
+    let (written, result) = write_counted(file, text);
     if result.is_err() && metadata.is_file() {
         // What was written before remains. If even this fails, the first error is told.
-        let _ = shorten(file, metadata.len());
+        let _ = take_back(file, metadata.len(), written);
     }
     result
 }
 
-/// Somebody else may have emptied it meanwhile; then it does not grow.
-fn shorten(file: &mut File, length: u64) -> io::Result<()> {
-    if file.metadata()?.len() > length {
+/// Writes all of `text`; gives how many bytes of it are written.
+fn write_counted(file: &mut impl Write, text: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < text.len() {
+        match file.write(&text[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+/// Cuts the `written` bytes off a file that had `length` before. If it has another length than these
+/// make, others have written to it or emptied it meanwhile, and nothing of theirs may be cut.
+fn take_back(file: &mut File, length: u64, written: usize) -> io::Result<()> {
+    if file.metadata()?.len() == length + written as u64 {
         file.set_len(length)?;
         // Where it is not written to the end whatever comes, as by `>` of a shell.
         file.seek(SeekFrom::Start(length))?;
@@ -227,5 +244,40 @@ mod tests {
         File::options().write(true).open(&path).and_then(|file| file.set_len(0)).expect("a file");
         assert_eq!(output.write(b"second").expect("room"), Written::Whole);
         assert_eq!(fs::read(&path).expect("a file"), b"second");
+    }
+
+    /// What others had appended meanwhile was cut off with it.
+    #[test]
+    fn a_torn_table_took_what_others_had_written_with_it() {
+        /// Writes half of what it is given, then has no room.
+        struct Full<'a>(&'a mut File);
+        impl Write for Full<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if bytes.len() == 1 {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.0.write(&bytes[..bytes.len() / 2])
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("table");
+        for (others, want) in [("", "before"), ("theirs", "beforetabletheirs")] {
+            fs::write(&path, "before").expect("a file");
+            let appending = || File::options().append(true).open(&path).expect("a file");
+            let mut ours = appending();
+            let (written, result) = write_counted(&mut Full(&mut ours), b"tables");
+            assert_eq!(result.expect_err("no room").kind(), io::ErrorKind::StorageFull);
+            appending().write_all(others.as_bytes()).expect("room");
+            take_back(&mut ours, 6, written).expect("a file");
+            assert_eq!(fs::read_to_string(&path).expect("a file"), want, "{others:?}");
+        }
+        // Nor does one grow that was emptied.
+        fs::write(&path, "").expect("a file");
+        let mut ours = File::options().append(true).open(&path).expect("a file");
+        take_back(&mut ours, 6, 4).expect("a file");
+        assert_eq!(ours.metadata().expect("a file").len(), 0);
     }
 }

@@ -22,6 +22,7 @@ use super::signals::{Signals, Wish};
 use super::view::View;
 use super::watch::Watch;
 use super::worker::Worker;
+use crate::escape::name_of;
 use crate::live::Unfit;
 use crate::load::{self, AttachedTrigger, Barrier, Facts, LoadError};
 use crate::parse::is_blank;
@@ -40,14 +41,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Output::open(options.output.as_deref())?.write(text.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let status = status()?;
     let runtime = runtime()?;
     let runs = runtime.enter();
     // Before anything else: a signal that comes while triggers are attached must not be lost.
-    let mut signals = Signals::listen(&status).context("cannot listen to signals")?;
-    check_privilege(&status)?;
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
+    check_privilege(&status()?)?;
     let live = options.live && has_screen(options);
-    let screen = live.then(|| screen(&status)).transpose()?;
+    let screen = live.then(screen).transpose()?;
     let worker = Worker::start().context("cannot start a thread (ulimit -u, pids.max)")?;
     drop(runs);
     if let Some(Err(error)) = options.command.as_deref().map(command::check) {
@@ -98,9 +98,9 @@ fn begin(session: &Session<Live>, focused: &Focused) -> anyhow::Result<()> {
 }
 
 /// What a live view takes.
-fn screen(status: &str) -> anyhow::Result<(Watch, Kept)> {
+fn screen() -> anyhow::Result<(Watch, Kept)> {
     let kept = Kept::new().context("cannot keep what the command writes")?;
-    Ok((Watch::new(status)?, kept))
+    Ok((Watch::new()?, kept))
 }
 
 /// Opens a named pipe once somebody reads it. Opening it at once would wait in the kernel, where
@@ -118,7 +118,7 @@ async fn wait_for_reader(path: &Path, signals: &mut Signals) -> anyhow::Result<O
                 }
             }
             wish = signals.next() => if wish != Wish::Print {
-                bail!("nobody has read {}; nothing was counted", path.display());
+                bail!("nobody has read {}; nothing was counted", name_of(path));
             }
         }
     }
@@ -169,7 +169,7 @@ pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracef
     }
     let tracefs = find_or_mount()?;
     if tracefs.newly_mounted && !quiet {
-        say(&format!("mounted tracefs at {}", tracefs.root.display()));
+        say(&format!("mounted tracefs at {}", name_of(&tracefs.root)));
     }
     Ok(tracefs)
 }

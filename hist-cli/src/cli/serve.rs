@@ -19,6 +19,7 @@ use tokio::time;
 use super::input;
 use super::output::say;
 use super::run::{check_privilege, runtime, status};
+use crate::escape::name_of;
 use crate::load::Facts;
 use crate::load::rights::as_user;
 use crate::plan::Wishes;
@@ -130,12 +131,12 @@ fn check(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let bytes = bytes_of(&args.config, input::read)?;
     let config = read(args, &bytes, readable, &Rc::new(Facts::read()?))?;
     let n_metrics = config.metrics.len();
-    say(&format!("{}: nothing wrong, {}", args.config.display(), metrics(n_metrics)));
+    say(&format!("{}: nothing wrong, {}", name_of(&args.config), metrics(n_metrics)));
     Ok(ExitCode::SUCCESS)
 }
 
 fn bytes_of(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
-    as_user(|| read(path)).with_context(|| format!("cannot read {}", path.display()))
+    as_user(|| read(path)).with_context(|| format!("cannot read {}", name_of(path)))
 }
 
 /// Takes what is in the file; the error has all that is wrong with it.
@@ -145,7 +146,7 @@ fn read(
     tracefs: Option<Tracefs>,
     facts: &Rc<Facts>,
 ) -> anyhow::Result<Config> {
-    let name = args.config.display().to_string();
+    let name = name_of(&args.config);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         let line = before.matches('\n').count() + 1;
@@ -270,7 +271,7 @@ impl Server<'_> {
     /// A file that is wrong changes nothing.
     fn reload(&self) {
         self.manager.reloading();
-        let name = self.args.config.display();
+        let name = name_of(&self.args.config);
         match self.replace() {
             Ok(Changes { kept, added, removed }) => {
                 say(&format!(

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal as RawSignal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::load::rights::was_ignored;
+
 /// The signals that the command listens to.
 pub(super) struct Signals {
     interrupt: Signal,
@@ -52,11 +54,11 @@ impl ScreenSignals {
     ///
     /// # Errors
     /// If a handler cannot be installed.
-    pub(super) fn listen(status: &str) -> io::Result<Self> {
+    pub(super) fn listen() -> io::Result<Self> {
         let kind = |signal: RawSignal| SignalKind::from_raw(signal.as_raw());
         let stop = kind(RawSignal::TSTP);
         Ok(Self {
-            stop: (!ignores(status, stop)).then(|| signal(stop)).transpose()?,
+            stop: (!was_ignored(stop.as_raw_value())).then(|| signal(stop)).transpose()?,
             resume: signal(kind(RawSignal::CONT))?,
             hangup: signal(SignalKind::hangup())?,
             quit: signal(SignalKind::quit())?,
@@ -88,12 +90,12 @@ pub(super) enum Wish {
 
 impl Signals {
     /// Starts listening. From then on none of them ends the process by itself, and what comes is
-    /// kept until [`next`](Self::next) asks. `status` is the text of /proc/self/status.
+    /// kept until [`next`](Self::next) asks.
     ///
     /// # Errors
     /// If a handler cannot be installed.
-    pub(super) fn listen(status: &str) -> io::Result<Self> {
-        let listens_to_hangup = !ignores(status, SignalKind::hangup());
+    pub(super) fn listen() -> io::Result<Self> {
+        let listens_to_hangup = !was_ignored(SignalKind::hangup().as_raw_value());
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -147,13 +149,6 @@ async fn received(signal: Option<&mut Signal>) {
     }
 }
 
-/// Whether the process ignores the signal, by the mask in its status; false if that does not tell.
-fn ignores(status: &str, kind: SignalKind) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,14 +161,5 @@ mod tests {
         assert_eq!(stops.count(start), None);
         assert_eq!(stops.count(start + SAME_WISH / 2), None);
         assert_eq!(stops.count(start + SAME_WISH), Some(Wish::Leave));
-    }
-
-    #[test]
-    fn ignored_signals_are_those_of_the_mask() {
-        let status = "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\n";
-        assert!(ignores(status, SignalKind::hangup()));
-        assert!(ignores(status, SignalKind::pipe()));
-        assert!(!ignores(status, SignalKind::interrupt()));
-        assert!(!ignores("", SignalKind::hangup()));
     }
 }

@@ -9,9 +9,9 @@ use anyhow::{Context as _, ensure};
 use rustix::termios::tcgetwinsize;
 
 use super::options::Look;
+use crate::escape::Charset;
 use crate::export::{self, Document, Exporter, Format, Meta, Source};
 use crate::print;
-use crate::print::escape::Charset;
 use crate::read::delta::delta;
 use crate::read::snapshot::Snapshot;
 use crate::read::sort::sort_as_shown;

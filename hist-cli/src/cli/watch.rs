@@ -61,13 +61,12 @@ enum Wake {
 }
 
 impl Watch {
-    /// Listens to signals and, later, to keys, and leaves the terminal alone for now. `status` is
-    /// the text of /proc/self/status.
+    /// Listens to signals and, later, to keys, and leaves the terminal alone for now.
     ///
     /// # Errors
     /// If a handler cannot be installed, or the kernel gives no thread or file for the keys.
-    pub(super) fn new(status: &str) -> anyhow::Result<Self> {
-        let signals = ScreenSignals::listen(status).context("cannot listen to signals")?;
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let signals = ScreenSignals::listen().context("cannot listen to signals")?;
         let keyboard = Keyboard::open().context(TERMINAL)?;
         Ok(Self { signals, keyboard, look: Look::of_environment() })
     }

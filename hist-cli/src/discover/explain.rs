@@ -89,7 +89,8 @@ fn attach(plan: &Plan) -> Vec<String> {
             (format!("to the classic tracepoint {system}:{event}"), why)
         }
         Attach::RawTracepoint { name, .. } => {
-            let copies = if plan.copies.is_empty() { ":" } else { ", whose arguments have all:" };
+            let fields = "; every field is taken from its arguments:";
+            let copies = if plan.copies.is_empty() { ":" } else { fields };
             (format!("to the raw tracepoint {name}"), copies)
         }
     };

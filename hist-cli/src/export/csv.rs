@@ -10,9 +10,9 @@ use csv::{Terminator, WriterBuilder};
 use super::document::{Document, Entry, Key, Value};
 use super::names;
 use super::time;
+use crate::escape::{Charset, clean};
 use crate::print;
 use crate::print::cell::{Cell, Named};
-use crate::print::escape::{Charset, clean};
 use crate::read::snapshot::KeyShow;
 
 /// The records, with the header before them if asked for.

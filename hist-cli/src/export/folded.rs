@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::document::{Document, Entry};
 use super::error::ExportError;
+use crate::escape::{Charset, clean};
 use crate::print;
 use crate::print::cell::Cell;
-use crate::print::escape::{Charset, clean};
 use crate::read::snapshot::KeyShow;
 
 /// The lines, sorted. Stacks that differ in offsets only are one line.

@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::document::Document;
 use super::order;
-use crate::print::escape::{Charset, clean_cell, shown};
+use crate::escape::{Charset, shown};
+use crate::print::cell::clean_cell;
 use crate::print::{self, Bytes};
 use crate::read::snapshot::ValueColumn;
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use super::document::{Document, Entry, Key, Meta, Value};
 use super::error::MergeError;
 use super::order;
+use crate::escape::excerpt;
 use crate::print::cell::Cell;
-use crate::print::escape::excerpt;
 use crate::read::snapshot::{KeyShow, Losses};
 
 /// The sum. That of one document is the document itself; the rows of others are sorted as the

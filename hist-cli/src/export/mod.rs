@@ -22,7 +22,7 @@ pub use merge::{check_same, check_whole, merge};
 pub use read::{Documents, read};
 pub use time::text as time_text;
 
-use crate::print::escape::{Charset, shown_json};
+use crate::escape::{Charset, shown_json};
 
 /// How documents are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::fmt::{self, Write as _};
 
 use super::document::{Document, Entry, Key};
 use super::error::ExportError;
+use crate::escape::{Charset, shown};
 use crate::print;
 use crate::print::cell::Cell;
-use crate::print::escape::{Charset, shown};
 use crate::read::bucket::{Bucket, Buckets, Width};
 
 /// A longer stretch of empty buckets is one line.

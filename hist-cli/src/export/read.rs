@@ -13,7 +13,7 @@ use super::document::{Document, Key, Meta, Source, Value};
 use super::error::ReadError;
 use super::json::{self, LossesOut, Totals, VERSION};
 use super::{rows, time};
-use crate::print::escape::excerpt;
+use crate::escape::excerpt;
 use crate::read::snapshot::{IntType, KeyOrder, KeyShow, ValueShow};
 use crate::resolve::hist::{Sort, SortBy};
 

@@ -112,6 +112,10 @@ pub struct MapDef {
 }
 
 impl MapDef {
+    /// A flag of an array that a process may map (`BPF_F_MMAPABLE` in Linux include/uapi/linux/bpf.h,
+    /// since 5.5).
+    pub(crate) const MMAPABLE: u32 = 1 << 10;
+
     /// A map that the programs of a focus share.
     #[must_use]
     pub fn of_focus(map: FocusMap) -> Self {
@@ -121,10 +125,8 @@ impl MapDef {
             FocusMap::Cgroup => bpf_map_type::BPF_MAP_TYPE_CGROUP_ARRAY,
             FocusMap::State | FocusMap::Valve => bpf_map_type::BPF_MAP_TYPE_ARRAY,
         };
-        /// `BPF_F_MMAPABLE` in Linux include/uapi/linux/bpf.h, since Linux 5.5.
-        const MMAPABLE: u32 = 1 << 10;
         let (name, map_type) = (map.name().to_owned(), map_type as u32);
-        let map_flags = if map == FocusMap::Valve { MMAPABLE } else { 0 };
+        let map_flags = if map == FocusMap::Valve { Self::MMAPABLE } else { 0 };
         Self { name, map_type, key_size, value_size, max_entries, map_flags }
     }
 

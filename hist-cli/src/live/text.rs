@@ -2,7 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-pub use crate::print::escape::{Charset, shown};
+pub use crate::escape::{Charset, shown};
 
 /// As much of `text` as fits into `width` cells, with a mark at the end if that is not all.
 #[must_use]

@@ -13,6 +13,7 @@ use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use super::LoadError;
 use super::bpf::{self, RawMap};
+use crate::escape::{excerpt, name_of};
 
 /// Where the kernel lists the CPUs that may ever be there, such as `0-3`.
 pub(super) const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
@@ -29,11 +30,11 @@ const UNTOUCHED: u64 = u64::MAX;
 /// # Errors
 /// If the list cannot be read, or is none.
 pub(super) fn listed(path: &Path, counted: Option<usize>) -> Result<u32, LoadError> {
-    let fail = |source| LoadError::PossibleCpus { path: path.display().to_string(), source };
+    let fail = |source| LoadError::PossibleCpus { path: name_of(path), source };
     let text = fs::read_to_string(path).map_err(fail)?;
     let broken = || {
-        let shown = crate::quote::quoted(text.trim());
-        io::Error::new(io::ErrorKind::InvalidData, format!("{shown} is not a list of CPUs"))
+        let shown = excerpt(text.trim());
+        io::Error::new(io::ErrorKind::InvalidData, format!("`{shown}` is not a list of CPUs"))
     };
     let listed = parse(&text).ok_or_else(|| fail(broken()))?;
     // CPUs may be numbered with gaps, so the list may well have a higher number.

@@ -4,7 +4,7 @@ use std::io;
 
 use super::cause::{Call, explained, is_lack, of_files};
 use super::telling_lines;
-use crate::plan::MapPlan;
+use crate::plan::{Attach, MapPlan};
 use crate::tracefs::lockdown;
 
 /// The most programs on one classic tracepoint (`BPF_TRACE_MAX_PROGS` in Linux
@@ -62,10 +62,10 @@ pub enum LoadError {
     /// No other program has room on this event. What the errno is called misleads, so it is no source.
     #[error(
         "{event} cannot be attached: {CLASSIC_MAX} programs are attached to it as a classic tracepoint \
-             already, and the kernel takes no more; end one of them, or use --attach raw if the trigger can"
+             already, and the kernel takes no more; end one of them, or try --attach raw"
     )]
     Full {
-        /// `system:event`
+        /// `system:event` of the tracepoint, which may be another than the trigger's.
         event: String,
     },
     /// It is not known which CPUs there may be.
@@ -111,11 +111,13 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    pub(super) fn attaching(event: &str, source: io::Error) -> Self {
-        let event = event.to_owned();
-        match source.raw_os_error() {
-            Some(libc::E2BIG) => Self::Full { event },
-            _ => Self::Attach { event, source },
+    /// Attaching a program for `event` to `place` has failed.
+    pub(super) fn attaching(event: &str, place: &Attach, source: io::Error) -> Self {
+        match (source.raw_os_error(), place) {
+            (Some(libc::E2BIG), Attach::Tracepoint { system, event, .. }) => {
+                Self::Full { event: format!("{system}:{event}") }
+            }
+            _ => Self::Attach { event: event.to_owned(), source },
         }
     }
 
@@ -134,5 +136,23 @@ impl LoadError {
             Self::Program { source, .. } | Self::Attach { source, .. } => !is_lack(source),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The event was named whose trigger it is, on which there may be no program at all.
+    #[test]
+    fn another_event_than_the_full_one_was_named() {
+        let (system, event) = ("raw_syscalls".to_owned(), "sys_enter".to_owned());
+        let place = Attach::Tracepoint { system, event, id: 1 };
+        let full = io::Error::from_raw_os_error(libc::E2BIG);
+        let error = LoadError::attaching("syscalls:sys_enter_openat", &place, full).to_string();
+        assert!(error.starts_with("raw_syscalls:sys_enter cannot be attached: 64 "), "{error}");
+        let other = io::Error::from_raw_os_error(libc::ENOMEM);
+        let error = LoadError::attaching("syscalls:sys_enter_openat", &place, other).to_string();
+        assert!(error.starts_with("syscalls:sys_enter_openat cannot be attached: "), "{error}");
     }
 }

@@ -96,7 +96,7 @@ impl Feeder {
     pub(super) fn attach(&self) -> Result<(), LoadError> {
         let mut link = locked(&self.link);
         if link.is_none() {
-            let failed = |source| LoadError::attaching(&self.event, source);
+            let failed = |source| LoadError::attaching(&self.event, &self.attach, source);
             let _program = open_link(&self.attach, self.program_fd()).map_err(failed)?;
             *link = Some(Link { _program, count: self.begin().map_err(failed)? });
             *locked(&self.held) = None;

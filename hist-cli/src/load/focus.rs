@@ -45,8 +45,7 @@ const NAMESPACE: &str = "/proc/self/ns/pid";
 pub enum FocusError {
     /// Following processes takes the kernel's types.
     #[error(
-        "cannot follow processes: {0}; without that, -p counts single processes, and \
-         --system-wide everything"
+        "cannot follow processes: {0}; use -p without --follow, or --system-wide to count everything"
     )]
     Types(#[from] BtfError),
     /// The kernel's types are others.
@@ -436,8 +435,8 @@ fn resolve(code: &HoleCode, pids: &MapData, state: &MapData) -> Vec<[u8; INSN_SI
 }
 
 /// Whether the kernel lets programs find out when the process started that runs: tried by loading one
-/// that does. `bpf_get_current_task_btf` came with Linux 5.11. A process that may load no programs at
-/// all is told yes, for it will load none.
+/// that does. `bpf_get_current_task_btf` came with Linux 5.11. Gives true if this process may load no
+/// programs at all.
 #[must_use]
 pub fn tells_births(offsets: BirthOffsets) -> bool {
     let place = |offset: u32| i16::try_from(offset).ok();

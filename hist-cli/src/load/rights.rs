@@ -69,6 +69,12 @@ extern "C" fn remember_signals() {
     }
 }
 
+/// Whether the signal was ignored when the process started, as `nohup` has SIGHUP ignored.
+#[must_use]
+pub fn was_ignored(signal: i32) -> bool {
+    SIGNALS.contains(&signal) && IGNORED.load(Ordering::Relaxed) & bit(signal) != 0
+}
+
 const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }

@@ -30,8 +30,6 @@ use crate::link::MapDef;
 
 /// A cache line for each CPU (bytes).
 const STRIDE: u32 = 64;
-/// `BPF_F_MMAPABLE` in Linux include/uapi/linux/bpf.h, since 5.5.
-const MMAPABLE: u32 = 1 << 10;
 /// A balance of 0 while it counts; 0 itself means that it does not.
 const EVEN: u64 = 1 << 63;
 /// How often it is tried to begin while the raw program misses nothing.
@@ -71,7 +69,7 @@ impl Sentinel {
             key_size: 4,
             value_size: STRIDE,
             max_entries: cpus,
-            map_flags: MMAPABLE,
+            map_flags: MapDef::MMAPABLE,
         };
         let array = maps::create(&def)?;
         let failed = |source| LoadError::Map { name: def.name.clone(), source };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::escape::{Charset, clean};
 use crate::read::snapshot::{KeyColumn, KeyShow, Row};
 use crate::tracefs::symbols::{Symbol, Symbols};
 
@@ -46,6 +47,19 @@ pub fn cell<'a>(column: &KeyColumn, row: &'a Row, symbols: &'a Symbols) -> Cell<
         KeyShow::Syscall => Cell::Named(Named::new(word, syscall_name(word, symbols).into_bytes())),
         KeyShow::Stack => Cell::Stack(stack(column, row, symbols)),
         KeyShow::Text => Cell::Text(row.text(column.offset, column.size).into()),
+    }
+}
+
+/// A key whose strings are as they are, or as a terminal with that charset may get them.
+#[must_use]
+pub fn clean_cell<'a>(cell: Cell<'a>, terminal: Option<Charset>) -> Cell<'a> {
+    let bytes = |bytes: &[u8]| clean(bytes, terminal).into_owned().into();
+    let named = |named: Named<'_>| Named { name: bytes(&named.name), number: named.number };
+    match (cell, terminal) {
+        (cell @ Cell::Number(_), _) | (cell, None) => cell,
+        (Cell::Named(one), _) => Cell::Named(named(one)),
+        (Cell::Text(text), _) => Cell::Text(bytes(&text)),
+        (Cell::Stack(frames), _) => Cell::Stack(frames.into_iter().map(named).collect()),
     }
 }
 

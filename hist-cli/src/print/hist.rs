@@ -5,9 +5,9 @@ use std::fmt::{self, Write};
 use std::ops::Range;
 
 use super::bytes::Bytes;
-use super::cell::{Cell, cell};
-use super::escape::{Charset, clean_cell, shown};
+use super::cell::{Cell, cell, clean_cell};
 use super::modifier::{self, Scale};
+use crate::escape::{Charset, shown};
 use crate::read::snapshot::{KeyShow, Row, Snapshot, ValueColumn};
 use crate::tracefs::symbols::Symbols;
 

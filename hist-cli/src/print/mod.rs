@@ -3,7 +3,6 @@
 
 mod bytes;
 pub mod cell;
-pub mod escape;
 mod hist;
 mod modifier;
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use super::bytes::Bytes;
 use super::cell::{Cell, Named};
-use super::escape::{Charset, shown};
+use crate::escape::{Charset, shown};
 use crate::read::bucket::{Bucket, Buckets};
 use crate::read::snapshot::{IntType, KeyShow, ValueColumn, ValueShow};
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::lockdown;
+use crate::escape::name_of;
 
 /// Why a `format` file cannot be understood. Lines are counted from 1, and texts are fit to be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -156,7 +157,7 @@ pub enum EventError {
     #[error("{}", lockdown::CONFIDENTIAL)]
     LockedDown,
     /// The folder holds no events.
-    #[error("{root} holds no events: it is not the root of a tracefs", root = .root.display())]
+    #[error("{root} holds no events: it is not the root of a tracefs", root = name_of(.root))]
     NotTracefs {
         /// The folder.
         root: PathBuf,
@@ -165,8 +166,8 @@ pub enum EventError {
     #[error(
         "cannot read {path}, which may be read by {readers}: run as root, grant CAP_DAC_READ_SEARCH, or \
          open tracefs to a group with `mount -o remount,gid=GROUP,mode=750 {root}`",
-        path = .path.display(),
-        root = .root.display()
+        path = name_of(.path),
+        root = name_of(.root)
     )]
     Denied {
         /// The file.
@@ -177,7 +178,7 @@ pub enum EventError {
         readers: String,
     },
     /// The file cannot be read for another reason.
-    #[error("cannot read {path}: {source}", path = .path.display())]
+    #[error("cannot read {path}: {source}", path = name_of(.path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -185,7 +186,7 @@ pub enum EventError {
         source: io::Error,
     },
     /// The file is not what it should be.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path}: {source}", path = name_of(.path))]
     Format {
         /// The file.
         path: PathBuf,
@@ -205,7 +206,7 @@ fn or_else(nearest: &[String]) -> String {
 #[derive(Debug, Error)]
 pub enum SymbolsError {
     /// The list cannot be read.
-    #[error("addresses are shown without names: cannot read {path}: {source}", path = .path.display())]
+    #[error("addresses are shown without names: cannot read {path}: {source}", path = name_of(.path))]
     Read {
         /// The list.
         path: PathBuf,

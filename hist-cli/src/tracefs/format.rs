@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::error::FormatError;
-use crate::quote::{clean, is_clean};
+use crate::escape::{excerpt, is_clean};
 
 /// The longest record (bytes): what an instruction's signed 16-bit offset can reach. The kernel gives
 /// programs no more than 8192 (`PERF_MAX_TRACE_SIZE` in Linux include/linux/trace_events.h).
@@ -50,7 +50,7 @@ fn header<'a>(
         } else if text.trim() == "format:" {
             break;
         } else {
-            return Err(FormatError::Unexpected { line, text: clean(text) });
+            return Err(FormatError::Unexpected { line, text: excerpt(text.trim()) });
         }
     }
     let name = name.ok_or(FormatError::NoHeader("name:"))?;
@@ -77,24 +77,24 @@ fn fields<'a>(
 }
 
 fn field(line: usize, text: &str, common: bool) -> Result<FieldFormat, FormatError> {
-    let unexpected = || FormatError::Unexpected { line, text: clean(text) };
+    let unexpected = || FormatError::Unexpected { line, text: excerpt(text) };
     let (declared, attributes) = text
         .strip_prefix("field:")
         .ok_or_else(unexpected)?
         .split_once(';')
         .ok_or_else(unexpected)?;
     let (type_name, name) = declaration(declared)
-        .ok_or_else(|| FormatError::Declaration { line, text: clean(declared) })?;
+        .ok_or_else(|| FormatError::Declaration { line, text: excerpt(declared) })?;
     let offset = attribute(line, "offset:", attributes)?;
     let size = attribute(line, "size:", attributes)?;
     let signed = attribute(line, "signed:", attributes)? != 0;
     let end = u64::from(offset) + u64::from(size);
     if end > RECORD_MAX {
-        return Err(FormatError::TooLong { line, name: clean(&name), end, max: RECORD_MAX });
+        return Err(FormatError::TooLong { line, name: excerpt(&name), end, max: RECORD_MAX });
     }
     let field = FieldFormat { name, type_name, offset, size, signed, common };
     match field.has_location() && size < LOCATION_SIZE {
-        true => Err(FormatError::Location { line, name: clean(&field.name), size }),
+        true => Err(FormatError::Location { line, name: excerpt(&field.name), size }),
         false => Ok(field),
     }
 }
@@ -109,7 +109,7 @@ fn attribute(line: usize, key: &'static str, text: &str) -> Result<u32, FormatEr
 
 fn number(line: usize, key: &'static str, text: &str) -> Result<u32, FormatError> {
     let text = text.trim();
-    text.parse().map_err(|_| FormatError::Number { line, key, text: clean(text) })
+    text.parse().map_err(|_| FormatError::Number { line, key, text: excerpt(text) })
 }
 
 /// Splits a C declaration into type and name: `char comm[16]` is a `char[16]` called `comm`.
@@ -161,9 +161,10 @@ fn check_overlap(fields: &[FieldFormat]) -> Result<(), FormatError> {
     sorted.sort_by_key(|field| field.offset);
     let overlap = |pair: &&[&FieldFormat]| pair[0].offset + pair[0].size > pair[1].offset;
     match sorted.windows(2).find(overlap) {
-        Some(pair) => {
-            Err(FormatError::Overlap { first: clean(&pair[0].name), second: clean(&pair[1].name) })
-        }
+        Some(pair) => Err(FormatError::Overlap {
+            first: excerpt(&pair[0].name),
+            second: excerpt(&pair[1].name),
+        }),
         None => Ok(()),
     }
 }
@@ -172,7 +173,7 @@ fn check_overlap(fields: &[FieldFormat]) -> Result<(), FormatError> {
 fn check_names(fields: &[FieldFormat]) -> Result<(), FormatError> {
     let mut names = HashSet::new();
     match fields.iter().find(|field| !names.insert(field.name.as_str())) {
-        Some(field) => Err(FormatError::Twice(clean(&field.name))),
+        Some(field) => Err(FormatError::Twice(excerpt(&field.name))),
         None => Ok(()),
     }
 }
@@ -472,7 +473,7 @@ print fmt: \"call_site=%pS ; field:x\", (void *)REC->call_site
             ),
             (
                 change("\tfield:size_t", "\tsize_t"),
-                "line 11: expected a field, found `size_t bytes_req;\toffset:24;\tsize:8;\tsigned:0;`",
+                "line 11: expected a field, found `size_t bytes_req; offset:24; size:8; signed:0;`",
             ),
         ] {
             let error = parse("kmem", &text).expect_err(want);
@@ -551,8 +552,8 @@ print fmt: \"call_site=%pS ; field:x\", (void *)REC->call_site
     fn what_a_format_file_says_could_forge_lines_of_an_error() {
         let text = KMALLOC.replacen("format:", &format!("x\u{1b}[2J{}", "y".repeat(9000)), 1);
         let error = parse("kmem", &text).expect_err("no such line").to_string();
-        assert!(error.starts_with("line 3: expected a field, found `x\\u{1b}[2Jyyy"), "{error}");
-        assert!(error.chars().count() < 200, "{}", error.len());
+        assert!(error.starts_with("line 3: expected a field, found `x\\x1b[2Jyyy"), "{error}");
+        assert!(error.chars().count() < 400, "{}", error.len());
         // What is taken is shown in other messages and in lists.
         for (from, to) in
             [("name: kmalloc", "name: \u{1b}[2J"), ("field:size_t", "field:\u{9b}2J size_t")]

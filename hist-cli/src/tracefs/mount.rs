@@ -17,8 +17,8 @@ use super::error::{EventError, EventNameError, MountError};
 use super::format::{self, EventFormat};
 use super::lockdown;
 use crate::diag::nearest;
+use crate::escape::is_clean;
 use crate::load::rights::as_user;
-use crate::quote::is_clean;
 
 /// Where tracefs belongs (Documentation/trace/ftrace.rst of the kernel).
 const USUAL_ROOT: &str = "/sys/kernel/tracing";
@@ -230,7 +230,8 @@ impl Tracefs {
     fn all_calls(&self, event: &EventFormat) -> Option<u32> {
         let name = event.all_calls_event()?;
         let path = self.events().join("raw_syscalls").join(name).join("format");
-        let all = format::parse("raw_syscalls", &fs::read_to_string(path).ok()?).ok()?;
+        let text = self.reading(|| fs::read_to_string(path)).ok()?;
+        let all = format::parse("raw_syscalls", &text).ok()?;
         event.is_part_of(&all).then_some(all.id)
     }
 

@@ -22,7 +22,7 @@ use std::sync::OnceLock;
 use super::error::SymbolsError;
 use super::mount::mounted_root;
 use super::syscalls;
-use crate::quote::clean;
+use crate::escape::excerpt;
 
 /// The kernel's symbols, read when first needed, and again when [told](Symbols::refresh).
 #[derive(Debug)]
@@ -285,7 +285,7 @@ fn lines(text: &str) -> Result<Vec<Entry>, SymbolsError> {
     while at < text.len() {
         let (entry, next) = line(text.as_bytes(), at).ok_or_else(|| SymbolsError::Line {
             line: number,
-            text: clean(text.get(at..).and_then(|rest| rest.lines().next()).unwrap_or_default()),
+            text: excerpt(text.get(at..).and_then(|rest| rest.lines().next()).unwrap_or_default()),
         })?;
         if entry.address != 0 {
             entries.push(entry);

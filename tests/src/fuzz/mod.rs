@@ -12,12 +12,12 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 
 use hist_cli::diag::TriggerError;
+use hist_cli::escape::Charset;
 use hist_cli::export::{self, Document, Exporter, Format};
 use hist_cli::load::Facts;
 use hist_cli::parse::{self, ast::Trigger};
 use hist_cli::pipeline::{self, CompileError};
 use hist_cli::plan::Wishes;
-use hist_cli::print::escape::Charset;
 use hist_cli::resolve::{self, Context};
 use hist_cli::serve::exposition::Exposition;
 use hist_cli::serve::{self, config};

@@ -36,11 +36,7 @@ pub fn run(
         kernel
             .clean(&script.events())
             .with_context(|| format!("cleaning after {}", script.name))?;
-        let verdict = match played {
-            Ok(()) => Verdict::Passed,
-            Err(error) => Verdict::Failed(format!("{error:#}")),
-        };
-        report(script, verdict);
+        report(script, played.into());
     }
     Ok(())
 }

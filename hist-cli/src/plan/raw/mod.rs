@@ -84,8 +84,8 @@ const WARNING: &str = "warning: this kernel can preempt the program, and skips o
 const OWN_LOSES: &str =
     "programs on the call's own event can be preempted, and then skip other tasks' calls";
 /// Why a string that is used more than once needs the record.
-const READ_AGAIN: &str = "used more than once, and its memory may change in between; the record has \
-                          one copy";
+const READ_AGAIN: &str = "it is used twice and could change between the two reads; the classic \
+                          tracepoint has one copy";
 
 /// What to do about a row that might be right.
 const INSIST: &str = "--attach raw uses it";

@@ -1,13 +1,11 @@
-//! Takes bytes that anybody may have chosen, as a task does its name. Gives text that moves no
-//! cursor, changes no colour and fills as many cells as its width says.
+//! Takes bytes that anybody may have chosen: the name of a task or a file, a text in one. Gives text
+//! that moves no cursor, begins no line, changes no colour and fills as many cells as its width says.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use unicode_width::UnicodeWidthChar as _;
-
-use super::cell::{Cell, Named};
 
 /// What a message quotes of a text that somebody else wrote, in characters.
 const EXCERPT: usize = 300;
@@ -72,19 +70,6 @@ pub fn clean(bytes: &[u8], terminal: Option<Charset>) -> Cow<'_, [u8]> {
     terminal.map_or(bytes.into(), |charset| shown(bytes, charset).into_bytes().into())
 }
 
-/// A key whose strings are as they are, or as a terminal with that charset may get them.
-#[must_use]
-pub fn clean_cell<'a>(cell: Cell<'a>, terminal: Option<Charset>) -> Cell<'a> {
-    let bytes = |bytes: &[u8]| clean(bytes, terminal).into_owned().into();
-    let named = |named: Named<'_>| Named { name: bytes(&named.name), number: named.number };
-    match (cell, terminal) {
-        (cell @ Cell::Number(_), _) | (cell, None) => cell,
-        (Cell::Named(one), _) => Cell::Named(named(one)),
-        (Cell::Text(text), _) => Cell::Text(bytes(&text)),
-        (Cell::Stack(frames), _) => Cell::Stack(frames.into_iter().map(named).collect()),
-    }
-}
-
 /// The lines, each as [`shown`] writes it.
 #[must_use]
 pub fn shown_lines(bytes: &[u8], charset: Charset) -> String {
@@ -98,10 +83,11 @@ pub fn shown_lines(bytes: &[u8], charset: Charset) -> String {
     out
 }
 
-/// The beginning of a text that somebody else wrote, on one line, for a message.
+/// The beginning of a text that somebody else wrote, on one line, for a message. Tabs, which the
+/// kernel's own files have, are shown as spaces.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
-    let mut chars = text.chars();
+    let mut chars = text.chars().map(|c| if c == '\t' { ' ' } else { c });
     let start: String = chars.by_ref().take(EXCERPT).collect();
     let rest = chars.count();
     let start = shown(start.as_bytes(), Charset::Utf8);
@@ -130,6 +116,12 @@ pub fn shown_json(text: &str, charset: Charset) -> String {
         }
     }
     out
+}
+
+/// It can be shown as it is, but for its length.
+#[must_use]
+pub fn is_clean(text: &str) -> bool {
+    text.chars().all(|c| is_visible(c, Charset::Utf8))
 }
 
 fn is_visible(c: char, charset: Charset) -> bool {
@@ -171,8 +163,20 @@ mod tests {
 
     #[test]
     fn an_excerpt_is_one_line_of_bounded_length() {
-        assert_eq!(excerpt("a\x1b[31m\nb"), "a\\x1b[31m\\x0ab");
+        assert_eq!(excerpt("a\x1b[31m\n\tb"), "a\\x1b[31m\\x0a b");
         assert_eq!(excerpt(&"x".repeat(1000)), "x".repeat(300) + "… (700 more characters)");
+    }
+
+    #[test]
+    fn a_files_text_could_colour_the_terminal_and_forge_lines() {
+        let hostile = "\u{1b}[31mred\nerror: forged\r\u{9b}2J\u{202e}txt";
+        let shown = "\\x1b[31mred\\x0aerror: forged\\x0d\\u{9b}2J\\u{202e}txt";
+        assert_eq!(excerpt(hostile), shown);
+        assert_eq!(name_of(Path::new(hostile)), shown);
+        assert!(!is_clean(hostile));
+        let harmless = "\"it's\" ö `x` \\";
+        assert_eq!(excerpt(harmless), harmless);
+        assert!(is_clean(harmless));
     }
 
     proptest! {
