@@ -121,6 +121,15 @@ impl LoadError {
         }
     }
 
+    /// Attaching a program of ours to that tracepoint itself has failed.
+    pub(super) fn attaching_to(event: &str, source: io::Error) -> Self {
+        let event = event.to_owned();
+        match source.raw_os_error() {
+            Some(libc::E2BIG) => Self::Full { event },
+            _ => Self::Attach { event, source },
+        }
+    }
+
     /// With the way out, if the error has one.
     pub(super) fn logging(error: &(dyn std::error::Error + 'static)) -> Self {
         let causes = std::iter::successors(Some(error), |error| error.source());

@@ -359,7 +359,7 @@ impl LiveFocus {
                 .map_err(io::Error::from)
                 .and_then(|name| bpf::open_raw_tracepoint(Some(&name), program.as_fd())),
         };
-        let link = link.map_err(|source| LoadError::attaching(event, source))?;
+        let link = link.map_err(|source| LoadError::attaching_to(event, source))?;
         locked(&followed.watching).push(Watching { which, program, _link: link });
         Ok(())
     }

@@ -89,7 +89,7 @@ impl Sentinel {
     /// # Errors
     /// If they cannot be attached, or this process may not run on some CPU.
     pub(super) fn begin(&self) -> Result<Watching, LoadError> {
-        let failed = |source| LoadError::attaching(&self.tracepoint.to_string_lossy(), source);
+        let failed = |source| LoadError::attaching_to(&self.tracepoint.to_string_lossy(), source);
         // In this order, the classic one runs first at each event, and a balance that is read
         // meanwhile is one too low and never one too high.
         let _ran = perf::attach(self.event_id, self.ran.as_fd()).map_err(failed)?;
