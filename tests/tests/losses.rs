@@ -310,7 +310,13 @@ fn what_is_missed_before_counting_begins_and_after_it_has_ended_is_no_loss() -> 
     assert!(counted(&trigger)?.1.missed > 0, "something was missed");
     trigger.forget_misses()?;
     assert_eq!(counted(&trigger)?.1, Losses::default());
-    storm(1000);
+    // As a rule the first storm does.
+    for _ in 0..20 {
+        storm(1000);
+        if counted(&trigger)?.1.missed > 0 {
+            break;
+        }
+    }
     trigger.hold_misses();
     let missed = counted(&trigger)?.1.missed;
     assert!(missed > 0, "something was missed again");
@@ -343,6 +349,12 @@ fn what_a_trigger_has_missed_stays_when_it_goes() -> Result<()> {
 fn an_event_inside_another_classic_handler_vanished_untold() -> Result<()> {
     let Some(_alone) = root() else { return Ok(()) };
     nested::faults_in_handlers()
+}
+
+#[test]
+fn each_watched_trigger_took_two_of_the_64_places() -> Result<()> {
+    let Some(_alone) = root() else { return Ok(()) };
+    nested::triggers_share_a_sentinel()
 }
 
 #[test]

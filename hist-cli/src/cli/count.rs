@@ -130,7 +130,7 @@ pub(super) async fn count(
     if forgetting.is_finished() {
         forgetting.await.context("what watches processes panicked")??;
     }
-    let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0);
+    let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0 || lost.is_more);
     let is_loss = tell_unfollowed(focused)? || is_loss;
     Ok(exit_code(counting.status, options.fail_on_loss && is_loss))
 }
@@ -424,6 +424,8 @@ impl<'a> Counting<'a> {
             *end = event.and_then(|event| self.heed(event)).transpose();
         }
         self.stop();
+        // That may have taken longer than two signals of one wish are apart.
+        self.signals.catch_up();
         None
     }
 

@@ -57,6 +57,8 @@ pub(super) struct Lost {
     pub advice: String,
     /// A trigger that counts into it has a filter, which missed events have not met.
     pub filtered: bool,
+    /// Some more may have been lost: the count of misses broke off.
+    pub is_more: bool,
 }
 
 impl Printer {
@@ -68,7 +70,7 @@ impl Printer {
         options: &Options,
     ) -> Self {
         let verbose = options.verbose > 0;
-        let proves = verbose || options.fail_on_loss && !options.quiet;
+        let proves = verbose || options.fail_on_loss;
         Self { session, output, view, verbose, proves, warned: false }
     }
 
@@ -133,6 +135,9 @@ impl Printer {
             losses,
             advice: advice.unwrap_or_default(),
             filtered: triggers.clone().any(is_filtered),
+            is_more: triggers
+                .clone()
+                .any(|entry| self.session.attached(entry).trigger().has_lost_track()),
         }
     }
 
@@ -163,8 +168,11 @@ impl Printer {
 
     /// Says of which triggers some missed events may not be known.
     fn tell_unknown(&self) {
-        for entry in self.session.triggers().iter().filter(|_| self.proves) {
-            if let Some(problem) = self.session.attached(entry).trigger().unwatched() {
+        for entry in self.session.triggers() {
+            let trigger = self.session.attached(entry).trigger();
+            if (self.proves || trigger.has_lost_track())
+                && let Some(problem) = trigger.unwatched()
+            {
                 say(&format!("{}: not all missed events may be counted: {problem}", entry.event));
             }
         }
@@ -231,7 +239,8 @@ mod tests {
     fn losses_are_told_by_reason() {
         let losses = Losses::default();
         let advice = "size=256 would have been enough, and takes 1 KiB".to_owned();
-        let mut lost = Lost { events: "a:b".to_owned(), losses, advice, filtered: false };
+        let mut lost =
+            Lost { events: "a:b".to_owned(), losses, advice, filtered: false, is_more: false };
         assert_eq!(lost.report(), None);
         lost.losses.full = 3;
         lost.losses.missed = 1;

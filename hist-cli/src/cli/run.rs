@@ -204,7 +204,10 @@ fn describe(options: &Options, session: &Session<Live>) {
         if options.verbose > 0 {
             describe_one(trigger);
         }
-        let is_wanted = options.verbose > 0 || options.fail_on_loss && !options.quiet;
+        let is_wanted = options.verbose > 0 || options.fail_on_loss;
+        // That they are counted is what everybody may rely on.
+        let is_broken = trigger.plan.guard == Guard::Watched && trigger.unwatched().is_some();
+        let is_wanted = is_wanted || is_broken && !options.quiet;
         let unknown = if is_wanted { unknown_losses(trigger, &release) } else { Vec::new() };
         unknown.iter().for_each(|line| say(&format!("{}: {line}", entry.event)));
     }

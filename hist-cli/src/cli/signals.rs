@@ -130,7 +130,20 @@ impl Signals {
     }
 }
 
+impl Signals {
+    /// Nobody has looked at signals for a while. What came meanwhile may well belong to the first wish,
+    /// for when it came is not known.
+    pub(super) fn catch_up(&mut self) {
+        self.stops.catch_up(Instant::now());
+    }
+}
+
 impl Stops {
+    /// The time in which signals are the first wish begins anew, if there was one.
+    fn catch_up(&mut self, now: Instant) {
+        self.first = self.first.map(|_| now);
+    }
+
     /// What a signal that comes `now` means; nothing if it belongs to the first one.
     fn count(&mut self, now: Instant) -> Option<Wish> {
         let Some(first) = self.first else {
@@ -161,5 +174,17 @@ mod tests {
         assert_eq!(stops.count(start), None);
         assert_eq!(stops.count(start + SAME_WISH / 2), None);
         assert_eq!(stops.count(start + SAME_WISH), Some(Wish::Leave));
+    }
+
+    /// All triggers were stopped meanwhile, and the second signal was looked at only then.
+    #[test]
+    fn a_signal_that_waited_until_counting_had_ended_was_a_second_wish() {
+        let (mut stops, start) = (Stops::default(), Instant::now());
+        stops.catch_up(start);
+        assert_eq!(stops.count(start), Some(Wish::Stop));
+        let stopped = start + 5 * SAME_WISH;
+        stops.catch_up(stopped);
+        assert_eq!(stops.count(stopped), None);
+        assert_eq!(stops.count(stopped + SAME_WISH), Some(Wish::Leave));
     }
 }

@@ -97,6 +97,12 @@ impl AttachedTrigger {
         self.feeder.unwatched()
     }
 
+    /// Some missed events are not known, though those before were: a cpuset may have changed.
+    #[must_use]
+    pub fn has_lost_track(&self) -> bool {
+        self.feeder.lost_track()
+    }
+
     /// What running the program has cost so far.
     ///
     /// # Errors

@@ -8,10 +8,10 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::sentinel::{Sentinel, Watching};
+use super::sentinel::{Missed, Sentinel, Watching};
 use super::{LoadError, bpf, perf};
 use crate::plan::{Attach, Guard, Plan};
 
@@ -24,9 +24,13 @@ pub(super) struct Feeder {
     /// There while the trigger counts.
     link: Mutex<Option<Link>>,
     /// What counts events that perf drops, where that is wanted; or why it cannot.
-    sentinel: Option<Result<Sentinel, LoadError>>,
+    sentinel: Option<Result<Arc<Sentinel>, LoadError>>,
     /// Why some misses are not known, since the table was cleared last.
     unknown: Mutex<Option<String>>,
+    /// That was not so from the start.
+    lost_track: AtomicBool,
+    /// The most that has been missed by any reading: what is on its way makes one too low.
+    highest: AtomicU64,
     /// What was missed while the program was attached earlier.
     settled: AtomicU64,
     /// What was missed when the table was cleared last.
@@ -55,7 +59,7 @@ impl Feeder {
     pub(super) fn new(plan: &Plan, program: OwnedFd) -> Self {
         let sentinel = match &plan.attach {
             Attach::Tracepoint { event, id, .. } if plan.guard == Guard::Watched => {
-                Some(Sentinel::load(event, *id))
+                Some(Sentinel::of(event, *id))
             }
             _ => None,
         };
@@ -66,6 +70,8 @@ impl Feeder {
             link: Mutex::default(),
             sentinel,
             unknown: Mutex::default(),
+            lost_track: AtomicBool::new(false),
+            highest: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             excused: AtomicU64::new(0),
             held: Mutex::default(),
@@ -86,6 +92,11 @@ impl Feeder {
             return Some(error.to_string());
         }
         locked(&self.unknown).clone()
+    }
+
+    /// Some misses are not known, though those before were.
+    pub(super) fn lost_track(&self) -> bool {
+        self.lost_track.load(Ordering::Relaxed)
     }
 
     fn not_known(&self, error: &dyn ToString) {
@@ -118,20 +129,22 @@ impl Feeder {
     /// No event calls the program any more; where it runs at this moment, it runs to its end.
     pub(super) fn detach(&self) {
         let Some(Link { _program, count }) = locked(&self.link).take() else { return };
-        let missed = match count {
-            Misses::Kernel(before) => {
-                drop(_program);
-                self.kernels_misses().map(|misses| misses.saturating_sub(before))
-            }
+        let Missed { events, problem } = match (count, &self.sentinel) {
             // It ends first, for it would take what the program no longer sees for missed.
-            Misses::Sentinel(watching) => match &self.sentinel {
-                Some(Ok(sentinel)) => sentinel.end(watching),
-                _ => Ok(0),
-            },
+            (Misses::Sentinel(watching), Some(Ok(sentinel))) => sentinel.end(&watching),
+            (Misses::Sentinel(_), _) => Missed { events: 0, problem: None },
+            (Misses::Kernel(before), _) => {
+                drop(_program);
+                match self.kernels_misses() {
+                    Ok(misses) => Missed { events: misses.saturating_sub(before), problem: None },
+                    Err(error) => Missed { events: 0, problem: Some(error) },
+                }
+            }
         };
-        match missed {
-            Ok(missed) => drop(self.settled.fetch_add(missed, Ordering::Relaxed)),
-            Err(error) => self.not_known(&error),
+        self.settled.fetch_add(events, Ordering::Relaxed);
+        if let Some(problem) = problem {
+            self.not_known(&problem);
+            self.lost_track.store(true, Ordering::Relaxed);
         }
     }
 
@@ -170,7 +183,8 @@ impl Feeder {
             (Some(Misses::Kernel(before)), _) => self.kernels_misses()?.saturating_sub(*before),
             _ => 0,
         };
-        Ok(self.settled.load(Ordering::Relaxed) + now)
+        let missed = self.settled.load(Ordering::Relaxed) + now;
+        Ok(missed.max(self.highest.fetch_max(missed, Ordering::Relaxed)))
     }
 
     fn kernels_misses(&self) -> io::Result<u64> {

@@ -11,11 +11,13 @@
 //! thread that switches the balances goes to each CPU in turn. (It waits there for as long as a
 //! real-time task keeps the CPU to itself, which the kernel's throttling bounds unless it is off.)
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aya::maps::MapData;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
@@ -35,7 +37,8 @@ const EVEN: u64 = 1 << 63;
 /// How often it is tried to begin while the raw program misses nothing.
 const TRIES: usize = 5;
 
-/// The two programs, loaded.
+/// The two programs, loaded. All triggers on one tracepoint share them: the kernel takes few classic
+/// programs there.
 pub(super) struct Sentinel {
     /// The tracepoint's name.
     tracepoint: CString,
@@ -45,10 +48,13 @@ pub(super) struct Sentinel {
     cells: SharedWords,
     /// What the array lives by.
     _array: MapData,
+    running: Mutex<Option<Running>>,
 }
 
 /// The two programs while they count. Dropping it detaches them.
-pub(super) struct Watching {
+struct Running {
+    /// How many triggers are watched.
+    users: usize,
     /// What the kernel had counted of the raw program's misses when the balances began.
     before: u64,
     /// The raw one goes first: without the other it counts nothing any more.
@@ -56,12 +62,38 @@ pub(super) struct Watching {
     _ran: OwnedFd,
 }
 
+/// One trigger that is watched.
+pub(super) struct Watching {
+    /// What had been missed when it began.
+    base: i64,
+}
+
+/// What was missed, and why that may not be all, if so.
+pub(super) struct Missed {
+    pub(super) events: u64,
+    pub(super) problem: Option<io::Error>,
+}
+
+/// Those that there are, by the event's number.
+static SENTINELS: Mutex<BTreeMap<u32, Weak<Sentinel>>> = Mutex::new(BTreeMap::new());
+
 impl Sentinel {
-    /// Loads them for a tracepoint and the event of the same name.
+    /// That of a tracepoint and the event of the same name, loaded unless it is there.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub(super) fn load(tracepoint: &str, event_id: u32) -> Result<Self, LoadError> {
+    pub(super) fn of(tracepoint: &str, event_id: u32) -> Result<Arc<Self>, LoadError> {
+        let mut sentinels = SENTINELS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sentinel) = sentinels.get(&event_id).and_then(Weak::upgrade) {
+            return Ok(sentinel);
+        }
+        let sentinel = Arc::new(Self::load(tracepoint, event_id)?);
+        sentinels.retain(|_, sentinel| sentinel.strong_count() > 0);
+        sentinels.insert(event_id, Arc::downgrade(&sentinel));
+        Ok(sentinel)
+    }
+
+    fn load(tracepoint: &str, event_id: u32) -> Result<Self, LoadError> {
         let cpus = cpus::listed(Path::new(cpus::POSSIBLE), Some(cpus::count()?))?;
         let def = MapDef {
             name: "watch_balance".to_owned(),
@@ -73,22 +105,37 @@ impl Sentinel {
         };
         let array = maps::create(&def)?;
         let failed = |source| LoadError::Map { name: def.name.clone(), source };
-        let cells =
-            SharedWords::map(array.fd().as_fd(), cpus as usize, STRIDE as usize).map_err(failed)?;
+        let cells = SharedWords::map(array.fd().as_fd(), cpus as usize, STRIDE as usize);
+        let cells = cells.map_err(failed)?;
         let load =
             |which, program_type| load_one(which, (program_type, tracepoint), array.fd().as_fd());
         let called = load(Which::Called, ProgramType::RawTracepoint)?;
         let ran = load(Which::Ran, ProgramType::Tracepoint)?;
         let tracepoint = CString::new(tracepoint)
             .map_err(|error| LoadError::Internal(format!("a tracepoint's name: {error}")))?;
-        Ok(Self { tracepoint, event_id, called, ran, cells, _array: array })
+        let running = Mutex::default();
+        Ok(Self { tracepoint, event_id, called, ran, cells, _array: array, running })
     }
 
-    /// Counts from now on.
+    /// Watches one more trigger from now on.
     ///
     /// # Errors
     /// If they cannot be attached, or this process may not run on some CPU.
     pub(super) fn begin(&self) -> Result<Watching, LoadError> {
+        let mut running = self.running();
+        if let Some(running) = &mut *running {
+            let (balance, problem) =
+                self.each_cell(|cell| balance(cell.load(Ordering::Relaxed)))?;
+            problem.map_or(Ok(()), Err).map_err(LoadError::Affinity)?;
+            let misses = self.misses_since(running.before).map_err(LoadError::Affinity)?;
+            running.users += 1;
+            return Ok(Watching { base: balance.saturating_add_unsigned(misses) });
+        }
+        *running = Some(self.start()?);
+        Ok(Watching { base: 0 })
+    }
+
+    fn start(&self) -> Result<Running, LoadError> {
         let failed = |source| LoadError::attaching_to(&self.tracepoint.to_string_lossy(), source);
         // In this order, the classic one runs first at each event, and a balance that is read
         // meanwhile is one too low and never one too high.
@@ -97,7 +144,11 @@ impl Sentinel {
         let _called = called.map_err(failed)?;
         let mut before = self.raw_misses().map_err(failed)?;
         for _ in 0..TRIES {
-            self.set_all(EVEN).map_err(LoadError::Affinity)?;
+            let (_, problem) = self.each_cell(|cell| {
+                cell.store(EVEN, Ordering::Relaxed);
+                0
+            })?;
+            problem.map_or(Ok(()), Err).map_err(LoadError::Affinity)?;
             // What the raw one missed between two CPUs' beginnings is not known to belong to either.
             let after = self.raw_misses().map_err(failed)?;
             if after == before {
@@ -105,52 +156,89 @@ impl Sentinel {
             }
             before = after;
         }
-        Ok(Watching { before, _called, _ran })
+        Ok(Running { users: 1, before, _called, _ran })
     }
 
-    /// Counts no more. Gives how many events were missed since it began.
-    ///
-    /// # Errors
-    /// If the kernel does not tell, or this process may no longer run on some CPU.
-    pub(super) fn end(&self, watching: Watching) -> io::Result<u64> {
-        let balance = self.set_all(0)?;
-        let misses = self.raw_misses()?.saturating_sub(watching.before);
-        Ok(sum(balance, misses))
+    /// Watches a trigger no more. Gives what was missed since it began. Where this process may no
+    /// longer run on some CPU, what is on its way there makes a difference of one.
+    pub(super) fn end(&self, watching: &Watching) -> Missed {
+        let mut running = self.running();
+        let Some(now) = &mut *running else {
+            return Missed { events: 0, problem: Some(io::ErrorKind::NotFound.into()) };
+        };
+        let is_last = now.users == 1;
+        let read = |cell: &AtomicU64| match is_last {
+            true => balance(cell.swap(0, Ordering::Relaxed)),
+            false => balance(cell.load(Ordering::Relaxed)),
+        };
+        let (balance, problem) = match self.each_cell(read) {
+            Ok(result) => result,
+            Err(error) => (self.balance(), Some(io::Error::other(error))),
+        };
+        let (misses, problem) = match self.misses_since(now.before) {
+            Ok(misses) => (misses, problem),
+            Err(error) => (0, Some(error)),
+        };
+        now.users -= 1;
+        if is_last {
+            *running = None;
+        }
+        Missed { events: sum(balance - watching.base, misses), problem }
     }
 
-    /// How many events were missed since it began.
+    /// How many events were missed since it began; what is on its way may make it too low for a moment.
     ///
     /// # Errors
     /// If the kernel does not tell.
     pub(super) fn missed(&self, watching: &Watching) -> io::Result<u64> {
-        let balance = self.cells.iter().map(|cell| balance(cell.load(Ordering::Relaxed))).sum();
-        Ok(sum(balance, self.raw_misses()?.saturating_sub(watching.before)))
+        let running = self.running();
+        let Some(running) = &*running else { return Err(io::ErrorKind::NotFound.into()) };
+        Ok(sum(self.balance() - watching.base, self.misses_since(running.before)?))
+    }
+
+    fn balance(&self) -> i64 {
+        self.cells.iter().map(|cell| balance(cell.load(Ordering::Relaxed))).sum()
+    }
+
+    fn misses_since(&self, before: u64) -> io::Result<u64> {
+        Ok(self.raw_misses()?.saturating_sub(before))
     }
 
     fn raw_misses(&self) -> io::Result<u64> {
         bpf::recursion_misses(self.called.as_fd())
     }
 
-    /// Sets every CPU's word, on that CPU. Gives the sum of the balances that were there.
-    fn set_all(&self, word: u64) -> io::Result<i64> {
-        let home = sched_getaffinity(None)?;
-        let set = || -> io::Result<i64> {
-            let mut sum = 0;
-            for (cpu, cell) in self.cells.iter().enumerate() {
-                // No event occurs on a CPU that is off.
-                if is_online(cpu)?
-                    && let Err(error) = cpus::move_to(cpu)
-                    && is_online(cpu)?
-                {
-                    return Err(error);
-                }
-                sum += balance(cell.swap(word, Ordering::Relaxed));
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with every CPU's word, on that CPU, and where that cannot be from outside. Gives
+    /// the sum of what came of it, and why some CPU could not be reached, if so.
+    fn each_cell(
+        &self,
+        visit: impl Fn(&AtomicU64) -> i64,
+    ) -> Result<(i64, Option<io::Error>), LoadError> {
+        let home = sched_getaffinity(None).map_err(|error| LoadError::Affinity(error.into()))?;
+        let (mut sum, mut problem) = (0, None);
+        for (cpu, cell) in self.cells.iter().enumerate() {
+            if let Err(error) = reach(cpu) {
+                problem = Some(error);
             }
-            Ok(sum)
-        };
-        let result = set();
-        sched_setaffinity(None, &home)?;
-        result
+            sum += visit(cell);
+        }
+        sched_setaffinity(None, &home).map_err(|error| LoadError::Affinity(error.into()))?;
+        Ok((sum, problem))
+    }
+}
+
+/// Goes to that CPU, unless it is off: no event occurs there then.
+fn reach(cpu: usize) -> io::Result<()> {
+    match is_online(cpu)? {
+        false => Ok(()),
+        true => match cpus::move_to(cpu) {
+            Err(error) if is_online(cpu)? => Err(error),
+            _ => Ok(()),
+        },
     }
 }
 
