@@ -192,8 +192,13 @@ pub(super) fn not_found(kind: Kind, name: &str, span: Span, event: &EventFormat)
     let built_in =
         ["common_cpu", "common_comm", "common_stacktrace", "common_timestamp", "hitcount"];
     let known = own.iter().copied().chain(built_in);
-    let guess =
-        nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let guess = match name {
+        "common_comm" => "; filters know the task's name as `comm`".to_owned(),
+        name if built_in.contains(&name) => "; it cannot be used here".to_owned(),
+        name => {
+            nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+        }
+    };
     TriggerError::new(kind, span)
         .help(format!("{}:{} has no field `{name}`{guess}", event.system, event.name))
         .help(format!("its fields: {}", own.join(", ")))

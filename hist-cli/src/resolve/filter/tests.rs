@@ -185,3 +185,14 @@ fn what_is_not_known_is_refused() {
         assert_eq!(error.kind, Kind::NotSupported, "{filter}");
     }
 }
+
+/// `did you mean common_comm?`
+#[test]
+fn a_name_was_corrected_to_itself() {
+    for name in ["common_comm", "common_timestamp", "common_stacktrace", "hitcount"] {
+        let trigger = parse::trigger(&format!("hist:keys=u64 if {name} == 1")).unwrap();
+        let error = resolve::hist(&trigger, &event(), &Context::default()).unwrap_err();
+        let text = error.render(&trigger.text);
+        assert!(!text.contains("did you mean"), "{text}");
+    }
+}
