@@ -167,3 +167,44 @@ fn hits_that_find_no_room_are_counted_while_tables_change() -> Result<()> {
     }
     Ok(())
 }
+
+/// The program that counts them read stack that nothing had written: it took the thread's number to
+/// be kept there by the filter, which is in the other program.
+#[test]
+fn hits_without_room_are_in_the_bucket_of_a_number_that_the_filter_uses_too() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: loading programs needs root");
+        return Ok(());
+    }
+    const CALLS: u64 = 1000;
+    let tid = rustix::thread::gettid().as_raw_nonzero().get();
+    let number = u64::try_from(tid).context("a thread's number")?;
+    for attach in [AttachWish::Raw, AttachWish::Tracepoint] {
+        for values in ["", ":vals=common_pid"] {
+            let wishes = Wishes { attach, ..Wishes::default() };
+            let live = Live::new(find_or_mount()?, Facts::read()?, wishes);
+            let live = live.renewable(Arc::new(Barrier::new()?));
+            let mut session = Session::new(live, Box::new(since_boot));
+            let trigger = format!(
+                "hist:keys=common_timestamp,common_pid.log2{values}:size=128 \
+                 if common_pid > 5 && common_pid == {tid} && {GETPPID}"
+            );
+            session.write(&EventName::new(SYSCALL.0, SYSCALL.1), trigger.as_bytes())?;
+            for _ in 0..CALLS {
+                std::hint::black_box(rustix::process::getppid());
+            }
+            let entry = &session.triggers()[0];
+            let rest = read::rest(session.attached(entry).trigger())?.context("there is a rest")?;
+            let rows: Vec<_> = rest.rows.iter().map(|row| (row.word(0), row.hitcount)).collect();
+            let in_table = hits(&session.snapshot(entry)?);
+            // As the kernel rounds: up.
+            let bucket = u64::from(number.next_power_of_two().ilog2());
+            assert_eq!(rows, [(bucket, CALLS - in_table)], "{trigger}");
+            assert!(in_table < CALLS, "{trigger}");
+            let sums: Vec<_> = rest.rows[0].sums.iter().copied().collect();
+            let sum = (CALLS - in_table) * number;
+            assert!(values.is_empty() || sums == [sum], "{trigger}: {sums:?}");
+        }
+    }
+    Ok(())
+}
