@@ -71,6 +71,26 @@ impl<F: Borrow<Facts>> Live<F> {
         Ok(self.focus.as_deref().map_or(Ok(()), LiveFocus::settle_again)?)
     }
 
+    /// Nothing begins to count any more.
+    fn pause_all<'a>(&self, triggers: impl Iterator<Item = &'a LiveTrigger>) {
+        // First of all, for so they end with the same event.
+        if let Some(focus) = &self.focus {
+            focus.let_count(false);
+        }
+        triggers.for_each(|trigger| trigger.trigger().pause());
+    }
+
+    /// What counts an event at this moment comes to its end.
+    fn wait(&self) {
+        let waited = match &self.barrier {
+            Some(barrier) => barrier.wait(),
+            None => load::wait_for_programs(),
+        };
+        if let Err(error) = waited {
+            log::warn!("cannot wait for events that are being counted: {error}");
+        }
+    }
+
     fn wishes(&self) -> Wishes {
         let cpus = self.wishes.cpus.or(self.facts.borrow().context().possible_cpus);
         Wishes { cpus, ..self.wishes.clone() }
@@ -124,6 +144,22 @@ fn attach_renewable(plans: Spill, barrier: &Arc<Barrier>) -> Result<LiveTrigger,
 }
 
 impl<F: Borrow<Facts>> Session<Live<F>> {
+    /// Does what [`stop`](Self::stop) does for all of them, as close together as can be: the kernel is
+    /// waited for once.
+    pub fn stop_all<'a>(sessions: impl Iterator<Item = &'a Self>)
+    where
+        F: 'a,
+    {
+        let mut last = None;
+        for session in sessions {
+            session.backend.pause_all(session.attached.values());
+            last = Some(session);
+        }
+        if let Some(session) = last {
+            session.backend.wait();
+        }
+    }
+
     /// Has a trigger count into an empty table from now on, but for the keys of `seeds`, which are
     /// there without hits. Gives what was in the one before, as [`snapshot`](Self::snapshot) does:
     /// no hit is in both, and none in neither.
@@ -228,18 +264,8 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn stop<'a>(&self, triggers: impl Iterator<Item = &'a LiveTrigger>) {
-        // First of all, for so they end with the same event.
-        if let Some(focus) = &self.focus {
-            focus.let_count(false);
-        }
-        triggers.for_each(|trigger| trigger.trigger().pause());
-        let waited = match &self.barrier {
-            Some(barrier) => barrier.wait(),
-            None => load::wait_for_programs(),
-        };
-        if let Err(error) = waited {
-            log::warn!("cannot wait for events that are being counted: {error}");
-        }
+        self.pause_all(triggers);
+        self.wait();
     }
 
     fn is_paused(&self, trigger: &LiveTrigger) -> bool {
