@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Instant;
@@ -458,6 +458,11 @@ fn names_are_listened_on_as_addresses_are() {
     check_fails(&nowhere, 1, &["cannot listen on name.invalid:80"]);
 }
 
+/// So many metrics that a page is larger than what sockets hold, or takes many turns.
+fn many_metrics() -> String {
+    (0..100).map(|number| config(&format!("calls_{number}"), "")).collect()
+}
+
 /// One that asks thousands of times without a pause, and reads all answers in a thread of its own,
 /// which counts their bytes.
 fn greedy(server: &Server, requests: usize) -> (TcpStream, Arc<AtomicUsize>) {
@@ -486,24 +491,96 @@ fn one_that_pipelines_requests_starves_nobody() {
     if !is_live() {
         return;
     }
-    const REQUESTS: usize = 100_000;
-    let server = Server::start(&File::new(&config("calls", "")));
+    /// Of each of them.
+    const REQUESTS: usize = 3000;
+    /// Answers for all of them together, of which some wait in sockets.
+    const SOME: usize = 3 * 50;
+    let server = Server::start(&File::new(&many_metrics()));
     let page = server.ask("GET /metrics HTTP/1.1").1.len();
     let greedy: Vec<_> = (0..3).map(|_| greedy(&server, REQUESTS)).collect();
-    let bytes = || greedy.iter().map(|(_, bytes)| bytes.load(Ordering::Relaxed)).sum::<usize>();
+    let answers =
+        || greedy.iter().map(|(_, bytes)| bytes.load(Ordering::Relaxed)).sum::<usize>() / page;
     let deadline = Instant::now() + PATIENCE;
-    while bytes() < 100 * page {
+    while answers() < 30 {
         assert!(Instant::now() < deadline, "they get answers");
         thread::yield_now();
     }
-    let before = bytes();
-    assert!(server.samples().contains_key("process_open_fds"));
-    let meanwhile = (bytes() - before) / page;
-    assert!(meanwhile < REQUESTS, "{meanwhile} answers for others came first");
+    // The machine may have others to run before this thread, but not each time.
+    let least = (0..5).map(|_| {
+        let before = answers();
+        assert!(server.samples().contains_key("process_open_fds"));
+        let after = answers();
+        assert!(after < 3 * REQUESTS - SOME, "it got its answer only after all of theirs");
+        after - before
+    });
+    let least = least.min().expect("five");
+    assert!(least <= SOME, "{least} answers for others came first");
+    let before = answers();
     server.stop();
-    let answers = bytes() / page;
-    assert!(answers < 3 * REQUESTS, "it ended only after all of {answers} answers");
+    let after = answers();
+    assert!(after - before <= 4 * SOME, "it ended after {} answers more", after - before);
     drop(greedy);
+}
+
+/// A scrape that waited for its page had done nothing for longer than 64 others that had just come, so
+/// it was sent away.
+#[test]
+fn a_flood_of_connections_ended_a_scrape_that_waited_for_its_page() {
+    if !is_live() {
+        return;
+    }
+    let server = Server::start(&File::new(&many_metrics()));
+    let is_over = AtomicBool::new(false);
+    let connections = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut kept = Vec::new();
+                while !is_over.load(Ordering::Relaxed) {
+                    // There may be no port left at the moment.
+                    kept.extend(TcpStream::connect(&server.address));
+                    connections.fetch_add(1, Ordering::Relaxed);
+                    if kept.len() > 200 {
+                        kept.clear();
+                    }
+                }
+            });
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while connections.load(Ordering::Relaxed) < 200 {
+            assert!(Instant::now() < deadline, "they connect");
+            thread::yield_now();
+        }
+        let scrapes = std::panic::catch_unwind(|| {
+            for _ in 0..10 {
+                assert!(server.samples().contains_key("process_open_fds"));
+            }
+        });
+        is_over.store(true, Ordering::Relaxed);
+        assert!(scrapes.is_ok(), "each scrape gets its answer");
+    });
+    server.stop();
+}
+
+/// What waiting takes was to be had of the kernel by then, which gives nothing to a process without
+/// capabilities, or without files.
+#[test]
+fn stopping_without_capabilities_or_files_did_not_wait_for_programs() {
+    if !is_live() {
+        return;
+    }
+    let file = File::new(&config("calls", ""));
+    for (arguments, files) in [(&["--no-reload"][..], None), (&[], Some(0))] {
+        let server = Server::spawn(hist_bpf().args(file.arguments()).args(arguments));
+        if files.is_some() {
+            let limit = rustix::process::Rlimit { current: files, maximum: files };
+            let resource = rustix::process::Resource::Nofile;
+            let pid = Pid::from_child(&server.child);
+            rustix::process::prlimit(Some(pid), resource, limit).expect("root may");
+        }
+        call(10);
+        assert_eq!(server.stop(), "");
+    }
 }
 
 /// Connections that ask nothing had all files that there were.

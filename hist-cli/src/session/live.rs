@@ -60,7 +60,8 @@ impl<F: Borrow<Facts>> Live<F> {
         Self { barrier: Some(barrier), ..self }
     }
 
-    /// The same, with tables that can be [renewed](Session::renew). Each trigger has its own then.
+    /// The same, with tables that can be [renewed](Session::renew), but for those that can never be
+    /// full and those that have a name, which several triggers may feed.
     #[must_use]
     pub fn renewable(self, barrier: Arc<Barrier>) -> Self {
         Self { is_renewable: true, ..self.with_barrier(barrier) }
@@ -121,26 +122,31 @@ impl<F: Borrow<Facts>> Live<F> {
         plan: Plan,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        if let Some(barrier) = self.barrier.as_ref().filter(|_| self.is_renewable)
+        let focus = self.focus.as_deref();
+        let may_renew = self.is_renewable && plan.hist.name.is_none();
+        if let Some(barrier) = self.barrier.as_ref().filter(|_| may_renew)
             && let Some(plans) = plan::spill(&plan).map_err(CompileError::from)?
         {
-            return attach_renewable(plans, barrier);
+            return attach_renewable(plans, barrier, focus);
         }
         let code = codegen::generate(&plan).map_err(CompileError::from)?;
         let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
         let feeds =
             joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
-        let focus = self.focus.as_deref();
         Ok(LiveTrigger(load::attach_within(&object, vec![(plan, feeds)], focus)?))
     }
 }
 
-fn attach_renewable(plans: Spill, barrier: &Arc<Barrier>) -> Result<LiveTrigger, SessionError> {
+fn attach_renewable(
+    plans: Spill,
+    barrier: &Arc<Barrier>,
+    focus: Option<&LiveFocus>,
+) -> Result<LiveTrigger, SessionError> {
     let code = |plan: &Plan| codegen::generate(plan).map_err(CompileError::from);
     let (main, rest) = (code(&plans.main)?, code(&plans.rest)?);
     let object = link::link(&[(&plans.main, &main), (&plans.rest, &rest)]);
     let object = object.map_err(CompileError::from)?;
-    Ok(LiveTrigger(load::attach_renewable(&object, plans, barrier)?))
+    Ok(LiveTrigger(load::attach_renewable(&object, plans, barrier, focus)?))
 }
 
 impl<F: Borrow<Facts>> Session<Live<F>> {
@@ -273,7 +279,7 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn clear(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
-        trigger.trigger().clear()?;
+        trigger.trigger().clear_with(self.barrier.as_deref())?;
         self.settle_again()
     }
 
