@@ -488,3 +488,110 @@ fn page(status: StatusCode, content_type: &'static str, text: Bytes) -> Response
     response.headers_mut().insert(CONTENT_TYPE, value);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    /// How long an answer may take.
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Has metrics to read for as long as wanted.
+    struct Slow {
+        begun: Arc<AtomicBool>,
+        over: Arc<AtomicBool>,
+    }
+
+    impl Site for Slow {
+        fn version(&self) -> u64 {
+            0
+        }
+
+        fn read(&mut self, _: usize) -> bool {
+            self.begun.store(true, Ordering::Relaxed);
+            !self.over.load(Ordering::Relaxed)
+        }
+
+        fn text(&self, _: Exposition) -> String {
+            "the page".to_owned()
+        }
+    }
+
+    /// One that has asked for a page.
+    fn ask(address: net::SocketAddr, page: &str) -> net::TcpStream {
+        let mut stream = net::TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(LONG)).expect("a time");
+        write!(stream, "GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .expect("sent");
+        stream
+    }
+
+    fn answer_to(mut stream: net::TcpStream) -> String {
+        let mut answer = String::new();
+        // Whoever is sent away may see an error, too.
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    }
+
+    /// It had done nothing for longer than 64 others that had just come, so it was sent away.
+    #[test]
+    fn a_flood_of_connections_ended_a_scrape_that_waited_for_its_page() {
+        let listener = net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("a port");
+        listener.set_nonblocking(true).expect("a mode");
+        let (begun, over) = (Arc::default(), Arc::default());
+        let site = Slow { begun: Arc::clone(&begun), over: Arc::clone(&over) };
+        let (ended, end) = tokio::sync::oneshot::channel();
+        let client = thread::spawn(move || {
+            let scrape = ask(address, "/metrics");
+            let start = Instant::now();
+            while !begun.load(Ordering::Relaxed) && start.elapsed() < LONG {
+                thread::yield_now();
+            }
+            let flood = || net::TcpStream::connect(address).expect("it listens");
+            let flood: Vec<_> = (0..3 * CONNECTIONS).map(|_| flood()).collect();
+            // It is let in after all of them.
+            let last = answer_to(ask(address, "/healthz"));
+            over.store(true, Ordering::Relaxed);
+            let answers = (answer_to(scrape), last);
+            drop((flood, ended));
+            answers
+        });
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut end = Some(end);
+        LocalSet::new().block_on(&runtime, async {
+            let listener = TcpListener::from_std(listener).expect("a listener");
+            let stop = async || match end.take() {
+                Some(end) => drop(end.await),
+                None => std::future::pending().await,
+            };
+            serve(listener, Rc::new(RefCell::new(site)), stop).await;
+        });
+        let (scrape, last) = client.join().expect("it only asks");
+        assert!(last.ends_with("ok\n"), "{last:?}");
+        assert!(scrape.ends_with("the page"), "{scrape:?}");
+    }
+
+    #[test]
+    fn those_who_wait_for_no_answer_go_first_and_the_idlest_of_them() {
+        let now = Instant::now();
+        let rank = |state, age| Active(Rc::new(Cell::new((state, now - age)))).rank(now);
+        let (short, long) = (Duration::from_millis(10), Duration::from_secs(2));
+        let ranks = [
+            rank(State::Taking, 2 * long),
+            rank(State::Idle, long),
+            rank(State::Idle, short),
+            rank(State::Waiting, 2 * long),
+            rank(State::Taking, short),
+        ];
+        assert!(ranks.is_sorted(), "{ranks:?}");
+    }
+}
