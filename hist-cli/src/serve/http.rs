@@ -549,7 +549,7 @@ mod tests {
         listener.set_nonblocking(true).expect("a mode");
         let (begun, over) = (Arc::default(), Arc::default());
         let site = Slow { begun: Arc::clone(&begun), over: Arc::clone(&over) };
-        let (ended, end) = tokio::sync::oneshot::channel();
+        let (ended, end) = tokio::sync::oneshot::channel::<()>();
         let client = thread::spawn(move || {
             let scrape = ask(address, "/metrics");
             let start = Instant::now();
