@@ -355,7 +355,7 @@ fn triggers_of_one_call_feed_one_table() -> Result<()> {
 fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     /// More than the log has room for.
-    const EVENTS: u64 = 20_000;
+    const EVENTS: u64 = 300_000;
     // Few others cause it, and each event takes room in the log, whatever the filter says.
     let format = tracefs.event("task", "task_rename")?;
     let text = format!("hist:keys=oom_score_adj if common_pid == {}", this_thread());
