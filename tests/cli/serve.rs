@@ -59,6 +59,8 @@ struct Server {
     child: Child,
     /// The lines that it says on stderr.
     lines: Receiver<String>,
+    /// What it has said before it served.
+    said: Vec<String>,
     address: String,
 }
 
@@ -74,8 +76,10 @@ impl Server {
         thread::spawn(move || {
             stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        let mut server = Self { child, lines, address: String::new() };
-        let line = server.line("serving ");
+        let mut server = Self { child, lines, said: Vec::new(), address: String::new() };
+        let mut said = server.lines_to("serving ");
+        let line = said.pop().expect("the last one");
+        server.said = said;
         let (_, rest) = line.split_once("http://").expect("an address");
         server.address = rest.split_once('/').expect("a page").0.to_owned();
         server
@@ -83,13 +87,19 @@ impl Server {
 
     /// The next line on stderr that has `part`.
     fn line(&self, part: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        self.lines_to(part).pop().expect("the last one")
+    }
+
+    /// All lines on stderr up to the next one that has `part`.
+    fn lines_to(&self, part: &str) -> Vec<String> {
+        let (deadline, mut lines) = (Instant::now() + PATIENCE, Vec::new());
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left);
             let line = line.unwrap_or_else(|error| panic!("no `{part}`: {error}"));
-            if line.contains(part) {
-                return line;
+            lines.push(line);
+            if lines.last().is_some_and(|line| line.contains(part)) {
+                return lines;
             }
         }
     }
@@ -520,6 +530,37 @@ fn one_that_pipelines_requests_starves_nobody() {
     let after = answers();
     assert!(after - before <= 4 * SOME, "it ended after {} answers more", after - before);
     drop(greedy);
+}
+
+/// It was 0 for events whose losses nothing counts.
+#[test]
+fn missed_was_zero_where_nothing_counts_what_perf_drops() {
+    if !is_live() {
+        return;
+    }
+    // Only the record has that field, so the programs are classic ones.
+    let metric = |name: &str, event: &str| {
+        let config = config(name, "").replace("raw_syscalls:sys_enter", event);
+        config.replace("keys=common_cpu:vals=id", "keys=common_preempt_count")
+    };
+    let file = File::new(
+        &(metric("unknown", "kmem:kmalloc")
+            + &metric("watched", "exceptions:page_fault_kernel")
+            + &config("counted", "")),
+    );
+    let server = Server::start(&file);
+    let [said] = &server.said[..] else { panic!("{:?}", server.said) };
+    let start = "metric unknown: events that occur while perf handles another tracepoint";
+    assert!(said.contains(start) && said.ends_with("not counted"), "{said}");
+    let samples = server.samples();
+    let missed = |metric: &str| {
+        let sample = format!("hist_bpf_lost_events_total{{metric=\"{metric}\",reason=\"missed\"}}");
+        samples.get(&sample).copied()
+    };
+    assert_eq!(missed("watched"), Some(0.0));
+    assert!(missed("unknown").is_none_or(|missed| missed > 0.0), "{:?}", missed("unknown"));
+    assert!(missed("counted").is_some());
+    server.stop();
 }
 
 /// What waiting takes was to be had of the kernel by then, which gives nothing to a process without
