@@ -538,14 +538,14 @@ fn missed_was_zero_where_nothing_counts_what_perf_drops() {
     if !is_live() {
         return;
     }
-    // Only the record has that field, so the programs are classic ones.
-    let metric = |name: &str, event: &str| {
+    // On both, programs are classic ones for what their records have.
+    let metric = |name: &str, event: &str, key: &str| {
         let config = config(name, "").replace("raw_syscalls:sys_enter", event);
-        config.replace("keys=common_cpu:vals=id", "keys=common_preempt_count")
+        config.replace("keys=common_cpu:vals=id", &format!("keys={key}"))
     };
     let file = File::new(
-        &(metric("unknown", "kmem:kmalloc")
-            + &metric("watched", "exceptions:page_fault_kernel")
+        &(metric("unknown", "writeback:writeback_start", "name")
+            + &metric("watched", "exceptions:page_fault_kernel", "address")
             + &config("counted", "")),
     );
     let server = Server::start(&file);
