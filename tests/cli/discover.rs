@@ -230,6 +230,16 @@ fn the_long_version_tells_templates_and_kernel() {
     }
 }
 
+/// uname(2) makes up a release, `2.6.78` for 6.18, and only what is attached was asked of /proc.
+#[test]
+fn a_made_up_release_was_taken_for_the_kernels() {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc");
+    let mut setarch = Command::new("setarch");
+    let output = setarch.arg("--uname-2.6").arg(hist_bpf().get_program()).arg("--version").output();
+    let long = output.expect("util-linux is there");
+    assert!(stdout(&long).contains(&format!("\nkernel {}: ", release.trim())), "{long:?}");
+}
+
 #[test]
 fn messages_have_colours_where_they_are_wanted() {
     let formats = event_formats();

@@ -59,6 +59,8 @@ struct Server {
     child: Child,
     /// The lines that it says on stderr.
     lines: Receiver<String>,
+    /// What it has said before it served.
+    said: Vec<String>,
     address: String,
 }
 
@@ -74,8 +76,10 @@ impl Server {
         thread::spawn(move || {
             stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        let mut server = Self { child, lines, address: String::new() };
-        let line = server.line("serving ");
+        let mut server = Self { child, lines, said: Vec::new(), address: String::new() };
+        let mut said = server.lines_to("serving ");
+        let line = said.pop().expect("the last one");
+        server.said = said;
         let (_, rest) = line.split_once("http://").expect("an address");
         server.address = rest.split_once('/').expect("a page").0.to_owned();
         server
@@ -83,13 +87,19 @@ impl Server {
 
     /// The next line on stderr that has `part`.
     fn line(&self, part: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        self.lines_to(part).pop().expect("the last one")
+    }
+
+    /// All lines on stderr up to the next one that has `part`.
+    fn lines_to(&self, part: &str) -> Vec<String> {
+        let (deadline, mut lines) = (Instant::now() + PATIENCE, Vec::new());
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left);
             let line = line.unwrap_or_else(|error| panic!("no `{part}`: {error}"));
-            if line.contains(part) {
-                return line;
+            lines.push(line);
+            if lines.last().is_some_and(|line| line.contains(part)) {
+                return lines;
             }
         }
     }
@@ -458,6 +468,11 @@ fn names_are_listened_on_as_addresses_are() {
     check_fails(&nowhere, 1, &["cannot listen on name.invalid:80"]);
 }
 
+/// So many metrics that sockets hold few pages.
+fn many_metrics() -> String {
+    (0..100).map(|number| config(&format!("calls_{number}"), "")).collect()
+}
+
 /// One that asks thousands of times without a pause, and reads all answers in a thread of its own,
 /// which counts their bytes.
 fn greedy(server: &Server, requests: usize) -> (TcpStream, Arc<AtomicUsize>) {
@@ -486,24 +501,87 @@ fn one_that_pipelines_requests_starves_nobody() {
     if !is_live() {
         return;
     }
-    const REQUESTS: usize = 100_000;
-    let server = Server::start(&File::new(&config("calls", "")));
+    /// Of each of them.
+    const REQUESTS: usize = 3000;
+    /// Answers for all of them together, of which some wait in sockets.
+    const SOME: usize = 3 * 50;
+    let server = Server::start(&File::new(&many_metrics()));
     let page = server.ask("GET /metrics HTTP/1.1").1.len();
     let greedy: Vec<_> = (0..3).map(|_| greedy(&server, REQUESTS)).collect();
-    let bytes = || greedy.iter().map(|(_, bytes)| bytes.load(Ordering::Relaxed)).sum::<usize>();
+    let answers =
+        || greedy.iter().map(|(_, bytes)| bytes.load(Ordering::Relaxed)).sum::<usize>() / page;
     let deadline = Instant::now() + PATIENCE;
-    while bytes() < 100 * page {
+    while answers() < 30 {
         assert!(Instant::now() < deadline, "they get answers");
         thread::yield_now();
     }
-    let before = bytes();
-    assert!(server.samples().contains_key("process_open_fds"));
-    let meanwhile = (bytes() - before) / page;
-    assert!(meanwhile < REQUESTS, "{meanwhile} answers for others came first");
+    // The machine may have others to run before this thread, but not each time.
+    let least = (0..5).map(|_| {
+        let before = answers();
+        assert!(server.samples().contains_key("process_open_fds"));
+        let after = answers();
+        assert!(after < 3 * REQUESTS - SOME, "it got its answer only after all of theirs");
+        after - before
+    });
+    let least = least.min().expect("five");
+    assert!(least <= SOME, "{least} answers for others came first");
+    let before = answers();
     server.stop();
-    let answers = bytes() / page;
-    assert!(answers < 3 * REQUESTS, "it ended only after all of {answers} answers");
+    let after = answers();
+    assert!(after - before <= 4 * SOME, "it ended after {} answers more", after - before);
     drop(greedy);
+}
+
+/// It was 0 for events whose losses nothing counts.
+#[test]
+fn missed_was_zero_where_nothing_counts_what_perf_drops() {
+    if !is_live() {
+        return;
+    }
+    // On both, programs are classic ones for what their records have.
+    let metric = |name: &str, event: &str, key: &str| {
+        let config = config(name, "").replace("raw_syscalls:sys_enter", event);
+        config.replace("keys=common_cpu:vals=id", &format!("keys={key}"))
+    };
+    let file = File::new(
+        &(metric("unknown", "writeback:writeback_start", "name")
+            + &metric("watched", "exceptions:page_fault_kernel", "address")
+            + &config("counted", "")),
+    );
+    let server = Server::start(&file);
+    let [said] = &server.said[..] else { panic!("{:?}", server.said) };
+    let start = "metric unknown: events that occur while perf handles another tracepoint";
+    assert!(said.contains(start) && said.ends_with("not counted"), "{said}");
+    let samples = server.samples();
+    let missed = |metric: &str| {
+        let sample = format!("hist_bpf_lost_events_total{{metric=\"{metric}\",reason=\"missed\"}}");
+        samples.get(&sample).copied()
+    };
+    assert_eq!(missed("watched"), Some(0.0));
+    assert!(missed("unknown").is_none_or(|missed| missed > 0.0), "{:?}", missed("unknown"));
+    assert!(missed("counted").is_some());
+    server.stop();
+}
+
+/// What waiting takes was to be had of the kernel by then, which gives nothing to a process without
+/// capabilities, or without files.
+#[test]
+fn stopping_without_capabilities_or_files_did_not_wait_for_programs() {
+    if !is_live() {
+        return;
+    }
+    let file = File::new(&config("calls", ""));
+    for (arguments, files) in [(&["--no-reload"][..], None), (&[], Some(0))] {
+        let server = Server::spawn(hist_bpf().args(file.arguments()).args(arguments));
+        if files.is_some() {
+            let limit = rustix::process::Rlimit { current: files, maximum: files };
+            let resource = rustix::process::Resource::Nofile;
+            let pid = Pid::from_child(&server.child);
+            rustix::process::prlimit(Some(pid), resource, limit).expect("root may");
+        }
+        call(10);
+        assert_eq!(server.stop(), "");
+    }
 }
 
 /// Connections that ask nothing had all files that there were.

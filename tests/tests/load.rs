@@ -350,6 +350,37 @@ fn triggers_of_one_call_feed_one_table() -> Result<()> {
     Ok(())
 }
 
+/// The runs of one program were compared with what all of them had logged.
+#[test]
+fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
+    let Some(tracefs) = root() else { return Ok(()) };
+    /// More than the log has room for.
+    const EVENTS: u64 = 300_000;
+    // Few others cause it, and each event takes room in the log, whatever the filter says.
+    let format = tracefs.event("task", "task_rename")?;
+    let text = format!("hist:keys=oom_score_adj if common_pid == {}", this_thread());
+    let wishes = || Wishes { log: true, ..Wishes::default() };
+    let compile = || pipeline::compile(&text, &format, &resolve::Context::default(), wishes());
+    let both = [compile()?, compile()?];
+    let mut attached = attach(&both)?;
+    for _ in 0..EVENTS {
+        rustix::thread::set_name(c"renamed")?;
+    }
+    attached.triggers.iter().for_each(AttachedTrigger::pause);
+    load::wait_for_programs()?;
+    attached.flush_log();
+    let counted = |trigger| -> Result<u64> {
+        Ok(read::snapshot(trigger)?.rows.iter().map(|row| row.hitcount).sum())
+    };
+    for trigger in &attached.triggers {
+        assert_eq!(counted(trigger)?, EVENTS);
+    }
+    // What is in the log is less than what one of them has counted.
+    let unlogged = attached.unlogged()?;
+    assert!(unlogged > EVENTS, "{unlogged} of {}", 2 * EVENTS);
+    Ok(())
+}
+
 #[test]
 fn a_table_of_another_shape_is_refused() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };

@@ -8,8 +8,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
-use hist_cli::load::{Barrier, Facts};
-use hist_cli::plan::{Attach, AttachWish, Wishes};
+use hist_cli::load::{Barrier, Facts, LiveFocus, Stopper};
+use hist_cli::plan::{Attach, AttachWish, Focus, Wishes};
 use hist_cli::read;
 use hist_cli::read::snapshot::{Losses, Snapshot};
 use hist_cli::session::{EventName, Live, Session, since_boot};
@@ -164,6 +164,163 @@ fn hits_that_find_no_room_are_counted_while_tables_change() -> Result<()> {
         let case = Case { event: SYSCALL, keys: "common_timestamp", filter: GETPPID, attach };
         let counted = check(&case, |_| true)?;
         assert!(counted.is_none_or(|counted| counted.in_rest > 0 && counted.in_tables > 1000));
+    }
+    Ok(())
+}
+
+/// The program that counts them read stack that nothing had written: it took the thread's number to
+/// be kept there by the filter, which is in the other program.
+#[test]
+fn hits_without_room_are_in_the_bucket_of_a_number_that_the_filter_uses_too() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: loading programs needs root");
+        return Ok(());
+    }
+    const CALLS: u64 = 1000;
+    let tid = rustix::thread::gettid().as_raw_nonzero().get();
+    let number = u64::try_from(tid).context("a thread's number")?;
+    for attach in [AttachWish::Raw, AttachWish::Tracepoint] {
+        for values in ["", ":vals=common_pid"] {
+            let mut session = renewable(Wishes { attach, ..Wishes::default() }, None)?;
+            let trigger = format!(
+                "hist:keys=common_timestamp,common_pid.log2{values}:size=128 \
+                 if common_pid > 5 && common_pid == {tid} && {GETPPID}"
+            );
+            session.write(&EventName::new(SYSCALL.0, SYSCALL.1), trigger.as_bytes())?;
+            getppid(CALLS);
+            let entry = &session.triggers()[0];
+            let rest = read::rest(session.attached(entry).trigger())?.context("there is a rest")?;
+            let rows: Vec<_> = rest.rows.iter().map(|row| (row.word(0), row.hitcount)).collect();
+            let in_table = hits(&session.snapshot(entry)?);
+            // As the kernel rounds: up.
+            let bucket = u64::from(number.next_power_of_two().ilog2());
+            assert_eq!(rows, [(bucket, CALLS - in_table)], "{trigger}");
+            assert!(in_table < CALLS, "{trigger}");
+            let sums: Vec<_> = rest.rows[0].sums.iter().copied().collect();
+            let sum = (CALLS - in_table) * number;
+            assert!(values.is_empty() || sums == [sum], "{trigger}: {sums:?}");
+        }
+    }
+    Ok(())
+}
+
+/// An empty session with tables that can be renewed.
+fn renewable(wishes: Wishes, focus: Option<Arc<LiveFocus>>) -> Result<Session<Live>> {
+    let live = Live::new(find_or_mount()?, Facts::read()?, wishes).within(focus);
+    Ok(Session::new(live.renewable(Arc::new(Barrier::new()?)), Box::new(since_boot)))
+}
+
+fn getppid(calls: u64) {
+    for _ in 0..calls {
+        std::hint::black_box(rustix::process::getppid());
+    }
+}
+
+/// Counts getppid(2) of this thread, each call by a key of its own.
+fn unique(more: &str) -> Vec<u8> {
+    let tid = rustix::thread::gettid();
+    let keys = "keys=common_timestamp:size=128";
+    format!("hist:{keys}{more} if {GETPPID} && common_pid == {tid}").into_bytes()
+}
+
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("skipped: loading programs needs root");
+    }
+    is_root
+}
+
+/// It emptied one of the three tables.
+#[test]
+fn clearing_left_the_hits_that_had_found_no_room() -> Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    let mut session = renewable(Wishes::default(), None)?;
+    session.write(&EventName::new(SYSCALL.0, SYSCALL.1), &unique(""))?;
+    let (id, table) = (session.triggers()[0].id, session.triggers()[0].table);
+    for _ in 0..3 {
+        getppid(1000);
+        session.renew(id, &[])?;
+        getppid(1000);
+        session.clear(table)?;
+        let Counted { in_tables, in_rest, full, lost } = Counted::of(&session, 0)?;
+        assert_eq!((in_tables, in_rest, full, lost), (0, 0, 0, 0));
+        getppid(10);
+        assert_eq!(hits(&session.renew(id, &[])?), 10);
+    }
+    Ok(())
+}
+
+/// Their programs looked into maps of their own, where nobody ever let them count.
+#[test]
+fn a_focus_had_renewable_tables_count_nothing() -> Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    let facts = Facts::read()?;
+    let focus = Focus { valve: true, ..Focus::default() };
+    let btf = facts.context().btf.context("the kernel's types")?;
+    let live = Arc::new(LiveFocus::open(&focus, None, btf, 1, None)?);
+    for attach in [AttachWish::Raw, AttachWish::Tracepoint] {
+        let wishes = Wishes { attach, focus: focus.clone(), ..Wishes::default() };
+        let mut session = renewable(wishes, Some(live.clone()))?;
+        session.write(&EventName::new(SYSCALL.0, SYSCALL.1), &unique(""))?;
+        live.let_count(true);
+        getppid(100);
+        let before = hits(&session.renew(session.triggers()[0].id, &[])?);
+        getppid(100);
+        live.let_count(false);
+        getppid(100);
+        let Counted { in_tables, in_rest, .. } = Counted::of(&session, before)?;
+        assert_eq!((in_tables, in_rest), (200, 0));
+    }
+    Ok(())
+}
+
+/// Each had a table of its own.
+#[test]
+fn triggers_of_one_name_did_not_share_a_renewable_table() -> Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    let mut session = renewable(Wishes::default(), None)?;
+    for event in ["sys_enter", "sys_exit"] {
+        session.write(&EventName::new(SYSCALL.0, event), &unique(":name=both"))?;
+    }
+    getppid(50);
+    for entry in session.triggers() {
+        assert_eq!(hits(&session.snapshot(entry)?), 100);
+        assert!(!session.attached(entry).trigger().is_renewable());
+    }
+    Ok(())
+}
+
+/// Clearing attached again what had been stopped meanwhile, for the two took the locks of two tables.
+#[test]
+fn what_was_stopped_while_its_renewed_table_was_cleared_counted_on() -> Result<()> {
+    if !is_root() {
+        return Ok(());
+    }
+    let mut session = renewable(Wishes::default(), None)?;
+    session.write(&EventName::new(SYSCALL.0, SYSCALL.1), &unique(""))?;
+    let id = session.triggers()[0].id;
+    for _ in 0..20 {
+        session.set_paused(id, false)?;
+        let stopper =
+            Stopper::new([session.attached(&session.triggers()[0]).trigger()].into_iter());
+        session.renew(id, &[])?;
+        let trigger = session.attached(&session.triggers()[0]).trigger();
+        thread::scope(|scope| {
+            let clearing = scope.spawn(|| trigger.clear());
+            while !trigger.is_paused() && !clearing.is_finished() {
+                thread::yield_now();
+            }
+            stopper.pause();
+            clearing.join().expect("it only clears")
+        })?;
+        assert!(trigger.is_paused());
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use super::watch::Watch;
 use super::worker::Worker;
 use crate::escape::name_of;
 use crate::live::Unfit;
-use crate::load::{self, AttachedTrigger, Barrier, Facts, LoadError};
+use crate::load::{self, AttachedTrigger, Barrier, Facts, INSIDE_PERF, LoadError, Uncounted};
 use crate::parse::is_blank;
 use crate::plan::{Guard, Proof, SENTINEL, Wishes, size_text};
 use crate::session::{EventName, Live, Session, since_boot};
@@ -183,7 +183,8 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     }
     // One alone has nobody to begin and end with.
     let target = target.together(options.pairs.len() > 1);
-    let wishes = Wishes { proof: proof(options), ..options.wishes(target.focus.clone()) };
+    let wishes =
+        Wishes { proof: proof(options, facts.release()), ..options.wishes(target.focus.clone()) };
     let focused = target.open(&facts, &tracefs)?;
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let live = live.with_barrier(Arc::new(Barrier::new()?));
@@ -198,65 +199,38 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
 
 /// On `-v` how each trigger runs; and, if it matters, what is not known of its losses.
 fn describe(options: &Options, session: &Session<Live>) {
-    let release = release();
+    let release = load::release();
     for entry in session.triggers() {
         let trigger = session.attached(entry).trigger();
         if options.verbose > 0 {
             describe_one(trigger);
         }
-        let is_wanted = options.verbose > 0 || options.fail_on_loss;
         // That they are counted is what everybody may rely on.
         let is_broken = trigger.plan.guard == Guard::Watched && trigger.unwatched().is_some();
-        let is_wanted = is_wanted || is_broken && !options.quiet;
-        let unknown = if is_wanted { unknown_losses(trigger, &release) } else { Vec::new() };
-        unknown.iter().for_each(|line| say(&format!("{}: {line}", entry.event)));
+        let is_wanted = options.verbose > 0 || options.fail_on_loss || is_broken && !options.quiet;
+        let uncounted = if is_wanted { trigger.uncounted(&release) } else { Vec::new() };
+        let unknown = uncounted.iter().map(unknown_loss);
+        unknown.for_each(|line| say(&format!("{}: {line}", entry.event)));
     }
 }
 
-/// Which lost events of a trigger are not counted, a sentence each.
-fn unknown_losses(trigger: &AttachedTrigger, release: &str) -> Vec<String> {
-    let problem = trigger.unwatched();
-    let guard = trigger.plan.guard;
-    let mut lines = Vec::new();
-    if guard == Guard::Watched && problem.is_none() {
-        return lines;
-    }
-    if !load::counts_misses(&trigger.plan.attach, release) {
-        lines.push(format!(
-            "Linux {release} does not count the events that are missed while another BPF program \
-             runs on the CPU, so they cannot be reported; Linux 6.7 and later count them"
-        ));
-    }
-    const INSIDE: &str =
-        "events that occur while perf handles another tracepoint on the CPU are lost";
-    match (guard, problem) {
-        (Guard::Watched, Some(problem)) => {
-            lines.push(format!("{INSIDE}, and they cannot be counted here: {problem}"));
+/// That some lost events of a trigger are not counted, and what can be done about it.
+fn unknown_loss(uncounted: &Uncounted) -> String {
+    match uncounted {
+        Uncounted::Dropped => {
+            format!("{INSIDE_PERF}; --fail-on-loss also counts and reports these")
         }
-        (Guard::Unwatchable, _) => lines.push(format!(
-            "{INSIDE}, and they cannot be counted: this kernel can preempt the program that would \
-             count them"
-        )),
-        (Guard::Unwatched, _) => {
-            lines.push(format!("{INSIDE}; --fail-on-loss also counts and reports these"));
-        }
-        _ => {}
+        other => other.to_string(),
     }
-    lines
 }
 
 /// Whose losses are to be counted although the kernel does not.
-fn proof(options: &Options) -> Proof {
+fn proof(options: &Options, release: &str) -> Proof {
     match options.fail_on_loss {
         false => Proof::Usual,
-        true if load::counts_all_misses(&release()) => Proof::Nested,
+        true if load::counts_all_misses(release) => Proof::Nested,
         true => Proof::All,
     }
-}
-
-/// As `uname -r` has it.
-fn release() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 fn describe_one(trigger: &AttachedTrigger) {

@@ -187,7 +187,8 @@ async fn serve(
     };
     let engine = started?;
     let symbols = engine.shows_symbols();
-    drop_privileges(Privileges { reload: !args.no_reload, symbols }, user)?;
+    drop_privileges(Privileges { reload: !args.no_reload, symbols }, user, facts.release())?;
+    engine.uncounted().iter().for_each(|line| say(line));
     let status = format!("{} on http://{address}/metrics", metrics(engine.n_metrics()));
     say(&format!("serving {status}"));
     manager.ready(&status);
@@ -277,6 +278,7 @@ impl Server<'_> {
                 say(&format!(
                     "{name} was read again: {kept} kept, {added} added, {removed} removed"
                 ));
+                self.engine.borrow().0.uncounted().iter().for_each(|line| say(line));
             }
             Err(error) => {
                 self.engine.borrow_mut().0.reload_failed();

@@ -2,12 +2,12 @@
 //! of a machine that counts otherwise than another.
 
 use crate::link;
-use crate::load::{Features, Found};
+use crate::load::{self, Features, Found};
 use crate::plan::Template;
 
 /// The number, the templates, and what the kernel offers.
 pub(super) fn long() -> String {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let release = load::release();
     let Features { btf, raw_tracepoints, batches } = Features::find();
     format!(
         "{}\ntemplates {:016x}: {}\nkernel {release}: BTF {}, raw tracepoints {}, batch look-up {}",

@@ -11,6 +11,7 @@ use rustix::termios::tcgetwinsize;
 use super::options::Look;
 use crate::escape::Charset;
 use crate::export::{self, Document, Exporter, Format, Meta, Source};
+use crate::load;
 use crate::print;
 use crate::read::delta::delta;
 use crate::read::snapshot::Snapshot;
@@ -180,7 +181,7 @@ fn source() -> anyhow::Result<Source> {
     let boot = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     Ok(Source {
         host: uname.nodename().to_string_lossy().into_owned(),
-        kernel: uname.release().to_string_lossy().into_owned(),
+        kernel: load::release(),
         boot: boot.trim().to_owned(),
     })
 }

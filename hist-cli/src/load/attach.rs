@@ -273,6 +273,6 @@ fn attach_one(loaded: Loaded) -> Result<AttachedTrigger, LoadError> {
 /// There is one log for all programs of an object: they share the ring buffer. Those that a session
 /// attaches have an object each.
 fn open_log(loaded: &[Loaded]) -> Result<Option<ProgramLog>, LoadError> {
-    let logs = loaded.iter().find(|one| one.plan.template == Template::HistLog);
-    logs.map(|one| ProgramLog::open(&one.feeder)).transpose()
+    let logs = loaded.iter().filter(|one| one.plan.template == Template::HistLog);
+    ProgramLog::open(logs.map(|one| one.feeder.clone()).collect())
 }

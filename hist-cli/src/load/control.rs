@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::feeder::Feeder;
-use super::{AttachedTrigger, LoadError, Table};
+use super::turns::Turns;
+use super::{AttachedTrigger, Barrier, LoadError, Table};
 
 /// Why a trigger does not do what it was told.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,18 @@ impl AttachedTrigger {
     /// If the kernel refuses any of it. The programs go on where that can be done; those that
     /// cannot be attached again [are paused](Self::is_paused).
     pub fn clear(&self) -> Result<(), ControlError> {
-        self.table.clear(&self.plan.event_name())
+        self.clear_with(None)
+    }
+
+    /// Does what [`clear`](Self::clear) does, and needs nothing of the kernel to wait with if there is
+    /// a barrier.
+    ///
+    /// # Errors
+    /// As [`clear`](Self::clear).
+    pub fn clear_with(&self, barrier: Option<&Barrier>) -> Result<(), ControlError> {
+        let besides = self.turns.as_ref().map_or(Vec::new(), |turns| turns.besides(&self.table));
+        self.table.clear(&self.plan.event_name(), &besides, barrier)?;
+        self.turns.iter().for_each(Turns::cleared);
+        Ok(())
     }
 }

@@ -28,8 +28,8 @@ pub struct Facts {
     btf: Btf,
     /// Whether programs on raw tracepoints can be preempted.
     preemption: Preemption,
-    /// The first two numbers of the release.
-    release: Option<(u32, u32)>,
+    /// As [`release`] has it.
+    release: String,
 }
 
 impl Facts {
@@ -48,13 +48,13 @@ impl Facts {
     pub(super) fn at(possible: &Path) -> Result<Self, LoadError> {
         // Who may make no maps gets no per-CPU values either.
         let possible_cpus = cpus::listed(possible, cpus::count().ok())?;
-        let release = line_of(RELEASE);
+        let release = release();
         Ok(Self {
             symbols: Symbols::new(),
             possible_cpus,
             btf: Btf::at(Btf::VMLINUX),
             preemption: preemption(&release),
-            release: numbers(&release),
+            release,
         })
     }
 
@@ -62,6 +62,12 @@ impl Facts {
     #[must_use]
     pub fn without_types(self) -> Self {
         Self { btf: Btf::of_bytes(Vec::new()), ..self }
+    }
+
+    /// The kernel's [`release`].
+    #[must_use]
+    pub fn release(&self) -> &str {
+        &self.release
     }
 
     /// As resolve takes them.
@@ -72,9 +78,15 @@ impl Facts {
             possible_cpus: Some(self.possible_cpus),
             btf: Some(&self.btf),
             preemption: self.preemption,
-            release: self.release,
+            release: numbers(&self.release),
         }
     }
+}
+
+/// The running kernel's release, which `uname -r` shows; empty if /proc cannot be read.
+#[must_use]
+pub fn release() -> String {
+    line_of(RELEASE)
 }
 
 fn preemption(release: &str) -> Preemption {

@@ -1,4 +1,4 @@
-//! Takes a loaded program that logs every event. Gives what it logs to the process's logger, and how
+//! Takes loaded programs that log every event. Gives what they log to the process's logger, and how
 //! much of it was lost on the way.
 
 use std::io;
@@ -12,12 +12,13 @@ use log::{Log, Metadata, Record};
 use super::feeder::Feeder;
 use super::{LoadError, bpf};
 
-/// What a program has logged, and how often it was to.
+/// What the programs of an object have logged, and how often they were to.
 pub(super) struct ProgramLog {
     reader: EbpfLogger<Arc<Counted>>,
     counted: Arc<Counted>,
-    feeder: Arc<Feeder>,
-    /// Keeps the kernel counting the program's runs, each of which logs once.
+    /// All that write into it.
+    feeders: Vec<Arc<Feeder>>,
+    /// Keeps the kernel counting the programs' runs, each of which logs once.
     _runs: OwnedFd,
 }
 
@@ -41,15 +42,16 @@ impl Log for Counted {
 }
 
 impl ProgramLog {
-    /// Begins to read what the program of `feeder` logs, which has not run yet.
-    pub(super) fn open(feeder: &Arc<Feeder>) -> Result<Self, LoadError> {
+    /// Begins to read what the programs of `feeders` log, which have not run yet and have one ring
+    /// buffer in common; `None` if there are no such programs.
+    pub(super) fn open(feeders: Vec<Arc<Feeder>>) -> Result<Option<Self>, LoadError> {
+        let Some(first) = feeders.first() else { return Ok(None) };
         let runs = bpf::count_runs().map_err(|error| LoadError::logging(&error))?;
-        let id =
-            bpf::program_id(feeder.program_fd()).map_err(|error| LoadError::logging(&error))?;
+        let id = bpf::program_id(first.program_fd()).map_err(|error| LoadError::logging(&error))?;
         let counted = Arc::new(Counted::default());
         let reader = EbpfLogger::init_from_id_with_logger(id, counted.clone());
         let reader = reader.map_err(|error| LoadError::logging(&error))?;
-        Ok(Self { reader, counted, feeder: feeder.clone(), _runs: runs })
+        Ok(Some(Self { reader, counted, feeders, _runs: runs }))
     }
 
     /// Passes on what has been logged since the last call.
@@ -58,9 +60,12 @@ impl ProgramLog {
     }
 
     /// How many events are not in the log: there was no room, because it was not read as fast as it
-    /// was written. Exact once the program has been stopped and the log passed on.
+    /// was written. Exact once the programs have been stopped and the log passed on.
     pub(super) fn lost(&self) -> io::Result<u64> {
-        let (_, runs) = bpf::run_stats(self.feeder.program_fd())?;
+        let runs = self.feeders.iter().try_fold(0, |sum, feeder| {
+            let (_, runs) = bpf::run_stats(feeder.program_fd())?;
+            io::Result::Ok(sum + runs)
+        })?;
         Ok(runs.saturating_sub(self.counted.0.load(Ordering::Relaxed)))
     }
 }

@@ -1,6 +1,9 @@
-//! Takes a kernel's release. Gives whether it counts the events that pass programs by.
+//! Takes a trigger and a kernel's release. Gives the lost events that nothing counts.
 
-use crate::plan::Attach;
+use std::fmt::{self, Display, Formatter};
+
+use super::AttachedTrigger;
+use crate::plan::{Attach, Guard};
 use crate::release::numbers;
 
 /// Whether a kernel of that release (`uname -r`) counts what programs so attached miss.
@@ -9,8 +12,7 @@ use crate::release::numbers;
 /// Linux 6.7 (`trace_call_bpf()` in kernel/trace/bpf_trace.c). Raw tracepoint programs are only
 /// skipped, and counted, when they would nest in themselves. A release that does not begin like
 /// one is taken for a new one.
-#[must_use]
-pub fn counts_misses(attach: &Attach, release: &str) -> bool {
+fn counts_misses(attach: &Attach, release: &str) -> bool {
     match attach {
         Attach::Tracepoint { .. } => counts_all_misses(release),
         Attach::RawTracepoint { .. } => true,
@@ -21,6 +23,74 @@ pub fn counts_misses(attach: &Attach, release: &str) -> bool {
 #[must_use]
 pub fn counts_all_misses(release: &str) -> bool {
     numbers(release).is_none_or(|version| version >= (6, 7))
+}
+
+/// Lost events of a trigger that are not counted as missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Uncounted {
+    /// Those that occur while another BPF program runs on the CPU, on a kernel of that release.
+    Skipped(String),
+    /// Those [inside perf's handlers](INSIDE_PERF): counting them was not wanted.
+    Dropped,
+    /// The same: the kernel can preempt what would count them.
+    Preempted,
+    /// The same: what would count them does not run, and why.
+    Unwatched(String),
+}
+
+/// What perf drops, for people.
+pub const INSIDE_PERF: &str =
+    "events that occur while perf handles another tracepoint on the CPU are lost";
+
+/// A sentence without a full stop.
+impl Display for Uncounted {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skipped(release) => write!(
+                f,
+                "Linux {release} does not count the events that are missed while another BPF program \
+                 runs on the CPU, so they cannot be reported; Linux 6.7 and later count them"
+            ),
+            Self::Dropped => write!(f, "{INSIDE_PERF}, and they are not counted"),
+            Self::Preempted => write!(
+                f,
+                "{INSIDE_PERF}, and they cannot be counted: this kernel can preempt the program that \
+                 would count them"
+            ),
+            Self::Unwatched(problem) => {
+                write!(f, "{INSIDE_PERF}, and they cannot be counted here: {problem}")
+            }
+        }
+    }
+}
+
+/// What a trigger so attached and guarded loses uncounted on a kernel of that release; `problem` is
+/// [why it is unwatched](AttachedTrigger::unwatched), if so.
+#[must_use]
+pub fn uncounted(
+    attach: &Attach,
+    guard: Guard,
+    problem: Option<String>,
+    release: &str,
+) -> Vec<Uncounted> {
+    let inside = match (guard, problem) {
+        // A sentinel counts all events that pass the program by.
+        (Guard::Watched, None) => return Vec::new(),
+        (Guard::Watched, Some(problem)) => Some(Uncounted::Unwatched(problem)),
+        (Guard::Unwatchable, _) => Some(Uncounted::Preempted),
+        (Guard::Unwatched, _) => Some(Uncounted::Dropped),
+        (Guard::Harmless, _) => None,
+    };
+    let is_skipped = !counts_misses(attach, release);
+    is_skipped.then(|| Uncounted::Skipped(release.to_owned())).into_iter().chain(inside).collect()
+}
+
+impl AttachedTrigger {
+    /// Which of its lost events are not counted as missed, on a kernel of that release.
+    #[must_use]
+    pub fn uncounted(&self, release: &str) -> Vec<Uncounted> {
+        uncounted(&self.plan.attach, self.plan.guard, self.unwatched(), release)
+    }
 }
 
 #[cfg(test)]
@@ -43,5 +113,26 @@ mod tests {
             assert_eq!(counts_misses(&perf, release), counted, "{release}");
             assert!(counts_misses(&raw, release));
         }
+    }
+
+    /// `serve` asked the release alone: before 6.7 it left out what a sentinel had counted, and later
+    /// it gave 0 for what nothing counts.
+    #[test]
+    fn what_is_counted_depends_on_the_guard_and_not_on_the_release_alone() {
+        use Uncounted::{Dropped, Preempted, Skipped, Unwatched};
+        let perf = Attach::Tracepoint { system: "a".into(), event: "b".into(), id: 1 };
+        let raw = Attach::RawTracepoint { name: "b".into(), btf_id: None };
+        let on = |release, guard| uncounted(&perf, guard, None, release);
+        let skipped = || Skipped("6.1.0".to_owned());
+        assert_eq!(on("6.1.0", Guard::Watched), []);
+        assert_eq!(on("6.1.0", Guard::Harmless), [skipped()]);
+        assert_eq!(on("6.1.0", Guard::Unwatched), [skipped(), Dropped]);
+        assert_eq!(on("6.12.0", Guard::Harmless), []);
+        assert_eq!(on("6.12.0", Guard::Unwatched), [Dropped]);
+        assert_eq!(on("7.3.0", Guard::Unwatchable), [Preempted]);
+        let failed = |release| uncounted(&perf, Guard::Watched, Some("why".into()), release);
+        assert_eq!(failed("6.12.0"), [Unwatched("why".into())]);
+        assert_eq!(failed("6.1.0"), [skipped(), Unwatched("why".into())]);
+        assert_eq!(uncounted(&raw, Guard::Harmless, None, "6.1.0"), []);
     }
 }

@@ -11,7 +11,7 @@ use hist_common::layout::Losses;
 use super::bpf::{self, RawMap};
 use super::feeder::Feeder;
 use super::walk::{Fate, Way, walk};
-use super::{ControlError, LoadError};
+use super::{Barrier, ControlError, LoadError};
 use crate::plan::{MapKind, MapPlan};
 
 /// The entries of a histogram and its loss counters. It lives as long as anyone holds it, also
@@ -24,9 +24,9 @@ pub struct Table {
     hist: MapData,
     losses: Arc<MapData>,
     /// What feeds it. Who pauses, resumes, clears or joins holds the lock meanwhile.
-    feeders: Mutex<Vec<Weak<Feeder>>>,
+    feeders: Arc<Mutex<Vec<Weak<Feeder>>>>,
     /// What those that have left it had missed.
-    missed_by_others: AtomicU64,
+    missed_by_others: Arc<AtomicU64>,
 }
 
 impl Table {
@@ -37,14 +37,15 @@ impl Table {
             cpus,
             hist,
             losses: Arc::new(losses),
-            feeders: Mutex::default(),
-            missed_by_others: AtomicU64::new(0),
+            feeders: Arc::default(),
+            missed_by_others: Arc::default(),
         }
     }
 
-    /// A table with entries of its own in `hist` that has the loss counters in common with this one.
+    /// A table with entries of its own in `hist` that has all else in common with this one: the loss
+    /// counters, what feeds it, and the lock that pausing and clearing take.
     pub(super) fn twin(&self, hist: MapData) -> Self {
-        let (feeders, missed_by_others) = (Mutex::default(), AtomicU64::new(0));
+        let (feeders, missed_by_others) = (self.feeders.clone(), self.missed_by_others.clone());
         let (map, cpus, losses) = (self.map, self.cpus, self.losses.clone());
         Self { map, cpus, hist, losses, feeders, missed_by_others }
     }
@@ -109,24 +110,42 @@ impl Table {
         feeder.detach();
     }
 
-    /// Removes every entry and zeroes the loss counters.
+    /// Removes every entry and zeroes the loss counters, also of the tables `besides` it that the
+    /// same programs feed.
     ///
     /// All programs are detached, and those that run are waited for: one that had looked up an
     /// entry would add to it after another key has got its place.
-    pub(super) fn clear(&self, event: &str) -> Result<(), ControlError> {
+    pub(super) fn clear(
+        &self,
+        event: &str,
+        besides: &[&Self],
+        barrier: Option<&Barrier>,
+    ) -> Result<(), ControlError> {
         let feeders = self.feeders();
         let feeders = living(&feeders);
         let counting: Vec<_> = feeders.iter().filter(|feeder| feeder.is_attached()).collect();
         counting.iter().for_each(|feeder| feeder.detach());
-        let cleared = self.clear_stopped(&feeders);
+        let cleared = self.clear_stopped((&feeders, besides), barrier);
         // Each of them, whatever has become of the others.
         let attached: Vec<_> = counting.iter().map(|feeder| feeder.attach()).collect();
         cleared.map_err(|source| ControlError::Clear { event: event.to_owned(), source })?;
         attached.into_iter().collect::<Result<_, _>>().map_err(ControlError::Reattach)
     }
 
-    fn clear_stopped(&self, feeders: &[Arc<Feeder>]) -> io::Result<()> {
-        bpf::wait_for_programs()?;
+    fn clear_stopped(
+        &self,
+        (feeders, besides): (&[Arc<Feeder>], &[&Self]),
+        barrier: Option<&Barrier>,
+    ) -> io::Result<()> {
+        barrier.map_or_else(bpf::wait_for_programs, Barrier::wait)?;
+        self.zero()?;
+        besides.iter().try_for_each(|table| table.zero())?;
+        self.missed_by_others.store(0, Ordering::Relaxed);
+        feeders.iter().try_for_each(|feeder| feeder.forget_misses())
+    }
+
+    /// Nothing must feed it meanwhile.
+    fn zero(&self) -> io::Result<()> {
         match self.map.kind {
             MapKind::PerCpuArray => zero_all(self.hist(), self.map.max_entries)?,
             MapKind::Hash | MapKind::PerCpuHash => {
@@ -134,9 +153,7 @@ impl Table {
             }
         }
         let losses = self.losses();
-        losses.update(&0u32.to_ne_bytes(), &vec![0; losses.value_size])?;
-        self.missed_by_others.store(0, Ordering::Relaxed);
-        feeders.iter().try_for_each(|feeder| feeder.forget_misses())
+        losses.update(&0u32.to_ne_bytes(), &vec![0; losses.value_size])
     }
 
     fn feeders(&self) -> MutexGuard<'_, Vec<Weak<Feeder>>> {

@@ -15,6 +15,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aya::maps::MapData;
 use hist_common::layout::SPILL_SLOT;
@@ -23,6 +24,7 @@ use super::attach::{new_table, program_type};
 use super::barrier::Barrier;
 use super::bpf::RawMap;
 use super::feeder::Feeder;
+use super::focus::LiveFocus;
 use super::maps::{OpenMaps, create};
 use super::program::{self, ProgramType};
 use super::table::Table;
@@ -47,12 +49,12 @@ pub(super) struct Turns {
     /// Which of the two counts.
     current: usize,
     /// The other table has counts that nobody has read yet.
-    unread: bool,
+    unread: AtomicBool,
     barrier: Arc<Barrier>,
 }
 
 /// Attaches one trigger whose table can be [renewed](AttachedTrigger::renew). `object` has the programs
-/// of both plans. It takes twice the memory.
+/// of both plans, which look into the maps of the focus if they need some. It takes twice the memory.
 ///
 /// # Errors
 /// If the kernel refuses a map, a program or the attachment.
@@ -60,14 +62,15 @@ pub fn attach_renewable(
     object: &Object,
     plans: Spill,
     barrier: &Arc<Barrier>,
+    focus: Option<&LiveFocus>,
 ) -> Result<Attached, LoadError> {
     let [program, rest] = &object.programs[..] else {
         return Err(LoadError::Internal("as many plans as programs are needed".to_owned()));
     };
     let Spill { main: plan, rest: rest_plan } = plans;
-    let (turns, stub) = Turns::open((program, &plan), (rest, rest_plan), barrier.clone())?;
+    let (turns, stub) = Turns::open((program, &plan), (rest, rest_plan), barrier.clone(), focus)?;
     let feeder = Arc::new(Feeder::new(&plan, stub));
-    turns.tables.iter().for_each(|table| table.join(&feeder));
+    turns.tables[0].join(&feeder);
     let table = turns.tables[0].clone();
     if !plan.hist.paused {
         table.resume(&feeder)?;
@@ -82,21 +85,23 @@ impl Turns {
         (program, plan): (&Program, &Plan),
         (rest, rest_plan): (&Program, Plan),
         barrier: Arc<Barrier>,
+        focus: Option<&LiveFocus>,
     ) -> Result<(Self, OwnedFd), LoadError> {
         let (event, kind) = (plan.event_name(), program_type(plan));
         let slots = slots()?;
         let spill = program.maps.iter().find(|map| map.map_type == PROG_ARRAY);
         let spill = |name: &str| spill.filter(|map| map.name == name).map(|_| slots.fd().as_fd());
+        let elsewhere = |name: &str| spill(name).or_else(|| focus?.map(name));
         let mut maps = OpenMaps::default();
-        maps.open(program, |name| spill(name).is_some())?;
+        maps.open(program, |name| elsewhere(name).is_some())?;
         let first =
-            program::load(program, kind, &event, |name| spill(name).or_else(|| maps.fd(name)))?;
+            program::load(program, kind, &event, |name| elsewhere(name).or_else(|| maps.fd(name)))?;
         let table = Arc::new(new_table(&mut maps, program, plan)?);
         // Constants and scratch space are its own, the loss counters are not.
         let mut maps = OpenMaps::default();
         let common = |name: &str| {
             let losses = (name == program.names.losses).then(|| table.losses_fd());
-            losses.or_else(|| spill(name))
+            losses.or_else(|| elsewhere(name))
         };
         maps.open(program, |name| common(name).is_some())?;
         let second =
@@ -109,10 +114,22 @@ impl Turns {
         let failed = |source| LoadError::Map { name: SLOTS.to_owned(), source };
         let stub = stub(slots.fd().as_fd(), program, kind, &event)?;
         let (programs, tables) = ([first, second], [table, twin]);
-        let turns = Self { slots, programs, tables, rest, current: 0, unread: false, barrier };
+        let unread = AtomicBool::new(false);
+        let turns = Self { slots, programs, tables, rest, current: 0, unread, barrier };
         turns.put(SPILL_SLOT, &third).map_err(failed)?;
         turns.enter(0).map_err(failed)?;
         Ok((turns, stub))
+    }
+
+    /// The tables besides `table` that the programs feed.
+    pub(super) fn besides(&self, table: &Arc<Table>) -> Vec<&Table> {
+        let twins = self.tables.iter().filter(|twin| !Arc::ptr_eq(twin, table));
+        twins.chain([&self.rest.0]).map(|table| &**table).collect()
+    }
+
+    /// All tables have been emptied.
+    pub(super) fn cleared(&self) {
+        self.unread.store(false, Ordering::Relaxed);
     }
 
     /// From now on events find that one of the programs.
@@ -127,7 +144,7 @@ impl Turns {
 
     /// Has the other program count, into a table that has the `seeds` alone.
     fn swap<'a>(&mut self, seeds: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> io::Result<()> {
-        if self.unread {
+        if *self.unread.get_mut() {
             return Ok(());
         }
         let next = 1 - self.current;
@@ -137,7 +154,7 @@ impl Turns {
             table.update(key, value)?;
         }
         self.enter(next)?;
-        (self.current, self.unread) = (next, true);
+        (self.current, *self.unread.get_mut()) = (next, true);
         Ok(())
     }
 }
@@ -174,7 +191,7 @@ impl AttachedTrigger {
         // A program that had been entered before may still count.
         turns.barrier.wait()?;
         let old = read(&turns.tables[1 - turns.current])?;
-        turns.unread = false;
+        *turns.unread.get_mut() = false;
         Ok(old)
     }
 }

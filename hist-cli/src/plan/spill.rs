@@ -49,7 +49,7 @@ fn rest(plan: &Plan) -> Result<Plan, PlanError> {
         }
         None => (Template::Hist, memory::hash(per_cpu, None, plan.cpus)?),
     };
-    Ok(Plan {
+    let mut rest = Plan {
         hist,
         template,
         shared: map.kind == MapKind::Hash,
@@ -62,8 +62,13 @@ fn rest(plan: &Plan) -> Result<Plan, PlanError> {
         sums,
         system_call: None,
         comm: None,
+        // A program that is entered from another one finds nothing on its stack, and without a filter
+        // nothing is read on the way through it.
+        once: Vec::new(),
         ..plan.clone()
-    })
+    };
+    super::keep(&mut rest)?;
+    Ok(rest)
 }
 
 fn is_bucket(key: &Key) -> bool {

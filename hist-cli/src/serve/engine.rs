@@ -1,6 +1,7 @@
 //! Takes the metrics of a file. Gives them attached, their samples whenever they are asked for, and
 //! takes another file in their place, while what both have counts on.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,8 +14,8 @@ use super::exposition::{Exposition, Family, Kind, Number, write};
 use super::metric::Metric;
 use super::own::{Cost, family, one, unix_seconds};
 use super::shape::{Place, Shape};
-use crate::load::{self, Barrier, Facts, RunStats};
-use crate::plan::{Attach, Wishes};
+use crate::load::{self, AttachedTrigger, Barrier, Facts, RunStats};
+use crate::plan::Wishes;
 use crate::read;
 use crate::read::snapshot::{KeyShow, Losses, Snapshot};
 use crate::session::registry::Entry;
@@ -28,7 +29,7 @@ type Kernel = Live<Rc<Facts>>;
 /// Metrics that count.
 pub struct Engine {
     tracefs: Tracefs,
-    /// `uname -r`
+    /// The kernel's.
     release: String,
     /// Made before capabilities are given up.
     barrier: Arc<Barrier>,
@@ -176,7 +177,7 @@ impl Engine {
         tracefs: Tracefs,
         facts: &Rc<Facts>,
     ) -> Result<Self, ServeError> {
-        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let release = facts.release().to_owned();
         let reload = Reload { succeeded: true, success: SystemTime::now() };
         let barrier = Arc::new(Barrier::new()?);
         let (metrics, symbols) = (Vec::new(), Arc::default());
@@ -280,12 +281,23 @@ impl Engine {
     /// Ends counting, for all metrics as close together as can be. What is exposed from then on has
     /// all that was counted.
     pub fn stop(&self) {
+        Session::stop_all(self.metrics.iter().map(|running| &running.session));
+    }
+
+    /// Which lost events are not counted, and of which metrics; a line for each reason.
+    #[must_use]
+    pub fn uncounted(&self) -> Vec<String> {
+        let mut metrics: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for running in &self.metrics {
-            running.session.attached(entry(&running.session)).trigger().pause();
+            for uncounted in running.trigger().uncounted(&self.release) {
+                metrics.entry(uncounted.to_string()).or_default().push(running.name());
+            }
         }
-        if let Err(error) = load::wait_for_programs() {
-            log::warn!("cannot wait for events that are being counted: {error}");
-        }
+        let line = |(why, names): (String, Vec<&str>)| {
+            let s = if names.len() == 1 { "" } else { "s" };
+            format!("metric{s} {}: {why}", names.join(", "))
+        };
+        metrics.into_iter().map(line).collect()
     }
 
     /// How many metrics there are.
@@ -298,7 +310,7 @@ impl Engine {
     #[must_use]
     pub fn shows_symbols(&self) -> bool {
         let plans = self.metrics.iter().map(|running| {
-            let trigger = running.session.attached(entry(&running.session)).trigger();
+            let trigger = running.trigger();
             crate::read::empty(&trigger.plan, false)
         });
         plans
@@ -363,7 +375,7 @@ impl Engine {
                 "hist_bpf_table_capacity",
                 "Entries that the table has room for",
                 |running| {
-                    let plan = &running.session.attached(entry(&running.session)).trigger().plan;
+                    let plan = &running.trigger().plan;
                     Some(Number::Unsigned(u64::from(plan.map.max_entries)))
                 },
             ),
@@ -448,12 +460,12 @@ impl Engine {
         family(name, help, kind, points.collect())
     }
 
-    /// What the kernel does not tell is left out: 0 would be a claim.
+    /// Where not all missed events are counted, 0 is left out: it would be a claim.
     fn losses(&self) -> Family<'_> {
         let mut points = Vec::new();
         for running in &self.metrics {
             let Losses { full, busy, missed } = running.read.losses;
-            let is_told = load::counts_misses(running.attach(), &self.release);
+            let is_told = missed > 0 || running.trigger().uncounted(&self.release).is_empty();
             let missed = is_told.then_some(("missed", missed));
             for (reason, count) in [("full", full), ("busy", busy)].into_iter().chain(missed) {
                 let labels = vec![("metric", running.name()), ("reason", reason)];
@@ -470,9 +482,9 @@ impl Running {
         &self.metric.config.name
     }
 
-    /// To what it is attached. The kernel may refuse the first choice until it is released.
-    fn attach(&self) -> &Attach {
-        &self.session.attached(entry(&self.session)).trigger().plan.attach
+    /// What counts. The kernel may refuse the first choice until it is released.
+    fn trigger(&self) -> &AttachedTrigger {
+        self.session.attached(entry(&self.session)).trigger()
     }
 
     /// Says once why addresses have no names.

@@ -2,7 +2,7 @@
 //!
 //! Nobody can keep others waiting: between two answers of one connection all others have their
 //! turn, who asks at the same time gets the same page, and when there are too many connections, or
-//! no more files to be had, the one goes that has done nothing for longest.
+//! no more files to be had, the one goes that waits for no answer and has done nothing for longest.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -32,9 +32,9 @@ use tokio::time;
 use super::exposition::Exposition;
 use super::negotiate::negotiate;
 
-/// Connections that are open at the same time, at most. The one that has done nothing for longest
-/// makes room for another one, so that those who connect and ask nothing, or take no answer, keep
-/// nobody out.
+/// Connections that are open at the same time, at most. Of those that wait for no answer, the one that
+/// has done nothing for longest makes room for another one, so that those who connect and ask nothing,
+/// or take no answer, keep nobody out and end nobody's request.
 const CONNECTIONS: usize = 64;
 /// Files that are left free for other things than connections, as far as there are that many:
 /// making a page opens some.
@@ -42,6 +42,8 @@ const FILES: usize = 16;
 /// For how long a connection may be without a whole request. Prometheus keeps its own open, and asks
 /// every minute or so.
 const PATIENCE: Duration = Duration::from_secs(150);
+/// How long an answer may lie around until who does not take it makes room for others.
+const READING: Duration = Duration::from_secs(1);
 /// How long an answer may lie around that its reader does not take, in milliseconds.
 const STALL: u32 = 30_000;
 /// How long answers that are under way get when all ends. Within a second all shall be over.
@@ -164,10 +166,11 @@ impl Guests {
         }
     }
 
-    /// Ends the connection that has done nothing for longest, if there is any.
+    /// Ends the connection that has done nothing for longest, if there is any: one that waits for an
+    /// answer only if all do.
     fn evict(&mut self) -> bool {
-        let open = self.open.iter().enumerate();
-        let idle = open.min_by_key(|(_, guest)| guest.active.0.get()).map(|(number, _)| number);
+        let (open, now) = (self.open.iter().enumerate(), Instant::now());
+        let idle = open.min_by_key(|(_, guest)| guest.active.rank(now)).map(|(number, _)| number);
         idle.map(|number| self.open.swap_remove(number).task.abort()).is_some()
     }
 }
@@ -186,18 +189,52 @@ fn most_connections() -> usize {
     limit.saturating_sub(open + FILES).clamp(1, CONNECTIONS)
 }
 
-/// When a connection has asked for something, or taken some of an answer, last. Bytes that are no
-/// whole request yet do not count.
+/// What a connection does, and since when: it has asked for something, or taken some of an answer,
+/// last. Bytes that are no whole request yet do not count.
 #[derive(Clone)]
-struct Active(Rc<Cell<Instant>>);
+struct Active(Rc<Cell<(State, Instant)>>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// There is no whole request.
+    Idle,
+    /// The answer to its request is being made.
+    Waiting,
+    /// The answer is being written.
+    Taking,
+}
 
 impl Active {
     fn new() -> Self {
-        Self(Rc::new(Cell::new(Instant::now())))
+        Self(Rc::new(Cell::new((State::Idle, Instant::now()))))
     }
 
+    fn becomes(&self, state: State) {
+        self.0.set((state, Instant::now()));
+    }
+
+    /// Some of an answer has been written.
     fn touch(&self) {
-        self.0.set(Instant::now());
+        self.becomes(self.0.get().0);
+    }
+
+    /// All that was to be written has been.
+    fn flushed(&self) {
+        if self.0.get().0 == State::Taking {
+            self.becomes(State::Idle);
+        }
+    }
+
+    /// The lowest of all goes first: whether it waits for an answer, and when it did something last.
+    /// One that takes nothing of its answer for a while does not wait for it.
+    fn rank(&self, now: Instant) -> (bool, Instant) {
+        let (state, last) = self.0.get();
+        let waits = match state {
+            State::Idle => false,
+            State::Waiting => true,
+            State::Taking => now.saturating_duration_since(last) < READING,
+        };
+        (waits, last)
     }
 }
 
@@ -231,7 +268,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.active.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -329,9 +370,13 @@ async fn converse<S: Site + 'static, T: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let stream = TokioIo::new(Noted { stream, active: active.clone() });
     let service = service_fn(move |request: Request<Incoming>| {
-        active.touch();
-        let pages = pages.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &pages).await) }
+        active.becomes(State::Waiting);
+        let (pages, active) = (pages.clone(), active.clone());
+        async move {
+            let answer = answer(&request, &pages).await;
+            active.becomes(State::Taking);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(REQUEST_SIZE);
@@ -442,4 +487,111 @@ fn page(status: StatusCode, content_type: &'static str, text: Bytes) -> Response
     let value = hyper::header::HeaderValue::from_static(content_type);
     response.headers_mut().insert(CONTENT_TYPE, value);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    /// How long an answer may take.
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Has metrics to read for as long as wanted.
+    struct Slow {
+        begun: Arc<AtomicBool>,
+        over: Arc<AtomicBool>,
+    }
+
+    impl Site for Slow {
+        fn version(&self) -> u64 {
+            0
+        }
+
+        fn read(&mut self, _: usize) -> bool {
+            self.begun.store(true, Ordering::Relaxed);
+            !self.over.load(Ordering::Relaxed)
+        }
+
+        fn text(&self, _: Exposition) -> String {
+            "the page".to_owned()
+        }
+    }
+
+    /// One that has asked for a page.
+    fn ask(address: net::SocketAddr, page: &str) -> net::TcpStream {
+        let mut stream = net::TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(LONG)).expect("a time");
+        write!(stream, "GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .expect("sent");
+        stream
+    }
+
+    fn answer_to(mut stream: net::TcpStream) -> String {
+        let mut answer = String::new();
+        // Whoever is sent away may see an error, too.
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    }
+
+    /// It had done nothing for longer than 64 others that had just come, so it was sent away.
+    #[test]
+    fn a_flood_of_connections_ended_a_scrape_that_waited_for_its_page() {
+        let listener = net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("a port");
+        listener.set_nonblocking(true).expect("a mode");
+        let (begun, over) = (Arc::default(), Arc::default());
+        let site = Slow { begun: Arc::clone(&begun), over: Arc::clone(&over) };
+        let (ended, end) = tokio::sync::oneshot::channel::<()>();
+        let client = thread::spawn(move || {
+            let scrape = ask(address, "/metrics");
+            let start = Instant::now();
+            while !begun.load(Ordering::Relaxed) && start.elapsed() < LONG {
+                thread::yield_now();
+            }
+            let flood = || net::TcpStream::connect(address).expect("it listens");
+            let flood: Vec<_> = (0..3 * CONNECTIONS).map(|_| flood()).collect();
+            // It is let in after all of them.
+            let last = answer_to(ask(address, "/healthz"));
+            over.store(true, Ordering::Relaxed);
+            let answers = (answer_to(scrape), last);
+            drop((flood, ended));
+            answers
+        });
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut end = Some(end);
+        LocalSet::new().block_on(&runtime, async {
+            let listener = TcpListener::from_std(listener).expect("a listener");
+            let stop = async || match end.take() {
+                Some(end) => drop(end.await),
+                None => std::future::pending().await,
+            };
+            serve(listener, Rc::new(RefCell::new(site)), stop).await;
+        });
+        let (scrape, last) = client.join().expect("it only asks");
+        assert!(last.ends_with("ok\n"), "{last:?}");
+        assert!(scrape.ends_with("the page"), "{scrape:?}");
+    }
+
+    #[test]
+    fn those_who_wait_for_no_answer_go_first_and_the_idlest_of_them() {
+        let now = Instant::now();
+        let rank = |state, age| Active(Rc::new(Cell::new((state, now - age)))).rank(now);
+        let (short, long) = (Duration::from_millis(10), Duration::from_secs(2));
+        let ranks = [
+            rank(State::Taking, 2 * long),
+            rank(State::Idle, long),
+            rank(State::Idle, short),
+            rank(State::Waiting, 2 * long),
+            rank(State::Taking, short),
+        ];
+        assert!(ranks.is_sorted(), "{ranks:?}");
+    }
 }

@@ -21,6 +21,7 @@ use rustix::thread::{
 };
 
 use super::error::ServeError;
+use crate::release::numbers;
 
 /// What is still to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +46,7 @@ impl Privileges {
 /// Whether bpf(2) asks for CAP_BPF whatever it is to do, as before 5.19. A release that does not
 /// begin like one is taken for a new one.
 fn reading_takes_bpf(release: &str) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (5, 19),
-        _ => false,
-    }
+    numbers(release).is_some_and(|version| version < (5, 19))
 }
 
 /// Whose a process is.
@@ -118,18 +115,21 @@ fn group_entry(groups: &str, group: &str) -> Option<u32> {
     })
 }
 
-/// Becomes that user, if any, and gives up every capability but the needed ones that the process
-/// has, and the way to get others by executing a program.
+/// Becomes that user, if any, and gives up every capability but those that the process has and that
+/// are needed on a kernel of that release, and the way to get others by executing a program.
 ///
 /// # Errors
 /// If there are other threads, which would keep what they have, or the kernel refuses.
-pub fn drop_privileges(wanted: Privileges, user: Option<User>) -> Result<(), ServeError> {
+pub fn drop_privileges(
+    wanted: Privileges,
+    user: Option<User>,
+    release: &str,
+) -> Result<(), ServeError> {
     let threads = fs::read_dir("/proc/self/task").map_err(ServeError::Privileges)?.count();
     if threads > 1 {
         return Err(ServeError::Threads(threads));
     }
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let needed = wanted.capabilities(&release);
+    let needed = wanted.capabilities(release);
     prepare(needed).map_err(|errno| ServeError::Privileges(errno.into()))?;
     if let Some(user) = user {
         become_user(user).map_err(|errno| ServeError::User(errno.into()))?;

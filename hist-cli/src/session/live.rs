@@ -60,7 +60,8 @@ impl<F: Borrow<Facts>> Live<F> {
         Self { barrier: Some(barrier), ..self }
     }
 
-    /// The same, with tables that can be [renewed](Session::renew). Each trigger has its own then.
+    /// The same, with tables that can be [renewed](Session::renew), but for those that can never be
+    /// full and those that have a name, which several triggers may feed.
     #[must_use]
     pub fn renewable(self, barrier: Arc<Barrier>) -> Self {
         Self { is_renewable: true, ..self.with_barrier(barrier) }
@@ -69,6 +70,27 @@ impl<F: Borrow<Facts>> Live<F> {
     /// What counts has been attached anew.
     fn settle_again(&self) -> Result<(), SessionError> {
         Ok(self.focus.as_deref().map_or(Ok(()), LiveFocus::settle_again)?)
+    }
+
+    /// Nothing begins to count any more.
+    fn pause_all<'a>(&self, triggers: impl Iterator<Item = &'a LiveTrigger>) {
+        let triggers: Vec<_> = triggers.map(LiveTrigger::trigger).collect();
+        // First of all, for so they end with the same event.
+        if self.focus.as_ref().is_some_and(|focus| focus.let_count(false)) {
+            triggers.iter().for_each(|trigger| trigger.hold_misses());
+        }
+        triggers.iter().for_each(|trigger| trigger.pause());
+    }
+
+    /// What counts an event at this moment comes to its end.
+    fn wait(&self) {
+        let waited = match &self.barrier {
+            Some(barrier) => barrier.wait(),
+            None => load::wait_for_programs(),
+        };
+        if let Err(error) = waited {
+            log::warn!("cannot wait for events that are being counted: {error}");
+        }
     }
 
     fn wishes(&self) -> Wishes {
@@ -101,29 +123,50 @@ impl<F: Borrow<Facts>> Live<F> {
         plan: Plan,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        if let Some(barrier) = self.barrier.as_ref().filter(|_| self.is_renewable)
+        let focus = self.focus.as_deref();
+        let may_renew = self.is_renewable && plan.hist.name.is_none();
+        if let Some(barrier) = self.barrier.as_ref().filter(|_| may_renew)
             && let Some(plans) = plan::spill(&plan).map_err(CompileError::from)?
         {
-            return attach_renewable(plans, barrier);
+            return attach_renewable(plans, barrier, focus);
         }
         let code = codegen::generate(&plan).map_err(CompileError::from)?;
         let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
         let feeds =
             joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
-        let focus = self.focus.as_deref();
         Ok(LiveTrigger(load::attach_within(&object, vec![(plan, feeds)], focus)?))
     }
 }
 
-fn attach_renewable(plans: Spill, barrier: &Arc<Barrier>) -> Result<LiveTrigger, SessionError> {
+fn attach_renewable(
+    plans: Spill,
+    barrier: &Arc<Barrier>,
+    focus: Option<&LiveFocus>,
+) -> Result<LiveTrigger, SessionError> {
     let code = |plan: &Plan| codegen::generate(plan).map_err(CompileError::from);
     let (main, rest) = (code(&plans.main)?, code(&plans.rest)?);
     let object = link::link(&[(&plans.main, &main), (&plans.rest, &rest)]);
     let object = object.map_err(CompileError::from)?;
-    Ok(LiveTrigger(load::attach_renewable(&object, plans, barrier)?))
+    Ok(LiveTrigger(load::attach_renewable(&object, plans, barrier, focus)?))
 }
 
 impl<F: Borrow<Facts>> Session<Live<F>> {
+    /// Does what [`stop`](Self::stop) does for all of them, as close together as can be: the kernel is
+    /// waited for once.
+    pub fn stop_all<'a>(sessions: impl Iterator<Item = &'a Self>)
+    where
+        F: 'a,
+    {
+        let mut last = None;
+        for session in sessions {
+            session.backend.pause_all(session.attached.values());
+            last = Some(session);
+        }
+        if let Some(session) = last {
+            session.backend.wait();
+        }
+    }
+
     /// Has a trigger count into an empty table from now on, but for the keys of `seeds`, which are
     /// there without hits. Gives what was in the one before, as [`snapshot`](Self::snapshot) does:
     /// no hit is in both, and none in neither.
@@ -228,19 +271,8 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn stop<'a>(&self, triggers: impl Iterator<Item = &'a LiveTrigger>) {
-        let triggers: Vec<_> = triggers.map(LiveTrigger::trigger).collect();
-        // First of all, for so they end with the same event.
-        if self.focus.as_ref().is_some_and(|focus| focus.let_count(false)) {
-            triggers.iter().for_each(|trigger| trigger.hold_misses());
-        }
-        triggers.iter().for_each(|trigger| trigger.pause());
-        let waited = match &self.barrier {
-            Some(barrier) => barrier.wait(),
-            None => load::wait_for_programs(),
-        };
-        if let Err(error) = waited {
-            log::warn!("cannot wait for events that are being counted: {error}");
-        }
+        self.pause_all(triggers);
+        self.wait();
     }
 
     fn is_paused(&self, trigger: &LiveTrigger) -> bool {
@@ -248,7 +280,7 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn clear(&mut self, trigger: &LiveTrigger) -> Result<(), SessionError> {
-        trigger.trigger().clear()?;
+        trigger.trigger().clear_with(self.barrier.as_deref())?;
         self.settle_again()
     }
 
