@@ -7,7 +7,7 @@ use std::path::Path;
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// What a message quotes of a text that somebody else wrote, in characters.
+/// What a message shows of a text that somebody else wrote, in characters as they are shown.
 const EXCERPT: usize = 300;
 
 /// Which characters a terminal shows.
@@ -87,11 +87,19 @@ pub fn shown_lines(bytes: &[u8], charset: Charset) -> String {
 /// kernel's own files have, are shown as spaces.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
-    let mut chars = text.chars().map(|c| if c == '\t' { ' ' } else { c });
-    let start: String = chars.by_ref().take(EXCERPT).collect();
-    let rest = chars.count();
-    let start = shown(start.as_bytes(), Charset::Utf8);
-    if rest == 0 { start } else { format!("{start}… ({rest} more characters)") }
+    let (mut start, mut length) = (String::new(), 0);
+    for (taken, c) in text.chars().enumerate() {
+        let c = if c == '\t' { ' ' } else { c };
+        let next = shown(c.encode_utf8(&mut [0; 4]).as_bytes(), Charset::Utf8);
+        // What stands for a character may be longer than it.
+        length += next.chars().count();
+        if length > EXCERPT {
+            let rest = text.chars().count() - taken;
+            return format!("{start}… ({rest} more characters)");
+        }
+        start.push_str(&next);
+    }
+    start
 }
 
 /// A file's name for a message.
@@ -165,6 +173,13 @@ mod tests {
     fn an_excerpt_is_one_line_of_bounded_length() {
         assert_eq!(excerpt("a\x1b[31m\n\tb"), "a\\x1b[31m\\x0a b");
         assert_eq!(excerpt(&"x".repeat(1000)), "x".repeat(300) + "… (700 more characters)");
+    }
+
+    /// Each of them is shown as four characters.
+    #[test]
+    fn an_excerpt_of_control_characters_was_four_times_too_long() {
+        let expect = "\\x00".repeat(75) + "… (25 more characters)";
+        assert_eq!(excerpt(&"\0".repeat(100)), expect);
     }
 
     #[test]
