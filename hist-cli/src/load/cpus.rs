@@ -20,7 +20,7 @@ pub(super) const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
 
 /// More CPUs than any kernel can be built for: `NR_CPUS` is at most 8192 (arch/x86/Kconfig and
 /// arch/powerpc/platforms/Kconfig.cputype in Linux).
-const CPUS_MAX: usize = 16384;
+const CPUS_MAX: usize = 8192 + 1;
 /// What the buffer holds that the kernel writes to. A new map has zeros.
 const UNTOUCHED: u64 = u64::MAX;
 
