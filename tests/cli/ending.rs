@@ -208,7 +208,7 @@ fn live_two_signals_at_once_do_not_destroy_the_table() {
     check_whole(&read.end(), 0);
 }
 
-/// Who wants it to end twice gets it: nobody reads the table.
+/// A second wish to stop ends it at once: nobody reads the table.
 #[test]
 fn live_a_second_wish_to_stop_still_ends_it_at_once() {
     if !is_live() {
@@ -425,7 +425,7 @@ fn live_a_file_that_may_not_grow_is_an_error_and_keeps_no_half_table() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(&format!("cannot write {told}: File too large")), "{said}");
-        // What was lost is told all the same.
+        // Losses are reported all the same.
         assert!(said.contains("dropped, the table is full"), "{said}");
         assert_eq!(fs::read(&path).expect("a file"), b"", "{told}");
     }

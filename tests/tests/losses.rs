@@ -224,7 +224,7 @@ fn more_threads_than_cpus_lose_nothing_untold_from_full_tables() -> Result<()> {
         }
         seen.push(counted);
     }
-    panic!("more is told as missed than was, each time: {seen:#?}");
+    panic!("more is reported as missed than was, each time: {seen:#?}");
 }
 
 /// As a user starts them. Classic programs on the same events lose some meanwhile.

@@ -1,5 +1,5 @@
 //! Boots every kernel locked down in each way, with the guest program, which counts there and checks
-//! what it is told.
+//! the messages.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ pub(crate) struct Args {
     machine: MachineArgs,
 }
 
-/// What the guest is told of the mode, and the kernel's own word for it.
+/// The mode as the guest's argument has it, and the kernel's own word for it.
 const MODES: [(&str, &str); 3] = [
     ("confidentiality", "lockdown=confidentiality"),
     ("integrity", "lockdown=integrity"),

@@ -83,8 +83,8 @@ pub(super) struct Counting<'a> {
     ticked: bool,
 }
 
-/// All that waiting and printing take, which is there before anything counts: what the kernel
-/// refuses later on is no reason to lose what was counted.
+/// Everything that waiting and printing need. It is set up before anything counts, so that no counts
+/// are lost when the kernel refuses a thread or a file later.
 pub(super) struct Means {
     /// What has been asked for from outside.
     pub signals: Signals,
@@ -454,8 +454,8 @@ impl<'a> Counting<'a> {
         self.stopper.pause();
     }
 
-    /// Waits for work that may block on a slow reader, and heeds signals meanwhile: only the second
-    /// wish to stop does not wait for it. That something else has ended counting is no such wish.
+    /// Waits for work that may block on a slow reader, and handles signals meanwhile. A second wish to
+    /// stop ends the process without waiting; the end of the command or of `-d` is not such a wish.
     async fn patiently<T>(&mut self, mut job: Job<T>) -> anyhow::Result<T> {
         loop {
             tokio::select! {

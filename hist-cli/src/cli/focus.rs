@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use rustix::fs::{OFlags, fstatfs};
 
 use super::options::FocusOptions;
@@ -185,7 +185,7 @@ fn check_namespace() -> anyhow::Result<()> {
 fn check_process(pid: u32) -> anyhow::Result<()> {
     let path = format!("/proc/{pid}/status");
     let status = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!("there is no process {pid}"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_process(pid)),
         result => result.with_context(|| format!("cannot read {path}"))?,
     };
     match field(&status, "Tgid:") {
@@ -197,7 +197,12 @@ fn check_process(pid: u32) -> anyhow::Result<()> {
     }
 }
 
-/// What tells the processes from later ones with their pids; none where that cannot be told.
+fn no_process(pid: u32) -> anyhow::Error {
+    anyhow!("there is no process {pid}")
+}
+
+/// When the processes started, which later ones with their pids did not. `None` where programs cannot
+/// find that out.
 fn birth(pids: &[u32], facts: &Facts) -> anyhow::Result<Option<Birth>> {
     let btf = facts.context().btf.filter(|_| !pids.is_empty() && sees_kernels_time());
     // Without types, pids are forgotten by this process when theirs end.
@@ -206,7 +211,7 @@ fn birth(pids: &[u32], facts: &Facts) -> anyhow::Result<Option<Birth>> {
     let Some(offsets) = offsets else { return Ok(None) };
     let tick = |pid: &u32| match load::started(*pid) {
         Ok(Some(ticks)) => Ok(ticks),
-        Ok(None) => bail!("there is no process {pid}"),
+        Ok(None) => Err(no_process(*pid)),
         Err(error) => Err(error).context(format!("cannot read when process {pid} started")),
     };
     let ticks = pids.iter().map(tick).collect::<anyhow::Result<_>>()?;

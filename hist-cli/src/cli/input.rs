@@ -1,5 +1,5 @@
-//! Takes the name of a file. Gives what is in it; a named pipe that nobody writes to is told, and
-//! keeps nobody waiting who must not wait.
+//! Reads a file that the user has named. If it is a named pipe without a writer, it says that it waits;
+//! callers that must not wait get an error instead.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};

@@ -170,7 +170,7 @@ fn write_whole(file: &mut File, text: &[u8]) -> io::Result<()> {
     let metadata = file.metadata()?;
     let (written, result) = write_counted(file, text);
     if result.is_err() && metadata.is_file() {
-        // What was written before remains. If even this fails, the first error is told.
+        // What was written before remains. If even this fails, the first error is reported.
         let _ = take_back(file, metadata.len(), written);
     }
     result

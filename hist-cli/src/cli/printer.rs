@@ -74,7 +74,7 @@ impl Printer {
         Self { session, output, view, verbose, proves, warned: false }
     }
 
-    /// Does the work. Losses are told at the end, also when that is because nobody reads any more
+    /// Does the work. Losses are reported at the end, also when that is because nobody reads any more
     /// or the disk is full.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ impl Worker {
     ) -> Job<T> {
         let (sender, receiver) = oneshot::channel();
         let work = move || {
-            // Who does not wait any more does not need to know.
+            // Nobody may be waiting any more.
             let _ = sender.send(work());
         };
         // If the thread has panicked, the receiver learns it as the sender is dropped.

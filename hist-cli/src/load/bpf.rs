@@ -314,7 +314,8 @@ fn found(result: io::Result<RawFd>) -> io::Result<bool> {
     }
 }
 
-/// A means to [wait for running programs](Self::wait). Who may load programs can make one; who has
+/// A means to [wait for running programs](Self::wait). A process that may load programs can make
+/// one; one that has
 /// one can wait with no capabilities at all.
 pub(crate) struct Barrier {
     outer: OwnedFd,

@@ -59,7 +59,7 @@ impl AttachedTrigger {
         self.feeder.hold_misses();
     }
 
-    /// Everything that was missed until now is no loss: counting begins only now.
+    /// Does not count as lost what was missed until now: counting begins only now.
     ///
     /// # Errors
     /// If the kernel does not tell.

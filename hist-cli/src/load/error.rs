@@ -59,7 +59,7 @@ pub enum LoadError {
         /// The errno.
         source: io::Error,
     },
-    /// No other program has room on this event. What the errno is called misleads, so it is no source.
+    /// No other program has room on this event. The errno's name misleads, so it is left out.
     #[error(
         "{event} cannot be attached: {CLASSIC_MAX} programs are attached to it as a classic tracepoint \
              already, and the kernel takes no more; end one of them, or try --attach raw"

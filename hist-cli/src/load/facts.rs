@@ -46,7 +46,7 @@ impl Facts {
     /// # Errors
     /// As [`read`](Self::read).
     pub(super) fn at(possible: &Path) -> Result<Self, LoadError> {
-        // Who may make no maps gets no per-CPU values either.
+        // A process that may not make maps does not read per-CPU values either.
         let possible_cpus = cpus::listed(possible, cpus::count().ok())?;
         let release = release();
         Ok(Self {

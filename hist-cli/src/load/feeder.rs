@@ -148,7 +148,7 @@ impl Feeder {
         }
     }
 
-    /// Counting has ended, though the program is still attached: what is missed from now on is no loss.
+    /// Counting has ended, though the program is still attached: what is missed from now on does not count as lost.
     pub(super) fn hold_misses(&self) {
         match self.all_missed() {
             Ok(missed) => *locked(&self.held) = Some(missed),

@@ -65,7 +65,7 @@ pub enum FocusError {
         /// What bpf(2) said.
         source: io::Error,
     },
-    /// What the errno is called misleads, so it is no source.
+    /// The errno's name misleads, so it is left out.
     #[error("{PROCESSES_MAX} processes can be followed at a time, and there are more")]
     Full,
     /// The process is gone.

@@ -37,7 +37,7 @@ use crate::plan::{Plan, Spill};
 /// `BPF_MAP_TYPE_PROG_ARRAY` in Linux include/uapi/linux/bpf.h.
 const PROG_ARRAY: u32 = 3;
 
-/// Who counts now, and who may count next.
+/// The program that counts now, and the one that can take its place.
 pub(super) struct Turns {
     /// Closing it empties it, whoever has it in use: the kernel keeps programs there only for as
     /// long as user space can reach them.

@@ -59,7 +59,7 @@ impl Valve {
         let work = move || {
             for wish in wished {
                 turn_everywhere(&turning, &latest);
-                // Who does not wait any more does not need to know.
+                // Nobody may be waiting any more.
                 let _ = turn.send(wish);
             }
         };

@@ -17,7 +17,7 @@ pub struct Focus {
     pub processes: Processes,
     /// Only processes in this cgroup or below, as the user calls it.
     pub cgroup: Option<String>,
-    /// How named processes are told from later ones with their pids; none where the kernel's types
+    /// What distinguishes named processes from later ones with their pids; none where the kernel's types
     /// do not say.
     pub birth: Option<Birth>,
     /// Programs count only while [`FocusMap::Valve`] is open, so that all of them begin and end with

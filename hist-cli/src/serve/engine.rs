@@ -138,7 +138,7 @@ struct Attaching {
 }
 
 impl Attaching {
-    /// Goes on after a metric that cannot be attached: all of them are told.
+    /// Goes on after a metric that cannot be attached: all of them are reported.
     fn add(&mut self, metric: Result<Running, ServeError>) -> Result<(), ServeError> {
         match metric {
             Ok(metric) => self.running.push(metric),
@@ -171,7 +171,7 @@ impl Engine {
     /// Attaches all metrics, then lets them count. Signals are heard between two of them.
     ///
     /// # Errors
-    /// If any of them cannot be attached; all that cannot are told.
+    /// If any of them cannot be attached; all that cannot are reported.
     pub async fn start(
         config: Config,
         tracefs: Tracefs,

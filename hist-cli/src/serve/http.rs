@@ -103,7 +103,7 @@ pub async fn serve<S: Site + 'static>(
                     Err(error) => guests.turn_away(&error).await,
                 },
             }
-            // Who has just come is listened to before the next one comes.
+            // Serve a new connection before the next one is accepted.
             yield_now().await;
         }
     }
@@ -123,7 +123,7 @@ struct Guests {
     tasks: JoinSet<()>,
     open: Vec<Guest>,
     most: usize,
-    /// That there is no room has been told since somebody was admitted last.
+    /// It was reported that there is no room, since a connection was admitted last.
     told: bool,
 }
 
@@ -380,7 +380,7 @@ async fn converse<S: Site + 'static, T: AsyncRead + AsyncWrite + Unpin>(
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(REQUEST_SIZE);
-    // Who has said all may still want the answer.
+    // A client that has sent everything may still want the answer.
     let connection = builder.half_close(true).serve_connection(stream, service);
     tokio::pin!(connection);
     let result = tokio::select! {
@@ -464,7 +464,7 @@ async fn answer<S: Site>(request: &Request<Incoming>, pages: &Pages<S>) -> Respo
             page(StatusCode::OK, format.content_type(), pages.metrics(format).await)
         }
         path => {
-            // Who has many small questions waits for others, too.
+            // A client with many small requests waits for others, too.
             yield_now().await;
             match path {
                 "/healthz" => page(StatusCode::OK, PLAIN, "ok\n".into()),
