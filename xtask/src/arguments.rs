@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::qemu::{self, Machine};
 use crate::setup::{succeed, workspace};
-use crate::vm::{Bootable, MachineArgs, build_guest, machines};
+use crate::vm::{Bootable, MachineArgs, build_guest, machines, tagged_lines};
 
 /// Events that prove a row.
 const PROOF: u64 = 1000;
@@ -142,12 +142,12 @@ struct Report {
 
 impl Report {
     fn parse(results: &str) -> Result<Self> {
-        let mut report = Self::default();
-        for line in results.lines() {
-            match line.split_once(' ') {
-                Some(("KERNEL", release)) => report.kernel = release.to_owned(),
-                Some(("ROW", rest)) => report.rows.push(row(rest).context(rest.to_owned())?),
-                Some(("NONE", rest)) => {
+        let (kernel, lines) = tagged_lines(results)?;
+        let mut report = Self { kernel, ..Self::default() };
+        for (tag, rest) in lines {
+            match tag {
+                "ROW" => report.rows.push(row(rest).context(rest.to_owned())?),
+                "NONE" => {
                     let (event, text) = rest.split_once(' ').context(rest.to_owned())?;
                     report.rows.push(Row {
                         event: event.to_owned(),
@@ -157,7 +157,6 @@ impl Report {
                         class: Class::Refused,
                     });
                 }
-                Some(("ERROR", rest)) => bail!("{rest}"),
                 _ => {}
             }
         }

@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::arguments::{TABLE, disk, version_of, with};
 use crate::qemu::{self, Machine};
 use crate::setup::workspace;
-use crate::vm::{Bootable, MachineArgs, machines};
+use crate::vm::{Bootable, MachineArgs, machines, tagged_lines};
 
 /// Hits that prove an event.
 const PROOF: u64 = 1000;
@@ -88,17 +88,12 @@ struct Report {
 
 impl Report {
     fn parse(results: &str) -> Result<Self> {
-        let mut report = Self::default();
-        for line in results.lines() {
-            match line.split_once(' ') {
-                Some(("KERNEL", release)) => report.kernel = release.to_owned(),
-                Some(("SITES", rest)) => report.sites.push(site(rest).context(rest.to_owned())?),
-                Some(("ERROR", rest)) => bail!("{rest}"),
-                _ => {}
-            }
-        }
-        ensure!(!report.sites.is_empty(), "nothing was watched");
-        Ok(report)
+        let (kernel, lines) = tagged_lines(results)?;
+        let sites = lines.into_iter().filter(|(tag, _)| *tag == "SITES");
+        let sites = sites.map(|(_, rest)| site(rest).context(rest.to_owned()));
+        let sites = sites.collect::<Result<Vec<_>>>()?;
+        ensure!(!sites.is_empty(), "nothing was watched");
+        Ok(Self { kernel, sites })
     }
 
     /// Every event that occurred, the proven ones first.

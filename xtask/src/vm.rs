@@ -141,6 +141,23 @@ fn test(args: &TestArgs) -> Result<()> {
     verdict(&failures.into_inner().expect("a worker died"), args)
 }
 
+/// What a guest has written: its kernel's release, and all other lines as word and rest.
+///
+/// # Errors
+/// If one of the lines is an error.
+pub(crate) fn tagged_lines(results: &str) -> Result<(String, Vec<(&str, &str)>)> {
+    let (mut kernel, mut lines) = (String::new(), Vec::new());
+    for line in results.lines() {
+        match line.split_once(' ') {
+            Some(("KERNEL", release)) => kernel = release.to_owned(),
+            Some(("ERROR", rest)) => bail!("{rest}"),
+            Some(tagged) => lines.push(tagged),
+            None => {}
+        }
+    }
+    Ok((kernel, lines))
+}
+
 /// A kernel and the machine that boots it.
 pub(crate) struct Bootable {
     pub(crate) kernel: Kernel,
