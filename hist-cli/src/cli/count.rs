@@ -448,7 +448,8 @@ impl<'a> Counting<'a> {
 
     /// Ends counting.
     fn stop(&self) {
-        if self.focused.live.let_count(false) {
+        self.focused.live.let_count(false);
+        if self.focused.live.has_valve() {
             self.stopper.hold_misses();
         }
         self.stopper.pause();

@@ -87,10 +87,10 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 /// Has everything count from now on.
 fn begin(session: &Session<Live>, focused: &Focused) -> anyhow::Result<()> {
-    let attached = || session.triggers().iter().map(|entry| session.attached(entry).trigger());
-    // What was missed while the others were attached would not have been counted.
-    if attached().count() > 1 {
-        let forgotten = attached().try_for_each(AttachedTrigger::forget_misses);
+    // What was missed before would not have been counted.
+    if focused.live.has_valve() {
+        let mut attached = session.triggers().iter().map(|entry| session.attached(entry).trigger());
+        let forgotten = attached.try_for_each(AttachedTrigger::forget_misses);
         forgotten.context("cannot tell what was missed")?;
     }
     focused.live.let_count(true);

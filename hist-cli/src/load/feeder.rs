@@ -8,7 +8,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::sentinel::{Missed, Sentinel, Watching};
@@ -26,9 +26,7 @@ pub(super) struct Feeder {
     /// What counts events that perf drops, where that is wanted; or why it cannot.
     sentinel: Option<Result<Arc<Sentinel>, LoadError>>,
     /// Why some misses are not known, since the table was cleared last.
-    unknown: Mutex<Option<String>>,
-    /// That was not so from the start.
-    lost_track: AtomicBool,
+    unknown: Mutex<Option<Unknown>>,
     /// The most that has been missed by any reading: what is on its way makes one too low.
     highest: AtomicU64,
     /// What was missed while the program was attached earlier.
@@ -37,6 +35,13 @@ pub(super) struct Feeder {
     excused: AtomicU64,
     /// What had been missed when counting ended, where that was before the program was detached.
     held: Mutex<Option<u64>>,
+}
+
+/// Why some misses are not known.
+struct Unknown {
+    reason: String,
+    /// They were counted until then.
+    broke_off: bool,
 }
 
 /// A program that is attached.
@@ -70,7 +75,6 @@ impl Feeder {
             link: Mutex::default(),
             sentinel,
             unknown: Mutex::default(),
-            lost_track: AtomicBool::new(false),
             highest: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             excused: AtomicU64::new(0),
@@ -91,16 +95,18 @@ impl Feeder {
         if let Some(Err(error)) = &self.sentinel {
             return Some(error.to_string());
         }
-        locked(&self.unknown).clone()
+        locked(&self.unknown).as_ref().map(|unknown| unknown.reason.clone())
     }
 
     /// Some misses are not known, though those before were.
     pub(super) fn lost_track(&self) -> bool {
-        self.lost_track.load(Ordering::Relaxed)
+        locked(&self.unknown).as_ref().is_some_and(|unknown| unknown.broke_off)
     }
 
-    fn not_known(&self, error: &dyn ToString) {
-        *locked(&self.unknown) = Some(error.to_string());
+    fn not_known(&self, error: &dyn ToString, broke_off: bool) {
+        let mut unknown = locked(&self.unknown);
+        let broke_off = broke_off || unknown.as_ref().is_some_and(|before| before.broke_off);
+        *unknown = Some(Unknown { reason: error.to_string(), broke_off });
     }
 
     /// Attached already, it stays so.
@@ -120,7 +126,7 @@ impl Feeder {
         if let Some(Ok(sentinel)) = &self.sentinel {
             match sentinel.begin() {
                 Ok(watching) => return Ok(Misses::Sentinel(watching)),
-                Err(error) => self.not_known(&error),
+                Err(error) => self.not_known(&error, false),
             }
         }
         Ok(Misses::Kernel(self.kernels_misses()?))
@@ -143,8 +149,7 @@ impl Feeder {
         };
         self.settled.fetch_add(events, Ordering::Relaxed);
         if let Some(problem) = problem {
-            self.not_known(&problem);
-            self.lost_track.store(true, Ordering::Relaxed);
+            self.not_known(&problem, true);
         }
     }
 
@@ -152,7 +157,7 @@ impl Feeder {
     pub(super) fn hold_misses(&self) {
         match self.all_missed() {
             Ok(missed) => *locked(&self.held) = Some(missed),
-            Err(error) => self.not_known(&error),
+            Err(error) => self.not_known(&error, true),
         }
     }
 

@@ -215,11 +215,16 @@ impl LiveFocus {
     }
 
     /// All that counts is attached and everything is settled: lets all programs begin with the same
-    /// event, or end with the same one. Gives whether there is a valve; without, nothing happens.
-    pub fn let_count(&self, counts: bool) -> bool {
+    /// event, or end with the same one. Without a valve, nothing happens.
+    pub fn let_count(&self, counts: bool) {
         if let Some(valve) = &self.valve {
             valve.turn(counts);
         }
+    }
+
+    /// Programs that are attached count only while [they are let](Self::let_count).
+    #[must_use]
+    pub const fn has_valve(&self) -> bool {
         self.valve.is_some()
     }
 

@@ -76,7 +76,8 @@ impl<F: Borrow<Facts>> Live<F> {
     fn pause_all<'a>(&self, triggers: impl Iterator<Item = &'a LiveTrigger>) {
         let triggers: Vec<_> = triggers.map(LiveTrigger::trigger).collect();
         // First of all, for so they end with the same event.
-        if self.focus.as_ref().is_some_and(|focus| focus.let_count(false)) {
+        if let Some(focus) = self.focus.as_ref().filter(|focus| focus.has_valve()) {
+            focus.let_count(false);
             triggers.iter().for_each(|trigger| trigger.hold_misses());
         }
         triggers.iter().for_each(|trigger| trigger.pause());
