@@ -218,10 +218,9 @@ impl Metric {
         }
         let slots = self.place(snapshot, symbols);
         let rows = snapshot.rows.iter().zip(slots).filter(|(_, slot)| *slot != Slot::Other);
-        let mut rows: Vec<_> = rows.map(|(row, _)| row.clone()).collect();
+        let mut rows: Vec<&Row> = rows.map(|(row, _)| row).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.hitcount));
-        rows.truncate(most);
-        rows
+        rows.into_iter().take(most).cloned().collect()
     }
 
     /// Takes the last snapshot of a table whose place another one has taken, which began with
