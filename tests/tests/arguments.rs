@@ -171,8 +171,7 @@ fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
             let mut own = rows.iter().filter(|row| row.field == field.name);
             let first = own.find(|row| check(&btf, &tracepoint, row.expression, field).is_ok());
             let Some(row) = first.filter(|row| !row.is_proven()) else { continue };
-            let (name, trigger) =
-                (event.to_string(), format!("hist:keys={}", field.name));
+            let (name, trigger) = (event.to_string(), format!("hist:keys={}", field.name));
             // Some are no keys.
             let Ok(careful) = auto(&name, &trigger, &btf) else { continue };
             assert!(careful.has_record(), "{name}: {careful}");
