@@ -197,36 +197,51 @@ pub struct DataSymbol {
 /// When it is no ELF object, has not exactly one program, or the program needs anything besides
 /// holes, maps and data sections: another function, for one.
 pub(super) fn parse(bytes: &[u8]) -> Result<TemplateObject, LinkError> {
+    let mut programs = parse_all(bytes)?;
+    match (programs.pop(), programs.pop()) {
+        (Some(program), None) => Ok(program),
+        _ => Err(defect("it must have exactly one program section")),
+    }
+}
+
+/// Reads an object of one program or more, each in a section of its own. All have all of its maps and
+/// data.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn parse_all(bytes: &[u8]) -> Result<Vec<TemplateObject>, LinkError> {
     let file = File::parse(bytes)?;
-    let section = program_section(&file)?;
+    program_sections(&file).map(|section| parse_program(&file, &section)).collect()
+}
+
+fn parse_program(
+    file: &File<'_>,
+    section: &Section<'_, '_>,
+) -> Result<TemplateObject, LinkError> {
     let insns = instructions(section.data()?)?;
-    let references = references(&file, &section, &insns)?;
+    let references = references(file, section, &insns)?;
     ensure_calls_are_known(&insns, &references)?;
     let uses =
         frame::uses(&insns).map_err(|slot| LinkError::FramePointer { place: "template", slot })?;
     Ok(TemplateObject {
-        program: program_name(&file, &section)?,
+        program: program_name(file, section)?,
         section: section.name()?.to_owned(),
         stack: frame::depth(&uses),
         insns,
         references,
-        maps: maps(&file)?,
-        data: data_sections(&file)?,
-        license: section_data(&file, LICENSE)?,
+        maps: maps(file)?,
+        data: data_sections(file)?,
+        license: section_data(file, LICENSE)?,
     })
 }
 
-/// The only section of code, `.text` aside: that has functions which no program calls.
-fn program_section<'data, 'file>(
+/// The sections of code, `.text` aside: that has functions which no program calls.
+fn program_sections<'data, 'file>(
     file: &'file File<'data>,
-) -> Result<Section<'data, 'file>, LinkError> {
-    let mut programs = file.sections().filter(|section| {
+) -> impl Iterator<Item = Section<'data, 'file>> {
+    file.sections().filter(|section| {
         section.kind() == SectionKind::Text && section.size() > 0 && section.name() != Ok(".text")
-    });
-    match (programs.next(), programs.next()) {
-        (Some(section), None) => Ok(section),
-        _ => Err(defect("it must have exactly one program section")),
-    }
+    })
 }
 
 /// The only function of the section.
