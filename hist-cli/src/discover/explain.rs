@@ -6,7 +6,7 @@ use super::examples;
 use super::words;
 use crate::bpf::insn::helper;
 use crate::link::Program;
-use crate::plan::{Attach, MapKind, Plan, size_text};
+use crate::plan::{MapKind, Plan, size_text};
 use crate::resolve::hist::{Condition, KeySource};
 
 /// A line's first word takes that many columns.
@@ -83,20 +83,15 @@ fn key_bytes(plan: &Plan) -> u32 {
 
 /// To what, and why: whence each field is taken, or what stands against the raw tracepoint.
 fn attach(plan: &Plan) -> Vec<String> {
-    let (head, reasons) = match &plan.attach {
-        Attach::Tracepoint { system, event, .. } => {
-            let why = if plan.system_call.is_some() { ":" } else { "; why not to the raw one:" };
-            (format!("to the classic tracepoint {system}:{event}"), why)
-        }
-        Attach::RawTracepoint { name, .. } => {
-            let fields = "; every field is taken from its arguments:";
-            let copies = if plan.copies.is_empty() { ":" } else { fields };
-            (format!("to the raw tracepoint {name}"), copies)
-        }
+    let reasons = match plan.has_record() {
+        _ if plan.why.is_empty() => "",
+        true if plan.system_call.is_none() => "; why not to the raw one:",
+        false if !plan.copies.is_empty() => "; every field is taken from its arguments:",
+        _ => ":",
     };
-    let reasons = if plan.why.is_empty() { "" } else { reasons };
+    let head = format!("to {}{reasons}", plan.attach.place());
     let why = plan.why.iter().map(|why| format!("  {why}"));
-    std::iter::once(head + reasons).chain(why).collect()
+    std::iter::once(head).chain(why).collect()
 }
 
 fn states(plan: &Plan) -> Vec<String> {
@@ -148,7 +143,7 @@ impl Cost {
         };
         let calls = || insns().filter(|insn| insn.is_call() && insn.src == 0);
         Self {
-            classic: matches!(plan.attach, Attach::Tracepoint { .. }),
+            classic: plan.has_record(),
             all_calls: plan.system_call.is_some(),
             stack: plan.keys.iter().any(|key| key.source == KeySource::Stack),
             text: calls().any(|insn| reads_text(insn.imm)),

@@ -7,7 +7,7 @@
 //! in Linux kernel/events/core.c). So it is with a page fault that another classic program takes.
 
 use super::access::arguments::rows::has_preemption_off;
-use super::{Attach, Plan};
+use super::Plan;
 use crate::kernel::preemption::Preemption;
 
 /// What is known of events that perf's recursion guard drops.
@@ -54,7 +54,7 @@ const NEVER_NESTED: [(&str, &str); 4] = [
 
 /// What is to be done for `plan`.
 pub(super) fn guard(plan: &Plan, proof: Proof, preemption: Preemption) -> Guard {
-    if !matches!(plan.attach, Attach::Tracepoint { .. }) {
+    if !plan.attach.is_called_by_perf() {
         return Guard::Harmless;
     }
     let (system, event) = (plan.hist.system.as_str(), plan.hist.event.as_str());
