@@ -11,7 +11,7 @@ use hist_cli::pipeline::{Compiled, compile};
 use hist_cli::plan::{AttachWish, Proof, Wishes};
 use hist_cli::snapshot::sort::{Ties, sort};
 use hist_cli::snapshot::stack;
-use hist_cli::{print, read};
+use hist_cli::{load, print, read};
 
 use crate::engine::{Engine, Request};
 use crate::version::Version;
@@ -64,7 +64,7 @@ impl Bpf {
     fn text(&self, place: usize, symbols: &Symbols) -> Result<String> {
         let attached = self.attached.as_ref().context("nothing is attached")?;
         let mut snapshot = read::snapshot(&attached.triggers[place])?;
-        stack::settle(&mut snapshot, symbols, self.depth);
+        stack::settle(&mut snapshot, symbols, &load::stack_cut(self.depth));
         sort(&mut snapshot, self.ties);
         // What is missed counts before the filter, so most of it is other processes' events: then
         // the texts are the same. If they are not, this says why.

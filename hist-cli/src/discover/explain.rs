@@ -1,4 +1,4 @@
-//! Takes a compiled trigger. Gives what it would count and what that would cost, in plain words.
+//! What a built trigger would count and what that would cost, in plain words.
 
 use std::fmt::Write as _;
 
@@ -6,15 +6,17 @@ use super::examples;
 use super::words;
 use crate::bpf::insn::helper;
 use crate::link::Program;
+use crate::pipeline::Built;
 use crate::plan::{MapKind, Plan, size_text};
 use crate::resolve::hist::{Condition, KeySource};
 
 /// A line's first word takes that many columns.
 const HEAD: usize = 9;
 
-/// The explanation, ending in a newline. `program` is what `plan` was linked to.
+/// The explanation, ending in a newline.
 #[must_use]
-pub fn explain(plan: &Plan, program: &Program) -> String {
+pub fn explain(built: &Built) -> String {
+    let (plan, program) = (built.plan(), built.program());
     let mut text = String::new();
     let mut line = |head: &str, rest: &str| {
         // Writing to a String cannot fail.

@@ -6,8 +6,8 @@
 //! at its own level is dropped before anything counts it (`perf_swevent_get_recursion_context()`
 //! in Linux kernel/events/core.c). So it is with a page fault that another classic program takes.
 
-use super::access::arguments::rows::has_preemption_off;
 use super::Plan;
+use super::access::arguments::rows::has_preemption_off;
 use crate::kernel::preemption::Preemption;
 
 /// What is known of events that perf's recursion guard drops.
@@ -94,8 +94,8 @@ mod tests {
         let format = format::parse(system, &text).expect("a format");
         let wishes = Wishes { attach: AttachWish::Tracepoint, proof, ..Wishes::default() };
         let context = Context { preemption, ..Context::default() };
-        let built = pipeline::compile("hist:keys=id", &format, &context, wishes);
-        built.expect("a plan").plan.guard
+        let built = pipeline::plan("hist:keys=id", &format, &context, wishes);
+        built.expect("a plan").guard
     }
 
     #[test]

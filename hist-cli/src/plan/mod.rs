@@ -217,6 +217,9 @@ pub struct Wishes {
     pub focus: Focus,
     /// Whose losses are counted although the kernel does not.
     pub proof: Proof,
+    /// Full tables can be renewed while they count, but for those with a name. A plan does not depend
+    /// on it: what it takes is built [from the plan](spill()).
+    pub renewable: bool,
 }
 
 /// Chooses template, layout and attachment for `hist`. Without BTF in `kernel` it is attached to the
