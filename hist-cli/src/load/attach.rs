@@ -49,7 +49,7 @@ impl Drop for AttachedTrigger {
         // Not while the table is cleared, which attaches again what it has detached.
         self.table.pause(&self.feeder);
         if let Err(error) = self.table.leave(&self.feeder) {
-            log::warn!("cannot tell what {} has missed: {error}", self.plan.event_name());
+            log::warn!("cannot tell what {} has missed: {error}", self.plan.hist.event);
         }
     }
 }
@@ -221,7 +221,7 @@ fn existing(
     let (wanted, found) = (plan.map, table.map);
     let shape = |map: MapPlan| (map.kind, map.key_size, map.value_size);
     if shape(wanted) != shape(found) {
-        return Err(LoadError::OtherTable { event: plan.event_name(), wanted, found });
+        return Err(LoadError::OtherTable { event: plan.hist.event.to_string(), wanted, found });
     }
     Ok(Some(table.clone()))
 }
@@ -239,7 +239,8 @@ fn load(
         is_hist.or_else(|| (name == names.losses).then(|| table.losses_fd()))
     };
     let elsewhere = |name: &str| in_table(name).or_else(|| focus?.map(name));
-    let (event, program_type) = (plan.event_name(), source::of(&plan.attach).program_type());
+    let (event, program_type) =
+        (plan.hist.event.to_string(), source::of(&plan.attach).program_type());
     let fd = maps.load(program, (program_type, &event), elsewhere)?;
     let table = match table {
         Some(table) => table,

@@ -68,7 +68,7 @@ impl Feeder {
         Self {
             program,
             source,
-            event: plan.event_name(),
+            event: plan.hist.event.to_string(),
             link: Mutex::default(),
             sentinel,
             unknown: Mutex::default(),

@@ -26,6 +26,7 @@ use crate::bpf::insn::{INSN_SIZE, Insn, R0, R1, Width, helper};
 use crate::codegen::CodegenError;
 use crate::codegen::code::HoleCode;
 use crate::codegen::watch::{NewTask, Surroundings, Watch, watch};
+use crate::kernel::EventName;
 use crate::kernel::btf::{Btf, BtfError};
 use crate::kernel::cause::{Call, explained};
 use crate::kernel::error::EventError;
@@ -100,7 +101,8 @@ impl WatchedEvents {
     /// # Errors
     /// If one is not there or cannot be read.
     pub fn find(tracefs: &Tracefs) -> Result<Self, EventError> {
-        let event = |watch: Watch| tracefs.event(watch.system(), watch.tracepoint());
+        let event =
+            |watch: Watch| tracefs.event(&EventName::new(watch.system(), watch.tracepoint()));
         let (exec, fork, exit) = (event(Watch::Exec)?, event(Watch::Fork)?, event(Watch::Exit)?);
         let offset = |name| fork.field(name).map(|field| field.offset);
         let new_task = match (offset("pid"), offset("clone_flags")) {

@@ -91,7 +91,7 @@ impl Turns {
         barrier: Arc<Barrier>,
         focus: Option<&LiveFocus>,
     ) -> Result<(Self, OwnedFd), LoadError> {
-        let event = plan.event_name();
+        let event = plan.hist.event.to_string();
         let kind = (source::of(&plan.attach).program_type(), event.as_str());
         let def = program.slots().ok_or_else(|| missing("map of programs"))?;
         let slots = create(def)?;

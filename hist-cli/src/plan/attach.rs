@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::access::arguments::copy::BtfId;
+use crate::kernel::EventName;
 
 /// How programs are to be attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,10 +25,8 @@ pub enum AttachWish {
 pub enum Attach {
     /// As a program of type TRACEPOINT; the context is the record.
     Tracepoint {
-        /// The event's system.
-        system: String,
-        /// The event's name.
-        event: String,
+        /// The event, which may be another than the trigger's.
+        event: EventName,
         /// The event's number, by which the kernel knows it.
         id: u32,
     },
@@ -75,9 +74,7 @@ impl Attach {
     #[must_use]
     pub fn place(&self) -> String {
         match self {
-            Self::Tracepoint { system, event, .. } => {
-                format!("the classic tracepoint {system}:{event}")
-            }
+            Self::Tracepoint { event, .. } => format!("the classic tracepoint {event}"),
             Self::RawTracepoint { name, .. } => format!("the raw tracepoint {name}"),
         }
     }
@@ -87,7 +84,7 @@ impl Attach {
 impl fmt::Display for Attach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tracepoint { system, event, .. } => write!(f, "tracepoint {system}:{event}"),
+            Self::Tracepoint { event, .. } => write!(f, "tracepoint {event}"),
             Self::RawTracepoint { name, btf_id: None } => write!(f, "raw tracepoint {name}"),
             Self::RawTracepoint { name, btf_id: Some(_) } => {
                 write!(f, "raw tracepoint {name}, with types")

@@ -75,12 +75,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// `system:event`
-    #[must_use]
-    pub fn event_name(&self) -> String {
-        format!("{}:{}", self.hist.system, self.hist.event)
-    }
-
     /// Not every event counts that the program sees.
     #[must_use]
     pub fn is_selective(&self) -> bool {
@@ -329,8 +323,7 @@ fn template(key_size: u32, wishes: &Wishes) -> Result<Template, PlanError> {
 
 /// The event's own record, which is always right.
 fn own_event(hist: &Hist) -> Attach {
-    let (system, event) = (hist.system.clone(), hist.event.clone());
-    Attach::Tracepoint { system, event, id: hist.event_id }
+    Attach::Tracepoint { event: hist.event.clone(), id: hist.event_id }
 }
 
 fn check_room(what: &'static str, size: u32, room: usize) -> Result<(), PlanError> {

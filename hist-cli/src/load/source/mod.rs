@@ -66,9 +66,7 @@ const PROGRAM_FRAMES: [&str; 2] = ["bpf_prog_", "bpf_dispatcher_"];
 /// The source of what is planned.
 pub(super) fn of(attach: &Attach) -> Box<dyn EventSource> {
     match attach {
-        Attach::Tracepoint { system, event, id } => {
-            Box::new(Tracepoint::of_event(system, event, *id))
-        }
+        Attach::Tracepoint { event, id } => Box::new(Tracepoint::of_event(event, *id)),
         Attach::RawTracepoint { name, btf_id: None } => Box::new(RawTracepoint::new(name)),
         Attach::RawTracepoint { btf_id: Some(id), .. } => Box::new(Tracing(*id)),
     }
@@ -94,6 +92,7 @@ pub fn stack_cut(depth: usize) -> Cut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::EventName;
     use crate::kernel::btf::TypeId;
     use crate::plan::access::arguments::copy::BtfId;
 
@@ -117,10 +116,10 @@ mod tests {
     /// `enum bpf_prog_type` in Linux include/uapi/linux/bpf.h.
     #[test]
     fn what_the_listing_calls_a_program_is_what_it_is_loaded_as() {
-        let (system, event) = ("a".to_owned(), "b".to_owned());
+        let event = EventName::new("a", "b");
         let raw = |btf_id| Attach::RawTracepoint { name: "b".to_owned(), btf_id };
         for (attach, section, numbers) in [
-            (Attach::Tracepoint { system, event, id: 1 }, "tracepoint", (5, 0, 0)),
+            (Attach::Tracepoint { event, id: 1 }, "tracepoint", (5, 0, 0)),
             (raw(None), "raw_tp", (17, 0, 0)),
             (raw(Some(BtfId(7 as TypeId))), "tp_btf", (26, 23, 7)),
         ] {

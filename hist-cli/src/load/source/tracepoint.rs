@@ -5,6 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use super::{EventSource, Kind};
+use crate::kernel::EventName;
 use crate::kernel::release::numbers;
 use crate::load::LoadError;
 use crate::load::program::ProgramType;
@@ -34,8 +35,8 @@ impl Tracepoint {
         ProgramType { number: 5, attach_type: 0, attach_btf_id: 0 };
 
     /// An event of a trigger.
-    pub(super) fn of_event(system: &str, event: &str, id: u32) -> Self {
-        Self { label: format!("{system}:{event}"), name: event.to_owned(), id }
+    pub(super) fn of_event(event: &EventName, id: u32) -> Self {
+        Self { label: event.to_string(), name: event.name.clone(), id }
     }
 
     /// The event `id` of a tracepoint, for a program of ours.
@@ -77,7 +78,7 @@ mod tests {
     /// The event was named whose trigger it is, on which there may be no program at all.
     #[test]
     fn another_event_than_the_full_one_was_named() {
-        let place = Tracepoint::of_event("raw_syscalls", "sys_enter", 1);
+        let place = Tracepoint::of_event(&EventName::new("raw_syscalls", "sys_enter"), 1);
         let full = io::Error::from_raw_os_error(libc::E2BIG);
         let error = place.refused("syscalls:sys_enter_openat", full).to_string();
         assert!(error.starts_with("raw_syscalls:sys_enter cannot be attached: 64 "), "{error}");
