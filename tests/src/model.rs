@@ -320,8 +320,8 @@ mod tests {
     fn counts(filter: &str) -> bool {
         let event = format::parse("s", FORMAT).expect("a format");
         let trigger = format!("hist:keys=common_pid if {filter}");
-        let compiled = pipeline::compile(&trigger, &event, &Context::default(), Wishes::default());
-        let plan = compiled.expect("a trigger").plan;
+        let plan = pipeline::plan(&trigger, &event, &Context::default(), Wishes::default());
+        let plan = plan.expect("a trigger");
         let mut model = Model::new(&plan);
         let comm = [0; 16];
         model.hit(Hit { record: RECORD, pid: 1, cpu: 0, comm, now: 0, memory: &NoMemory });

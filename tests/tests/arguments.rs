@@ -313,9 +313,7 @@ fn attached(
     facts: &Facts,
     wishes: Wishes,
 ) -> Result<Attached> {
-    let compiled = pipeline::compile(trigger, format, &facts.context(), wishes)?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    Ok(load::attach(&object, vec![compiled.plan])?)
+    Ok(load::attach(pipeline::build_text(trigger, format, &facts.context(), wishes)?)?)
 }
 
 /// The slowest program that a trigger can be runs at every system call of every thread, while timers

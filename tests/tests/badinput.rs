@@ -32,9 +32,8 @@ fn root() -> Option<&'static Tracefs> {
 
 fn attach(event: &EventFormat, trigger: &str) -> Result<Result<AttachedTrigger, LoadError>> {
     let context = kernel::Context::default();
-    let compiled = pipeline::compile(trigger, event, &context, Wishes::default())?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    let attached = load::attach(&object, vec![compiled.plan]);
+    let built = pipeline::build_text(trigger, event, &context, Wishes::default())?;
+    let attached = load::attach(built);
     Ok(attached.map(|mut attached| attached.triggers.remove(0)))
 }
 

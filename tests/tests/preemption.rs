@@ -205,10 +205,9 @@ fn list_and_explain_take_the_same_decision() -> Result<()> {
     let of = |event: &str, trigger: &str, preemption| -> Result<(bool, String)> {
         let format = format(event)?;
         let context = Context { btf: Some(&btf), preemption, ..Context::default() };
-        let compiled = pipeline::compile(trigger, &format, &context, Wishes::default())?;
-        let object = pipeline::link(std::slice::from_ref(&compiled))?;
+        let built = pipeline::build_text(trigger, &format, &context, Wishes::default())?;
         let is_raw = Raw::of(&format, &context).gives(&format, "common_pid");
-        Ok((is_raw, explain(&compiled.plan, &object.programs[0])))
+        Ok((is_raw, explain(&built)))
     };
     let pid = "hist:keys=common_pid";
     for (event, preemption, is_raw, line) in [
@@ -245,9 +244,8 @@ fn list_and_explain_take_the_same_decision() -> Result<()> {
 fn attached(event: &str, trigger: &str, preemption: Preemption) -> Result<Attached> {
     let facts = Facts::read()?;
     let context = Context { preemption, ..facts.context() };
-    let compiled = pipeline::compile(trigger, &format(event)?, &context, Wishes::default())?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    Ok(load::attach(&object, vec![compiled.plan])?)
+    let built = pipeline::build_text(trigger, &format(event)?, &context, Wishes::default())?;
+    Ok(load::attach(built)?)
 }
 
 /// An entry's key, hits and sums.
@@ -351,9 +349,8 @@ fn a_32_bit_call_of_the_same_number_is_another_call() -> Result<()> {
     let facts = Facts::read()?;
     let run = |format: &EventFormat, trigger: &str| -> Result<Attached> {
         let context = Context { preemption: Preemption::Preemptible, ..facts.context() };
-        let compiled = pipeline::compile(trigger, format, &context, Wishes::default())?;
-        let object = pipeline::link(std::slice::from_ref(&compiled))?;
-        Ok(load::attach(&object, vec![compiled.plan])?)
+        let built = pipeline::build_text(trigger, format, &context, Wishes::default())?;
+        Ok(load::attach(built)?)
     };
     let comm = "if comm == \"socketcall\"";
     let among = run(&format(event)?, &format!("{trigger} {comm}"))?;

@@ -11,7 +11,7 @@ use hist_cli::kernel::EventName;
 use hist_cli::kernel::format::{EventFormat, FieldFormat};
 use hist_cli::kernel::symbols::Symbols;
 use hist_cli::link::{Program, Target};
-use hist_cli::pipeline::{Compiled, compile, link};
+use hist_cli::pipeline::{Built, build_text};
 use hist_cli::plan::focus::{Processes, runs};
 use hist_cli::plan::{Focus, MapKind, Plan, Wishes};
 use hist_cli::print;
@@ -273,14 +273,13 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    fn new(compiled: &'a Compiled, records: usize) -> Self {
-        let object = link(std::slice::from_ref(compiled)).expect("a trigger that compiles links");
-        let program = &object.programs[0];
+    fn new(built: &'a Built, records: usize) -> Self {
+        let program = built.program();
         let data = program.data.iter().filter(|data| data.is_read_only());
         let constants = data.map(|data| (data.name.clone(), data.bytes.clone())).collect();
         let code = runnable(program, &constants);
-        MAPS.set(Maps::new(&compiled.plan, records));
-        Self { plan: &compiled.plan, code, constants }
+        MAPS.set(Maps::new(built.plan(), records));
+        Self { plan: built.plan(), code, constants }
     }
 
     fn hit(&self, record: &mut [u8]) {
@@ -577,20 +576,19 @@ fn check(
     let event = event(specs);
     let text_of_trigger = trigger_text(trigger, &event, kept);
     let context = Context { possible_cpus: Some(CPU + 1), ..Context::default() };
-    let compile = |wishes| {
+    let build = |wishes| {
         let wishes = Wishes { focus: focus.focus(), ..wishes };
-        compile(&text_of_trigger, &event, &context, wishes)
+        build_text(&text_of_trigger, &event, &context, wishes)
             .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"))
     };
-    let mut compiled = compile(Wishes::default());
-    if kept == Kept::Shared && compiled.plan.map.kind == MapKind::PerCpuHash {
-        let per_cpu = compiled.plan.map;
-        compiled =
-            compile(Wishes { memory: Some(per_cpu.bytes(CPU + 1) - 1), ..Wishes::default() });
-        assert_eq!(compiled.plan.map.kind, MapKind::Hash, "{text_of_trigger}");
+    let mut built = build(Wishes::default());
+    if kept == Kept::Shared && built.plan().map.kind == MapKind::PerCpuHash {
+        let per_cpu = built.plan().map;
+        built = build(Wishes { memory: Some(per_cpu.bytes(CPU + 1) - 1), ..Wishes::default() });
+        assert_eq!(built.plan().map.kind, MapKind::Hash, "{text_of_trigger}");
     }
-    let (plan, code) = (&compiled.plan, &compiled.code);
-    let machine = Machine::new(&compiled, records.len());
+    let (plan, code) = (built.plan(), &built.segments[0].code);
+    let machine = Machine::new(&built, records.len());
     let mut model = Model::new(plan);
     for record in records {
         let mut record = record[..event.record_size() as usize].to_vec();
@@ -850,10 +848,10 @@ fn check_strings(
         text_of_trigger += &predicate_text(predicate, records);
     }
     let context = Context { possible_cpus: Some(POSSIBLE), ..Context::default() };
-    let compiled = compile(&text_of_trigger, &event, &context, Wishes::default())
+    let built = build_text(&text_of_trigger, &event, &context, Wishes::default())
         .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"));
-    let (plan, code) = (&compiled.plan, &compiled.code);
-    let machine = Machine::new(&compiled, records.len());
+    let (plan, code) = (built.plan(), &built.segments[0].code);
+    let machine = Machine::new(&built, records.len());
     let mut model = Model::new(plan);
     for contents in records {
         let mut record = contents.record(gap, size);

@@ -70,10 +70,7 @@ fn start(
     tids: &[NonZeroI32],
     is_kind: impl Fn(&Attach) -> bool,
 ) -> Result<Session<Live>> {
-    let wishes = Wishes { attach: case.attach, ..Wishes::default() };
-    let barrier = Arc::new(Barrier::new()?);
-    let live = Live::new(find_or_mount()?, Facts::read()?, wishes).renewable(barrier);
-    let mut session = Session::new(live, Box::new(since_boot));
+    let mut session = renewable(Wishes { attach: case.attach, ..Wishes::default() }, None)?;
     let threads: Vec<_> = tids.iter().map(|tid| format!("common_pid == {tid}")).collect();
     let threads = threads.join(" || ");
     let trigger = format!("hist:keys={}:size=128 if {} && ({threads})", case.keys, case.filter);
@@ -208,8 +205,9 @@ fn hits_without_room_are_in_the_bucket_of_a_number_that_the_filter_uses_too() ->
 
 /// An empty session with tables that can be renewed.
 fn renewable(wishes: Wishes, focus: Option<Arc<LiveFocus>>) -> Result<Session<Live>> {
+    let wishes = Wishes { renewable: true, ..wishes };
     let live = Live::new(find_or_mount()?, Facts::read()?, wishes).within(focus);
-    Ok(Session::new(live.renewable(Arc::new(Barrier::new()?)), Box::new(since_boot)))
+    Ok(Session::new(live.with_barrier(Arc::new(Barrier::new()?)), Box::new(since_boot)))
 }
 
 fn getppid(calls: u64) {

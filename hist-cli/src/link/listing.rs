@@ -126,6 +126,7 @@ fn map_type_name(map_type: u32) -> Option<&'static str> {
     Some(match map_type {
         1 => "hash",
         2 => "array",
+        3 => "program array",
         5 => "per-CPU hash",
         6 => "per-CPU array",
         27 => "ring buffer",

@@ -5,8 +5,6 @@
 //! [`settle`](LiveFocus::settle), then name processes. So on a tracepoint that both use, the
 //! one that lets a process in runs before what counts, and the one that takes it out after.
 
-use crate::kernel::EventName;
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::iter;
@@ -20,13 +18,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::program::{self, ProgramType};
+use super::program;
+use super::source::{EventSource, RawTracepoint, Tracepoint};
 use super::valve::Valve;
 use super::{LoadError, locked, maps};
 use crate::bpf::insn::{INSN_SIZE, Insn, R0, R1, Width, helper};
 use crate::codegen::CodegenError;
 use crate::codegen::code::HoleCode;
 use crate::codegen::watch::{NewTask, Surroundings, Watch, watch};
+use crate::kernel::EventName;
 use crate::kernel::btf::{Btf, BtfError};
 use crate::kernel::cause::{Call, explained};
 use crate::kernel::error::EventError;
@@ -36,8 +36,7 @@ use crate::plan::focus::{
     BirthOffsets, CLOCK_TICK, FOCUS_STATE_SIZE, Focus, FocusMap, PROCESS_SIZE, PROCESSES_MAX,
     Processes, STATE_ARMED, STATE_FULL, TaskOffsets,
 };
-use crate::sys::bpf::{self, ProgramText, RawMap};
-use crate::sys::perf;
+use crate::sys::bpf::{self, RawMap};
 
 /// This process's pid namespace.
 const NAMESPACE: &str = "/proc/self/ns/pid";
@@ -358,16 +357,14 @@ impl LiveFocus {
         let code = watch(which, &followed.around)?;
         let insns = resolve(&code, pids, &followed.state);
         let event = which.tracepoint();
-        let number = followed.events.and_then(|events| events.number(which));
-        let kind = number.map_or(ProgramType::RawTracepoint, |_| ProgramType::Tracepoint);
-        let program = program::load_insns(which.name(), &insns, (kind, c"Dual MIT/GPL"), event)?;
-        let link = match number {
-            Some(number) => perf::attach(number, program.as_fd()),
-            None => CString::new(event)
-                .map_err(io::Error::from)
-                .and_then(|name| bpf::open_raw_tracepoint(Some(&name), program.as_fd())),
-        };
-        let link = link.map_err(|source| LoadError::attaching_to(event, source))?;
+        let source: Box<dyn EventSource> =
+            match followed.events.and_then(|events| events.number(which)) {
+                Some(number) => Box::new(Tracepoint::of_ours(event, number)),
+                None => Box::new(RawTracepoint::new(event)),
+            };
+        let kind = (source.program_type(), c"Dual MIT/GPL");
+        let program = program::load_insns(which.name(), &insns, kind, event)?;
+        let link = source.open(program.as_fd()).map_err(|error| source.refused(event, error))?;
         locked(&followed.watching).push(Watching { which, program, _link: link });
         Ok(())
     }
@@ -460,9 +457,7 @@ pub fn tells_births(offsets: BirthOffsets) -> bool {
         Insn::exit(),
     ]
     .map(Insn::encode);
-    let (program_type, attach_type, attach_btf_id) = ProgramType::Tracepoint.numbers();
-    let (name, license, insns) = ("hist_try", c"Dual MIT/GPL", &insns[..]);
-    let text = ProgramText { program_type, attach_type, attach_btf_id, name, insns, license };
+    let text = program::text(Tracepoint::TYPE, "hist_try", &insns, c"Dual MIT/GPL");
     match bpf::load_program(&text, &mut []) {
         Ok(_) => true,
         Err(error) => error.raw_os_error() == Some(libc::EPERM),

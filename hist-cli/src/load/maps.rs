@@ -1,15 +1,16 @@
-//! Takes the maps and variables that a linked program declares. Gives them as open maps.
+//! Opens the maps and variables that linked programs declare, and loads the programs with them.
 //!
 //! aya makes them: it knows their attributes and the limit on locked memory that kernels before
 //! 5.11 have.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::maps::{MapData, MapError};
 use aya_obj::generated::bpf_map_type::{BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_RINGBUF};
 
 use super::LoadError;
+use super::program::{self, ProgramType};
 use crate::link::{DataSection, MapDef, Program};
 use crate::sys::bpf::RawMap;
 
@@ -25,12 +26,25 @@ const LOG_SIZE: u32 = 16 << 20;
 pub(super) struct OpenMaps(HashMap<String, MapData>);
 
 impl OpenMaps {
-    /// Opens what `program` declares, but for what is open already: programs of one object share
-    /// maps and constants of one name. Leaves out those for which `elsewhere` is true.
+    /// Opens what `program` declares and loads it: maps that `elsewhere` has are taken from there, and
+    /// those that are open already stay. `event` is for errors.
     ///
     /// # Errors
-    /// If the kernel refuses a map.
-    pub(super) fn open(
+    /// If the kernel refuses a map or the program.
+    pub(super) fn load<'fd>(
+        &mut self,
+        program: &Program,
+        (program_type, event): (ProgramType, &str),
+        elsewhere: impl Fn(&str) -> Option<BorrowedFd<'fd>>,
+    ) -> Result<OwnedFd, LoadError> {
+        self.open(program, |name| elsewhere(name).is_some())?;
+        let map = |name: &str| elsewhere(name).or_else(|| self.fd(name));
+        program::load(program, program_type, event, map)
+    }
+
+    /// Opens what `program` declares, but for what is open already: programs of one object share
+    /// maps and constants of one name. Leaves out those for which `elsewhere` is true.
+    fn open(
         &mut self,
         program: &Program,
         elsewhere: impl Fn(&str) -> bool,
@@ -49,7 +63,7 @@ impl OpenMaps {
     }
 
     /// The map of that name, if it is open and has not been taken.
-    pub(super) fn fd(&self, name: &str) -> Option<BorrowedFd<'_>> {
+    fn fd(&self, name: &str) -> Option<BorrowedFd<'_>> {
         self.0.get(name).map(|map| map.fd().as_fd())
     }
 

@@ -1,5 +1,5 @@
-//! Takes a linked [`Object`](crate::link::Object). Gives [`Attached`]: programs that count in the
-//! kernel until it is dropped, or until this process ends in whatever way.
+//! Puts what was [built](crate::pipeline::Built) into the kernel, where it counts until [`Attached`] is
+//! dropped, or until this process ends in whatever way.
 
 mod attach;
 mod barrier;
@@ -12,6 +12,7 @@ mod maps;
 mod misses;
 mod program;
 mod sentinel;
+mod source;
 mod table;
 mod turns;
 mod valve;
@@ -19,14 +20,14 @@ mod verifier;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to, attach_within};
+pub use attach::{Among, Attached, AttachedTrigger, Feeds, RunStats, attach, attach_among};
 pub use barrier::{Barrier, wait_for_programs};
 pub use control::{ControlError, Stopper};
 pub use error::LoadError;
 pub use focus::{FocusError, LiveFocus, WatchedEvents, started, tells_births};
-pub use misses::{INSIDE_PERF, Uncounted, counts_all_misses};
+pub use misses::{INSIDE_PERF, Uncounted};
+pub use source::{counts_all_misses, stack_cut};
 pub use table::Table;
-pub use turns::attach_renewable;
 pub use verifier::telling_lines;
 
 /// The lock of something that is whole at any time, whatever panicked while it was held.

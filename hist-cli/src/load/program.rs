@@ -1,4 +1,4 @@
-//! Takes a linked program and the maps that it refers to. Gives it loaded.
+//! Loads a linked program, with open maps in the places of their names.
 
 use std::ffi::CStr;
 use std::io;
@@ -12,31 +12,17 @@ use crate::bpf::insn::{INSN_SIZE, Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
 use crate::kernel::cause;
 use crate::kernel::lockdown;
 use crate::link::{Program, Target};
-use crate::plan::access::arguments::copy::BtfId;
 use crate::sys::bpf::{self, ProgramText};
 
-/// What a program is to the kernel.
+/// What a program is to the kernel, and where that has to be known when it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProgramType {
-    Tracepoint,
-    RawTracepoint,
-    /// A raw tracepoint whose arguments' types the verifier knows ("tp_btf"): the typedef in the
-    /// kernel's BTF.
-    Tracing(BtfId),
-}
-
-impl ProgramType {
-    /// `enum bpf_prog_type`, `enum bpf_attach_type` and the type's number; Linux
-    /// include/uapi/linux/bpf.h.
-    pub(super) const fn numbers(self) -> (u32, u32, u32) {
-        /// `BPF_TRACE_RAW_TP`
-        const TRACE_RAW_TP: u32 = 23;
-        match self {
-            Self::Tracepoint => (5, 0, 0),
-            Self::RawTracepoint => (17, 0, 0),
-            Self::Tracing(BtfId(id)) => (26, TRACE_RAW_TP, id),
-        }
-    }
+pub(super) struct ProgramType {
+    /// `enum bpf_prog_type`; Linux include/uapi/linux/bpf.h.
+    pub(super) number: u32,
+    /// `enum bpf_attach_type`; 0 where it does not matter.
+    pub(super) attach_type: u32,
+    /// The type in the kernel's BTF that it is attached to; 0 for none.
+    pub(super) attach_btf_id: u32,
 }
 
 /// How often a load is tried that a signal cut short.
@@ -72,9 +58,19 @@ pub(super) fn load_insns(
     (program_type, license): (ProgramType, &CStr),
     event: &str,
 ) -> Result<OwnedFd, LoadError> {
-    let (program_type, attach_type, attach_btf_id) = program_type.numbers();
-    let text = ProgramText { program_type, attach_type, attach_btf_id, name, insns, license };
+    let text = text(program_type, name, insns, license);
     load_text(&text).map_err(|source| refused(&text, source, event.to_owned()))
+}
+
+/// What bpf(2) takes.
+pub(super) const fn text<'a>(
+    program_type: ProgramType,
+    name: &'a str,
+    insns: &'a [[u8; INSN_SIZE]],
+    license: &'a CStr,
+) -> ProgramText<'a> {
+    let ProgramType { number, attach_type, attach_btf_id } = program_type;
+    ProgramText { program_type: number, attach_type, attach_btf_id, name, insns, license }
 }
 
 /// The verifier is to blame if it has something to say.

@@ -12,7 +12,7 @@
 //! real-time task keeps the CPU to itself, which the kernel's throttling bounds unless it is off.)
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -25,6 +25,7 @@ use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
 use super::program::{self, ProgramType};
+use super::source::{EventSource as _, RawTracepoint, Tracepoint};
 use super::{LoadError, locked, maps};
 use crate::bpf::insn::{INSN_SIZE, Insn};
 use crate::codegen::sentinel::{Sentinel as Which, sentinel};
@@ -32,7 +33,6 @@ use crate::kernel::cpus;
 use crate::link::MapDef;
 use crate::sys::bpf;
 use crate::sys::mmap::SharedWords;
-use crate::sys::perf;
 
 /// A cache line for each CPU (bytes).
 const STRIDE: u32 = 64;
@@ -45,7 +45,7 @@ const TRIES: usize = 5;
 /// programs there.
 pub(super) struct Sentinel {
     /// The tracepoint's name.
-    tracepoint: CString,
+    tracepoint: String,
     event_id: u32,
     called: OwnedFd,
     ran: OwnedFd,
@@ -114,10 +114,9 @@ impl Sentinel {
         let cells = cells.map_err(failed)?;
         let load =
             |which, program_type| load_one(which, (program_type, tracepoint), array.fd().as_fd());
-        let called = load(Which::Called, ProgramType::RawTracepoint)?;
-        let ran = load(Which::Ran, ProgramType::Tracepoint)?;
-        let tracepoint = CString::new(tracepoint)
-            .map_err(|error| LoadError::Internal(format!("a tracepoint's name: {error}")))?;
+        let called = load(Which::Called, RawTracepoint::TYPE)?;
+        let ran = load(Which::Ran, Tracepoint::TYPE)?;
+        let tracepoint = tracepoint.to_owned();
         let running = Mutex::default();
         Ok(Self { tracepoint, event_id, called, ran, cells, _array: array, running })
     }
@@ -145,12 +144,14 @@ impl Sentinel {
     }
 
     fn start(&self) -> Result<Running, LoadError> {
-        let failed = |source| LoadError::attaching_to(&self.tracepoint.to_string_lossy(), source);
+        let name = self.tracepoint.as_str();
+        let (classic, raw) = (Tracepoint::of_ours(name, self.event_id), RawTracepoint::new(name));
         // In this order, the classic one runs first at each event, and a balance that is read
         // meanwhile is one too low and never one too high.
-        let _ran = perf::attach(self.event_id, self.ran.as_fd()).map_err(failed)?;
-        let called = bpf::open_raw_tracepoint(Some(&self.tracepoint), self.called.as_fd());
-        let _called = called.map_err(failed)?;
+        let _ran =
+            classic.open(self.ran.as_fd()).map_err(|source| classic.refused(name, source))?;
+        let failed = |source| raw.refused(name, source);
+        let _called = raw.open(self.called.as_fd()).map_err(failed)?;
         let mut before = self.raw_misses().map_err(failed)?;
         for _ in 0..TRIES {
             let (_, reached) = self.each_cell(|cell| balance(cell.swap(EVEN, Relaxed)));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Attach, Guard, KeySlot, MapKind, MapPlan, Plan, SENTINEL, Sum, Template, ValueSlot, size_text,
+    Guard, KeySlot, MapKind, MapPlan, Plan, SENTINEL, Sum, Template, ValueSlot, size_text,
 };
 
 impl fmt::Display for Plan {
@@ -49,18 +49,6 @@ impl fmt::Display for Plan {
             writeln!(f, "once     {}", kept.what.name(&self.copies))?;
         }
         writeln!(f, "state    {}", if self.hist.paused { "paused" } else { "active" })
-    }
-}
-
-impl fmt::Display for Attach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tracepoint { event, .. } => write!(f, "tracepoint {event}"),
-            Self::RawTracepoint { name, btf_id: None } => write!(f, "raw tracepoint {name}"),
-            Self::RawTracepoint { name, btf_id: Some(_) } => {
-                write!(f, "raw tracepoint {name}, with types")
-            }
-        }
     }
 }
 

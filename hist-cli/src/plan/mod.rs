@@ -2,6 +2,7 @@
 //! fills each hole.
 
 pub mod access;
+mod attach;
 mod display;
 mod error;
 mod filter;
@@ -14,7 +15,7 @@ pub mod once;
 pub mod scan;
 mod spill;
 
-pub use access::arguments::AttachWish;
+pub use attach::{Attach, AttachWish};
 pub use error::PlanError;
 pub use focus::Focus;
 pub use guard::{Guard, Proof, SENTINEL};
@@ -24,9 +25,9 @@ pub use spill::{Spill, spill};
 
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
-use self::access::arguments::copy::{BtfId, FieldCopy, SystemCall};
+use self::access::arguments::copy::{FieldCopy, SystemCall};
 use self::once::Kept;
-use crate::kernel::{Context, EventName};
+use crate::kernel::Context;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
 use crate::snapshot::Sums;
 
@@ -83,13 +84,13 @@ impl Plan {
     /// The program's context is the event's record.
     #[must_use]
     pub const fn has_record(&self) -> bool {
-        matches!(self.attach, Attach::Tracepoint { .. })
+        self.attach.has_record()
     }
 
     /// The program knows its arguments' types, and may follow pointers.
     #[must_use]
     pub const fn is_typed(&self) -> bool {
-        matches!(self.attach, Attach::RawTracepoint { btf_id: Some(_), .. })
+        self.attach.is_typed()
     }
 
     /// The values of an entry, besides its hitcount: `words` is its value, the hitcount first.
@@ -144,27 +145,6 @@ impl Template {
         Self::HistSpill,
         Self::HistLargeSpill,
     ];
-}
-
-/// How a program gets its events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attach {
-    /// As a program of type TRACEPOINT; the context is the record.
-    Tracepoint {
-        /// The event.
-        event: EventName,
-        /// The event's number, by which the kernel knows it.
-        id: u32,
-    },
-    /// As a program of type RAW_TRACEPOINT; the context is the tracepoint's arguments, 8 bytes
-    /// each.
-    RawTracepoint {
-        /// The tracepoint's name, without system.
-        name: String,
-        /// By which the kernel's verifier knows the arguments' types, as a program of type TRACING
-        /// ("tp_btf"): it may follow pointers.
-        btf_id: Option<BtfId>,
-    },
 }
 
 /// What the entries are kept in.
@@ -231,6 +211,9 @@ pub struct Wishes {
     pub focus: Focus,
     /// Whose losses are counted although the kernel does not.
     pub proof: Proof,
+    /// Full tables can be renewed while they count, but for those with a name. A plan does not depend
+    /// on it: what it takes is built [from the plan](spill()).
+    pub renewable: bool,
 }
 
 /// Chooses template, layout and attachment for `hist`. Without BTF in `kernel` it is attached to the
@@ -260,7 +243,7 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
     let index = index.filter(|_| template == Template::HistArray);
     let filter = hist.filter.as_ref().and_then(|filter| filter::simplify(&filter.tree));
     filter.as_ref().map_or(Ok(()), filter::check_complexity)?;
-    let (attach, shared) = (attach(&hist), hist.name.is_some() || map.kind == MapKind::Hash);
+    let (attach, shared) = (own_event(&hist), hist.name.is_some() || map.kind == MapKind::Hash);
     let (copies, once, system_call, why) = (Vec::new(), Vec::new(), None, Vec::new());
     let mut plan = Plan {
         hist,
@@ -338,7 +321,8 @@ fn template(key_size: u32, wishes: &Wishes) -> Result<Template, PlanError> {
     }
 }
 
-fn attach(hist: &Hist) -> Attach {
+/// The event's own record, which is always right.
+fn own_event(hist: &Hist) -> Attach {
     Attach::Tracepoint { event: hist.event.clone(), id: hist.event_id }
 }
 

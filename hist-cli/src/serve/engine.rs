@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::yield_now;
 
-use super::config::{Config, MetricConfig};
+use super::config::{Config, MetricConfig, wishes};
 use super::error::{AttachError, ServeError};
 use super::exposition::{Exposition, Family, Kind, Number, write};
 use super::http::Site;
@@ -19,7 +19,6 @@ use crate::kernel::Facts;
 use crate::kernel::symbols::Symbols;
 use crate::kernel::tracefs::Tracefs;
 use crate::load::{self, AttachedTrigger, Barrier, RunStats};
-use crate::plan::Wishes;
 use crate::read;
 use crate::session::registry::Entry;
 use crate::session::{Live, Session, SessionError, since_boot};
@@ -257,8 +256,8 @@ impl Engine {
 
     /// Attaches a metric, which counts nothing yet.
     fn attach(&self, config: MetricConfig, facts: &Rc<Facts>) -> Result<Running, ServeError> {
-        let live = Live::new(self.tracefs.clone(), facts.clone(), Wishes::default());
-        let live = live.renewable(self.barrier.clone());
+        let live = Live::new(self.tracefs.clone(), facts.clone(), wishes());
+        let live = live.with_barrier(self.barrier.clone());
         let session = Session::held(live, Box::new(since_boot));
         let mut session = session.sharing(self.symbols.clone());
         session

@@ -28,6 +28,7 @@ use crate::kernel::Context;
 use crate::kernel::EventName;
 use crate::kernel::format::EventFormat;
 use crate::kernel::symbols::Symbols;
+use crate::load;
 use crate::parse;
 use crate::parse::ast::{Control, Trigger};
 use crate::print;
@@ -36,7 +37,7 @@ use crate::resolve::hist::Hist;
 use crate::resolve::matching::Identity;
 use crate::snapshot::Snapshot;
 use crate::snapshot::sort::{Ties, sort};
-use crate::snapshot::stack;
+use crate::snapshot::stack::{self, Cut};
 use registry::{Change, Entry, Registry, Request, TableId, TriggerId};
 
 /// What a `trigger` file without triggers says; the kernel lists more commands.
@@ -56,7 +57,7 @@ pub struct Session<B: Backend> {
     clock: Clock,
     symbols: Arc<RwLock<Symbols>>,
     ties: Ties,
-    stack_depth: usize,
+    stack_cut: Cut,
 }
 
 impl<B: Backend> Session<B> {
@@ -72,7 +73,7 @@ impl<B: Backend> Session<B> {
             clock,
             symbols: Arc::default(),
             ties: Ties::default(),
-            stack_depth: stack::DEPTH,
+            stack_cut: load::stack_cut(stack::DEPTH),
         }
     }
 
@@ -80,7 +81,7 @@ impl<B: Backend> Session<B> {
     /// entries that compare equal, and that many frames of a stack at most.
     #[must_use]
     pub fn printing_as(self, ties: Ties, stack_depth: usize) -> Self {
-        Self { ties, stack_depth, ..self }
+        Self { ties, stack_cut: load::stack_cut(stack_depth), ..self }
     }
 
     /// A session that counts nothing until it is [released](Self::release): the triggers of its
@@ -206,7 +207,7 @@ impl<B: Backend> Session<B> {
     fn settled(&self, entry: &Entry, mut snapshot: Snapshot) -> Snapshot {
         snapshot.trigger = entry.trigger_line();
         self.symbols.write().unwrap_or_else(PoisonError::into_inner).refresh(snapshot.addresses());
-        stack::settle(&mut snapshot, &self.symbols(), self.stack_depth);
+        stack::settle(&mut snapshot, &self.symbols(), &self.stack_cut);
         self.sort(&mut snapshot);
         snapshot
     }

@@ -14,37 +14,34 @@ use crate::kernel::symbols::Symbols;
 /// Frames that the reference kernel keeps (`HIST_STACKTRACE_DEPTH`).
 pub const DEPTH: usize = 31;
 
-/// How the functions begin that lie between a tracepoint and a BPF program.
-const TRACING: [&str; 8] = [
-    "bpf_prog_",
-    "bpf_trace_run",
-    "__bpf_trace_",
-    "__traceiter_",
-    "perf_trace_",
-    "perf_syscall_",
-    "trace_call_bpf",
-    "bpf_dispatcher_",
-];
+/// How the kernel's own stacks differ from those that programs see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// How the functions begin that lie between the event and a BPF program.
+    pub tracing: Vec<&'static str>,
+    /// The most frames that are left.
+    pub depth: usize,
+}
 
-/// Makes every stack in a key the kernel's own, with at most `depth` frames. Without stacks
-/// nothing is done, and no symbol is read. Where the symbols are [unknown](Symbols::problem), so
+/// Makes every stack in a key the kernel's own. Without stacks nothing is done, and no symbol is read. Where the symbols are [unknown](Symbols::problem), so
 /// are the functions of tracing: they stay, because how many there are depends on the number of
 /// the event's probes.
-pub fn settle(snapshot: &mut Snapshot, symbols: &Symbols, depth: usize) {
+pub fn settle(snapshot: &mut Snapshot, symbols: &Symbols, cut: &Cut) {
     if !snapshot.keys.iter().any(is_stack) {
         return;
     }
     let old = snapshot.keys.clone();
     let mut offset = 0;
     for column in &mut snapshot.keys {
-        let size = if is_stack(column) { 8 * depth } else { column.size };
+        let size = if is_stack(column) { 8 * cut.depth } else { column.size };
         (column.offset, column.size) = (offset, size);
         offset += size;
     }
     let rows = std::mem::take(&mut snapshot.rows);
     snapshot.rows = merge(rows.into_iter().map(|row| {
         let parts = old.iter().zip(&snapshot.keys);
-        let key = parts.flat_map(|(old, new)| part(&row, old, new, symbols)).collect();
+        let key =
+            parts.flat_map(|(old, new)| part(&row, (old, new), symbols, &cut.tracing)).collect();
         Row { key, ..row }
     }));
 }
@@ -54,7 +51,12 @@ fn is_stack(column: &KeyColumn) -> bool {
 }
 
 /// A row's bytes for one column.
-fn part(row: &Row, old: &KeyColumn, new: &KeyColumn, symbols: &Symbols) -> Vec<u8> {
+fn part(
+    row: &Row,
+    (old, new): (&KeyColumn, &KeyColumn),
+    symbols: &Symbols,
+    tracing: &[&str],
+) -> Vec<u8> {
     let bytes = &row.key[old.offset..old.offset + old.size];
     if !is_stack(old) {
         return bytes.to_vec();
@@ -62,7 +64,7 @@ fn part(row: &Row, old: &KeyColumn, new: &KeyColumn, symbols: &Symbols) -> Vec<u
     let frames = bytes.as_chunks::<8>().0;
     let is_tracing = |frame: &&[u8; 8]| {
         let symbol = symbols.resolve(u64::from_le_bytes(**frame));
-        symbol.is_some_and(|symbol| TRACING.iter().any(|start| symbol.name.starts_with(start)))
+        symbol.is_some_and(|symbol| tracing.iter().any(|start| symbol.name.starts_with(start)))
     };
     let mut stack = frames.iter().skip_while(is_tracing).flatten().copied().collect::<Vec<_>>();
     stack.resize(new.size, 0);
@@ -101,6 +103,10 @@ mod tests {
 
     const KALLSYMS: &str = "1000 T _stext\n1100 T __traceiter_kmalloc\n1200 T kmalloc_user\n\
                             1300 T do_syscall_64\n1400 T bpf_trace_run6\n2000 T _etext\n";
+
+    fn cut() -> Cut {
+        Cut { tracing: vec!["__traceiter_", "bpf_trace_run"], depth: 2 }
+    }
 
     fn row(stack: &[u64], number: u64, hitcount: u64) -> Row {
         let mut frames = stack.to_vec();
@@ -142,7 +148,7 @@ mod tests {
             // Not a leading one: it stays.
             row(&[0x1205, 0x1105], 7, 8),
         ]);
-        settle(&mut snapshot, &Symbols::from_kallsyms(KALLSYMS), 2);
+        settle(&mut snapshot, &Symbols::from_kallsyms(KALLSYMS), &cut());
         let rows: Vec<_> = snapshot
             .rows
             .iter()
@@ -161,7 +167,7 @@ mod tests {
         let mut one = snapshot(vec![row(&[0x1105], 7, 1)]);
         one.keys.remove(0);
         let same = one.clone();
-        settle(&mut one, &Symbols::from_kallsyms(KALLSYMS), 2);
+        settle(&mut one, &Symbols::from_kallsyms(KALLSYMS), &cut());
         assert_eq!(one, same);
     }
 }

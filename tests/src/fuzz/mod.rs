@@ -191,9 +191,8 @@ pub fn accept(text: &str) {
 /// A trigger becomes a program, or it is refused in words; the fault is never ours.
 fn compile(text: impl AsRef<[u8]>, event: &EventFormat) {
     let text = text.as_ref();
-    let compiled = pipeline::compile(text, event, &Context::default(), Wishes::default());
-    match compiled.and_then(|one| pipeline::link(&[one])) {
-        Ok(object) => assert!(!object.elf().expect("an ELF").is_empty()),
+    match pipeline::build_text(text, event, &Context::default(), Wishes::default()) {
+        Ok(built) => assert!(!built.object.elf().expect("an ELF").is_empty()),
         Err(CompileError::Trigger { error, .. }) => check_error(&error, text),
         Err(error @ (CompileError::Codegen(_) | CompileError::Link(_))) => {
             panic!("{text:?} on {event:?}: {error}")

@@ -20,16 +20,21 @@ use table::{Placed, Table};
 
 use super::names::{wrong_label, wrong_metric, wrong_unit};
 use super::shape::{Misfit, Place, Shape};
-use crate::codegen;
 use crate::kernel::EventName;
 use crate::parse;
 use crate::parse::ast::Trigger;
-use crate::plan::{self, Wishes};
+use crate::pipeline;
+use crate::plan::Wishes;
 use crate::resolve;
 use crate::session::Backend;
 
 /// The series that a metric has at most, if the file does not say.
 pub const MAX_SERIES: u64 = 1000;
+
+/// How programs of metrics are to be: what is checked is what will run.
+pub(super) fn wishes() -> Wishes {
+    Wishes { renewable: true, ..Wishes::default() }
+}
 
 /// The metrics of a file, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -298,11 +303,8 @@ impl Draft {
                 return None;
             }
         };
-        let compiled = plan::plan(hist.clone(), Wishes::default(), &kernel.context())
-            .map_err(|error| error.to_string());
-        let compiled =
-            compiled.and_then(|plan| codegen::generate(&plan).map_err(|error| error.to_string()));
-        problems.extend(compiled.err().map(|error| Problem::new(at, error)));
+        let built = pipeline::build(hist.clone(), wishes(), &kernel.context());
+        problems.extend(built.err().map(|error| Problem::new(at, error.to_string())));
         match Shape::new(&hist, &self.config) {
             Ok(shape) => Some(shape),
             Err(misfits) => {
