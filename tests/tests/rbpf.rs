@@ -13,6 +13,7 @@ use hist_cli::kernel::symbols::Symbols;
 use hist_cli::link::{Program, Target};
 use hist_cli::pipeline::{Built, build_text};
 use hist_cli::plan::focus::{Processes, runs};
+use hist_cli::plan::map::Role;
 use hist_cli::plan::{Focus, MapKind, Plan, Wishes};
 use hist_cli::print;
 use hist_cli::read::empty;
@@ -249,8 +250,8 @@ fn runnable(program: &Program, constants: &HashMap<String, Vec<u8>>) -> Vec<u8> 
     let mut insns: Vec<Insn> = program.lines.iter().map(|line| line.insn).collect();
     for reference in &program.references {
         let address = match &reference.target {
-            Target::Map(name) if *name == program.names.hist => HIST,
-            Target::Map(name) if *name == program.names.losses => LOSSES,
+            Target::Map(map) if map.role == Role::Hist => HIST,
+            Target::Map(map) if map.role == Role::Losses => LOSSES,
             Target::Map(_) => SCRATCH,
             Target::Data { section, offset } => {
                 constants[section].as_ptr().expose_provenance() as u64 + u64::from(*offset)

@@ -8,6 +8,7 @@
 mod elf;
 mod error;
 mod fill;
+mod fixed;
 mod flow;
 mod listing;
 mod ops;
@@ -16,7 +17,8 @@ mod template;
 mod tidy;
 
 pub use error::LinkError;
-pub use fill::{Program, ProgramLine, ProgramNames, fill};
+pub use fill::{Program, ProgramLine, fill};
+pub use fixed::{Fixed, program as fixed_program, programs as fixed_programs};
 pub use stub::stub;
 pub use template::{DataSection, DataSymbol, MapDef, Reference, Target, TemplateObject};
 

@@ -10,6 +10,7 @@ pub mod focus;
 mod guard;
 mod index;
 mod layout;
+pub mod map;
 mod memory;
 pub mod once;
 pub mod scan;
