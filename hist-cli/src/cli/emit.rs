@@ -59,3 +59,6 @@ fn one(
         Stage::Asm => build(wishes)?.to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests;

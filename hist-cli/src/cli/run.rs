@@ -196,7 +196,7 @@ pub(super) fn wanted(options: &Options, facts: &Facts) -> anyhow::Result<(Target
 }
 
 /// Carries out what was written for each event, and counts nothing yet.
-fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
+pub(super) fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     let (tracefs, facts) = (tracefs(options.tracefs.as_deref(), options.quiet)?, Facts::read()?);
     let (target, wishes) = wanted(options, &facts)?;
     if options.verbose > 0 && !target.focus.is_all() {
