@@ -3,7 +3,7 @@
 use bstr::BString;
 
 use crate::codegen::{self, CodegenError, code::Code};
-use crate::diag::TriggerError;
+use crate::diag::Rejection;
 use crate::kernel::Context;
 use crate::kernel::format::EventFormat;
 use crate::link::{self, LinkError, Object};
@@ -15,11 +15,11 @@ use crate::resolve;
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// The trigger is wrong. The display has the caret under the place.
-    #[error("{}", .error.render(.source_text))]
+    #[error("{}", .rejection.error.render(.source_text))]
     Trigger {
         /// What, and where.
-        error: TriggerError,
-        /// What the error's span points into.
+        rejection: Rejection,
+        /// What its spans point into.
         source_text: BString,
     },
     /// Keys or values fit no template.
@@ -31,6 +31,13 @@ pub enum CompileError {
     /// Our defect.
     #[error("internal error: {0}")]
     Link(#[from] LinkError),
+}
+
+impl CompileError {
+    /// The trigger `text`, which may have white space around it, is wrong.
+    pub(crate) fn trigger(why: impl Into<Rejection>, text: &[u8]) -> Self {
+        Self::Trigger { rejection: why.into(), source_text: parse::trim(text).to_owned() }
+    }
 }
 
 /// One trigger, ready to be linked.
@@ -53,8 +60,9 @@ pub fn plan(
     wishes: Wishes,
 ) -> Result<Plan, CompileError> {
     let text = text.as_ref();
-    let trigger = parse::trigger(text).map_err(|error| at(error, text))?;
-    let hist = resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))?;
+    let trigger = parse::trigger(text).map_err(|error| CompileError::trigger(error, text))?;
+    let hist = resolve::hist(&trigger, event, context)
+        .map_err(|rejection| CompileError::trigger(rejection, text))?;
     let wishes = Wishes { cpus: wishes.cpus.or(context.possible_cpus), ..wishes };
     Ok(plan::plan(hist, wishes, context)?)
 }
@@ -81,8 +89,4 @@ pub fn compile(
 pub fn link(compiled: &[Compiled]) -> Result<Object, CompileError> {
     let triggers: Vec<_> = compiled.iter().map(|one| (&one.plan, &one.code)).collect();
     Ok(link::link(&triggers)?)
-}
-
-fn at(error: TriggerError, text: &[u8]) -> CompileError {
-    CompileError::Trigger { error, source_text: text.into() }
 }

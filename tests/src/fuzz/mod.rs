@@ -11,14 +11,14 @@ pub use kernel::{btf, kallsyms, mountinfo, offset_of, status, with_names};
 use std::rc::Rc;
 use std::sync::LazyLock;
 
-use hist_cli::diag::TriggerError;
+use hist_cli::diag::{Caret, Logged, Rejection, TriggerError};
 use hist_cli::escape::Charset;
 use hist_cli::export::{self, Document, Exporter, Format};
 use hist_cli::kernel::Context;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::format::{self, EventFormat};
 use hist_cli::kernel::tracefs::Tracefs;
-use hist_cli::parse::{self, ast::Trigger};
+use hist_cli::parse::{self, Quote, ast::Trigger};
 use hist_cli::pipeline::{self, CompileError};
 use hist_cli::plan::Wishes;
 use hist_cli::resolve;
@@ -49,11 +49,11 @@ fn event(system: &str, text: &str) -> EventFormat {
 pub fn trigger(text: impl AsRef<[u8]>) {
     let text = text.as_ref();
     match parse::trigger(text) {
-        Err(error) => check_error(&error, text),
+        Err(error) => check_rejection(&error.into(), text),
         Ok(trigger) => {
             assert!(!trigger.listing().is_empty());
             match trigger.first_error() {
-                Some(error) => check_error(&error, text),
+                Some(error) => check_rejection(&error.into(), text),
                 None => round_trip(&trigger),
             }
         }
@@ -194,7 +194,7 @@ fn compile(text: impl AsRef<[u8]>, event: &EventFormat) {
     let compiled = pipeline::compile(text, event, &Context::default(), Wishes::default());
     match compiled.and_then(|one| pipeline::link(&[one])) {
         Ok(object) => assert!(!object.elf().expect("an ELF").is_empty()),
-        Err(CompileError::Trigger { error, .. }) => check_error(&error, text),
+        Err(CompileError::Trigger { rejection, .. }) => check_rejection(&rejection, text),
         Err(error @ (CompileError::Codegen(_) | CompileError::Link(_))) => {
             panic!("{text:?} on {event:?}: {error}")
         }
@@ -203,11 +203,30 @@ fn compile(text: impl AsRef<[u8]>, event: &EventFormat) {
 }
 
 /// It points into the text, and can be shown.
-fn check_error(error: &TriggerError, text: &[u8]) {
-    assert!(error.render(text).contains('^'), "{error:?} of {text:?}");
-    // Some filter errors have their caret up to two columns right of what they mean.
-    let command = error.logged_command(text);
-    assert!(error.kernel_position(text) <= command.len() + 2, "{error:?} of {text:?}");
+fn check_rejection(rejection: &Rejection, text: &[u8]) {
+    let error = &rejection.error;
+    assert!(error.render(parse::trim(text)).contains('^'), "{error:?} of {text:?}");
+    assert!(rejection.errno > 0, "{rejection:?} of {text:?}");
+    rejection.log.iter().for_each(|entry| check_caret(*entry, text));
+}
+
+/// The caret is where the kind's row in the table says: at the start of the command, or that far
+/// from a place where the marked text stands.
+fn check_caret(entry: Logged, text: &[u8]) {
+    let Quote { command, column } = parse::quote(text, entry);
+    // Among parameters the kernel writes the one as the other.
+    let alike = |text: &[u8]| text.replace(".symXoffset", ".sym-offset");
+    let (marked, quoted) = (alike(entry.span.of(parse::trim(text))), alike(&command));
+    let stands = |at: Option<usize>| {
+        at.and_then(|at| quoted.get(at..)).is_some_and(|rest| rest.starts_with(&marked))
+    };
+    let is_right = match entry.kind.caret() {
+        Caret::Nowhere => column == 0,
+        Caret::Text => column == 0 || stands(Some(column)),
+        Caret::Start(right) => stands(column.checked_sub(right)),
+        Caret::End(right) => stands(column.checked_sub(right + marked.len())),
+    };
+    assert!(is_right, "column {column} of {command:?} for {entry:?} of {text:?}");
 }
 
 /// What is written is read as the same, and means the same.
@@ -220,7 +239,13 @@ fn round_trip(trigger: &Trigger) {
     }
     let again = match parse::trigger(&text) {
         Ok(again) => again,
-        Err(error) => panic!("{:?} was written as {}", trigger.text, error.render(&text)),
+        Err(error) => {
+            panic!(
+                "{:?} was written as {}",
+                trigger.text,
+                error.render(parse::trim(text.as_bytes()))
+            )
+        }
     };
     assert_eq!(again.to_string(), text, "of {:?}", trigger.text);
     for event in EVENTS.iter() {
@@ -234,7 +259,7 @@ fn round_trip(trigger: &Trigger) {
                 let tree = |filter: Option<resolve::hist::Filter>| filter.map(|filter| filter.tree);
                 assert_eq!(tree(hist.filter), tree(again.filter), "{text:?}");
             }
-            (Err(error), Err(again)) => assert_eq!(error.kind, again.kind, "{text:?}"),
+            (Err(one), Err(again)) => assert_eq!(one.error.kind, again.error.kind, "{text:?}"),
             (one, other) => panic!("{:?}: {one:?}, but {text:?}: {other:?}", trigger.text),
         }
     }
