@@ -11,7 +11,7 @@ pub use kernel::{btf, kallsyms, mountinfo, offset_of, status, with_names};
 use std::rc::Rc;
 use std::sync::LazyLock;
 
-use hist_cli::diag::{Caret, Logged, Rejection, TriggerError};
+use hist_cli::diag::{Caret, Logged, Rejection};
 use hist_cli::escape::Charset;
 use hist_cli::export::{self, Document, Exporter, Format};
 use hist_cli::kernel::Context;
@@ -214,19 +214,28 @@ fn check_rejection(rejection: &Rejection, text: &[u8]) {
 /// from a place where the marked text stands.
 fn check_caret(entry: Logged, text: &[u8]) {
     let Quote { command, column } = parse::quote(text, entry);
-    // Among parameters the kernel writes the one as the other.
-    let alike = |text: &[u8]| text.replace(".symXoffset", ".sym-offset");
-    let (marked, quoted) = (alike(entry.span.of(parse::trim(text))), alike(&command));
-    let stands = |at: Option<usize>| {
-        at.and_then(|at| quoted.get(at..)).is_some_and(|rest| rest.starts_with(&marked))
+    let source = parse::trim(text).to_vec();
+    let stands = |at: Option<usize>, source: &[u8]| {
+        let rest = at.and_then(|at| command.get(at..));
+        rest.is_some_and(|rest| rest.starts_with(entry.span.of(source)))
     };
+    let length = entry.span.end - entry.span.start;
     let is_right = match entry.kind.caret() {
         Caret::Nowhere => column == 0,
-        Caret::Text => column == 0 || stands(Some(column)),
-        Caret::Start(right) => stands(column.checked_sub(right)),
-        Caret::End(right) => stands(column.checked_sub(right + marked.len())),
+        Caret::Text => column == 0 || stands(Some(column), &without_minus(source)),
+        Caret::Start(right) => stands(column.checked_sub(right), &source),
+        Caret::End(right) => stands(column.checked_sub(right + length), &source),
     };
     assert!(is_right, "column {column} of {command:?} for {entry:?} of {text:?}");
+}
+
+/// What the kernel looks for in the command, in the spelling that it gives to a modifier.
+fn without_minus(mut text: Vec<u8>) -> Vec<u8> {
+    const MODIFIER: &[u8] = b".sym-offset";
+    while let Some(at) = text.windows(MODIFIER.len()).position(|part| part == MODIFIER) {
+        text[at + ".sym".len()] = b'X';
+    }
+    text
 }
 
 /// What is written is read as the same, and means the same.

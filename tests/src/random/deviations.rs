@@ -1,7 +1,7 @@
 //! Takes what a trigger gave in the kernel and here, where that differs. Gives the reason, if it is
 //! a documented one. The reasons are data, each with what it rests on.
 
-use hist_cli::diag::{Kind, Rejection, TriggerError};
+use hist_cli::diag::{Kind, Origin, Rejection, TriggerError};
 use hist_cli::parse::ast::{BinaryOp, Expr, Trigger};
 use hist_cli::pipeline::CompileError;
 use hist_cli::plan::PlanError;
@@ -96,7 +96,9 @@ const DEVIATIONS: [Deviation; 6] = [
         kernels: "<6.12",
         explains: |written| match (written.kernel, written.kind()) {
             (Err(refused), Some(kind)) => {
-                kind.in_filter() && refused.log.is_empty() && refused.errno == kind.errno()
+                kind.origin() == Origin::Filter
+                    && refused.log.is_empty()
+                    && refused.errno == kind.errno()
             }
             _ => false,
         },
