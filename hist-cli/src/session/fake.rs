@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use super::{Backend, EventName, SessionError};
 use crate::kernel::Context;
+use crate::kernel::error::EventError;
 use crate::kernel::format::{self, EventFormat};
 use crate::kernel::symbols::Symbols;
 use crate::load::{ControlError, LoadError};
@@ -95,13 +96,8 @@ pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
         "one" => ("u64 c", "d"),
         "two" => ("size_t c", "e"),
         _ => {
-            let (system, name) = (event.system.clone(), event.name.clone());
-            return Err(crate::kernel::error::EventError::UnknownEvent {
-                system,
-                name,
-                nearest: Vec::new(),
-            }
-            .into());
+            let (event, nearest) = (event.clone(), Vec::new());
+            return Err(EventError::UnknownEvent { event, nearest }.into());
         }
     };
     let text = format!(
@@ -145,7 +141,7 @@ impl Backend for Fake {
         world.count += 1;
         let number = world.count;
         let table = joins.map_or(number, |joined| joined.table);
-        let event = format!("{}:{}", hist.system, hist.event);
+        let event = hist.event.to_string();
         let state = if hist.paused { "paused" } else { "active" };
         world.calls.push(format!("attach {number} to {event} into {table} {state}: {hist}"));
         world.attached.push(State { number, table, event, paused: hist.paused });
