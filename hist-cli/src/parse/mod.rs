@@ -1,5 +1,5 @@
-//! Takes the text of a trigger. Gives a [`ast::Trigger`]: the same, in parts that keep the user's
-//! spelling and their places. No name is looked up here.
+//! Reads the text of a trigger into an [`ast::Trigger`], whose parts keep the user's spelling and
+//! their places. No name is looked up here.
 //!
 //! The kernel looks names up while it parses, values before keys before the filter. So what is
 //! wrong inside of an expression, a sort key or a filter is kept in the tree at its place, and

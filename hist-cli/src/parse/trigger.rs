@@ -1,5 +1,5 @@
-//! Takes the text of a trigger. Gives its parts. This is the kernel's scan: a plain split at `:`,
-//! no quoting, no trimming, any order (`parse_hist_trigger_attrs` in
+//! Splits the text of a trigger into its parameters. This is the kernel's scan: a plain split at
+//! `:`, no quoting, no trimming, any order (`parse_hist_trigger_attrs` in
 //! kernel/trace/trace_events_hist.c).
 
 use std::iter;

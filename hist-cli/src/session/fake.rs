@@ -1,5 +1,5 @@
-//! Takes the changes of a session under test. Gives a list of them, and tables that count the hits
-//! that the test makes up.
+//! A kernel for tests of sessions: it lists the changes that it is asked for, and its tables count
+//! the hits that the test makes up.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -17,12 +17,12 @@ const MAX_ENTRIES: usize = 8;
 /// The last errors, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorLog {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LogEntry>,
 }
 
 /// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+struct LogEntry {
     /// Since boot.
     time: Duration,
     location: String,
@@ -38,11 +38,11 @@ impl ErrorLog {
     pub fn record(&mut self, time: Duration, event: &EventName, text: &[u8], error: &SessionError) {
         if let SessionError::Trigger { rejection, .. } = error {
             for entry in &rejection.log {
-                self.push(Entry::of_command(time, event, text, *entry, rejection));
+                self.push(LogEntry::of_command(time, event, text, *entry, rejection));
             }
             return;
         }
-        self.push(Entry {
+        self.push(LogEntry {
             time,
             location: location(Origin::Ours, event),
             message: error.to_string().trim_end().replace('\n', " "),
@@ -54,7 +54,7 @@ impl ErrorLog {
     /// All entries, as `error_log` shows them.
     #[must_use]
     pub fn text(&self) -> BString {
-        self.entries.iter().flat_map(Entry::text).collect::<Vec<u8>>().into()
+        self.entries.iter().flat_map(LogEntry::text).collect::<Vec<u8>>().into()
     }
 
     /// Forgets all entries.
@@ -62,7 +62,7 @@ impl ErrorLog {
         self.entries.clear();
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, entry: LogEntry) {
         if self.entries.len() == MAX_ENTRIES {
             self.entries.pop_front();
         }
@@ -86,7 +86,7 @@ fn message(kind: Kind, rejection: &Rejection) -> String {
     }
 }
 
-impl Entry {
+impl LogEntry {
     /// One of the entries for a command that is refused.
     fn of_command(
         time: Duration,

@@ -1,5 +1,5 @@
-//! Takes what is written to the `trigger` files of events. Gives what reading them, the `hist`
-//! files and the `error_log` gives: the tracing files of the kernel, kept by this process.
+//! The tracing files of the kernel, kept by this process: what is written to the `trigger` files of
+//! events takes effect, and can be read there, in the `hist` files and in `error_log`.
 //!
 //! A command is parsed and resolved, then the [`registry`] says which [`Change`] it means, and a
 //! [`Backend`] carries that out. If that fails, nothing has changed.

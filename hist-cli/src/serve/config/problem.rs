@@ -1,5 +1,5 @@
-//! Takes places in a file and what is wrong there. Gives lines for people: `file:line:column: what`,
-//! and the line with carets under the place.
+//! What is wrong with a file, shown to people as `file:line:column: what` and the line with carets
+//! under the place.
 
 use std::fmt::Write as _;
 use std::ops::Range;

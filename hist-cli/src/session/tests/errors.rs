@@ -1,10 +1,16 @@
 //! For each kind of error a command that provokes it, with what the kernel answers and logs then;
-//! and how several errors of one command come into the log.
+//! how several errors of one command come into the log; and what other failures answer.
 
+use std::io;
 use std::time::Duration;
 
 use super::{Bench, event};
 use crate::diag::{Kind, Logged, Rejection, Span, TriggerError};
+use crate::kernel::error::{EventError, EventNameError};
+use crate::load::{ControlError, FocusError, LoadError};
+use crate::pipeline::CompileError;
+use crate::plan::PlanError;
+use crate::read::ReadError;
 use crate::session::{ErrorLog, SessionError};
 
 /// A command on the event `t:one`.
@@ -196,4 +202,33 @@ fn a_dollar_in_another_events_name_was_taken_for_the_variables() {
     assert_eq!(bench.write("hist:keys=t$.one.$nope"), libc::EINVAL);
     let expect = [("Couldn't find variable", 18), ("Couldn't find field", 17)];
     assert_eq!(entries(&bench.session.error_log().to_string()), expect);
+}
+
+#[test]
+fn each_failure_answers_with_a_number_of_its_own() {
+    let denied = || io::Error::from_raw_os_error(libc::EACCES);
+    let map = || LoadError::Map { name: "HIST0".to_owned(), source: denied() };
+    let cleared = ControlError::Clear { event: "t:one".to_owned(), source: denied() };
+    let cases: [(SessionError, i32); 14] = [
+        (EventError::Name(EventNameError("one".to_owned())).into(), libc::ENOENT),
+        (EventError::LockedDown.into(), libc::EPERM),
+        (CompileError::Plan(PlanError::NoLog { size: 512 }).into(), libc::EINVAL),
+        (
+            CompileError::trigger(TriggerError::new(Kind::FieldSize, Span::default()), b"").into(),
+            libc::ENOMEM,
+        ),
+        (LoadError::Capabilities(vec!["CAP_BPF"]).into(), libc::EPERM),
+        (LoadError::NoBpf.into(), libc::EOPNOTSUPP),
+        (LoadError::Full { event: "t:one".to_owned() }.into(), libc::E2BIG),
+        (map().into(), libc::EACCES),
+        (LoadError::Internal("why".to_owned()).into(), libc::EIO),
+        (ControlError::Reattach(map()).into(), libc::EACCES),
+        (cleared.into(), libc::EACCES),
+        (FocusError::Load(map()).into(), libc::EIO),
+        (ReadError::Entries(denied()).into(), libc::EACCES),
+        (ReadError::Losses(io::Error::other("no number")).into(), libc::EIO),
+    ];
+    for (error, errno) in cases {
+        assert_eq!(error.errno(), errno, "{error}");
+    }
 }
