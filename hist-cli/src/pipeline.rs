@@ -6,7 +6,7 @@ use std::fmt;
 use bstr::BString;
 
 use crate::codegen::{self, CodegenError, code::Code};
-use crate::diag::TriggerError;
+use crate::diag::Rejection;
 use crate::kernel::Context;
 use crate::kernel::format::EventFormat;
 use crate::link::{self, LinkError, Object, Program};
@@ -19,11 +19,11 @@ use crate::resolve::hist::Hist;
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// The trigger is wrong. The display has the caret under the place.
-    #[error("{}", .error.render(.source_text))]
+    #[error("{}", .rejection.error.render(.source_text))]
     Trigger {
         /// What, and where.
-        error: TriggerError,
-        /// What the error's span points into.
+        rejection: Rejection,
+        /// What its spans point into.
         source_text: BString,
     },
     /// Keys or values fit no template.
@@ -35,6 +35,13 @@ pub enum CompileError {
     /// Our defect.
     #[error("internal error: {0}")]
     Link(#[from] LinkError),
+}
+
+impl CompileError {
+    /// The trigger `text`, which may have white space around it, is wrong.
+    pub(crate) fn trigger(why: impl Into<Rejection>, text: &[u8]) -> Self {
+        Self::Trigger { rejection: why.into(), source_text: parse::trim(text).to_owned() }
+    }
 }
 
 /// What is to run, and its code. Later a program may be made of several of them.
@@ -123,8 +130,9 @@ pub fn hist(
     context: &Context<'_>,
 ) -> Result<Hist, CompileError> {
     let text = text.as_ref();
-    let trigger = parse::trigger(text).map_err(|error| at(error, text))?;
-    resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))
+    let trigger = parse::trigger(text).map_err(|error| CompileError::trigger(error, text))?;
+    resolve::hist(&trigger, event, context)
+        .map_err(|rejection| CompileError::trigger(rejection, text))
 }
 
 /// Text → plan, the first part of [`build_text`].
@@ -203,8 +211,4 @@ pub fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, CompileError> {
 fn plan_hist(hist: Hist, wishes: Wishes, context: &Context<'_>) -> Result<Plan, CompileError> {
     let wishes = Wishes { cpus: wishes.cpus.or(context.possible_cpus), ..wishes };
     Ok(plan::plan(hist, wishes, context)?)
-}
-
-fn at(error: TriggerError, text: &[u8]) -> CompileError {
-    CompileError::Trigger { error, source_text: text.into() }
 }

@@ -18,7 +18,7 @@ mod value;
 
 use bstr::{BString, ByteSlice as _};
 
-use crate::diag::{Kind, Span, TriggerError};
+use crate::diag::{Kind, Rejection, Span, TriggerError};
 use crate::kernel::Context;
 use crate::kernel::format::EventFormat;
 use crate::parse;
@@ -47,7 +47,7 @@ pub fn hist(
     trigger: &Trigger,
     event: &EventFormat,
     context: &Context<'_>,
-) -> Result<Hist, TriggerError> {
+) -> Result<Hist, Rejection> {
     refuse_unsupported(trigger)?;
     let clock = clock::of(trigger);
     let scope = Scope {
@@ -58,7 +58,7 @@ pub fn hist(
     let counted = trigger.counted_values().into_iter();
     let values = counted.map(|expr| value::bind(expr, &scope)).collect::<Result<Vec<_>, _>>()?;
     if let Some(error) = trigger.missing_value() {
-        return Err(error);
+        return Err(error.into());
     }
     let keys = key::bind_all(trigger, &scope)?;
     let sort = sort_keys(trigger, &keys, &values)?;

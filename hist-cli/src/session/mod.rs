@@ -1,5 +1,5 @@
-//! Takes what is written to the `trigger` files of events. Gives what reading them, the `hist`
-//! files and the `error_log` gives: the tracing files of the kernel, kept by this process.
+//! The tracing files of the kernel, kept by this process: what is written to the `trigger` files of
+//! events takes effect, and can be read there, in the `hist` files and in `error_log`.
 //!
 //! A command is parsed and resolved, then the [`registry`] says which [`Change`] it means, and a
 //! [`Backend`] carries that out. If that fails, nothing has changed.
@@ -23,7 +23,7 @@ pub use log::ErrorLog;
 
 use bstr::BString;
 
-use crate::diag::{Kind, TriggerError};
+use crate::diag::{Kind, Rejection, TriggerError};
 use crate::kernel::Context;
 use crate::kernel::EventName;
 use crate::kernel::format::EventFormat;
@@ -256,19 +256,19 @@ impl<B: Backend> Session<B> {
     }
 
     fn command(&mut self, event: &EventName, text: &[u8]) -> Result<(), SessionError> {
-        let at = |error| SessionError::Trigger { error, text: text.into() };
-        let trigger = parse::trigger(text).map_err(at)?;
+        let refused = |rejection: Rejection| SessionError::trigger(rejection, text);
+        let trigger = parse::trigger(text).map_err(|error| refused(error.into()))?;
         let format = self.backend.event(event)?;
-        let hist = resolve(&trigger, &format, &self.backend.context()).map_err(at)?;
+        let hist = resolve(&trigger, &format, &self.backend.context()).map_err(refused)?;
         let identity = Identity::new(&hist, &format);
         let request = Request { event: event.clone(), trigger, identity };
-        match self.registry.decide(&request).map_err(at)? {
+        match self.registry.decide(&request).map_err(|error| refused(error.into()))? {
             Change::Nothing => Ok(()),
             Change::Attach { joins: None, paused } => self.attach(request, hist, None, paused),
             Change::Attach { joins: Some(table), paused } => {
                 let joined = self.registry.joining(&request, table);
                 let hist = resolve(&joined, &format, &self.backend.context())
-                    .map_err(|error| at(unlike(&request, error)))?;
+                    .map_err(|rejection| refused(unlike(&request, rejection.error).into()))?;
                 self.attach(request, hist, Some(table), paused)
             }
             Change::Pause(id) => self.set_paused(id, true),
@@ -313,7 +313,7 @@ fn resolve(
     trigger: &Trigger,
     event: &EventFormat,
     context: &Context<'_>,
-) -> Result<Hist, TriggerError> {
+) -> Result<Hist, Rejection> {
     let pause = trigger.control.clone().filter(|control| control.node == Control::Pause);
     resolve::hist(&Trigger { remove: false, control: pause, ..trigger.clone() }, event, context)
 }

@@ -1,6 +1,8 @@
 //! One test per row of the specification's tables on trigger files. The fake backend tells what
 //! would have been done to the kernel.
 
+mod errors;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

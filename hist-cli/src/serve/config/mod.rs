@@ -298,8 +298,9 @@ impl Draft {
         let at = self.places.trigger.clone();
         let hist = match resolve::hist(trigger, &format, &kernel.context()) {
             Ok(hist) => hist,
-            Err(error) => {
-                problems.push(Problem::trigger(text, at, &self.config.trigger, &error));
+            Err(rejection) => {
+                let error = &rejection.error;
+                problems.push(Problem::trigger(text, at, &self.config.trigger, error));
                 return None;
             }
         };
