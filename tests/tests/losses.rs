@@ -55,7 +55,7 @@ fn raw(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Compiled
 }
 
 fn hits(snapshot: &Snapshot) -> u64 {
-    snapshot.rows.iter().map(|row| row.hitcount).sum()
+    snapshot.rows.iter().map(|row| row.counts.hits).sum()
 }
 
 /// Hits and losses so far.

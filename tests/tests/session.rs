@@ -66,7 +66,7 @@ fn hits(session: &Session<Live>, event: &EventName) -> Result<Vec<u64>> {
 fn hits_of(session: &Session<Live>, entry: &Entry) -> Result<u64> {
     let snapshot = session.snapshot(entry)?;
     assert_eq!(snapshot.losses.total(), 0, "{:?}", snapshot.losses);
-    Ok(snapshot.rows.iter().map(|row| row.hitcount).sum())
+    Ok(snapshot.rows.iter().map(|row| row.counts.hits).sum())
 }
 
 /// The `hist` file, whose strings are UTF-8 here.

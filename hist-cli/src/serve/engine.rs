@@ -8,11 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::yield_now;
 
-use super::config::{Config, MetricConfig};
+use super::config::Config;
 use super::error::{AttachError, ServeError};
 use super::exposition::{Exposition, Family, Kind, Number, write};
 use super::http::Site;
 use super::metric::Metric;
+use super::metric_config::MetricConfig;
 use super::own::{Cost, family, one, unix_seconds};
 use super::shape::{Place, Shape};
 use crate::kernel::Facts;
@@ -535,8 +536,7 @@ impl Running {
             Ok(Some(rest)) => {
                 self.metric.add_rest(&rest);
                 // Read later, so it has all of them that were counted, but for those that are lost.
-                let counted = rest.rows.iter().map(|row| row.hitcount).sum();
-                before.max(snapshot.losses.full.saturating_sub(counted))
+                before.max(snapshot.losses.full.saturating_sub(rest.hits()))
             }
             Err(error) => {
                 self.read.succeeded = false;
