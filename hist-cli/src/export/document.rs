@@ -166,7 +166,7 @@ impl Document {
     /// The hits of its rows.
     #[must_use]
     pub fn hits_of_rows(&self) -> u64 {
-        counts::hits(self.rows.iter().map(|row| &row.counts))
+        counts::hits(self.rows.iter().map(|row| row.counts.hits))
     }
 
     /// `active` or `paused`.

@@ -508,6 +508,22 @@ fn documents_of_earlier_versions_are_read_as_before() {
     assert_eq!(sum.values[0].signed, None);
 }
 
+/// A later version may have values that do not add up.
+#[test]
+fn a_value_that_is_put_together_in_an_unknown_way_was_added_up() {
+    let one = document(&returned(), 0);
+    let text = written(Format::Json, &one);
+    let with = |fold: &str| {
+        let new = format!("\"signed\":true,\"fold\":\"{fold}\"}}");
+        let text = text.replacen("\"signed\":true}", &new, 1);
+        assert!(text.contains(fold));
+        read(text.as_bytes())
+    };
+    assert_eq!(with("sum").expect("a sum"), [one]);
+    let error = with("smallest").expect_err("nothing here knows it").to_string();
+    assert!(error.contains("a value cannot be put together as `smallest`"), "{error}");
+}
+
 /// Sorting them by the function panicked: there was no order that all of them agreed on.
 #[test]
 fn rows_of_which_some_have_an_address_had_no_order() {

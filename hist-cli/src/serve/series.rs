@@ -71,7 +71,9 @@ impl Series {
         let fresh = groups(rows.iter().filter(|row| !self.places.contains_key(&row.key)), values);
         let mut fresh: Vec<_> = fresh
             .into_iter()
-            .map(|(values, rows)| (values, counts::hits(rows.iter().map(|row| &row.counts)), rows))
+            .map(|(values, rows)| {
+                (values, counts::hits(rows.iter().map(|row| row.counts.hits)), rows)
+            })
             .collect();
         // A stable sort: what has as many hits is ordered by its labels.
         fresh.sort_by_key(|(_, hits, _)| std::cmp::Reverse(*hits));
@@ -148,9 +150,7 @@ impl Series {
             }
         }
         let groups = groups(others.into_iter(), values).into_iter();
-        let hits = |rows: &[&Row]| {
-            rows.iter().map(|row| news[&row.key[..]]).fold(HITS.nothing(), |a, b| HITS.add(a, b))
-        };
+        let hits = |rows: &[&Row]| counts::hits(rows.iter().map(|row| news[&row.key[..]]));
         let groups = groups.filter(|(values, _)| !is_called_other(values));
         let groups = groups.filter(|(values, _)| !self.numbers.contains_key(values));
         let mut groups: Vec<_> = groups.map(|(values, rows)| (hits(&rows), values, rows)).collect();

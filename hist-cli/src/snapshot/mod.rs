@@ -49,7 +49,7 @@ impl Snapshot {
     /// The hits of all rows.
     #[must_use]
     pub fn hits(&self) -> u64 {
-        counts::hits(self.rows.iter().map(|row| &row.counts))
+        counts::hits(self.rows.iter().map(|row| row.counts.hits))
     }
 
     /// Every address that is shown by its symbol; zeros may be among them.
