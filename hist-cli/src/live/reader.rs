@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::sheet::Sheet;
 use super::text::Charset;
-use crate::session::registry::{Entry, TableId, TriggerId};
+use crate::session::registry::{TableId, TriggerEntry, TriggerId};
 use crate::session::{Backend, Session, SessionError};
 use crate::snapshot::{Losses, Snapshot};
 
@@ -65,7 +65,7 @@ impl Reader {
     fn sheet<B: Backend>(
         &mut self,
         session: &Session<B>,
-        entry: &Entry,
+        entry: &TriggerEntry,
     ) -> Result<Sheet, SessionError> {
         let now = Instant::now();
         let snapshot = session.snapshot(entry)?;

@@ -22,7 +22,7 @@ use crate::kernel::tracefs::Tracefs;
 use crate::load::{self, AttachedTrigger, Barrier, RunStats};
 use crate::plan::Wishes;
 use crate::read;
-use crate::session::registry::Entry;
+use crate::session::registry::TriggerEntry;
 use crate::session::{Live, Session, SessionError, since_boot};
 use crate::snapshot::{KeyShow, Losses, Snapshot};
 
@@ -600,7 +600,7 @@ impl Running {
 }
 
 /// A metric's session has one trigger.
-fn entry(session: &Session<Kernel>) -> &Entry {
+fn entry(session: &Session<Kernel>) -> &TriggerEntry {
     &session.triggers()[0]
 }
 
