@@ -59,7 +59,7 @@ fn raw(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Segment>
 }
 
 fn hits(snapshot: &Snapshot) -> u64 {
-    snapshot.rows.iter().map(|row| row.hitcount).sum()
+    snapshot.rows.iter().map(|row| row.counts.hits).sum()
 }
 
 /// Hits and losses so far.

@@ -320,7 +320,7 @@ impl<'a> Machine<'a> {
                 }
                 None => row(self.plan, key, value),
             });
-            snapshot.rows = rows.filter(|row| row.hitcount > 0).collect();
+            snapshot.rows = rows.filter(|row| row.counts.hits > 0).collect();
         });
         snapshot
     }
@@ -344,7 +344,7 @@ const HELPERS: [(u32, Helper); 9] = [
 fn row(plan: &Plan, key: &[u8], value: &[u8]) -> Row {
     let words: Vec<u64> =
         value.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    Row { key: key.into(), hitcount: words[0], sums: plan.sums_of(key, &words), comm: [0; 16] }
+    Row { key: key.into(), counts: plan.counts(key, &words), comm: [0; 16] }
 }
 
 fn text(mut snapshot: Snapshot) -> String {

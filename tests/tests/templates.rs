@@ -190,7 +190,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         system_call: None,
         guard: Guard::Harmless,
         why: vec![],
-        sums: vec![],
+        origins: vec![],
     }
 }
 

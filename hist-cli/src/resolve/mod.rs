@@ -9,6 +9,7 @@ mod display;
 mod expr;
 mod field;
 mod filter;
+mod fold;
 pub mod hist;
 mod int_type;
 mod key;
@@ -26,6 +27,7 @@ use crate::parse::ast::{Control, Spanned, Trigger};
 pub(crate) use display::with_state;
 use hist::{Hist, Key, Sort, SortBy, Value};
 
+pub use fold::Fold;
 pub use int_type::IntType;
 
 /// The default capacity in entries (`TRACING_MAP_BITS_DEFAULT`, 11 bits).

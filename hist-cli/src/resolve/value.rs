@@ -1,7 +1,7 @@
 //! Takes one value as written. Gives a [`Value`].
 
 use super::hist::{KeySource, Source, Value, ValueModifier};
-use super::{Scope, expr, field, not_supported};
+use super::{Fold, Scope, expr, field, not_supported};
 use crate::diag::{Kind, Rejection, Span, TriggerError};
 use crate::parse::ast::{self, Expr, Modifier, Spanned};
 
@@ -27,7 +27,14 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Value, Rejection> {
             return Err(not_supported("sums of strings' addresses", name.span).into());
         }
     };
-    Ok(Value { label: bound.label, canonical: bound.canonical, source, modifier, hidden: false })
+    Ok(Value {
+        label: bound.label,
+        canonical: bound.canonical,
+        source,
+        fold: Fold::Sum,
+        modifier,
+        hidden: false,
+    })
 }
 
 /// Expressions are summed and never shown; constants are shown without a name.
@@ -38,7 +45,14 @@ fn bind_expression(expr: &Expr, scope: &Scope<'_>) -> Result<Value, Rejection> {
         _ => (operand.text.clone(), true),
     };
     let label = operand.text;
-    Ok(Value { label, canonical, source: operand.source, modifier: ValueModifier::None, hidden })
+    Ok(Value {
+        label,
+        canonical,
+        source: operand.source,
+        fold: Fold::Sum,
+        modifier: ValueModifier::None,
+        hidden,
+    })
 }
 
 fn modifier(

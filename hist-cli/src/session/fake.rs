@@ -17,7 +17,7 @@ use crate::pipeline::CompileError;
 use crate::plan::{self, Wishes};
 use crate::read;
 use crate::resolve::hist::Hist;
-use crate::snapshot::{Row, Snapshot};
+use crate::snapshot::{Counts, Row, Snapshot};
 
 /// One function.
 static SYMBOLS: LazyLock<Symbols> = LazyLock::new(|| {
@@ -187,12 +187,13 @@ impl Backend for Fake {
         let plan = plan::plan(trigger.hist.clone(), Wishes::default(), &Context::default())
             .map_err(CompileError::from)?;
         let mut snapshot = read::empty(&plan, false);
-        if let Some(&hitcount) = self.0.borrow().hits.get(&trigger.table) {
+        if let Some(&hits) = self.0.borrow().hits.get(&trigger.table) {
             let size = plan.keys.iter().map(|slot| slot.size as usize).sum();
             let mut key = vec![0; size];
             key[0] = 1;
-            let sums = vec![0; plan.hist.values.len()].into();
-            snapshot.rows.push(Row { key: key.into(), hitcount, sums, comm: [0; 16] });
+            let values = vec![0; plan.hist.values.len()];
+            let counts = Counts::new(hits, values);
+            snapshot.rows.push(Row { key: key.into(), counts, comm: [0; 16] });
         }
         Ok(snapshot)
     }

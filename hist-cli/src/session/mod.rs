@@ -38,7 +38,7 @@ use crate::resolve::matching::Identity;
 use crate::snapshot::Snapshot;
 use crate::snapshot::sort::{Ties, sort};
 use crate::snapshot::stack::{self, Cut};
-use registry::{Change, Entry, Registry, Request, TableId, TriggerId};
+use registry::{Change, Registry, Request, TableId, TriggerEntry, TriggerId};
 
 /// What a `trigger` file without triggers says; the kernel lists more commands.
 const AVAILABLE_TRIGGERS: &str = "# Available triggers:\n# hist\n";
@@ -174,13 +174,13 @@ impl<B: Backend> Session<B> {
 
     /// All triggers of all events, in the order of their creation.
     #[must_use]
-    pub fn triggers(&self) -> &[Entry] {
+    pub fn triggers(&self) -> &[TriggerEntry] {
         self.registry.entries()
     }
 
     /// What the backend has attached for a trigger.
     #[must_use]
-    pub fn attached(&self, entry: &Entry) -> &B::Attached {
+    pub fn attached(&self, entry: &TriggerEntry) -> &B::Attached {
         &self.attached[&entry.id]
     }
 
@@ -199,12 +199,12 @@ impl<B: Backend> Session<B> {
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub fn snapshot(&self, entry: &Entry) -> Result<Snapshot, SessionError> {
+    pub fn snapshot(&self, entry: &TriggerEntry) -> Result<Snapshot, SessionError> {
         Ok(self.settled(entry, self.backend.snapshot(&self.attached[&entry.id])?))
     }
 
     /// The snapshot as it is printed.
-    fn settled(&self, entry: &Entry, mut snapshot: Snapshot) -> Snapshot {
+    fn settled(&self, entry: &TriggerEntry, mut snapshot: Snapshot) -> Snapshot {
         snapshot.trigger = entry.trigger_line();
         self.symbols.write().unwrap_or_else(PoisonError::into_inner).refresh(snapshot.addresses());
         stack::settle(&mut snapshot, &self.symbols(), &self.stack_cut);
@@ -303,7 +303,7 @@ impl<B: Backend> Session<B> {
         self.registry.detached(id);
     }
 
-    fn print(&self, entry: &Entry) -> Result<Vec<u8>, SessionError> {
+    fn print(&self, entry: &TriggerEntry) -> Result<Vec<u8>, SessionError> {
         Ok(print::hist(&self.snapshot(entry)?, &self.symbols()))
     }
 }
