@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::text::{Charset, shown, width};
 use crate::kernel::symbols::Symbols;
+use crate::modifier::Share;
 use crate::print::cell::{Cell, Named, cell};
 use crate::print::{Scale, part, scales, shown_number};
 use crate::resolve::hist::SortBy;
 use crate::snapshot::bucket::Buckets;
 use crate::snapshot::delta::counterparts;
 use crate::snapshot::{
-    self, IntType, KeyBytes, KeyColumn, KeyShow, Losses, Snapshot, Sums, ValueColumn, ValueShow,
+    self, IntType, KeyBytes, KeyColumn, Losses, Show, Snapshot, Sums, ValueColumn,
 };
 
 /// A histogram at one moment.
@@ -205,11 +206,15 @@ impl Table {
     fn value(&self, index: usize, sum: u64) -> String {
         let ValueColumn { show, number, .. } = self.values[index];
         match show {
-            ValueShow::Decimal | ValueShow::Graph => number.decimal(sum),
-            ValueShow::Hex => number.hex(sum),
-            ValueShow::Percent => {
+            Show::Digits(digits) => number.digits(digits, sum),
+            Show::Share(Share::Percent) => {
                 percent(number, sum, self.scales[index].total).unwrap_or("[ERROR]".to_owned())
             }
+            Show::Share(Share::Graph)
+            | Show::Bucket(_)
+            | Show::Name(_)
+            | Show::Stack
+            | Show::Text => number.decimal(sum),
         }
     }
 
@@ -411,7 +416,7 @@ fn key(column: &KeyColumn, cell: &Cell<'_>, charset: Charset) -> Key {
 fn named_key(column: &KeyColumn, named: &Named<'_>, charset: Charset) -> Key {
     let name = shown(&named.name, charset);
     match (column.show, named.number) {
-        (KeyShow::Execname | KeyShow::Syscall, Some(number)) => {
+        (Show::Name(naming), Some(number)) if !naming.is_symbol() => {
             let number = column.number.decimal(number);
             Key { text: format!("{name}[{number}]"), lines: Vec::new(), rank: 0 }
         }

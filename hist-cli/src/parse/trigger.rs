@@ -12,6 +12,7 @@ use super::number::{self, NumberError};
 use super::source::Source;
 use super::{expr, filter};
 use crate::diag::{Kind, Span, TriggerError, nearest};
+use crate::modifier;
 
 /// The most `name=expr` parameters, and the most variables (`TRACING_MAP_VARS_MAX`).
 const MAX_VARIABLES: usize = 16;
@@ -111,8 +112,7 @@ fn no_keys(span: Span, assignments: &[&BStr]) -> TriggerError {
     }
 }
 
-/// The text with each `.sym-offset` among the parameters written `.symXoffset`, so that its `-` is
-/// no operator. The kernel does the same, hence it takes the latter spelling from users too.
+/// The text without the `-` of modifiers among its parameters.
 fn hide_minus(text: &BStr) -> BString {
     let filter = command::split_command(text)
         .ok()
@@ -120,7 +120,7 @@ fn hide_minus(text: &BStr) -> BString {
         .and_then(|parts| parts.filter)
         .map_or(0, |filter| filter.len());
     let (params, filter) = text.split_at(text.len() - filter);
-    let mut scanned = BString::from(params.replace(".sym-offset", ".symXoffset"));
+    let mut scanned = BString::from(modifier::hide_minus(params));
     scanned.push_str(filter);
     scanned
 }

@@ -15,7 +15,7 @@ use super::shape::{Shape, ValueFamily};
 use crate::kernel::symbols::Symbols;
 use crate::print::cell::{Cell, cell};
 use crate::print::{self, readable};
-use crate::snapshot::{KeyColumn, KeyShow, Row, Snapshot};
+use crate::snapshot::{KeyColumn, Row, Show, Snapshot};
 
 /// A metric, and what its samples must be consistent with.
 #[derive(Clone, Debug)]
@@ -332,7 +332,7 @@ impl Metric {
 /// What is shown of a stack depends on the symbols of the moment: its key is not the one that the
 /// table has, and need not be the same the next time.
 fn has_stacks(snapshot: &Snapshot) -> bool {
-    snapshot.keys.iter().any(|key| key.show == KeyShow::Stack)
+    snapshot.keys.iter().any(|key| key.show == Show::Stack)
 }
 
 /// The values of the labels of a row.

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::{KeyColumn, KeyShow, Row, Snapshot};
+use super::{KeyColumn, Row, Show, Snapshot};
 use crate::kernel::symbols::Symbols;
 
 /// Frames that the reference kernel keeps (`HIST_STACKTRACE_DEPTH`).
@@ -50,7 +50,7 @@ pub fn settle(snapshot: &mut Snapshot, symbols: &Symbols, depth: usize) {
 }
 
 fn is_stack(column: &KeyColumn) -> bool {
-    column.show == KeyShow::Stack
+    column.show == Show::Stack
 }
 
 /// A row's bytes for one column.
@@ -122,8 +122,8 @@ mod tests {
         Snapshot {
             trigger: BString::default(),
             keys: vec![
-                column("common_stacktrace", 0, 32, KeyShow::Stack),
-                column("n", 32, 8, KeyShow::Decimal),
+                column("common_stacktrace", 0, 32, Show::Stack),
+                column("n", 32, 8, Show::DECIMAL),
             ],
             values: Vec::new(),
             show_hitcount: true,
