@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use boon::{Compiler, SchemaIndex, Schemas};
 use hist_cli::export::{self, Document, Exporter, Format, Meta, Source};
 use hist_cli::kernel::symbols::Symbols;
+use hist_cli::modifier::{BucketWidth, Digits, Naming, Share};
 use hist_cli::resolve::hist::{Sort, SortBy};
 use hist_cli::snapshot::sort;
 use hist_cli::snapshot::{
-    Counts, Fold, IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn,
-    ValueShow,
+    Counts, Fold, IntType, KeyColumn, KeyOrder, Losses, Row, Show, Snapshot, ValueColumn,
 };
 use serde_json::Value;
 use similar::TextDiff;
@@ -40,7 +40,7 @@ const MOVED: u64 = 0x1000_0000;
 struct Columns(Vec<KeyColumn>);
 
 impl Columns {
-    fn with(mut self, label: &str, size: usize, show: KeyShow, order: KeyOrder) -> Self {
+    fn with(mut self, label: &str, size: usize, show: Show, order: KeyOrder) -> Self {
         let offset = self.0.last().map_or(0, |last| last.offset + last.size);
         let (signed, bits) = match order {
             KeyOrder::Signed(bytes) => (true, 8 * bytes),
@@ -52,7 +52,7 @@ impl Columns {
         self
     }
 
-    fn number(self, label: &str, show: KeyShow) -> Self {
+    fn number(self, label: &str, show: Show) -> Self {
         self.with(label, 8, show, KeyOrder::Unsigned(8))
     }
 }
@@ -76,7 +76,7 @@ fn text(text: &[u8]) -> Vec<u8> {
 fn snapshot(
     trigger: &str,
     keys: Columns,
-    values: &[(&str, ValueShow, IntType)],
+    values: &[(&str, Show, IntType)],
     rows: Vec<Row>,
 ) -> Snapshot {
     let value = |&(label, show, number): &(&str, _, _)| {
@@ -97,15 +97,15 @@ fn snapshot(
 /// Every way to show a key, on two machines.
 fn every_key(moved: u64) -> Snapshot {
     let keys = Columns::default()
-        .with("ret", 8, KeyShow::Decimal, KeyOrder::Signed(8))
-        .number("ret", KeyShow::Hex)
-        .number("call_site", KeyShow::Sym)
-        .number("ip", KeyShow::SymOffset)
-        .with("common_pid", 8, KeyShow::Execname, KeyOrder::Signed(4))
-        .with("id", 8, KeyShow::Syscall, KeyOrder::Signed(8))
-        .with("name", 16, KeyShow::Text, KeyOrder::Text)
-        .number("len", KeyShow::Log2)
-        .with("off", 8, KeyShow::Buckets(10), KeyOrder::Signed(8));
+        .with("ret", 8, Show::DECIMAL, KeyOrder::Signed(8))
+        .number("ret", Show::Digits(Digits::Hex))
+        .number("call_site", Show::Name(Naming::Symbol))
+        .number("ip", Show::Name(Naming::SymbolOffset))
+        .with("common_pid", 8, Show::Name(Naming::Task), KeyOrder::Signed(4))
+        .with("id", 8, Show::Name(Naming::SystemCall), KeyOrder::Signed(8))
+        .with("name", 16, Show::Text, KeyOrder::Text)
+        .number("len", Show::Bucket(BucketWidth::Log2))
+        .with("off", 8, Show::Bucket(BucketWidth::Fixed(10)), KeyOrder::Signed(8));
     let minus = |number: i64| word(number.cast_unsigned());
     let one = |ret: i64, ip: u64, pid: u64, name: &[u8], hitcount, comm: &[u8]| {
         let ip = word(ip + moved);
@@ -120,7 +120,10 @@ fn every_key(moved: u64) -> Snapshot {
         one(7, 5, 77, b"no utf-8: \xff\xfe", 40, b"\xffbad"),
     ];
     let unsigned = IntType::U64;
-    let values = [("bytes", ValueShow::Percent, unsigned), ("addr", ValueShow::Hex, unsigned)];
+    let values = [
+        ("bytes", Show::Share(Share::Percent), unsigned),
+        ("addr", Show::Digits(Digits::Hex), unsigned),
+    ];
     snapshot(
         "hist:keys=ret,ret.hex,call_site.sym:vals=hitcount,bytes.percent,addr.hex",
         keys,
@@ -130,10 +133,10 @@ fn every_key(moved: u64) -> Snapshot {
 }
 
 fn stacks() -> Snapshot {
-    let keys = Columns::default().with("common_comm", 16, KeyShow::Text, KeyOrder::Text).with(
+    let keys = Columns::default().with("common_comm", 16, Show::Text, KeyOrder::Text).with(
         "common_stacktrace",
         32,
-        KeyShow::Stack,
+        Show::Stack,
         KeyOrder::None,
     );
     let stack = |comm: &[u8], frames: [u64; 4], hitcount| {
@@ -146,15 +149,15 @@ fn stacks() -> Snapshot {
         // Another line of the same function.
         stack(b"cat", [READ, KSYS + 1, SYSCALL, 0], 34),
     ];
-    let values = [("bytes", ValueShow::Decimal, IntType::U64)];
+    let values = [("bytes", Show::DECIMAL, IntType::U64)];
     snapshot("hist:keys=common_comm,common_stacktrace:vals=hitcount,bytes", keys, &values, rows)
 }
 
 fn latencies() -> Snapshot {
-    let keys = Columns::default().number("usecs", KeyShow::Log2).with(
+    let keys = Columns::default().number("usecs", Show::Bucket(BucketWidth::Log2)).with(
         "dev",
         16,
-        KeyShow::Text,
+        Show::Text,
         KeyOrder::Text,
     );
     let bar =
@@ -170,7 +173,12 @@ fn latencies() -> Snapshot {
 }
 
 fn offsets() -> Snapshot {
-    let keys = Columns::default().with("off", 8, KeyShow::Buckets(10), KeyOrder::Signed(8));
+    let keys = Columns::default().with(
+        "off",
+        8,
+        Show::Bucket(BucketWidth::Fixed(10)),
+        KeyOrder::Signed(8),
+    );
     let bar = |low: i64, hitcount| row(&[&word(low.cast_unsigned())], hitcount, &[], b"");
     let rows = vec![bar(0, 3), bar(-16, 4), bar(990, 5), bar(30, 60)];
     snapshot("hist:keys=off.buckets=10:vals=hitcount", keys, &[], rows)
@@ -178,12 +186,9 @@ fn offsets() -> Snapshot {
 
 /// What system calls have returned: errors, nothing, bytes.
 fn returns() -> Snapshot {
-    let keys = Columns::default().with("ret", 8, KeyShow::Log2, KeyOrder::Signed(8)).with(
-        "dfd",
-        8,
-        KeyShow::Hex,
-        KeyOrder::Signed(4),
-    );
+    let keys = Columns::default()
+        .with("ret", 8, Show::Bucket(BucketWidth::Log2), KeyOrder::Signed(8))
+        .with("dfd", 8, Show::Digits(Digits::Hex), KeyOrder::Signed(4));
     let image = |number: i64| number.cast_unsigned();
     let call = |exponent, dfd: i64, hitcount, sum: i64| {
         row(&[&word(exponent), &word(image(dfd))], hitcount, &[image(sum)], b"")
@@ -194,7 +199,7 @@ fn returns() -> Snapshot {
         call(12, -100, 7, 28672),
         call(64, 3, 1, -2),
     ];
-    let values = [("ret", ValueShow::Decimal, IntType::S64)];
+    let values = [("ret", Show::DECIMAL, IntType::S64)];
     let trigger = "hist:keys=ret.log2,dfd.hex:vals=hitcount,ret";
     let mut snapshot = snapshot(trigger, keys, &values, rows);
     snapshot.sort = vec![Sort { by: SortBy::Value(0), descending: true }];

@@ -5,12 +5,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::symbols::Symbols;
+use crate::modifier::{BucketWidth, Naming, Share};
 use crate::print;
 use crate::print::cell::Cell;
 use crate::resolve::hist::{Sort, SortBy};
 use crate::snapshot::{
-    Counts, Fold, IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn,
-    ValueShow,
+    Counts, Fold, IntType, KeyColumn, KeyOrder, Losses, Row, Show, Snapshot, ValueColumn,
 };
 
 const KALLSYMS: &str = "\
@@ -47,11 +47,11 @@ fn columns() -> Vec<KeyColumn> {
         number: number(order),
     };
     vec![
-        column("ret", 0, 8, KeyShow::Decimal, KeyOrder::Signed(8)),
-        column("ip", 8, 8, KeyShow::Sym, KeyOrder::Unsigned(8)),
-        column("stack", 16, STACK, KeyShow::Stack, KeyOrder::None),
-        column("name", 32, 8, KeyShow::Text, KeyOrder::Text),
-        column("common_pid", 40, 8, KeyShow::Execname, KeyOrder::Signed(4)),
+        column("ret", 0, 8, Show::DECIMAL, KeyOrder::Signed(8)),
+        column("ip", 8, 8, Show::Name(Naming::Symbol), KeyOrder::Unsigned(8)),
+        column("stack", 16, STACK, Show::Stack, KeyOrder::None),
+        column("name", 32, 8, Show::Text, KeyOrder::Text),
+        column("common_pid", 40, 8, Show::Name(Naming::Task), KeyOrder::Signed(4)),
     ]
 }
 
@@ -62,7 +62,7 @@ fn snapshot(rows: Vec<Row>, sort: Vec<Sort>) -> Snapshot {
     Snapshot {
         trigger: "hist:keys=ret:vals=hitcount:sort=hitcount:size=2048 if ret > 1 [active]".into(),
         keys: columns(),
-        values: vec![value(ValueShow::Percent, false), value(ValueShow::Decimal, true)],
+        values: vec![value(Show::Share(Share::Percent), false), value(Show::DECIMAL, true)],
         show_hitcount: true,
         sort,
         rows,
@@ -391,7 +391,7 @@ fn stacks_are_folded_from_the_outermost_frame() {
 #[test]
 fn formats_say_which_key_they_need() {
     let mut one = snapshot(Vec::new(), Vec::new());
-    one.keys.retain(|key| key.show != KeyShow::Stack);
+    one.keys.retain(|key| key.show != Show::Stack);
     let check = |one: &Snapshot, format, want: &str| {
         let error = Exporter::new(format, None, 80).check(&document(one, 0)).expect_err("a key");
         assert!(error.to_string().contains(want), "{error}");
@@ -406,8 +406,8 @@ fn formats_say_which_key_they_need() {
         Format::Plot,
         "this trigger's are ret, ip, name, common_pid: give one of them .log2",
     );
-    one.keys[0].show = KeyShow::Log2;
-    one.keys[1].show = KeyShow::Buckets(10);
+    one.keys[0].show = Show::Bucket(BucketWidth::Log2);
+    one.keys[1].show = Show::Bucket(BucketWidth::Fixed(10));
     check(&one, Format::Plot, "draws one key in buckets, and this trigger has ret, ip");
 }
 
@@ -415,7 +415,7 @@ fn formats_say_which_key_they_need() {
 fn returned() -> Snapshot {
     let mut one = snapshot(vec![row(1, READ, 10), row(2, READ, 1)], Vec::new());
     one.values.remove(1);
-    one.values[0].show = ValueShow::Decimal;
+    one.values[0].show = Show::DECIMAL;
     let sums = [(-90_i64).cast_unsigned(), 4096];
     for (row, sum) in one.rows.iter_mut().zip(sums) {
         row.counts.values = [sum].as_slice().into();
@@ -556,7 +556,7 @@ fn hostile() -> Document {
         row.comm[..HOSTILE.len()].copy_from_slice(HOSTILE);
         row.comm[HOSTILE.len()..].fill(0);
     }
-    one.keys[0].show = KeyShow::Log2;
+    one.keys[0].show = Show::Bucket(BucketWidth::Log2);
     document(&one, 0)
 }
 

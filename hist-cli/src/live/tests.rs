@@ -12,10 +12,10 @@ use ratatui::style::{Color, Modifier};
 use super::text::Charset;
 use super::*;
 use crate::kernel::symbols::Symbols;
+use crate::modifier::{BucketWidth, Digits, Share};
 use crate::resolve::hist::{Sort, SortBy};
 use crate::snapshot::{
-    Counts, Fold, IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn,
-    ValueShow, Values,
+    Counts, Fold, IntType, KeyColumn, KeyOrder, Losses, Row, Show, Snapshot, ValueColumn, Values,
 };
 
 const KALLSYMS: &str = "\
@@ -29,13 +29,13 @@ const KALLSYMS: &str = "\
 const PLAIN: Look = Look { color: false, charset: Charset::Utf8 };
 const ASCII: Look = Look { color: false, charset: Charset::Ascii };
 
-fn key(label: &str, offset: usize, size: usize, show: KeyShow) -> KeyColumn {
-    let order = if show == KeyShow::Text { KeyOrder::Text } else { KeyOrder::Signed(8) };
+fn key(label: &str, offset: usize, size: usize, show: Show) -> KeyColumn {
+    let order = if show == Show::Text { KeyOrder::Text } else { KeyOrder::Signed(8) };
     let number = IntType::S64;
     KeyColumn { label: label.into(), offset, size, show, order, number }
 }
 
-fn value(label: &str, show: ValueShow) -> ValueColumn {
+fn value(label: &str, show: Show) -> ValueColumn {
     let (fold, number) = (Fold::Sum, IntType::U64);
     ValueColumn { label: label.into(), show, hidden: false, fold, number }
 }
@@ -59,8 +59,8 @@ fn named(rows: &[(&[u8], u64, u64)]) -> Snapshot {
         key.resize(16, 0);
         Row { key: key.into(), counts: Counts::new(hitcount, [bytes].as_slice()), comm: [0; 16] }
     });
-    let keys = vec![key("name", 0, 16, KeyShow::Text)];
-    snapshot(keys, vec![value("bytes", ValueShow::Decimal)], rows.collect())
+    let keys = vec![key("name", 0, 16, Show::Text)];
+    snapshot(keys, vec![value("bytes", Show::DECIMAL)], rows.collect())
 }
 
 fn symbols() -> Symbols {
@@ -171,7 +171,7 @@ alpha           40        1            -
     );
     let mut wide = three();
     wide.values[0].label = "a_value_with_a_name_of_some_length".into();
-    wide.keys.push(key("second", 8, 8, KeyShow::Decimal));
+    wide.keys.push(key("second", 8, 8, Show::DECIMAL));
     let mut state = self::state(vec![table(&wide, None)], (40, 8));
     press(&mut state, KeyCode::Char('4'));
     let head = lines(&state, ASCII)[3].clone();
@@ -253,7 +253,7 @@ fn numbers_sort_as_numbers_with_their_sign() {
         counts: Counts::new(1, Values::new()),
         comm: [0; 16],
     });
-    let keys = vec![key("ret", 0, 8, KeyShow::Hex)];
+    let keys = vec![key("ret", 0, 8, Show::Digits(Digits::Hex))];
     let mut state = state(vec![table(&snapshot(keys, vec![], rows.into()), None)], (80, 20));
     press(&mut state, KeyCode::Left);
     assert_eq!(names(&state), ["fffffffffffffffd", "5", "28"]);
@@ -308,7 +308,7 @@ fn a_stack_is_one_line_and_its_frames_are_details() {
     let key_bytes: Vec<u8> =
         [0x1110_u64, 0x1208, 0x1300, 0].into_iter().flat_map(u64::to_le_bytes).collect();
     let row = Row { key: key_bytes.into(), counts: Counts::new(4, Values::new()), comm: [0; 16] };
-    let keys = vec![key("common_stacktrace", 0, 32, KeyShow::Stack)];
+    let keys = vec![key("common_stacktrace", 0, 32, Show::Stack)];
     let mut state = state(vec![table(&snapshot(keys, vec![], vec![row]), None)], (60, 8));
     assert!(lines(&state, PLAIN)[4].starts_with("inner < middle < outer"));
     press(&mut state, KeyCode::Enter);
@@ -408,7 +408,7 @@ fn of_many_rows_only_the_visible_ones_are_looked_at() {
             comm: [0; 16],
         })
         .collect();
-    let keys = vec![key("n", 0, 8, KeyShow::Decimal)];
+    let keys = vec![key("n", 0, 8, Show::DECIMAL)];
     let mut state = state(vec![table(&snapshot(keys, vec![], rows), None)], (80, 25));
     assert_eq!(names(&state).len(), 20);
     press(&mut state, KeyCode::PageDown);
@@ -485,8 +485,8 @@ fn negative_sums_and_keys_had_no_sign() {
         counts: Counts::new(10, [minus(sum)].as_slice()),
         comm: [0; 16],
     };
-    let sum = ValueColumn { number: IntType::S64, ..value("ret", ValueShow::Decimal) };
-    let keys = vec![key("k", 0, 8, KeyShow::Buckets(1000))];
+    let sum = ValueColumn { number: IntType::S64, ..value("ret", Show::DECIMAL) };
+    let keys = vec![key("k", 0, 8, Show::Bucket(BucketWidth::Fixed(1000)))];
     let mut one = snapshot(keys, vec![sum], vec![row(-616, -90), row(0, 45), row(1000, 0)]);
     one.sort = vec![Sort { by: SortBy::Value(0), descending: true }];
     let mut state = state(vec![table(&one, None)], (80, 10));
@@ -507,7 +507,7 @@ fn negative_sums_and_keys_had_no_sign() {
     press(&mut state, KeyCode::Char('1'));
     assert_eq!(row(&lines(&state, PLAIN)[4])[0], "~ -616..-1");
     // Of a whole that is negative itself.
-    one.values[0].show = ValueShow::Percent;
+    one.values[0].show = Show::Share(Share::Percent);
     let table = table(&one, None);
     let texts: Vec<_> =
         table.rows.iter().map(|row| table.cell(row, Column::Value(0), Measure::Hits)).collect();
@@ -521,7 +521,7 @@ proptest! {
     #[test]
     fn a_column_of_numbers_with_a_sign_is_as_wide_as_its_widest_cell(
         sums in prop::collection::vec(prop_oneof![any::<i64>(), -1000..1000_i64], 1..9),
-        show in prop::sample::select(vec![ValueShow::Decimal, ValueShow::Hex, ValueShow::Percent]),
+        show in prop::sample::select(vec![Show::DECIMAL, Show::Digits(Digits::Hex), Show::Share(Share::Percent)]),
     ) {
         let rows: Vec<_> = sums.iter().map(|sum| (&b"a"[..], 1, sum.cast_unsigned())).collect();
         let mut snapshot = named(&rows);

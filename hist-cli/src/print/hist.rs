@@ -10,7 +10,7 @@ use super::cell::{Cell, cell, clean_cell};
 use super::modifier::{self, Scale};
 use crate::escape::{Charset, clean};
 use crate::kernel::symbols::Symbols;
-use crate::snapshot::{Counts, KeyShow, Row, Snapshot, ValueColumn};
+use crate::snapshot::{Counts, Row, Show, Snapshot, ValueColumn};
 
 /// The `hist` file's text for one trigger; strings of the kernel stand in it byte for byte, so it
 /// may be no UTF-8. Addresses that have no symbol print as numbers;
@@ -129,7 +129,7 @@ pub(crate) struct EntryLine<'a, K> {
 pub(crate) fn entry<'a, 'b, C, K>(out: &mut Bytes, line: EntryLine<'a, K>) -> fmt::Result
 where
     C: std::borrow::Borrow<Cell<'b>>,
-    K: Iterator<Item = (&'a str, KeyShow, C)>,
+    K: Iterator<Item = (&'a str, Show, C)>,
 {
     out.push_str("{ ");
     let mut has_stack = false;
@@ -138,7 +138,7 @@ where
             out.push_str(", ");
         }
         modifier::key(out, label, show, cell.borrow())?;
-        has_stack |= show == KeyShow::Stack;
+        has_stack |= show == Show::Stack;
     }
     // A stack ends with its own newline, and the kernel then leaves out the space.
     out.push_str(if has_stack { "}" } else { " }" });
@@ -164,16 +164,17 @@ pub(crate) fn totals(out: &mut Bytes, (hits, entries, dropped): (u64, u64, u64))
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Fold, IntType, KeyColumn, KeyOrder, Losses, ValueShow};
+    use crate::modifier::Digits;
+    use crate::snapshot::{Fold, IntType, KeyColumn, KeyOrder, Losses};
     use proptest::prelude::*;
 
-    fn key(label: &str, index: usize, show: KeyShow) -> KeyColumn {
+    fn key(label: &str, index: usize, show: Show) -> KeyColumn {
         let order = KeyOrder::Signed(4);
         let number = IntType::S64;
         KeyColumn { label: label.into(), offset: 8 * index, size: 8, show, order, number }
     }
 
-    fn value(label: &str, show: ValueShow) -> ValueColumn {
+    fn value(label: &str, show: Show) -> ValueColumn {
         let (fold, number) = (Fold::Sum, IntType::S64);
         ValueColumn { label: label.into(), show, hidden: false, fold, number }
     }
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_whole_file() {
-        let keys = [key("s32", 0, KeyShow::Decimal)];
+        let keys = [key("s32", 0, Show::DECIMAL)];
         let rows = [row(&[2], 1, &[]), row(&[1], 130, &[])];
         let mut snapshot = snapshot(&keys, &[], &rows);
         snapshot.losses = Losses { full: 13, busy: 5, missed: 7 };
@@ -228,7 +229,7 @@ Totals:
 
     #[test]
     fn without_entries_two_blank_lines_remain() {
-        let snapshot = snapshot(&[key("s32", 0, KeyShow::Decimal)], &[], &[]);
+        let snapshot = snapshot(&[key("s32", 0, Show::DECIMAL)], &[], &[]);
         let want = "\
 # event histogram
 #
@@ -262,8 +263,8 @@ Totals:
 
     #[test]
     fn values_stand_two_spaces_apart() {
-        let decimal = ValueShow::Decimal;
-        let keys = [key("s32", 0, KeyShow::Decimal), key("b", 1, KeyShow::Decimal)];
+        let decimal = Show::DECIMAL;
+        let keys = [key("s32", 0, Show::DECIMAL), key("b", 1, Show::DECIMAL)];
         check_entry(
             &snapshot(
                 &keys,
@@ -272,8 +273,8 @@ Totals:
             ),
             "{ s32:          1, b:          2 } hitcount:          1  b:          2  c:          3",
         );
-        let keys = [key("prev_pid", 0, KeyShow::Decimal)];
-        let values = [value("prev_prio", decimal), value("next_prio", ValueShow::Hex)];
+        let keys = [key("prev_pid", 0, Show::DECIMAL)];
+        let values = [value("prev_prio", decimal), value("next_prio", Show::Digits(Digits::Hex))];
         check_entry(
             &snapshot(&keys, &values, &[row(&[0], 18, &[2160, 0x870])]),
             "{ prev_pid:          0 } hitcount:         18  prev_prio:       2160  next_prio:        870",
@@ -282,8 +283,8 @@ Totals:
 
     #[test]
     fn without_hitcount_two_spaces_follow_the_key() {
-        let keys = [key("s32", 0, KeyShow::Decimal)];
-        let values = [value("b", ValueShow::Decimal)];
+        let keys = [key("s32", 0, Show::DECIMAL)];
+        let values = [value("b", Show::DECIMAL)];
         let mut snapshot = snapshot(&keys, &values, &[row(&[2], 1, &[2])]);
         snapshot.show_hitcount = false;
         check_entry(&snapshot, "{ s32:          2 }  b:          2");
@@ -291,8 +292,8 @@ Totals:
 
     #[test]
     fn negative_numbers_print_unsigned() {
-        let keys = [key("s32", 0, KeyShow::Decimal)];
-        let values = [value("s32", ValueShow::Decimal)];
+        let keys = [key("s32", 0, Show::DECIMAL)];
+        let values = [value("s32", Show::DECIMAL)];
         let sum = (-1_i64).cast_unsigned().wrapping_mul(2);
         check_entry(
             &snapshot(&keys, &values, &[row(&[(-5_i64).cast_unsigned()], 2, &[sum])]),
@@ -305,8 +306,8 @@ Totals:
         fn entries_and_hits_follow_from_the_rows(
             rows in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>()), 0..40)
         ) {
-            let keys = [key("k", 0, KeyShow::Decimal)];
-            let values = [value("v", ValueShow::Decimal)];
+            let keys = [key("k", 0, Show::DECIMAL)];
+            let values = [value("v", Show::DECIMAL)];
             let rows: Vec<_> = rows.iter().map(|&(k, hits, sum)| row(&[k], hits, &[sum])).collect();
             let text = text(hist(&snapshot(&keys, &values, &rows), &no_symbols()));
             let entries: Vec<Vec<u64>> = text

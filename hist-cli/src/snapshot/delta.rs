@@ -60,7 +60,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::snapshot::{Counts, IntType, Losses, ValueColumn, ValueShow};
+    use crate::snapshot::{Counts, IntType, Losses, Show, ValueColumn};
     use proptest::prelude::*;
 
     /// Key → hitcount and sum.
@@ -74,7 +74,7 @@ mod tests {
         };
         let sum = ValueColumn {
             label: "v".into(),
-            show: ValueShow::Decimal,
+            show: Show::DECIMAL,
             hidden: false,
             fold: Fold::Sum,
             number: IntType::U64,

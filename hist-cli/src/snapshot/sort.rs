@@ -273,7 +273,7 @@ mod tests {
     use bstr::BString;
 
     use super::*;
-    use crate::snapshot::{Counts, Fold, IntType, KeyShow, Losses, ValueShow};
+    use crate::snapshot::{Counts, Fold, IntType, Losses, Show};
     use proptest::prelude::*;
 
     fn column(index: usize, order: KeyOrder) -> KeyColumn {
@@ -281,7 +281,7 @@ mod tests {
             label: format!("k{index}"),
             offset: 8 * index,
             size: 8,
-            show: KeyShow::Decimal,
+            show: Show::DECIMAL,
             order,
             number: IntType::S64,
         }
@@ -297,7 +297,7 @@ mod tests {
     }
 
     fn snapshot(orders: &[KeyOrder], sort: &[Sort], rows: Vec<Row>) -> Snapshot {
-        let (show, number) = (ValueShow::Decimal, IntType::S64);
+        let (show, number) = (Show::DECIMAL, IntType::S64);
         let value = ValueColumn { label: "v".into(), show, hidden: false, fold: Fold::Sum, number };
         Snapshot {
             trigger: BString::default(),

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::{Fold, KeyColumn, KeyShow, Row, Snapshot};
+use super::{Fold, KeyColumn, Row, Show, Snapshot};
 use crate::kernel::symbols::Symbols;
 
 /// Frames that the reference kernel keeps (`HIST_STACKTRACE_DEPTH`).
@@ -48,7 +48,7 @@ pub fn settle(snapshot: &mut Snapshot, symbols: &Symbols, cut: &Cut) {
 }
 
 fn is_stack(column: &KeyColumn) -> bool {
-    column.show == KeyShow::Stack
+    column.show == Show::Stack
 }
 
 /// A row's bytes for one column.
@@ -93,7 +93,7 @@ mod tests {
     use bstr::BString;
 
     use super::*;
-    use crate::snapshot::{Counts, IntType, KeyOrder, Losses, ValueColumn, ValueShow};
+    use crate::snapshot::{Counts, IntType, KeyOrder, Losses, Show, ValueColumn};
 
     const KALLSYMS: &str = "1000 T _stext\n1100 T __traceiter_kmalloc\n1200 T kmalloc_user\n\
                             1300 T do_syscall_64\n1400 T bpf_trace_run6\n2000 T _etext\n";
@@ -121,7 +121,7 @@ mod tests {
         };
         let sum = ValueColumn {
             label: "v".into(),
-            show: ValueShow::Decimal,
+            show: Show::DECIMAL,
             hidden: false,
             fold: Fold::Sum,
             number: IntType::U64,
@@ -129,8 +129,8 @@ mod tests {
         Snapshot {
             trigger: BString::default(),
             keys: vec![
-                column("common_stacktrace", 0, 32, KeyShow::Stack),
-                column("n", 32, 8, KeyShow::Decimal),
+                column("common_stacktrace", 0, 32, Show::Stack),
+                column("n", 32, 8, Show::DECIMAL),
             ],
             values: vec![sum],
             show_hitcount: true,
