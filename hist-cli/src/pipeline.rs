@@ -5,6 +5,7 @@ use bstr::BString;
 use crate::codegen::{self, CodegenError, code::Code};
 use crate::diag::TriggerError;
 use crate::link::{self, LinkError, Object};
+use crate::optimize::{self, OptimizeError};
 use crate::parse;
 use crate::plan::{self, Plan, PlanError, Wishes};
 use crate::resolve::{self, Context};
@@ -30,6 +31,9 @@ pub enum CompileError {
     /// Our defect.
     #[error("internal error: {0}")]
     Link(#[from] LinkError),
+    /// Our defect.
+    #[error("internal error: {0}")]
+    Optimize(#[from] OptimizeError),
 }
 
 /// One trigger, ready to be linked.
@@ -79,7 +83,19 @@ pub fn compile(
 /// If a trigger does not fit its template.
 pub fn link(compiled: &[Compiled]) -> Result<Object, CompileError> {
     let triggers: Vec<_> = compiled.iter().map(|one| (&one.plan, &one.code)).collect();
-    Ok(link::link(&triggers)?)
+    assemble(&triggers)
+}
+
+/// Links triggers that start together, and optimizes their programs. What runs comes from here.
+///
+/// # Errors
+/// If a trigger does not fit its template.
+pub fn assemble(triggers: &[(&Plan, &Code)]) -> Result<Object, CompileError> {
+    let mut object = link::link(triggers)?;
+    for program in &mut object.programs {
+        optimize::optimize(program)?;
+    }
+    Ok(object)
 }
 
 fn at(error: TriggerError, text: &[u8]) -> CompileError {

@@ -2,9 +2,8 @@
 //! library calls as the command.
 
 use anyhow::{Context as _, Result};
-use hist_cli::link::link;
 use hist_cli::load::{Attached, Facts, attach};
-use hist_cli::pipeline::{Compiled, compile};
+use hist_cli::pipeline::{Compiled, assemble, compile};
 use hist_cli::plan::{AttachWish, Proof, Wishes};
 use hist_cli::read::sort::{Ties, sort};
 use hist_cli::read::stack;
@@ -87,7 +86,7 @@ impl Engine for Bpf {
             self.places.push(place);
         }
         let codes: Vec<_> = compiled.iter().map(|one| (&one.plan, &one.code)).collect();
-        let object = link(&codes)?;
+        let object = assemble(&codes)?;
         let plans = compiled.into_iter().map(|one| one.plan).collect();
         self.attached = Some(attach(&object, plans)?);
         Ok(())

@@ -2,9 +2,8 @@
 //! process is the one that was named, and whether the valve is open.
 
 use anyhow::{Context as _, Result, ensure};
-use hist_cli::link::link;
 use hist_cli::load::{self, Attached, Facts, LiveFocus, attach_within, wait_for_programs};
-use hist_cli::pipeline::compile;
+use hist_cli::pipeline::{assemble, compile};
 use hist_cli::plan::focus::{Birth, BirthOffsets, Processes};
 use hist_cli::plan::{AttachWish, Focus, Wishes};
 use hist_cli::read;
@@ -77,7 +76,7 @@ fn attached(attach: AttachWish, focus: Focus, live: &LiveFocus, facts: &Facts) -
     let text = format!("hist:keys=id if id=={} && common_pid=={}", libc::SYS_getppid, gettid());
     let wishes = Wishes { attach, focus, ..Wishes::default() };
     let compiled = compile(&text, &format, &facts.context(), wishes)?;
-    let object = link(&[(&compiled.plan, &compiled.code)])?;
+    let object = assemble(&[(&compiled.plan, &compiled.code)])?;
     Ok(attach_within(&object, vec![(compiled.plan, load::Feeds::New)], Some(live))?)
 }
 

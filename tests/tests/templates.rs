@@ -11,7 +11,8 @@ use aya::programs::TracePoint;
 use aya::{Ebpf, EbpfLoader};
 use hist_cli::codegen::code::{Code, HoleCode, Line};
 use hist_cli::codegen::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
-use hist_cli::link::{Object, ProgramNames, link};
+use hist_cli::link::{Object, ProgramNames};
+use hist_cli::pipeline::assemble;
 use hist_cli::plan::{Attach, Focus, Guard, MapKind, MapPlan, Plan, Template};
 use hist_cli::resolve::hist::Hist;
 use hist_common::holes;
@@ -149,7 +150,7 @@ fn object(template: Template, threads: &[u32], max_entries: u32) -> Result<Objec
 fn linked(template: Template, codes: &[Code], max_entries: u32) -> Result<Object> {
     let plan = plan(template, max_entries);
     let triggers: Vec<_> = codes.iter().map(|code| (&plan, code)).collect();
-    Ok(link(&triggers)?)
+    Ok(assemble(&triggers)?)
 }
 
 /// What link reads of it are template and map.

@@ -61,9 +61,10 @@ impl SessionError {
             Self::Read(ReadError::Entries(source) | ReadError::Losses(source)) => {
                 source.raw_os_error().unwrap_or(libc::EIO)
             }
-            Self::Focus(_) | Self::Compile(CompileError::Codegen(_) | CompileError::Link(_)) => {
-                libc::EIO
-            }
+            Self::Focus(_)
+            | Self::Compile(
+                CompileError::Codegen(_) | CompileError::Link(_) | CompileError::Optimize(_),
+            ) => libc::EIO,
         }
     }
 }

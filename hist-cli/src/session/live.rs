@@ -10,12 +10,11 @@ use rustix::time::{ClockId, clock_gettime};
 use super::registry::TriggerId;
 use super::{Backend, EventName, Session, SessionError};
 use crate::codegen;
-use crate::link;
 use crate::load::{
     self, Attached, AttachedTrigger, Barrier, ControlError, Facts, Feeds, LiveFocus, LoadError,
     Stopper,
 };
-use crate::pipeline::CompileError;
+use crate::pipeline::{self, CompileError};
 use crate::plan::{self, AttachWish, Plan, Spill, Wishes};
 use crate::read::snapshot::{Row, Snapshot};
 use crate::read::{self, ReadError};
@@ -127,7 +126,7 @@ impl<F: Borrow<Facts>> Live<F> {
             return attach_renewable(plans, barrier, focus);
         }
         let code = codegen::generate(&plan).map_err(CompileError::from)?;
-        let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
+        let object = pipeline::assemble(&[(&plan, &code)])?;
         let feeds =
             joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
         Ok(LiveTrigger(load::attach_within(&object, vec![(plan, feeds)], focus)?))
@@ -141,8 +140,7 @@ fn attach_renewable(
 ) -> Result<LiveTrigger, SessionError> {
     let code = |plan: &Plan| codegen::generate(plan).map_err(CompileError::from);
     let (main, rest) = (code(&plans.main)?, code(&plans.rest)?);
-    let object = link::link(&[(&plans.main, &main), (&plans.rest, &rest)]);
-    let object = object.map_err(CompileError::from)?;
+    let object = pipeline::assemble(&[(&plans.main, &main), (&plans.rest, &rest)])?;
     Ok(LiveTrigger(load::attach_renewable(&object, plans, barrier, focus)?))
 }
 

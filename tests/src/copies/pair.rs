@@ -25,7 +25,7 @@ use hist_cli::codegen::code::HoleCode;
 use hist_cli::codegen::insn::{
     Alu, Compare, Insn, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Width, helper,
 };
-use hist_cli::link::{self, DataSection, Object, Program, ProgramLine, Reference, Target};
+use hist_cli::link::{DataSection, Object, Program, ProgramLine, Reference, Target};
 use hist_cli::load::{self, Attached, Facts, Feeds};
 use hist_cli::pipeline;
 use hist_cli::plan::raw::plan_with_rows;
@@ -212,7 +212,7 @@ fn attach(rows: &[Row], first: First) -> Result<Attached> {
         First::Classic => (vec![record, raw], vec![keeper(rows, first)?, comparer(rows, first)?]),
     };
     let codes: Vec<_> = plans.iter().map(codegen::generate).collect::<Result<_, _>>()?;
-    let mut object = link::link(&plans.iter().zip(&codes).collect::<Vec<_>>())?;
+    let mut object = pipeline::assemble(&plans.iter().zip(&codes).collect::<Vec<_>>())?;
     for (index, program) in programs.into_iter().enumerate() {
         fill(&mut object, index, program)?;
     }

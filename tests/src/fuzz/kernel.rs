@@ -74,7 +74,11 @@ fn ask(btf: &Btf) {
         let text = format!("hist:keys={keys}");
         let compiled = pipeline::compile(&text, &EVENTS[0], &context, Wishes::default());
         match compiled.and_then(|one| pipeline::link(&[one])) {
-            Err(error @ (CompileError::Codegen(_) | CompileError::Link(_))) => panic!("{error}"),
+            Err(
+                error @ (CompileError::Codegen(_)
+                | CompileError::Link(_)
+                | CompileError::Optimize(_)),
+            ) => panic!("{error}"),
             result => drop(result),
         }
     }

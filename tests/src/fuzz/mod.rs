@@ -194,7 +194,9 @@ fn compile(text: impl AsRef<[u8]>, event: &EventFormat) {
     match compiled.and_then(|one| pipeline::link(&[one])) {
         Ok(object) => assert!(!object.elf().expect("an ELF").is_empty()),
         Err(CompileError::Trigger { error, .. }) => check_error(&error, text),
-        Err(error @ (CompileError::Codegen(_) | CompileError::Link(_))) => {
+        Err(
+            error @ (CompileError::Codegen(_) | CompileError::Link(_) | CompileError::Optimize(_)),
+        ) => {
             panic!("{text:?} on {event:?}: {error}")
         }
         Err(error) => assert!(!error.to_string().is_empty()),

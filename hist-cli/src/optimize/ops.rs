@@ -1,11 +1,10 @@
 //! Takes a linked program's lines and references. Gives [`Op`]s, whose jumps name their targets,
 //! so that some can be taken out; and makes lines of them again.
 
-use super::error::LinkError;
-use super::fill::ProgramLine;
-use super::frame::{self, Field};
-use super::template::{Reference, Target};
-use crate::codegen::insn::{Insn, R10};
+use super::error::OptimizeError;
+use crate::codegen::insn::{Alu, Insn, R10};
+use crate::link::frame::{self, Field};
+use crate::link::{ProgramLine, Reference, Target};
 
 /// An instruction that does not depend on its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +59,7 @@ impl Op {
 
     fn lines(self) -> Vec<ProgramLine> {
         let Self { insn, high, address, hole, note, .. } = self;
-        let add =
-            address.map(|offset| Insn::alu64_imm(crate::codegen::insn::Alu::Add, insn.dst, offset));
+        let add = address.map(|offset| Insn::alu64_imm(Alu::Add, insn.dst, offset));
         let line = |insn, note| ProgramLine { insn, hole, note };
         let second = high.or(add).map(|insn| line(insn, String::new()));
         std::iter::once(line(insn, note)).chain(second).collect()
@@ -72,10 +70,12 @@ impl Op {
 ///
 /// # Errors
 /// If r10 is used in another way than [`frame::uses`] understands, or a jump leaves the program.
-pub(super) fn lift(lines: &[ProgramLine], references: &[Reference]) -> Result<Vec<Op>, LinkError> {
+pub(super) fn lift(
+    lines: &[ProgramLine],
+    references: &[Reference],
+) -> Result<Vec<Op>, OptimizeError> {
     let insns: Vec<_> = lines.iter().map(|line| line.insn).collect();
-    let uses =
-        frame::uses(&insns).map_err(|slot| LinkError::FramePointer { place: "program", slot })?;
+    let uses = frame::uses(&insns).map_err(OptimizeError::FramePointer)?;
     let mut additions = uses.iter().filter(|found| found.field == Field::Imm).peekable();
     let mut addresses = vec![None; lines.len()];
     let mut gone = vec![false; lines.len()];
@@ -101,7 +101,7 @@ pub(super) fn lift(lines: &[ProgramLine], references: &[Reference]) -> Result<Ve
         let target = if line.insn.is_jump() {
             let target = (slot + 1).checked_add_signed(isize::from(line.insn.off));
             let target = target.and_then(|target| index_of.get(target));
-            Some(*target.ok_or_else(|| LinkError::Template("it jumps out of itself".into()))?)
+            Some(*target.ok_or(OptimizeError::Jump(slot))?)
         } else {
             None
         };
@@ -138,7 +138,7 @@ pub(super) fn retain(ops: &mut Vec<Op>, keep: &[bool]) {
 ///
 /// # Errors
 /// If a jump gets too long.
-pub(super) fn lower(ops: Vec<Op>) -> Result<(Vec<ProgramLine>, Vec<Reference>), LinkError> {
+pub(super) fn lower(ops: Vec<Op>) -> Result<(Vec<ProgramLine>, Vec<Reference>), OptimizeError> {
     let mut starts = Vec::with_capacity(ops.len());
     let mut next = 0;
     for op in &ops {
@@ -150,7 +150,7 @@ pub(super) fn lower(ops: Vec<Op>) -> Result<(Vec<ProgramLine>, Vec<Reference>), 
         if let Some(target) = op.target {
             let distance = starts[target] as i64 - slot as i64 - 1;
             op.insn.off =
-                i16::try_from(distance).map_err(|_| LinkError::JumpTooFar { distance })?;
+                i16::try_from(distance).map_err(|_| OptimizeError::JumpTooFar { distance })?;
         }
         if let Some(target) = op.reference.take() {
             references.push(Reference { slot, target });

@@ -6,12 +6,16 @@
 //! tests of constants are decided, what nobody reads goes away, and the room that key and value
 //! do not take is cut out of the frame.
 
-use super::error::LinkError;
-use super::fill::Program;
-use super::flow::{self, Fact, State, Wanted};
-use super::frame;
-use super::ops::{self, Op};
+mod error;
+mod flow;
+mod ops;
+
+pub use error::OptimizeError;
+
+use self::flow::{Fact, State, Wanted};
+use self::ops::Op;
 use crate::codegen::insn::{Insn, R0, R1, R5, R10, Reg};
+use crate::link::{HoleRoom, Program, frame};
 
 /// Rounds at most. Two or three are enough for what templates look like.
 const ROUNDS: usize = 16;
@@ -27,17 +31,13 @@ pub(super) struct Room {
     pub(super) used: i32,
 }
 
-/// Tidies `program`; `room` says of a hole what its second argument, if that is on the stack,
-/// has of room there and needs: both in bytes.
+/// Takes out of `program` what it need not do.
 ///
 /// # Errors
 /// If the stack is used otherwise than by constant offsets, or a jump gets too long.
-pub(super) fn tidy(
-    program: &mut Program,
-    room: impl Fn(&str) -> Option<(u32, u32)>,
-) -> Result<(), LinkError> {
+pub fn optimize(program: &mut Program) -> Result<(), OptimizeError> {
     let mut ops = ops::lift(&program.lines, &program.references)?;
-    let rooms = rooms(&ops, room);
+    let rooms = rooms(&ops, &std::mem::take(&mut program.rooms));
     for _ in 0..ROUNDS {
         if !(replace(&mut ops) | spare_the_context(&mut ops) | shorten(&mut ops)) {
             break;
@@ -46,22 +46,22 @@ pub(super) fn tidy(
     cut(&mut ops, &rooms);
     (program.lines, program.references) = ops::lower(ops)?;
     let insns: Vec<_> = program.lines.iter().map(|line| line.insn).collect();
-    let uses =
-        frame::uses(&insns).map_err(|slot| LinkError::FramePointer { place: "program", slot })?;
+    let uses = frame::uses(&insns).map_err(OptimizeError::FramePointer)?;
     program.stack = frame::depth(&uses);
     Ok(())
 }
 
 /// The rooms on the stack that holes are given. They must be looked for before anything changes.
-fn rooms(ops: &[Op], room: impl Fn(&str) -> Option<(u32, u32)>) -> Vec<Room> {
+fn rooms(ops: &[Op], sizes: &[HoleRoom]) -> Vec<Room> {
     let states = flow::states(ops);
     let mut rooms = Vec::new();
     for (index, op) in ops.iter().enumerate() {
         let is_first = index > 0 && ops[index - 1].hole != op.hole;
-        let sizes = op.hole.filter(|_| is_first).and_then(&room);
+        let of_hole = sizes.iter().find(|room| is_first && op.hole == Some(room.hole));
         let fact = states[index].map(|state| state.of(2));
-        if let (Some((size, used)), Some(Fact::Address(start))) = (sizes, fact) {
-            let found = Room { start, size: size.cast_signed(), used: used.cast_signed() };
+        if let (Some(room), Some(Fact::Address(start))) = (of_hole, fact) {
+            let (size, used) = (room.size.cast_signed(), room.used.cast_signed());
+            let found = Room { start, size, used };
             if !rooms.contains(&found) {
                 rooms.push(found);
             }
@@ -299,7 +299,7 @@ fn rename(insn: &mut Insn, from: Reg, to: Reg, is_first: bool) {
 mod tests {
     use super::*;
     use crate::codegen::insn::{Alu, Compare, R2, R3, R4, R6, Width, helper};
-    use crate::link::fill::{ProgramLine, ProgramNames};
+    use crate::link::{ProgramLine, ProgramNames};
 
     const PLACE: &str = "hole";
 
@@ -318,12 +318,13 @@ mod tests {
             data: vec![],
             license: vec![],
             stack: 0,
+            rooms: vec![HoleRoom { hole: PLACE, size: 32, used: 8 }],
         }
     }
 
     fn tidied(insns: &[Insn], hole: &[Insn], rest: &[Insn]) -> (Vec<Insn>, u32) {
         let mut program = program(insns, hole, rest);
-        tidy(&mut program, |hole| (hole == PLACE).then_some((32, 8))).unwrap();
+        optimize(&mut program).unwrap();
         (program.lines.iter().map(|line| line.insn).collect(), program.stack)
     }
 
