@@ -8,7 +8,6 @@
 mod elf;
 mod error;
 mod fill;
-pub(crate) mod frame;
 mod listing;
 mod template;
 

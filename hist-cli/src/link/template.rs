@@ -10,8 +10,8 @@ use object::{RelocationFlags, RelocationTarget, SectionIndex, SectionKind, Symbo
 
 use super::error::LinkError;
 use super::fill::HoleRoom;
-use super::frame;
-use crate::codegen::insn::{INSN_SIZE, Insn, PSEUDO_CALL};
+use crate::bpf::frame;
+use crate::bpf::insn::{INSN_SIZE, Insn, PSEUDO_CALL};
 use crate::plan::MapPlan;
 use crate::plan::focus::FocusMap;
 

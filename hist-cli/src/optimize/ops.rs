@@ -2,8 +2,8 @@
 //! so that some can be taken out; and makes lines of them again.
 
 use super::error::OptimizeError;
-use crate::codegen::insn::{Alu, Insn, R10};
-use crate::link::frame::{self, Field};
+use crate::bpf::frame::{self, Field};
+use crate::bpf::insn::{Alu, Insn, R10};
 use crate::link::{ProgramLine, Reference, Target};
 
 /// An instruction that does not depend on its place.

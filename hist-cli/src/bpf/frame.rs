@@ -1,6 +1,6 @@
 //! Takes instructions. Gives where they address the stack.
 
-use crate::codegen::insn::{Insn, R10};
+use crate::bpf::insn::{Insn, R10};
 
 /// Bytes of stack that a program has (`MAX_BPF_STACK` in Linux include/linux/filter.h).
 pub(crate) const STACK: u32 = 512;
@@ -68,7 +68,7 @@ pub(crate) fn depth(uses: &[FrameUse]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codegen::insn::{Alu, R1, R2, Width, helper};
+    use crate::bpf::insn::{Alu, R1, R2, Width, helper};
 
     #[test]
     fn loads_stores_and_addresses_are_found() {
