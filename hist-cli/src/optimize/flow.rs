@@ -1,7 +1,12 @@
-//! Takes ops. Gives what is known of registers before each, and which are still wanted after it.
+//! Finds out what registers and words on the stack hold before each op, and which of them are
+//! wanted after it.
+//!
+//! Both are right on every way through the program: where ways meet, only what holds on all of
+//! them is known, and what any of them wants is wanted.
 
+use super::guard::{Guard, only_if};
 use super::ops::Op;
-use crate::bpf::insn::{R10, Reg, helper};
+use crate::bpf::insn::{Insn, R10, Reg, helper};
 
 /// Registers besides the frame pointer.
 const REGISTERS: usize = 10;
@@ -29,6 +34,10 @@ const WORD: i32 = 8;
 type Word = (i32, Fact);
 
 /// What is known at one place of registers, and of words on the stack.
+///
+/// A copy is always one of a register of which nothing is known: what is copied has no original
+/// itself. So a register that changes takes no more with it than its own copies. Words that are
+/// known do not overlap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct State([Fact; REGISTERS], [Option<Word>; WORDS]);
 
@@ -40,12 +49,23 @@ impl State {
 
     /// What is known of what `op` loads from the stack.
     pub(super) fn loaded(&self, op: &Op) -> Fact {
-        if !op.insn.is_load64() || op.insn.src != R10 {
+        let insn = op.insn;
+        let is_of_stack = insn.is_load()
+            && only_if(Guard::LoadIsWhole, insn.is_load64())
+            && only_if(Guard::LoadIsFromFrame, insn.src == R10);
+        if !is_of_stack {
             return Fact::Unknown;
         }
-        let offset = i32::from(op.insn.off);
-        let mut words = self.1.iter().flatten();
-        words.find(|word| word.0 == offset).map_or(Fact::Unknown, |word| word.1)
+        let is_it = |word: &&Word| only_if(Guard::LoadIsOfWord, word.0 == i32::from(insn.off));
+        self.1.iter().flatten().find(is_it).map_or(Fact::Unknown, |word| word.1)
+    }
+
+    /// The address that `insn` makes of the one in its register, as an offset from r10.
+    pub(super) fn sum(&self, insn: Insn) -> Option<i32> {
+        match self.of(insn.dst) {
+            Fact::Address(offset) => offset.checked_add(insn.imm),
+            _ => None,
+        }
     }
 
     /// Some register holds a copy of what `reg` holds.
@@ -68,20 +88,20 @@ impl State {
         } else if insn.is_load() {
             self.loaded(op)
         } else {
-            match self.of(dst) {
-                Fact::Address(offset) if insn.is_add64_imm() => Fact::Address(offset + insn.imm),
-                _ => Fact::Unknown,
-            }
+            let is_sum = only_if(Guard::SumIsOfAddress, insn.is_add64_imm());
+            self.sum(insn).filter(|_| is_sum).map_or(Fact::Unknown, Fact::Address)
         };
-        if op.is_pure() && fact == Fact::Copy(dst) {
+        // It holds that already, and all its copies stay ones.
+        if !only_if(Guard::CopyIsOfAnother, fact != Fact::Copy(dst)) {
             return self;
         }
         self.store(op);
-        for reg in registers(op.writes()) {
-            self.set(reg, Fact::Unknown);
-        }
         if op.is_pure() {
             self.set(dst, fact);
+        } else if !(only_if(Guard::CallKeepsRegisters, !insn.is_call())
+            && only_if(Guard::AtomicKeepsRegisters, !insn.is_atomic()))
+        {
+            registers(op.writes()).for_each(|reg| self.set(reg, Fact::Unknown));
         }
         self
     }
@@ -89,20 +109,24 @@ impl State {
     /// Keeps what `op` stores in a word, and forgets the words that it may change.
     fn store(&mut self, op: &Op) {
         let insn = op.insn;
-        if insn.is_call() && !helper::leaves_memory(insn.imm) {
+        let leaves_memory = !insn.is_call() || helper::leaves_memory(insn.imm);
+        if !only_if(Guard::CallLeavesMemory, leaves_memory) {
             self.1 = [None; WORDS];
         }
         if !insn.is_store() {
             return;
         }
-        if insn.dst != R10 {
+        if !only_if(Guard::StoreIsToFrame, insn.dst == R10) {
             // It may be a pointer to the stack.
             self.1 = [None; WORDS];
             return;
         }
         let offset = i32::from(insn.off);
-        self.keep_words(|word| ((word.0 - offset).abs() >= WORD).then_some(word));
-        if insn.is_store64_reg() {
+        self.keep_words(|word| {
+            let is_elsewhere = (word.0 - offset).abs() >= WORD;
+            only_if(Guard::StoreIsElsewhere, is_elsewhere).then_some(word)
+        });
+        if only_if(Guard::StoreIsWhole, insn.is_store64_reg()) {
             let fact = match self.of(insn.src) {
                 Fact::Unknown => Fact::Copy(insn.src),
                 fact => fact,
@@ -128,31 +152,37 @@ impl State {
         self.1.sort_unstable_by_key(|word| word.map(|word| word.0));
     }
 
-    /// Copies of what `reg` held become copies of one of them.
+    /// Copies of what `reg` held become copies of one of them, of which nothing else is known.
     fn set(&mut self, reg: Reg, fact: Fact) {
         let mut heir = None;
         for (other, known) in (0..).zip(&mut self.0) {
-            if *known == Fact::Copy(reg) {
+            if !only_if(Guard::CopiedIsUnchanged, *known != Fact::Copy(reg)) {
                 *known = heir.map_or(Fact::Unknown, Fact::Copy);
                 heir = heir.or(Some(other));
             }
         }
         self.keep_words(|(offset, known)| match known {
-            Fact::Copy(of) if of == reg => heir.map(|heir| (offset, Fact::Copy(heir))),
+            Fact::Copy(of) if !only_if(Guard::KeptIsUnchanged, of != reg) => {
+                heir.map(|heir| (offset, Fact::Copy(heir)))
+            }
             known => Some((offset, known)),
         });
         self.0[usize::from(reg)] = fact;
     }
 
-    /// What is known if either is the case.
+    /// What is known if either is the case. A copy that stays has an original of which nothing is
+    /// known either way.
     fn meet(&self, other: &Self) -> Self {
         let mut both = *self;
         for (fact, other) in both.0.iter_mut().zip(&other.0) {
-            if fact != other {
+            if !only_if(Guard::RegisterIsSameOnBothWays, fact == other) {
                 *fact = Fact::Unknown;
             }
         }
-        both.keep_words(|word| other.1.contains(&Some(word)).then_some(word));
+        both.keep_words(|word| {
+            let is_same = other.1.contains(&Some(word));
+            only_if(Guard::WordIsSameOnBothWays, is_same).then_some(word)
+        });
         both
     }
 }
@@ -170,13 +200,16 @@ pub(super) fn successors(ops: &[Op], index: usize) -> impl Iterator<Item = usize
 }
 
 /// What is known before each op; `None` if it is never reached.
+///
+/// It begins with more than may be true and takes away what some way through the program refutes,
+/// until no way does. A state only ever loses facts, so that comes to an end.
 pub(super) fn states(ops: &[Op]) -> Vec<Option<State>> {
     let mut states = vec![None; ops.len()];
     if let Some(first) = states.first_mut() {
         *first = Some(State::default());
     }
     // Once is enough where no jump goes back, as in nearly all programs.
-    while flow(ops, &mut states) {}
+    while !only_if(Guard::LoopChangesNothing, !flow(ops, &mut states)) {}
     states
 }
 
@@ -205,21 +238,64 @@ const FIRST_SPILL: usize = 16;
 /// How many words are followed.
 const SPILLS: usize = 48;
 
-/// The offsets of words on the stack that only loads from r10 can read: they lie below every
-/// address of the stack that is taken, where no pointer gets to.
+/// The offsets of words on the stack that only ops with r10 as their base can read: they lie below
+/// every address of the stack that is taken, and no pointer moves down from where it is taken.
+///
+/// Stores may get there nevertheless. They are no reason to take a word for unwanted, so they do
+/// no harm.
 pub(super) fn spills(ops: &[Op]) -> Vec<i32> {
     let lowest = ops.iter().filter_map(|op| op.address).min().unwrap_or(0);
-    let is_odd = |op: &Op| op.insn.is_load() && op.insn.src != R10 && op.insn.off < 0;
-    if ops.iter().any(is_odd) {
+    let goes_down = |op: &Op| op.insn.is_load() && op.insn.src != R10 && op.insn.off < 0;
+    if !only_if(Guard::LoadGoesUp, !ops.iter().any(goes_down))
+        || !only_if(Guard::PointerMovesUp, !moves_down(ops))
+    {
         return Vec::new();
     }
     let stores = ops.iter().filter(|op| op.insn.is_store64_reg() && op.insn.dst == R10);
     let mut offsets: Vec<i32> = stores.map(|op| i32::from(op.insn.off)).collect();
-    offsets.retain(|offset| offset + WORD <= lowest);
+    offsets.retain(|offset| only_if(Guard::SpillIsBelowAddresses, offset + WORD <= lowest));
     offsets.sort_unstable();
     offsets.dedup();
     offsets.truncate(SPILLS);
     offsets
+}
+
+/// Whether something else is done to a pointer to the stack than to copy it or to add a constant
+/// to it that is not negative.
+fn moves_down(ops: &[Op]) -> bool {
+    let pointers = pointers(ops);
+    ops.iter().zip(pointers).any(|(op, pointers)| {
+        let insn = op.insn;
+        let is_known = insn.is_mov64_reg() || insn.is_add64_imm() && insn.imm >= 0;
+        op.is_pure() && !insn.is_load() && !is_known && op.reads() & pointers != 0
+    })
+}
+
+/// The registers that may hold a pointer to the stack before each op, one bit for each.
+fn pointers(ops: &[Op]) -> Vec<u16> {
+    let mut before = vec![0; ops.len()];
+    let mut are_kept = false;
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for (index, op) in ops.iter().enumerate() {
+            let (insn, held) = (op.insn, before[index]);
+            let keeps = insn.is_store() && insn.has_source() && held & 1 << insn.src != 0;
+            changed |= keeps && !are_kept;
+            are_kept |= keeps;
+            let is_loaded = insn.is_load64() || insn.is_atomic();
+            let is_made = op.address.is_some()
+                || is_loaded && are_kept
+                || op.is_pure() && !insn.is_load() && op.reads() & held != 0;
+            let made = if is_made && !insn.is_call() { op.writes() } else { 0 };
+            let after = held & !op.writes() | made;
+            for next in successors(ops, index).filter(|next| *next < ops.len()) {
+                changed |= after & !before[next] != 0;
+                before[next] |= after;
+            }
+        }
+    }
+    before
 }
 
 /// The words that `op` reads any byte of, and the one that it overwrites.
@@ -229,10 +305,16 @@ fn spilled(op: &Op, spills: &[i32]) -> (Wanted, Wanted) {
         let found = spills.iter().enumerate().filter(|(_, word)| is_one(**word));
         found.fold(0, |bits, (index, _)| bits | 1 << (FIRST_SPILL + index))
     };
-    if insn.is_load() && insn.src == R10 {
-        (bits(&|word| (word - offset).abs() < WORD), 0)
-    } else if insn.is_store64_reg() && insn.dst == R10 {
-        (0, bits(&|word| word == offset))
+    let is_touched =
+        |word: i32| !only_if(Guard::LoadWantsOverlapped, (word - offset).abs() >= WORD);
+    let is_atomic = !only_if(Guard::AtomicWantsWord, !insn.is_atomic());
+    if insn.is_load() && insn.src == R10 || is_atomic && insn.dst == R10 {
+        (bits(&is_touched), 0)
+    } else if insn.is_store()
+        && insn.dst == R10
+        && only_if(Guard::SpillIsWhole, insn.is_store64_reg())
+    {
+        (0, bits(&|word| only_if(Guard::SpillIsToWord, word == offset)))
     } else {
         (0, 0)
     }
@@ -241,12 +323,17 @@ fn spilled(op: &Op, spills: &[i32]) -> (Wanted, Wanted) {
 /// Whether what `op` does is for nothing, as far as that shows in `wanted`, its own.
 pub(super) fn is_for_nothing(op: &Op, spills: &[i32], wanted: Wanted) -> bool {
     match spilled(op, spills).1 {
-        0 => op.is_pure() && Wanted::from(op.writes()) & wanted == 0,
-        word => word & wanted == 0,
+        0 => {
+            only_if(Guard::OpIsPure, op.is_pure())
+                && only_if(Guard::RegisterIsUnwanted, Wanted::from(op.writes()) & wanted == 0)
+        }
+        word => only_if(Guard::SpillIsUnwanted, word & wanted == 0),
     }
 }
 
 /// The registers and words that are wanted after each op.
+///
+/// It begins with nothing and adds what some way through the program reads, until no way does.
 pub(super) fn wanted(ops: &[Op], spills: &[i32]) -> Vec<Wanted> {
     let mut before = vec![0; ops.len() + 1];
     let mut after = vec![0; ops.len()];
@@ -262,6 +349,7 @@ pub(super) fn wanted(ops: &[Op], spills: &[i32]) -> Vec<Wanted> {
             changed |= wanted != before[index];
             before[index] = wanted;
         }
+        changed = !only_if(Guard::LoopWantsNothing, !changed);
     }
     after
 }

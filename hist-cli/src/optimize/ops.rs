@@ -1,7 +1,8 @@
-//! Takes a linked program's lines and references. Gives [`Op`]s, whose jumps name their targets,
-//! so that some can be taken out; and makes lines of them again.
+//! Gives jumps the names of their targets, so that instructions can be taken out, and distances
+//! again once that is done.
 
 use super::error::OptimizeError;
+use super::guard::{Guard, only_if};
 use crate::bpf::frame::{self, Field};
 use crate::bpf::insn::{Alu, Insn, R10};
 use crate::link::{ProgramLine, Reference, Target};
@@ -38,8 +39,8 @@ impl Op {
 
     /// Nothing but a register is changed by it.
     pub(super) fn is_pure(&self) -> bool {
-        let insn = self.insn;
-        insn.writes().is_some() && !insn.is_store() && !insn.is_call()
+        let is_store = self.insn.is_store();
+        self.insn.writes().is_some() && only_if(Guard::AtomicIsNotPure, !is_store)
     }
 
     /// The registers that it may change, one bit for each.
@@ -76,14 +77,21 @@ pub(super) fn lift(
 ) -> Result<Vec<Op>, OptimizeError> {
     let insns: Vec<_> = lines.iter().map(|line| line.insn).collect();
     let uses = frame::uses(&insns).map_err(OptimizeError::FramePointer)?;
-    let mut additions = uses.iter().filter(|found| found.field == Field::Imm).peekable();
+    // One for each copy of r10, in their order.
+    let mut additions = uses.iter().filter(|found| found.field == Field::Imm);
     let mut addresses = vec![None; lines.len()];
     let mut gone = vec![false; lines.len()];
+    let is_target = jump_targets(&insns);
     for (slot, insn) in insns.iter().enumerate() {
         if insn.is_mov64_reg()
             && insn.src == R10
-            && let Some(addition) = additions.next_if(|addition| addition.slot > slot)
+            && let Some(addition) = additions.next()
         {
+            // The addition moves to the copy. What jumped in between would not come past it.
+            let is_whole = !is_target[slot + 1..=addition.slot].contains(&true);
+            if !only_if(Guard::AddressIsWhole, is_whole) {
+                return Err(OptimizeError::FramePointer(slot));
+            }
             addresses[slot] = Some(addition.offset);
             gone[addition.slot] = true;
         }
@@ -119,7 +127,20 @@ pub(super) fn lift(
     Ok(ops)
 }
 
-/// Takes out what `keep` is false for. Jumps to it go to what follows.
+/// Whether something jumps to a slot, for each.
+fn jump_targets(insns: &[Insn]) -> Vec<bool> {
+    let mut is_target = vec![false; insns.len()];
+    for (slot, insn) in insns.iter().enumerate().filter(|(_, insn)| insn.is_jump()) {
+        let target = (slot + 1).checked_add_signed(isize::from(insn.off));
+        if let Some(found) = target.and_then(|target| is_target.get_mut(target)) {
+            *found = true;
+        }
+    }
+    is_target
+}
+
+/// Takes out what `keep` is false for. Jumps to it go to what follows, which is where the program
+/// would get to from there: what goes does nothing and does not jump elsewhere.
 pub(super) fn retain(ops: &mut Vec<Op>, keep: &[bool]) {
     let mut index_of = Vec::with_capacity(ops.len());
     let mut count = 0;
