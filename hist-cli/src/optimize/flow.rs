@@ -251,13 +251,12 @@ pub(super) fn spills(ops: &[Op]) -> Vec<i32> {
     {
         return Vec::new();
     }
-    let stores = ops.iter().filter(|op| op.insn.is_store64_reg() && op.insn.dst == R10);
-    let mut offsets: Vec<i32> = stores.map(|op| i32::from(op.insn.off)).collect();
-    offsets.retain(|offset| only_if(Guard::SpillIsBelowAddresses, offset + WORD <= lowest));
-    offsets.sort_unstable();
-    offsets.dedup();
-    offsets.truncate(SPILLS);
-    offsets
+    words_of(ops.iter().filter(|op| {
+        let is_below = i32::from(op.insn.off) + WORD <= lowest;
+        op.insn.is_store64_reg()
+            && op.insn.dst == R10
+            && only_if(Guard::SpillIsBelowAddresses, is_below)
+    }))
 }
 
 /// Whether something else is done to a pointer to the stack than to copy it or to add a constant
@@ -267,28 +266,23 @@ fn moves_down(ops: &[Op]) -> bool {
     ops.iter().zip(pointers).any(|(op, pointers)| {
         let insn = op.insn;
         let is_known = insn.is_mov64_reg() || insn.is_add64_imm() && insn.imm >= 0;
-        op.is_pure() && !insn.is_load() && !is_known && op.reads() & pointers != 0
+        op.is_pure() && !insn.is_load() && !is_known && Wanted::from(op.reads()) & pointers != 0
     })
 }
 
-/// The registers that may hold a pointer to the stack before each op, one bit for each.
-fn pointers(ops: &[Op]) -> Vec<u16> {
-    let mut before = vec![0; ops.len()];
-    let mut are_kept = false;
+/// The registers that may hold a pointer to the stack before each op, one bit for each, and above
+/// them the words of the stack that may.
+fn pointers(ops: &[Op]) -> Vec<Wanted> {
+    let stores = ops.iter().filter(|op| op.insn.is_store64_reg() && op.insn.dst == R10);
+    let words = words_of(stores);
+    let (mut before, mut kept) = (vec![0; ops.len()], Kept { words, ..Kept::default() });
     let mut changed = true;
     while changed {
         changed = false;
         for (index, op) in ops.iter().enumerate() {
-            let (insn, held) = (op.insn, before[index]);
-            let keeps = insn.is_store() && insn.has_source() && held & 1 << insn.src != 0;
-            changed |= keeps && !are_kept;
-            are_kept |= keeps;
-            let is_loaded = insn.is_load64() || insn.is_atomic();
-            let is_made = op.address.is_some()
-                || is_loaded && are_kept
-                || op.is_pure() && !insn.is_load() && op.reads() & held != 0;
-            let made = if is_made && !insn.is_call() { op.writes() } else { 0 };
-            let after = held & !op.writes() | made;
+            let held = before[index];
+            let after = kept.after(op, held);
+            changed |= kept.notes(op, held);
             for next in successors(ops, index).filter(|next| *next < ops.len()) {
                 changed |= after & !before[next] != 0;
                 before[next] |= after;
@@ -298,23 +292,100 @@ fn pointers(ops: &[Op]) -> Vec<u16> {
     before
 }
 
+/// The words that `stores` fill, as far as there are bits for them.
+fn words_of<'op>(stores: impl Iterator<Item = &'op Op>) -> Vec<i32> {
+    let mut offsets: Vec<i32> = stores.map(|op| i32::from(op.insn.off)).collect();
+    offsets.sort_unstable();
+    offsets.dedup();
+    offsets.truncate(SPILLS);
+    offsets
+}
+
+/// Where pointers to the stack may be in memory, besides the words that are followed.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The words that are followed, by their offsets from r10.
+    words: Vec<i32>,
+    /// Anywhere on the stack.
+    on_stack: bool,
+    /// Anywhere.
+    beyond: bool,
+}
+
+impl Kept {
+    /// What may hold a pointer after `op` if `held` may before it.
+    fn after(&self, op: &Op, held: Wanted) -> Wanted {
+        let insn = op.insn;
+        let is_made = op.address.is_some()
+            || self.is_read(insn, held)
+            || op.is_pure() && !insn.is_load() && Wanted::from(op.reads()) & held != 0;
+        let written = Wanted::from(op.writes());
+        let stored = self.stored(insn);
+        let made = if is_made { written } else { 0 };
+        let kept = if held & 1 << insn.src == 0 { 0 } else { stored };
+        held & !(written | stored) | made | kept
+    }
+
+    /// The bit of the word that `insn` fills from a register.
+    fn stored(&self, insn: Insn) -> Wanted {
+        if insn.is_store64_reg() && insn.dst == R10 {
+            spill_bits(&self.words, |word| word == i32::from(insn.off))
+        } else {
+            0
+        }
+    }
+
+    /// Notes that `op` keeps a pointer where it is not followed, and says whether that is new.
+    fn notes(&mut self, op: &Op, held: Wanted) -> bool {
+        let insn = op.insn;
+        let is_kept = insn.is_store() && insn.has_source() && held & 1 << insn.src != 0;
+        if !is_kept || self.stored(insn) != 0 {
+            return false;
+        }
+        let is_to_stack = insn.dst == R10 || held & 1 << insn.dst != 0;
+        let place = if is_to_stack { &mut self.on_stack } else { &mut self.beyond };
+        !std::mem::replace(place, true)
+    }
+
+    /// Whether `insn` may load one.
+    fn is_read(&self, insn: Insn, held: Wanted) -> bool {
+        let base = if insn.is_load64() {
+            insn.src
+        } else if insn.is_atomic() {
+            insn.dst
+        } else {
+            return false;
+        };
+        let near = |word: i32| (word - i32::from(insn.off)).abs() < WORD;
+        let all = |_: i32| true;
+        let is_on_stack = if base == R10 {
+            self.on_stack || held & spill_bits(&self.words, near) != 0
+        } else {
+            held & 1 << base != 0 && (self.on_stack || held & spill_bits(&self.words, all) != 0)
+        };
+        self.beyond || is_on_stack
+    }
+}
+
+/// The bits of those of `words` that are such.
+fn spill_bits(words: &[i32], is_one: impl Fn(i32) -> bool) -> Wanted {
+    let found = words.iter().enumerate().filter(|(_, word)| is_one(**word));
+    found.fold(0, |bits, (index, _)| bits | 1 << (FIRST_SPILL + index))
+}
+
 /// The words that `op` reads any byte of, and the one that it overwrites.
 fn spilled(op: &Op, spills: &[i32]) -> (Wanted, Wanted) {
     let (insn, offset) = (op.insn, i32::from(op.insn.off));
-    let bits = |is_one: &dyn Fn(i32) -> bool| {
-        let found = spills.iter().enumerate().filter(|(_, word)| is_one(**word));
-        found.fold(0, |bits, (index, _)| bits | 1 << (FIRST_SPILL + index))
-    };
     let is_touched =
         |word: i32| !only_if(Guard::LoadWantsOverlapped, (word - offset).abs() >= WORD);
     let is_atomic = !only_if(Guard::AtomicWantsWord, !insn.is_atomic());
     if insn.is_load() && insn.src == R10 || is_atomic && insn.dst == R10 {
-        (bits(&is_touched), 0)
+        (spill_bits(spills, is_touched), 0)
     } else if insn.is_store()
         && insn.dst == R10
         && only_if(Guard::SpillIsWhole, insn.is_store64_reg())
     {
-        (0, bits(&|word| only_if(Guard::SpillIsToWord, word == offset)))
+        (0, spill_bits(spills, |word| only_if(Guard::SpillIsToWord, word == offset)))
     } else {
         (0, 0)
     }
