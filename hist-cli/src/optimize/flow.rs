@@ -6,7 +6,7 @@
 
 use super::guard::{Guard, only_if};
 use super::ops::Op;
-use crate::bpf::insn::{Insn, R10, Reg, helper};
+use crate::bpf::insn::{Alu, Insn, R10, Reg, helper};
 
 /// Registers besides the frame pointer.
 const REGISTERS: usize = 10;
@@ -259,13 +259,15 @@ pub(super) fn spills(ops: &[Op]) -> Vec<i32> {
     }))
 }
 
-/// Whether something else is done to a pointer to the stack than to copy it or to add a constant
-/// to it that is not negative.
+/// Whether something else is done to a pointer to the stack than to copy it, or to add a register
+/// or a constant that is not negative. That registers added to one are not is a rule of generated
+/// code and templates: there they are indices.
 fn moves_down(ops: &[Op]) -> bool {
     let pointers = pointers(ops);
     ops.iter().zip(pointers).any(|(op, pointers)| {
         let insn = op.insn;
-        let is_known = insn.is_mov64_reg() || insn.is_add64_imm() && insn.imm >= 0;
+        let is_sum = insn == Insn::alu64_reg(Alu::Add, insn.dst, insn.src);
+        let is_known = insn.is_mov64_reg() || is_sum || insn.is_add64_imm() && insn.imm >= 0;
         op.is_pure() && !insn.is_load() && !is_known && Wanted::from(op.reads()) & pointers != 0
     })
 }

@@ -11,6 +11,7 @@
 //!   jump and every access is in bounds, and the program ends.
 //! - r10 is used only as [`frame::uses`](crate::bpf::frame::uses) allows, so every address on the
 //!   stack has a known offset where it is made.
+//! - A register that is added to a pointer to the stack is not negative.
 //! - Helpers change r0 to r5, and memory only from the pointers that they are given upward.
 //! - Nothing below the used part of a [`HoleRoom`](crate::link::HoleRoom) reaches into its rest.
 //!
