@@ -4,7 +4,7 @@
 //! The modules stand in pipeline order; each arrow is one folder, each value plain data:
 //!
 //! `&str` parse→ `Trigger` resolve→ `Hist` plan→ `Plan` codegen→ `Code` link→ `Object`
-//! load→ `Attached` read→ `Snapshot` print, export→ text
+//! optimize→ `Object` load→ `Attached` read→ `Snapshot` print, export→ text
 //!
 //! Up to `Object` nothing does I/O: what the kernel knows comes in as values.
 
@@ -35,6 +35,8 @@ pub mod plan;
 pub mod codegen;
 
 pub mod link;
+
+pub mod optimize;
 
 pub mod pipeline;
 

@@ -10,6 +10,7 @@ use crate::diag::Rejection;
 use crate::kernel::Context;
 use crate::kernel::format::EventFormat;
 use crate::link::{self, LinkError, Object, Program};
+use crate::optimize::{self, OptimizeError};
 use crate::parse;
 use crate::plan::{self, AttachWish, Plan, PlanError, Spill, Wishes};
 use crate::resolve;
@@ -35,6 +36,9 @@ pub enum CompileError {
     /// Our defect.
     #[error("internal error: {0}")]
     Link(#[from] LinkError),
+    /// Our defect.
+    #[error("internal error: {0}")]
+    Optimize(#[from] OptimizeError),
 }
 
 impl CompileError {
@@ -205,7 +209,11 @@ pub fn build_plan(plan: Plan, is_renewable: bool) -> Result<Built, CompileError>
 /// # Errors
 /// If a trigger does not fit its template.
 pub fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, CompileError> {
-    Ok(link::link(triggers)?)
+    let mut object = link::link(triggers)?;
+    for program in &mut object.programs {
+        optimize::optimize(program)?;
+    }
+    Ok(object)
 }
 
 fn plan_hist(hist: Hist, wishes: Wishes, context: &Context<'_>) -> Result<Plan, CompileError> {

@@ -217,6 +217,7 @@ mod tests {
             data: vec![bss(&format!(".bss.{index}"), &format!("FLAG{index}")), rodata],
             license: b"GPL\0".to_vec(),
             stack: 0,
+            rooms: vec![],
             name: format!("hist{index}"),
         }
     }

@@ -35,8 +35,22 @@ pub struct Program {
     pub data: Vec<DataSection>,
     /// The licence's name, NUL included.
     pub license: Vec<u8>,
-    /// Bytes of stack, at most 512 once it is tidied.
+    /// Bytes of stack, at most 512 once it is optimized.
     pub stack: u32,
+    /// The room that the template keeps on the stack for what holes write. Nothing once it is
+    /// optimized.
+    pub rooms: Vec<HoleRoom>,
+}
+
+/// The room on the stack for what a hole writes: its second argument points to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoleRoom {
+    /// The hole's symbol.
+    pub hole: &'static str,
+    /// Bytes that the template keeps, a multiple of 8.
+    pub size: u32,
+    /// Bytes from its start that are used, a multiple of 8.
+    pub used: u32,
 }
 
 impl Program {
@@ -95,6 +109,7 @@ pub fn fill(
         data: template.data.clone(),
         license: template.license.clone(),
         stack: stack.unwrap_or(0).max(template.stack),
+        rooms: template.rooms(map),
     };
     rename(&mut program, index)?;
     if let Some(section) = constants {

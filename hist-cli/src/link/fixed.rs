@@ -65,6 +65,7 @@ impl Program {
             data: object.data,
             license: object.license,
             stack: object.stack,
+            rooms: Vec::new(),
         })
     }
 

@@ -9,15 +9,12 @@ mod elf;
 mod error;
 mod fill;
 mod fixed;
-mod flow;
 mod listing;
-mod ops;
 mod stub;
 mod template;
-mod tidy;
 
 pub use error::LinkError;
-pub use fill::{Program, ProgramLine, fill};
+pub use fill::{HoleRoom, Program, ProgramLine, fill};
 pub use fixed::{Fixed, program as fixed_program, programs as fixed_programs};
 pub use stub::stub;
 pub use template::{DataSection, DataSymbol, MapDef, Reference, Target, TemplateObject};
@@ -42,10 +39,11 @@ impl Object {
     }
 }
 
-/// Links triggers that start together.
+/// Links triggers that start together. Their programs are as the templates have them: what they
+/// need not do goes when they are optimized, and only then does every stack fit.
 ///
 /// # Errors
-/// When a body breaks the hole ABI, a program gets too large for its stack or its jumps, or an
+/// When a body breaks the hole ABI, a body is too large for the stack, a jump too long, or an
 /// embedded template is damaged.
 pub fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, LinkError> {
     let programs = triggers
@@ -58,10 +56,8 @@ pub fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, LinkError> {
 
 /// The program of one trigger.
 fn program(plan: &Plan, code: &Code, index: usize) -> Result<Program, LinkError> {
-    let template = template(plan.template)?;
-    let mut program = fill(&template, &plan.map, code, index)?;
+    let mut program = fill(&template(plan.template)?, &plan.map, code, index)?;
     program.section = plan.attach.section().to_owned();
-    tidy::tidy(&mut program, |hole| template.room(hole, &plan.map))?;
     Ok(program)
 }
 

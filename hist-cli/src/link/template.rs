@@ -8,6 +8,7 @@ use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, elf
 use object::{RelocationFlags, RelocationTarget, SectionIndex, SectionKind, SymbolKind};
 
 use super::error::LinkError;
+use super::fill::HoleRoom;
 use crate::bpf::frame;
 use crate::bpf::insn::{INSN_SIZE, Insn, PSEUDO_CALL};
 use crate::plan::MapPlan;
@@ -45,26 +46,24 @@ pub struct TemplateObject {
 }
 
 impl TemplateObject {
-    /// What the template has of room for what `hole` writes, and what the map takes of it; both in
-    /// bytes. `None` if the hole does not write key or value.
-    pub(super) fn room(&self, hole: &str, map: &MapPlan) -> Option<(u32, u32)> {
-        let def = self.maps.iter().find(|def| def.id.role == Role::Hist)?;
-        match hole {
-            holes::KEY => Some((def.key_size, map.key_size)),
-            holes::INIT => Some((def.value_size, map.value_size)),
-            _ => None,
-        }
-    }
-
-    /// Bytes of the stack that the map leaves unused: tidying cuts them out.
-    pub(super) fn spare(&self, map: &MapPlan) -> u32 {
+    /// The room on the stack for key and value, and what the map takes of it.
+    pub(super) fn rooms(&self, map: &MapPlan) -> Vec<HoleRoom> {
+        let Some(def) = self.maps.iter().find(|def| def.id.role == Role::Hist) else {
+            return vec![];
+        };
         let has_hole = |hole| self.references.iter().any(|used| used.target == Target::Hole(hole));
         // A large key is not on the stack.
         let key_in_map = self.maps.iter().any(|def| def.id.role == Role::Scratch);
-        let on_stack = [(holes::KEY, !key_in_map), (holes::INIT, true)];
-        let rooms = on_stack.iter().filter(|(hole, is_there)| *is_there && has_hole(hole));
-        let rooms = rooms.filter_map(|(hole, _)| self.room(hole, map));
-        rooms.map(|(size, used)| size.saturating_sub(used)).sum()
+        let key = HoleRoom { hole: holes::KEY, size: def.key_size, used: map.key_size };
+        let value = HoleRoom { hole: holes::INIT, size: def.value_size, used: map.value_size };
+        let rooms = [(key, !key_in_map), (value, true)].into_iter();
+        let there = rooms.filter(|(room, on_stack)| *on_stack && has_hole(room.hole));
+        there.map(|(room, _)| room).collect()
+    }
+
+    /// Bytes of the stack that the map leaves unused: optimizing cuts them out.
+    pub(super) fn spare(&self, map: &MapPlan) -> u32 {
+        self.rooms(map).iter().map(|room| room.size.saturating_sub(room.used)).sum()
     }
 }
 

@@ -176,6 +176,7 @@ mod tests {
             data: vec![],
             license: b"GPL\0".to_vec(),
             stack: 0,
+            rooms: vec![],
         }
     }
 

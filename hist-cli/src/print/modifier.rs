@@ -298,6 +298,18 @@ ffffffffc0000100 t ext4_close\t[ext4]
         }
     }
 
+    /// From a ten-thousandth of 2^64 on the total is divided instead, and its rest is lost: here
+    /// 19999 / 10000 is 1. Computed by hand, kept to 32 bits.
+    #[test]
+    fn large_sums_are_related_to_a_smaller_total() {
+        const FIRST: u64 = 1_844_674_407_370_955;
+        assert_eq!(part(FIRST - 1, 19_999), Some(441_329_955));
+        assert_eq!(part(FIRST, 19_999), Some(3_133_608_139));
+        assert_eq!(part(FIRST + 1, 19_999), Some(3_133_608_140));
+        // Less than a ten-thousandth is no divisor.
+        assert_eq!(part(FIRST, 9_999), None);
+    }
+
     #[test]
     fn values_are_shown_as_the_kernel_shows_them() {
         for (show, sum, want) in [

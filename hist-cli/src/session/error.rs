@@ -89,7 +89,7 @@ fn compile_errno(error: &CompileError) -> i32 {
         // It asks for more than a program can do.
         CompileError::Plan(_) => libc::EINVAL,
         // Our defects.
-        CompileError::Codegen(_) | CompileError::Link(_) => libc::EIO,
+        CompileError::Codegen(_) | CompileError::Link(_) | CompileError::Optimize(_) => libc::EIO,
     }
 }
 

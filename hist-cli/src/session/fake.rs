@@ -35,6 +35,8 @@ pub(super) struct World {
     pub breaks: bool,
     /// What is resumed counts, but an error comes of it, while set.
     pub complains: bool,
+    /// Every word of a key is 1, not the first only, while set: stacks are as deep as can be.
+    pub fills: bool,
     /// Hits by table.
     hits: BTreeMap<usize, u64>,
     attached: Vec<State>,
@@ -187,10 +189,11 @@ impl Backend for Fake {
         let plan = plan::plan(trigger.hist.clone(), Wishes::default(), &Context::default())
             .map_err(CompileError::from)?;
         let mut snapshot = read::empty(&plan, false);
-        if let Some(&hits) = self.0.borrow().hits.get(&trigger.table) {
+        let world = self.0.borrow();
+        if let Some(&hits) = world.hits.get(&trigger.table) {
             let size = plan.keys.iter().map(|slot| slot.size as usize).sum();
             let mut key = vec![0; size];
-            key[0] = 1;
+            key.iter_mut().step_by(if world.fills { 8 } else { size }).for_each(|byte| *byte = 1);
             let values = vec![0; plan.hist.values.len()];
             let counts = Counts::new(hits, values);
             snapshot.rows.push(Row { key: key.into(), counts, comm: [0; 16] });

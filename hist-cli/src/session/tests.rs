@@ -591,6 +591,19 @@ fn bare_errnos_leave_no_entry() {
     }
 }
 
+/// As many as Linux 7.x keeps: `HIST_STACKTRACE_DEPTH` in kernel/trace/trace.h is 31.
+#[test]
+fn the_31st_frame_of_a_stack_is_the_last() {
+    let bench = Bench::with(&["hist:keys=stacktrace"]);
+    bench.world.borrow_mut().fills = true;
+    bench.hit("one", 1);
+    let text = bench.session.read_hist(&event("one")).expect("the fake can be read");
+    let text = String::from_utf8(text).expect("UTF-8");
+    let stack = text.split_once("{ common_stacktrace:").expect("a stack").1;
+    let frames = stack.lines().skip(1).take_while(|line| !line.starts_with('}'));
+    assert_eq!(frames.count(), 31, "{text}");
+}
+
 #[test]
 fn a_stack_with_a_modifier_is_no_unknown_field() {
     let mut bench = Bench::new();

@@ -23,9 +23,9 @@ pub struct Cut {
     pub depth: usize,
 }
 
-/// Makes every stack in a key the kernel's own. Without stacks nothing is done, and no symbol is read. Where the symbols are [unknown](Symbols::problem), so
-/// are the functions of tracing: they stay, because how many there are depends on the number of
-/// the event's probes.
+/// Makes every stack in a key the kernel's own. Without stacks nothing is done, and no symbol is
+/// read. Where the symbols are [unknown](Symbols::problem), so are the functions of tracing: they
+/// stay, because how many there are depends on the number of the event's probes.
 pub fn settle(snapshot: &mut Snapshot, symbols: &Symbols, cut: &Cut) {
     if !snapshot.keys.iter().any(is_stack) {
         return;
@@ -163,6 +163,26 @@ mod tests {
         );
         let sizes: Vec<_> = snapshot.keys.iter().map(|key| (key.offset, key.size)).collect();
         assert_eq!(sizes, [(0, 16), (16, 8)]);
+    }
+
+    /// Programs keep more frames than are shown, for those of tracing; all 31 that the kernel keeps
+    /// are there without them, and nothing of a 32nd.
+    #[test]
+    fn a_stack_has_31_frames_with_or_without_those_of_tracing() {
+        let kept: Vec<u64> = (0..31).map(|frame| 0x1300 + frame).collect();
+        let tracing = [0x1405, 0x1105, 0x1108];
+        let further = [0x1380, 0x1381, 0x1382];
+        for frames in [[&tracing[..], &kept].concat(), [&kept[..], &further].concat()] {
+            let mut snapshot = snapshot(vec![row(&[], 7, 1)]);
+            (snapshot.keys[0].size, snapshot.keys[1].offset) = (8 * 34, 8 * 34);
+            let words = frames.iter().chain([&7]);
+            snapshot.rows[0].key = words.flat_map(|word| word.to_le_bytes()).collect();
+            let cut = Cut { depth: DEPTH, ..cut() };
+            settle(&mut snapshot, &Symbols::from_kallsyms(KALLSYMS), &cut);
+            let words = kept.iter().chain([&7]);
+            let expected: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
+            assert_eq!(snapshot.rows[0].key[..], expected);
+        }
     }
 
     #[test]

@@ -73,7 +73,11 @@ fn ask(btf: &Btf) {
     for keys in ["next_comm", "next_pid,prev_prio", "prev_state"] {
         let text = format!("hist:keys={keys}");
         match pipeline::build_text(&text, &EVENTS[0], &context, Wishes::default()) {
-            Err(error @ (CompileError::Codegen(_) | CompileError::Link(_))) => panic!("{error}"),
+            Err(
+                error @ (CompileError::Codegen(_)
+                | CompileError::Link(_)
+                | CompileError::Optimize(_)),
+            ) => panic!("{error}"),
             result => drop(result),
         }
     }

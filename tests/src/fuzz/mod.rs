@@ -194,7 +194,9 @@ fn compile(text: impl AsRef<[u8]>, event: &EventFormat) {
     match pipeline::build_text(text, event, &Context::default(), Wishes::default()) {
         Ok(built) => assert!(!built.object.elf().expect("an ELF").is_empty()),
         Err(CompileError::Trigger { rejection, .. }) => check_rejection(&rejection, text),
-        Err(error @ (CompileError::Codegen(_) | CompileError::Link(_))) => {
+        Err(
+            error @ (CompileError::Codegen(_) | CompileError::Link(_) | CompileError::Optimize(_)),
+        ) => {
             panic!("{text:?} on {event:?}: {error}")
         }
         Err(error) => assert!(!error.to_string().is_empty()),

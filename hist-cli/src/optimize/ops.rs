@@ -1,11 +1,11 @@
-//! Takes a linked program's lines and references. Gives [`Op`]s, whose jumps name their targets,
-//! so that some can be taken out; and makes lines of them again.
+//! Gives jumps the names of their targets, so that instructions can be taken out, and distances
+//! again once that is done.
 
-use super::error::LinkError;
-use super::fill::ProgramLine;
-use super::template::{Reference, Target};
+use super::error::OptimizeError;
+use super::guard::{Guard, only_if};
 use crate::bpf::frame::{self, Field};
-use crate::bpf::insn::{Insn, R10};
+use crate::bpf::insn::{Alu, Insn, R10};
+use crate::link::{ProgramLine, Reference, Target};
 
 /// An instruction that does not depend on its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ impl Op {
 
     /// Nothing but a register is changed by it.
     pub(super) fn is_pure(&self) -> bool {
-        let insn = self.insn;
-        insn.writes().is_some() && !insn.is_store() && !insn.is_call()
+        let is_store = self.insn.is_store();
+        self.insn.writes().is_some() && only_if(Guard::AtomicIsNotPure, !is_store)
     }
 
     /// The registers that it may change, one bit for each.
@@ -60,8 +60,7 @@ impl Op {
 
     fn lines(self) -> Vec<ProgramLine> {
         let Self { insn, high, address, hole, note, .. } = self;
-        let add =
-            address.map(|offset| Insn::alu64_imm(crate::bpf::insn::Alu::Add, insn.dst, offset));
+        let add = address.map(|offset| Insn::alu64_imm(Alu::Add, insn.dst, offset));
         let line = |insn, note| ProgramLine { insn, hole, note };
         let second = high.or(add).map(|insn| line(insn, String::new()));
         std::iter::once(line(insn, note)).chain(second).collect()
@@ -72,18 +71,27 @@ impl Op {
 ///
 /// # Errors
 /// If r10 is used in another way than [`frame::uses`] understands, or a jump leaves the program.
-pub(super) fn lift(lines: &[ProgramLine], references: &[Reference]) -> Result<Vec<Op>, LinkError> {
+pub(super) fn lift(
+    lines: &[ProgramLine],
+    references: &[Reference],
+) -> Result<Vec<Op>, OptimizeError> {
     let insns: Vec<_> = lines.iter().map(|line| line.insn).collect();
-    let uses =
-        frame::uses(&insns).map_err(|slot| LinkError::FramePointer { place: "program", slot })?;
-    let mut additions = uses.iter().filter(|found| found.field == Field::Imm).peekable();
+    let uses = frame::uses(&insns).map_err(OptimizeError::FramePointer)?;
+    // One for each copy of r10, in their order.
+    let mut additions = uses.iter().filter(|found| found.field == Field::Imm);
     let mut addresses = vec![None; lines.len()];
     let mut gone = vec![false; lines.len()];
+    let is_target = jump_targets(&insns);
     for (slot, insn) in insns.iter().enumerate() {
         if insn.is_mov64_reg()
             && insn.src == R10
-            && let Some(addition) = additions.next_if(|addition| addition.slot > slot)
+            && let Some(addition) = additions.next()
         {
+            // The addition moves to the copy. What jumped in between would not come past it.
+            let is_whole = !is_target[slot + 1..=addition.slot].contains(&true);
+            if !only_if(Guard::AddressIsWhole, is_whole) {
+                return Err(OptimizeError::FramePointer(slot));
+            }
             addresses[slot] = Some(addition.offset);
             gone[addition.slot] = true;
         }
@@ -101,7 +109,7 @@ pub(super) fn lift(lines: &[ProgramLine], references: &[Reference]) -> Result<Ve
         let target = if line.insn.is_jump() {
             let target = (slot + 1).checked_add_signed(isize::from(line.insn.off));
             let target = target.and_then(|target| index_of.get(target));
-            Some(*target.ok_or_else(|| LinkError::Template("it jumps out of itself".into()))?)
+            Some(*target.ok_or(OptimizeError::Jump(slot))?)
         } else {
             None
         };
@@ -119,7 +127,20 @@ pub(super) fn lift(lines: &[ProgramLine], references: &[Reference]) -> Result<Ve
     Ok(ops)
 }
 
-/// Takes out what `keep` is false for. Jumps to it go to what follows.
+/// Whether something jumps to a slot, for each.
+fn jump_targets(insns: &[Insn]) -> Vec<bool> {
+    let mut is_target = vec![false; insns.len()];
+    for (slot, insn) in insns.iter().enumerate().filter(|(_, insn)| insn.is_jump()) {
+        let target = (slot + 1).checked_add_signed(isize::from(insn.off));
+        if let Some(found) = target.and_then(|target| is_target.get_mut(target)) {
+            *found = true;
+        }
+    }
+    is_target
+}
+
+/// Takes out what `keep` is false for. Jumps to it go to what follows, which is where the program
+/// would get to from there: what goes does nothing and does not jump elsewhere.
 pub(super) fn retain(ops: &mut Vec<Op>, keep: &[bool]) {
     let mut index_of = Vec::with_capacity(ops.len());
     let mut count = 0;
@@ -138,7 +159,7 @@ pub(super) fn retain(ops: &mut Vec<Op>, keep: &[bool]) {
 ///
 /// # Errors
 /// If a jump gets too long.
-pub(super) fn lower(ops: Vec<Op>) -> Result<(Vec<ProgramLine>, Vec<Reference>), LinkError> {
+pub(super) fn lower(ops: Vec<Op>) -> Result<(Vec<ProgramLine>, Vec<Reference>), OptimizeError> {
     let mut starts = Vec::with_capacity(ops.len());
     let mut next = 0;
     for op in &ops {
@@ -150,7 +171,7 @@ pub(super) fn lower(ops: Vec<Op>) -> Result<(Vec<ProgramLine>, Vec<Reference>), 
         if let Some(target) = op.target {
             let distance = starts[target] as i64 - slot as i64 - 1;
             op.insn.off =
-                i16::try_from(distance).map_err(|_| LinkError::JumpTooFar { distance })?;
+                i16::try_from(distance).map_err(|_| OptimizeError::JumpTooFar { distance })?;
         }
         if let Some(target) = op.reference.take() {
             references.push(Reference { slot, target });
