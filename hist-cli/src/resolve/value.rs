@@ -1,4 +1,4 @@
-//! Takes one value as written. Gives a [`Value`].
+//! Binds a value, as it is written, to what the event offers.
 
 use super::hist::{KeySource, Source, Value, ValueModifier};
 use super::{Fold, Scope, expr, field, not_supported};
