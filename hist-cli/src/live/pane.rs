@@ -1,4 +1,4 @@
-//! Takes a row, or nothing. Gives the lines of what lies over the table: a row's details, the help.
+//! The lines of what lies over the table: a row's details, or the help.
 
 use super::sheet::{Column, SheetRow, rate_text};
 use super::tab::Tab;

@@ -1,5 +1,5 @@
-//! Takes a session. Gives [`Sheet`]s of all its triggers, each with what has come since the last
-//! time, after the changes that are wanted.
+//! Reads the [`Sheet`]s of all triggers of a session, each with what has come since the last time,
+//! after the changes that are wanted.
 
 use std::collections::HashMap;
 use std::time::Instant;

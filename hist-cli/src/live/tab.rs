@@ -1,5 +1,5 @@
-//! Takes a [`Sheet`], and what the user wants to see of it. Gives which of its rows are shown, in
-//! which order, and which one is selected.
+//! A [`Sheet`] as the user wants to see it: which of its rows are shown, in which order, and which
+//! one is selected.
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! Takes a [`Plan`]. Gives a listing for people.
+//! A plan as a listing for people.
 
 use std::fmt;
 

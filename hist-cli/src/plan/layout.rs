@@ -1,4 +1,4 @@
-//! Takes a [`Hist`]. Gives where its keys and values lie in the map, in bytes.
+//! Where the keys and values of a histogram lie in the map, in bytes.
 
 use hist_common::layout::STACK_DEPTH;
 
