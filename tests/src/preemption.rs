@@ -12,11 +12,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use hist_cli::tracefs::mount::find_or_mount;
 
-use crate::copies;
 use crate::differential::Verdict;
 use crate::engine::{Engine as _, Request};
 use crate::floods;
 use crate::ftrace::{Ftrace, TRACEFS};
+use crate::traffic;
 use crate::version::Version;
 
 /// One entry for each state of a call site.
@@ -94,7 +94,7 @@ impl fmt::Display for Sites {
 /// When the kernel has no hist triggers, or no load can be started.
 pub fn watch(is_wanted: &dyn Fn(&str, &str) -> bool, time: Duration) -> Result<Vec<Sites>> {
     let mut watch = Watch::start(is_wanted)?;
-    let happened = copies::happen(time);
+    let happened = traffic::happen(time);
     let sites = watch.end();
     happened?;
     sites
@@ -139,7 +139,7 @@ impl Watch {
     }
 }
 
-/// The table of copies, whose heads have the marks.
+/// The table of arguments, whose heads have the marks.
 const TABLE: &str = include_str!("../../hist-cli/src/plan/raw/arguments.txt");
 
 /// What stands behind an event whose call sites the kernel cannot preempt.
@@ -208,7 +208,7 @@ fn watch_marked() -> Result<Vec<String>> {
         |system: &str, event: &str| marked.contains(format!("{system}:{event}").as_str());
     let mut watch = Watch::start(&is_wanted)?;
     for _ in 0..ROUNDS {
-        copies::happen(Duration::from_secs(3))?;
+        traffic::happen(Duration::from_secs(3))?;
         if missing(&watch.look()?).is_empty() {
             break;
         }

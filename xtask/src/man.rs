@@ -7,7 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::setup::{has, succeed, target_dir, workspace};
+use crate::cargo::{cargo, target_dir};
+use crate::command::succeed;
+use crate::setup::has;
 
 /// Where to.
 #[derive(clap::Args)]
@@ -34,8 +36,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub(crate) fn write(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(workspace()).args(["run", "--quiet", "--package", "hist-cli"]);
+    let mut cargo = cargo("run");
+    cargo.args(["--quiet", "--package", "hist-cli"]);
     succeed(cargo.args(["--example", "man", "--"]).arg(folder))?;
     let mut pages = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::kernels::{field, only_entry};
-use crate::setup::{Apt, Status, succeed, target_dir, workspace};
+use crate::apt::{Apt, Status, field};
+use crate::cargo::{cargo, target_dir};
+use crate::command::succeed;
 
 /// The package, and the suite of Debian that it is taken from.
 const PACKAGE: &str = "prometheus";
@@ -77,9 +78,7 @@ const EQUALITIES: [&str; 2] = [
 pub(crate) fn run() -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "attaching triggers needs root");
     let tools = tools()?;
-    succeed(
-        Command::new("cargo").args(["build", "--quiet", "-p", "hist-cli"]).current_dir(workspace()),
-    )?;
+    succeed(cargo("build").args(["--quiet", "--package", "hist-cli"]))?;
     let scratch = tempfile::tempdir()?;
     let config = scratch.path().join("serve.toml");
     fs::write(&config, CONFIG)?;
@@ -122,17 +121,13 @@ fn tools() -> Result<Tools> {
     Ok(Tools { prometheus: program("prometheus")?, promtool: program("promtool")? })
 }
 
-/// Apt checks the package against the archive's signed hashes.
 fn download(cache: &Path) -> Result<()> {
     let apt = Apt::open(SUITE, Status::Empty)?;
-    let record = succeed(apt.command("apt-cache").args(["show", PACKAGE]))?;
+    let record = apt.show(PACKAGE)?;
     eprintln!("downloading {PACKAGE} {} from Debian's {SUITE}", field(&record, "Version")?);
     fs::create_dir_all(cache)?;
     let scratch = tempfile::tempdir_in(cache)?;
-    succeed(apt.command("apt-get").args(["-q", "download", PACKAGE]).current_dir(&scratch))?;
-    let deb = only_entry(scratch.path())?;
-    let tree = scratch.path().join("tree");
-    succeed(Command::new("dpkg-deb").arg("--extract").args([&deb, &tree]))?;
+    let tree = apt.unpack(PACKAGE, scratch.path())?;
     // At the end and at once: what is there is whole.
     fs::rename(tree.join("usr"), cache.join("usr"))?;
     Ok(())

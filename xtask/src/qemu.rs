@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::setup::{QEMU, target_dir};
+use crate::cargo::target_dir;
+use crate::setup::QEMU;
 
 /// A machine to boot.
 #[derive(Clone, Debug)]

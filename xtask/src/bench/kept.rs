@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::setup::workspace;
+use crate::cargo::workspace;
 
 /// Where they are kept, from the root of the source tree.
 pub(super) const FILE: &str = "xtask/bench-limits.toml";

@@ -75,8 +75,7 @@ fn vm(args: &Args, tables: &mut Vec<Table>, worse: &mut Vec<String>) -> Result<(
             return Ok(());
         }
     }
-    for kernel in &args.kernel {
-        let figures = instructions::measure(kernel)?;
+    for (kernel, figures) in args.kernel.iter().zip(instructions::measure(&args.kernel)?) {
         if args.bless {
             kept::keep(kernel, &figures.ratios())?;
         }
