@@ -20,7 +20,7 @@ use crate::vm::{Bootable, EventArgs, MachineArgs, machines, tagged_lines};
 const PROOF: u64 = 1000;
 
 /// The table, in the repository.
-pub(crate) const TABLE: &str = "hist-cli/src/plan/raw/arguments.txt";
+pub(crate) const TABLE: &str = "hist-cli/src/plan/access/arguments/arguments.txt";
 
 /// What is compared, and where.
 #[derive(clap::Args)]
@@ -265,6 +265,11 @@ fn row(text: &str) -> Option<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_is_where_it_is_looked_for() {
+        assert!(workspace().join(TABLE).is_file());
+    }
 
     #[test]
     fn rows_are_classed_by_what_they_prove() {
