@@ -279,6 +279,7 @@ fn attached(
 /// The slowest program that a trigger can be runs at every system call of every thread, while timers
 /// expire.
 #[test]
+#[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn timers_are_not_lost_in_a_storm_of_system_calls() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let facts = Facts::read()?;

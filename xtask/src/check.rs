@@ -66,7 +66,12 @@ const STEPS: [Step; 12] = [
         &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
     ),
     quick("test", Tool::Cargo, &["test", "--workspace", "--no-fail-fast"]),
-    heavy("heavy", Tool::Cargo, &["test", "--workspace", "--no-fail-fast", "--", "--ignored"]),
+    // Those marked `#[ignore]`; without `--tests`, examples in documentation would be among them.
+    heavy(
+        "heavy",
+        Tool::Cargo,
+        &["test", "--workspace", "--tests", "--no-fail-fast", "--", "--ignored"],
+    ),
     heavy("templates", Tool::Xtask, &["ebpf", "--check"]),
     heavy("fuzz", Tool::Xtask, &["fuzz", "--seconds", "10"]),
     heavy("vm", Tool::Xtask, &["vm", "test", "--retry", "--kernel", "7.3", "--kernel", "6.12"]),
