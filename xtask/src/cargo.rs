@@ -28,6 +28,20 @@ pub(crate) fn cargo(subcommand: &str) -> Command {
     cargo
 }
 
+/// Builds the command and the program that writes its manual pages, and gives their folder.
+///
+/// Of the whole workspace, as tests are built: with the package selected alone, its dependencies
+/// would have other features, and some thirty of them would be compiled once more.
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn build_for_tests() -> Result<PathBuf> {
+    let mut build = cargo("build");
+    build.args(["--quiet", "--workspace", "--bin", "hist-bpf", "--example", "man"]);
+    succeed(&mut build)?;
+    Ok(target_dir().join("debug"))
+}
+
 /// Checks that every lock file is what its manifests ask for.
 ///
 /// # Errors

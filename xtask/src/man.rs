@@ -1,4 +1,4 @@
-//! Takes a folder. Gives the manual pages in it, without warnings of who formats them.
+//! Writes the manual pages, and has the programs that format them check each.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cargo::{cargo, target_dir};
+use crate::cargo::{build_for_tests, target_dir, workspace};
 use crate::command::succeed;
 use crate::setup::has;
 
@@ -36,9 +36,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub(crate) fn write(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut cargo = cargo("run");
-    cargo.args(["--quiet", "--package", "hist-cli"]);
-    succeed(cargo.args(["--example", "man", "--"]).arg(folder))?;
+    let program = build_for_tests()?.join("examples/man");
+    succeed(Command::new(program).arg(folder).current_dir(workspace()))?;
     let mut pages = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::apt::{Apt, Status, field};
-use crate::cargo::{cargo, target_dir};
+use crate::cargo::{build_for_tests, target_dir};
 use crate::command::succeed;
 
 /// The package, and the suite of Debian that it is taken from.
@@ -78,11 +78,11 @@ const EQUALITIES: [&str; 2] = [
 pub(crate) fn run() -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "attaching triggers needs root");
     let tools = tools()?;
-    succeed(cargo("build").args(["--quiet", "--package", "hist-cli"]))?;
+    let program = build_for_tests()?.join("hist-bpf");
     let scratch = tempfile::tempdir()?;
     let config = scratch.path().join("serve.toml");
     fs::write(&config, CONFIG)?;
-    let server = Server::start(&config)?;
+    let server = Server::start(&program, &config)?;
     read_something()?;
     check_expositions(&tools, &server)?;
     let prometheus = Prometheus::start(&tools, &server, scratch.path())?;
@@ -141,8 +141,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(config: &Path) -> Result<Self> {
-        let mut command = Command::new(target_dir().join("debug/hist-bpf"));
+    fn start(program: &Path, config: &Path) -> Result<Self> {
+        let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(config);
         let mut child = command.stderr(Stdio::piped()).spawn().context("starting hist-bpf")?;
         let mut lines = BufReader::new(child.stderr.take().context("it is piped")?);
