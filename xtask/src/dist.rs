@@ -1,5 +1,5 @@
-//! Takes the tree. Gives what is handed out, in `target/dist`: a static program, an archive of it
-//! with everything that belongs to it, and a Debian package; each is tried out.
+//! Builds what is handed out, in `target/dist`, and tries each out: a static program, an archive of it
+//! with everything that belongs to it, and a Debian package.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,5 @@
-//! Takes hist-ebpf's source. Gives the template objects under `hist-ebpf/prebuilt/`, which are
-//! committed so that nobody who only uses them needs this toolchain.
+//! Builds the template objects under `hist-ebpf/prebuilt/` from hist-ebpf's source. They are committed
+//! so that nobody who only uses them needs this toolchain.
 //!
 //! The bytes depend on the versions named below and on nothing else: not on the checkout's path,
 //! on Cargo's home, or on where the standard library's source comes from.

@@ -1,5 +1,5 @@
-//! Takes a kernel version, `6.12`. Gives a bootable image of it: Debian's kernel for virtual
-//! machines, kept under `target/kernels/`.
+//! Finds bootable images of kernel versions such as `6.12`: Debian's kernels for virtual machines, kept
+//! under `target/kernels/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

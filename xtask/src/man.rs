@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cargo::{build_for_tests, target_dir, workspace};
+use crate::cargo::{build_for_tests, target_dir};
 use crate::command::succeed;
 use crate::setup::has;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// As [`run`].
 pub(crate) fn write(folder: &Path) -> Result<Vec<PathBuf>> {
     let program = build_for_tests()?.join("examples/man");
-    succeed(Command::new(program).arg(folder).current_dir(workspace()))?;
+    succeed(Command::new(program).arg(folder))?;
     let mut pages = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();

@@ -1,5 +1,5 @@
-//! Takes nothing. Gives a verdict: `promtool` finds nothing wrong with what `hist-bpf serve` exposes,
-//! and a Prometheus scrapes it and answers queries with what has happened.
+//! Checks `hist-bpf serve` with Prometheus itself: `promtool` finds nothing wrong with what is exposed,
+//! and a server scrapes it and answers queries with what has happened.
 //!
 //! Both are Debian's, unpacked below `target/prometheus/`; the system is not touched. Needs root, for
 //! triggers are attached.

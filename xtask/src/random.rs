@@ -1,5 +1,5 @@
-//! Takes a seed and a number. Gives a verdict: boots every kernel with the guest program, which
-//! writes that many random triggers to the kernel and to hist-bpf, and gathers what it reports.
+//! Boots kernels with the guest program, which writes random triggers to the kernel and to hist-bpf,
+//! and gathers where they differ.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

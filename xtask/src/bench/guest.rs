@@ -1,4 +1,4 @@
-//! Takes what the guest program wrote. Gives its figures.
+//! Reads the figures that the guest program reports.
 
 use anyhow::{Context, Result, bail};
 

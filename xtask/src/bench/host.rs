@@ -1,4 +1,4 @@
-//! Takes this machine. Gives what hist-bpf, as users build it, costs here: times and memory.
+//! Measures what hist-bpf, as users build it, costs on this machine: times and memory.
 
 use std::fs;
 use std::io::{Seek as _, SeekFrom};

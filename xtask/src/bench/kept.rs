@@ -1,4 +1,4 @@
-//! Takes instruction ratios. Gives those that are worse than the ones kept in the repository.
+//! Keeps instruction ratios in the repository, and finds those that have become worse.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Takes parts and kernels. Gives one table: what counting costs, beside what it may cost.
+//! Measures what counting costs, in one table beside what it may cost.
 //!
 //! Two parts. In a virtual machine the clock counts guest instructions, which are the same on
 //! every machine, so these figures can be gated on ([`kept`]). On this machine figures are times
