@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
+use hist_cli::kernel::EventName;
 use rustix::mount::{MountFlags, mount};
 use rustix::process::getpid;
 use rustix::system::{RebootCommand, reboot, uname};
@@ -63,9 +64,9 @@ pub struct ChosenEvents {
 impl ChosenEvents {
     /// Whether this event is among them.
     #[must_use]
-    pub fn has(&self, system: &str, event: &str) -> bool {
-        let name = format!("{system}:{event}");
-        self.event.is_empty() || self.event.iter().any(|one| *one == name || one == system)
+    pub fn has(&self, event: &EventName) -> bool {
+        let name = event.to_string();
+        self.event.is_empty() || self.event.iter().any(|one| *one == name || *one == event.system)
     }
 
     /// Whether the system, or an event of it, is named.
@@ -154,11 +155,11 @@ mod tests {
             let event = names.iter().map(|name| (*name).to_owned()).collect();
             ChosenEvents { event }
         };
-        assert!(chosen(&[]).has("a", "b"));
-        assert!(chosen(&["a"]).has("a", "b"));
-        assert!(chosen(&["a:c", "a:b"]).has("a", "b"));
-        assert!(!chosen(&["a:b"]).has("a", "c"));
-        assert!(!chosen(&["b"]).has("a", "b"));
+        assert!(chosen(&[]).has(&EventName::new("a", "b")));
+        assert!(chosen(&["a"]).has(&EventName::new("a", "b")));
+        assert!(chosen(&["a:c", "a:b"]).has(&EventName::new("a", "b")));
+        assert!(!chosen(&["a:b"]).has(&EventName::new("a", "c")));
+        assert!(!chosen(&["b"]).has(&EventName::new("a", "b")));
         assert!(!chosen(&[]).mentions("a"));
         assert!(chosen(&["b", "a:b"]).mentions("a"));
         assert!(!chosen(&["ab:b"]).mentions("a"));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::tracefs::find_or_mount;
 use hist_cli::load::{self, AttachedTrigger};
@@ -155,7 +156,7 @@ fn attached(
     wishes: Wishes,
 ) -> Result<AttachedTrigger> {
     let (tracefs, facts) = (find_or_mount()?, Facts::read()?);
-    let format = tracefs.event(system, event)?;
+    let format = tracefs.event(&EventName::new(system, event))?;
     let text = format!("hist:{trigger}");
     let compiled = pipeline::compile(&text, &format, &facts.context(), wishes)?;
     let object = pipeline::link(std::slice::from_ref(&compiled))?;

@@ -236,7 +236,7 @@ fn print_random(index: u64, verdict: &random::Verdict) {
 /// One line for each event.
 fn preemption(events: &ChosenEvents, time: Duration) -> Result<u8> {
     guest::report_kernel();
-    for sites in preemption::watch(&|system, event| events.has(system, event), time)? {
+    for sites in preemption::watch(&|event| events.has(event), time)? {
         println!("SITES {sites}");
     }
     Ok(0)

@@ -12,10 +12,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use hist_cli::kernel::Facts;
 use hist_cli::kernel::btf::Btf;
 use hist_cli::kernel::format::EventFormat;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
+use hist_cli::kernel::{EventName, Facts};
 use hist_cli::plan::access::arguments::{rows, rows_of_system_call};
 use hist_tests::guest::ChosenEvents;
 use hist_tests::traffic;
@@ -129,7 +129,7 @@ pub(crate) fn run(wanted: &Wanted, report: &mut dyn FnMut(&Outcome)) -> Result<(
     let kernel = (&facts, &btf);
     // The programs of all calls' own events stand where the first of them did.
     let (calls, subjects): (Vec<_>, Vec<_>) =
-        subjects.into_iter().partition(|subject| subject.format.system == "syscalls");
+        subjects.into_iter().partition(|subject| subject.format.name.system == "syscalls");
     for batch in calls.chunks(BATCH) {
         let done = compare(batch, First::Classic, kernel, wanted.time, report)?;
         done.iter().flat_map(|(_, outcomes)| outcomes).for_each(&mut *report);
@@ -180,7 +180,7 @@ fn compare<'a>(
 }
 
 fn subjects(wanted: &Wanted, tracefs: &Tracefs, btf: &Btf) -> Result<Vec<Subject>> {
-    let is_wanted = |system: &str, event: &str| wanted.events.has(system, event);
+    let is_wanted = |event: &EventName| wanted.events.has(event);
     if wanted.propose {
         return propose::subjects(tracefs, btf, &is_wanted);
     }
@@ -189,9 +189,9 @@ fn subjects(wanted: &Wanted, tracefs: &Tracefs, btf: &Btf) -> Result<Vec<Subject
     if wanted.events.mentions("syscalls") {
         subjects = system_calls(tracefs, &is_wanted)?;
     }
-    for (system, event, rows) in rows::all().filter(|(system, event, _)| is_wanted(system, event)) {
+    for (event, rows) in rows::all().filter(|(event, _)| is_wanted(event)) {
         // Not every kernel has every event.
-        let Ok(format) = tracefs.event(system, event) else { continue };
+        let Ok(format) = tracefs.event(&event) else { continue };
         let rows = rows.iter().filter(|row| format.field(row.field).is_some());
         let rows = rows.filter(|row| !(wanted.unproven && row.is_proven()));
         let rows: Vec<_> =
@@ -204,11 +204,11 @@ fn subjects(wanted: &Wanted, tracefs: &Tracefs, btf: &Btf) -> Result<Vec<Subject
 }
 
 /// The events of system calls, whose rows come from one rule.
-fn system_calls(tracefs: &Tracefs, is_wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Subject>> {
+fn system_calls(tracefs: &Tracefs, is_wanted: &dyn Fn(&EventName) -> bool) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
-    for (system, event) in tracefs.event_names()? {
-        if system == "syscalls" && is_wanted(&system, &event) {
-            let format = tracefs.event(&system, &event)?;
+    for event in tracefs.event_names()? {
+        if event.system == "syscalls" && is_wanted(&event) {
+            let format = tracefs.event(&event)?;
             let rows = rows_of_system_call(&format);
             subjects.push(Subject { format, rows });
         }
