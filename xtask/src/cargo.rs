@@ -14,17 +14,17 @@ pub(crate) const HOST: &str = "x86_64-unknown-linux-gnu";
 /// The folders that have a lock file, below the root of the source tree.
 const LOCKED: [&str; 3] = ["", "hist-ebpf", "tests/fuzz"];
 
-/// Cargo at the root of the source tree, for what resolves no dependencies.
-pub(crate) fn cargo_without_lock() -> Command {
+/// `cargo SUBCOMMAND` at the root of the source tree, for what resolves no dependencies.
+pub(crate) fn cargo_without_lock(subcommand: &str) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(workspace());
+    cargo.current_dir(workspace()).arg(subcommand);
     cargo
 }
 
 /// `cargo SUBCOMMAND --locked` at the root of the source tree: no build changes a lock file.
 pub(crate) fn cargo(subcommand: &str) -> Command {
-    let mut cargo = cargo_without_lock();
-    cargo.args([subcommand, "--locked"]);
+    let mut cargo = cargo_without_lock(subcommand);
+    cargo.arg("--locked");
     cargo
 }
 

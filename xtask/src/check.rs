@@ -5,7 +5,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -35,7 +35,8 @@ struct Step {
     /// Whether a developer runs it before each push.
     is_quick: bool,
     tool: Tool,
-    words: &'static [&'static str],
+    subcommand: &'static str,
+    words: Words,
 }
 
 /// Who does a step.
@@ -48,41 +49,46 @@ enum Tool {
     Xtask,
 }
 
-const fn quick(name: &'static str, tool: Tool, words: &'static [&'static str]) -> Step {
-    Step { name, is_quick: true, tool, words }
+type Words = &'static [&'static str];
+
+const fn quick(name: &'static str, tool: Tool, subcommand: &'static str, words: Words) -> Step {
+    Step { name, is_quick: true, tool, subcommand, words }
 }
 
-const fn heavy(name: &'static str, tool: Tool, words: &'static [&'static str]) -> Step {
-    Step { name, is_quick: false, tool, words }
+const fn heavy(name: &'static str, tool: Tool, subcommand: &'static str, words: Words) -> Step {
+    Step { name, is_quick: false, tool, subcommand, words }
 }
 
 /// All steps in their order; before them all, lock files are checked.
 const STEPS: [Step; 12] = [
-    heavy("setup", Tool::Xtask, &["setup"]),
-    quick("format", Tool::Format, &["fmt", "--all", "--check"]),
+    heavy("setup", Tool::Xtask, "setup", &[]),
+    quick("format", Tool::Format, "fmt", &["--all", "--check"]),
     quick(
         "clippy",
         Tool::Cargo,
-        &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
+        "clippy",
+        &["--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
     ),
-    quick("test", Tool::Cargo, &["test", "--workspace", "--no-fail-fast"]),
+    quick("test", Tool::Cargo, "test", &["--workspace", "--no-fail-fast"]),
     // Those marked `#[ignore]`; without `--tests`, examples in documentation would be among them.
     heavy(
         "heavy",
         Tool::Cargo,
-        &["test", "--workspace", "--tests", "--no-fail-fast", "--", "--ignored"],
+        "test",
+        &["--workspace", "--tests", "--no-fail-fast", "--", "--ignored"],
     ),
-    heavy("templates", Tool::Xtask, &["ebpf", "--check"]),
-    heavy("fuzz", Tool::Xtask, &["fuzz", "--seconds", "10"]),
-    heavy("vm", Tool::Xtask, &["vm", "test", "--retry", "--kernel", "7.3", "--kernel", "6.12"]),
-    heavy("lockdown", Tool::Xtask, &["vm", "lockdown", "--kernel", "7.3", "--kernel", "6.12"]),
+    heavy("templates", Tool::Xtask, "ebpf", &["--check"]),
+    heavy("fuzz", Tool::Xtask, "fuzz", &["--seconds", "10"]),
+    heavy("vm", Tool::Xtask, "vm", &["test", "--retry", "--kernel", "7.3", "--kernel", "6.12"]),
+    heavy("lockdown", Tool::Xtask, "vm", &["lockdown", "--kernel", "7.3", "--kernel", "6.12"]),
     heavy(
         "cost",
         Tool::Xtask,
-        &["bench", "--only", "vm", "--check", "--kernel", "6.12", "--kernel", "7.3"],
+        "bench",
+        &["--only", "vm", "--check", "--kernel", "6.12", "--kernel", "7.3"],
     ),
-    heavy("dist", Tool::Xtask, &["dist"]),
-    heavy("prometheus", Tool::Xtask, &["prometheus"]),
+    heavy("dist", Tool::Xtask, "dist", &[]),
+    heavy("prometheus", Tool::Xtask, "prometheus", &[]),
 ];
 
 /// Runs `cargo xtask check`.
@@ -92,12 +98,14 @@ const STEPS: [Step; 12] = [
 pub(crate) fn run(args: &Args) -> Result<()> {
     let steps = chosen(args)?;
     check_locks()?;
+    // Its path is lost once a step has built another one in its place.
+    let xtask = env::current_exe().context("this program")?;
     let logs = target_dir().join("check");
     fs::create_dir_all(&logs)?;
     let (mut summary, mut failed) = (String::new(), Vec::new());
     for step in steps {
         let start = Instant::now();
-        let mut command = step.command()?;
+        let mut command = step.command(&xtask);
         println!("== {}: {}", step.name, line(&command));
         if args.full {
             command.env(NO_SKIP_VARIABLE, "1");
@@ -126,18 +134,18 @@ fn chosen(args: &Args) -> Result<Vec<&'static Step>> {
 }
 
 impl Step {
-    fn command(&self) -> Result<Command> {
-        let mut command = match (&self.tool, self.words) {
-            (Tool::Cargo, [subcommand, words @ ..]) => {
-                let mut cargo = cargo(subcommand);
-                cargo.args(words);
-                return Ok(cargo);
+    fn command(&self, xtask: &Path) -> Command {
+        let mut command = match self.tool {
+            Tool::Cargo => cargo(self.subcommand),
+            Tool::Format => cargo_without_lock(self.subcommand),
+            Tool::Xtask => {
+                let mut command = Command::new(xtask);
+                command.arg(self.subcommand);
+                command
             }
-            (Tool::Format, _) => cargo_without_lock(),
-            _ => Command::new(env::current_exe().context("this program")?),
         };
         command.args(self.words);
-        Ok(command)
+        command
     }
 }
 
@@ -193,8 +201,8 @@ mod tests {
     fn tests_are_run_as_the_readme_says() {
         let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
         let step = STEPS.iter().find(|step| step.name == "test").unwrap();
-        let [subcommand, package, ..] = step.words else { panic!("{:?}", step.words) };
-        assert!(readme.contains(&format!("\n```\ncargo {subcommand} {package}\n```\n")));
+        let Step { subcommand, words: [packages, ..], .. } = step else { panic!("no packages") };
+        assert!(readme.contains(&format!("\n```\ncargo {subcommand} {packages}\n```\n")));
     }
 
     #[test]
