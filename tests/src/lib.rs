@@ -1,4 +1,4 @@
-//! Takes nothing. Gives what the suite's engines share.
+//! What the suite's engines share, and the bodies of tests that also run on other kernels.
 //!
 //! The differential test, in the order of its parts: a [`suite`] of cases, each a trigger on an
 //! event; a [`workload`] that makes the events happen; the [`ftrace`] of this kernel and an
@@ -7,26 +7,25 @@
 //!
 //! [`random`] does the same with triggers that nobody has thought of, [`session`] with what writing
 //! to trigger files does, script by script, and [`attachment`] looks where auto attach goes. Apart
-//! stand [`fuzz`], the bodies of the fuzz targets, [`bench`], which measures what counting costs, and
-//! [`copies`], which compares what raw tracepoints give with records; [`lockdown`] counts on kernels
-//! that are locked down; [`focus`] asks a kernel whether it takes what a focus needs; [`floods`] count
-//! with more threads than CPUs, [`surroundings`] where CPUs come and go and limits are low, and
-//! [`preemption`] tells which events occur with preemption off; [`command`] runs the command there;
+//! stand [`fuzz`], the bodies of the fuzz targets; [`lockdown`] counts on kernels that are locked
+//! down; [`focus`] asks a kernel whether it takes what a focus needs; [`floods`] count with more
+//! threads than CPUs, [`surroundings`] where CPUs come and go and limits are low, and [`preemption`]
+//! tells which events occur with preemption off, while [`traffic`] makes them all happen; [`command`]
+//! runs the command there; [`guest`] is what programs share that are a machine's first process;
 //! [`nested`] causes events inside perf's handlers; [`interpreter`] is for tests that run programs in
 //! user space.
 
 pub mod attachment;
-pub mod bench;
 pub mod bpf;
 pub mod command;
 pub mod compare;
-pub mod copies;
 pub mod differential;
 pub mod engine;
 pub mod floods;
 pub mod focus;
 pub mod ftrace;
 pub mod fuzz;
+pub mod guest;
 pub mod interpreter;
 pub mod lockdown;
 pub mod model;
@@ -37,5 +36,6 @@ pub mod session;
 pub mod suite;
 pub mod surroundings;
 pub mod text;
+pub mod traffic;
 pub mod version;
 pub mod workload;

@@ -13,11 +13,11 @@ use anyhow::{Context as _, Result, ensure};
 use hist_cli::kernel::EventName;
 use hist_cli::kernel::tracefs::find_or_mount;
 
-use crate::copies;
 use crate::differential::Verdict;
 use crate::engine::{Engine as _, Request};
 use crate::floods;
 use crate::ftrace::{Ftrace, TRACEFS};
+use crate::traffic;
 use crate::version::Version;
 
 /// One entry for each state of a call site.
@@ -93,9 +93,9 @@ impl fmt::Display for Sites {
 ///
 /// # Errors
 /// When the kernel has no hist triggers, or no load can be started.
-pub fn watch(is_wanted: &dyn Fn(&str, &str) -> bool, time: Duration) -> Result<Vec<Sites>> {
+pub fn watch(is_wanted: &dyn Fn(&EventName) -> bool, time: Duration) -> Result<Vec<Sites>> {
     let mut watch = Watch::start(is_wanted)?;
-    let happened = copies::happen(time);
+    let happened = traffic::happen(time);
     let sites = watch.end();
     happened?;
     sites
@@ -108,13 +108,15 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(is_wanted: &dyn Fn(&str, &str) -> bool) -> Result<Self> {
+    fn start(is_wanted: &dyn Fn(&EventName) -> bool) -> Result<Self> {
         let mut requests = Vec::new();
-        for EventName { system, name: event } in find_or_mount()?.event_names()? {
+        for name in find_or_mount()?.event_names()? {
+            let is_wanted = is_wanted(&name);
+            let EventName { system, name: event } = name;
             let hist = Path::new(TRACEFS).join("events").join(&system).join(&event).join("hist");
             // Events of one system call have the tracepoint of all calls, those of ftrace have none.
             let is_own = system != "syscalls" && system != "ftrace" && hist.exists();
-            if is_own && is_wanted(&system, &event) {
+            if is_own && is_wanted {
                 requests.push(Request { system, event, trigger: TRIGGER.to_owned() });
             }
         }
@@ -140,7 +142,7 @@ impl Watch {
     }
 }
 
-/// The table of copies, whose heads have the marks.
+/// The table of arguments, whose heads have the marks.
 const TABLE: &str = include_str!("../../hist-cli/src/plan/access/arguments/arguments.txt");
 
 /// What stands behind an event whose call sites the kernel cannot preempt.
@@ -205,11 +207,10 @@ pub fn check(version: Version) -> Verdict {
 /// What is wrong with them on this kernel.
 fn watch_marked() -> Result<Vec<String>> {
     let marked: BTreeSet<_> = marked(TABLE).chain(OFTEN).chain([PREEMPTIBLE]).collect();
-    let is_wanted =
-        |system: &str, event: &str| marked.contains(format!("{system}:{event}").as_str());
+    let is_wanted = |event: &EventName| marked.contains(event.to_string().as_str());
     let mut watch = Watch::start(&is_wanted)?;
     for _ in 0..ROUNDS {
-        copies::happen(Duration::from_secs(3))?;
+        traffic::happen(Duration::from_secs(3))?;
         if missing(&watch.look()?).is_empty() {
             break;
         }

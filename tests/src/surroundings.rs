@@ -12,9 +12,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::command::{self, Counted, Running};
-use crate::copies;
 use crate::differential::Verdict;
 use crate::floods::crew::{self, Crew, Flood, Work};
+use crate::traffic;
 use crate::version::Version;
 use crate::workload::sys;
 
@@ -89,7 +89,7 @@ fn succeeded(status: &std::process::ExitStatus, said: &str) -> Result<()> {
 }
 
 fn pids_limit() -> Result<()> {
-    copies::groups()?;
+    traffic::groups()?;
     let root = Path::new("/sys/fs/cgroup");
     fs::write(root.join("cgroup.subtree_control"), "+pids").context("the controller of pids")?;
     let group = root.join("limited");

@@ -188,6 +188,7 @@ fn flood(
 /// told than that holds unless somebody else's system call has passed a program by meanwhile, where
 /// the kernel can be preempted.
 #[test]
+#[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn more_threads_than_cpus_lose_nothing_untold_from_full_tables() -> Result<()> {
     let Some((tracefs, _alone)) = root() else { return Ok(()) };
     let facts = kernel::Facts::read()?;
@@ -234,6 +235,7 @@ fn more_threads_than_cpus_lose_nothing_untold_from_full_tables() -> Result<()> {
 
 /// As a user starts them. Classic programs on the same events lose some meanwhile.
 #[test]
+#[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn auto_attach_loses_no_interrupt_in_a_storm_of_system_calls() -> Result<()> {
     let Some((tracefs, _alone)) = root() else { return Ok(()) };
     let facts = kernel::Facts::read()?;

@@ -136,6 +136,7 @@ const SYSCALL: (&str, &str) = ("raw_syscalls", "sys_enter");
 const GETPPID: &str = "id == 110";
 
 #[test]
+#[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn no_event_is_lost_or_counted_twice_while_tables_change_raw() -> Result<()> {
     let case =
         Case { event: SYSCALL, keys: "id,common_pid", filter: GETPPID, attach: AttachWish::Raw };
@@ -143,6 +144,7 @@ fn no_event_is_lost_or_counted_twice_while_tables_change_raw() -> Result<()> {
 }
 
 #[test]
+#[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn no_event_is_lost_or_counted_twice_while_tables_change_typed() -> Result<()> {
     let event = ("syscalls", "sys_exit_getppid");
     let case = Case { event, keys: "ret,common_pid", filter: "ret > 0", attach: AttachWish::Raw };
@@ -150,6 +152,7 @@ fn no_event_is_lost_or_counted_twice_while_tables_change_typed() -> Result<()> {
 }
 
 #[test]
+#[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn no_event_is_lost_or_counted_twice_while_tables_change_classic() -> Result<()> {
     let attach = AttachWish::Tracepoint;
     let case = Case { event: SYSCALL, keys: "id,common_pid", filter: GETPPID, attach };
@@ -158,6 +161,7 @@ fn no_event_is_lost_or_counted_twice_while_tables_change_classic() -> Result<()>
 
 /// Each has a key of its own, so that tables are full nearly all the time.
 #[test]
+#[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn hits_that_find_no_room_are_counted_while_tables_change() -> Result<()> {
     for attach in [AttachWish::Raw, AttachWish::Tracepoint] {
         let case = Case { event: SYSCALL, keys: "common_timestamp", filter: GETPPID, attach };

@@ -1,26 +1,23 @@
-//! Takes the table of what fields are copies of. Gives for each row how often copy and record were
-//! the same on live events, here or in virtual machines; and proposals for more rows.
+//! Proves rows of `arguments.txt`: how often the expression over a tracepoint's arguments and the
+//! field in the record were the same on live events, here or in virtual machines. Proposes more rows.
 //!
 //! A row is proven on a kernel by no difference over at least 1,000 events that really occurred.
 //! One whose record had 0 each time proves nothing, since memory that cannot be read has 0, too.
 //! `--record` writes the kernel behind each row that it has proven; a person reviews that.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::qemu::{self, Machine};
-use crate::setup::{succeed, workspace};
-use crate::vm::{Bootable, MachineArgs, build_guest, machines, tagged_lines};
+use crate::cargo::workspace;
+use crate::command::succeed;
+use crate::guest::Guest;
+use crate::vm::{Bootable, EventArgs, MachineArgs, machines, tagged_lines};
 
 /// Events that prove a row.
 const PROOF: u64 = 1000;
-
-/// Size of a machine's disk, in bytes; little of it is ever written.
-const DISK: u64 = 512 << 20;
 
 /// The table, in the repository.
 pub(crate) const TABLE: &str = "hist-cli/src/plan/access/arguments/arguments.txt";
@@ -30,9 +27,8 @@ pub(crate) const TABLE: &str = "hist-cli/src/plan/access/arguments/arguments.txt
 pub(crate) struct Args {
     #[command(flatten)]
     machine: MachineArgs,
-    /// Only that event or system; may be repeated
-    #[arg(long, value_name = "SYSTEM[:EVENT]")]
-    event: Vec<String>,
+    #[command(flatten)]
+    events: EventArgs,
     /// Compare what might be in the table, by name and type, instead of what is
     #[arg(long)]
     propose: bool,
@@ -53,7 +49,7 @@ pub(crate) struct Args {
 /// Runs `cargo xtask arguments`: on this machine, or in virtual ones if kernels are named.
 ///
 /// # Errors
-/// When something cannot be run, or a copy differs from its record.
+/// When something cannot be run, or a row is wrong.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut different = 0;
     for report in reports(args)? {
@@ -75,33 +71,18 @@ fn reports(args: &Args) -> Result<Vec<Report>> {
     if args.machine.is_named() {
         let words = [words, vec!["--disk".to_owned()]].concat();
         let run = |bootable: &Bootable| {
-            let disk = Some(disk(&bootable.machine.dir)?);
-            let outcome = qemu::boot(&Machine { disk, ..bootable.machine.clone() })?;
-            Report::parse(&outcome.results).context(bootable.kernel.name.clone())
+            Report::parse(&bootable.boot_with_disk()?.results).context(bootable.kernel.name.clone())
         };
-        return machines(&args.machine, &words)?.iter().map(run).collect();
+        return machines(&args.machine, Guest::Measure, &words)?.iter().map(run).collect();
     }
     ensure!(rustix::process::geteuid().is_root(), "loading programs needs root");
-    let results = succeed(Command::new(build_guest()?).args(&words))?;
+    let results = succeed(Command::new(Guest::Measure.build()?).args(&words))?;
     Ok(vec![Report::parse(&results)?])
-}
-
-/// A disk in `dir` with an empty file system that has a journal.
-///
-/// # Errors
-/// When it cannot be made.
-pub(crate) fn disk(dir: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(dir)?;
-    let path = dir.join("disk.img");
-    File::create(&path)?.set_len(DISK)?;
-    succeed(Command::new("mkfs.ext4").args(["-q", "-F", "-E", "lazy_itable_init=0"]).arg(&path))
-        .context("e2fsprogs has mkfs.ext4")?;
-    Ok(path)
 }
 
 fn words(args: &Args) -> Vec<String> {
     let mut words = vec!["arguments".to_owned(), format!("--seconds={}", args.seconds)];
-    words.extend(args.event.iter().map(|event| format!("--event={event}")));
+    words.extend(args.events.words());
     words.extend(args.unproven.then(|| "--unproven".to_owned()));
     words.extend(args.propose.then(|| "--propose".to_owned()));
     words
@@ -284,6 +265,11 @@ fn row(text: &str) -> Option<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_is_where_it_is_looked_for() {
+        assert!(workspace().join(TABLE).is_file());
+    }
 
     #[test]
     fn rows_are_classed_by_what_they_prove() {

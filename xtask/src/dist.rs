@@ -1,5 +1,5 @@
-//! Takes the tree. Gives what is handed out, in `target/dist`: a static program, an archive of it
-//! with everything that belongs to it, and a Debian package; each is tried out.
+//! Builds what is handed out, in `target/dist`, and tries each out: a static program, an archive of it
+//! with everything that belongs to it, and a Debian package.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,15 +8,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::cargo::{HOST, cargo, target_dir, workspace};
+use crate::command::{on_path, succeed};
 use crate::man;
-use crate::setup::{on_path, succeed, target_dir, workspace};
 
 /// For which machine.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Target of the program; another one than this machine's needs rustc's library and a linker
     /// for it
-    #[arg(long, value_name = "TRIPLE", default_value = "x86_64-unknown-linux-gnu")]
+    #[arg(long, value_name = "TRIPLE", default_value = HOST)]
     target: String,
     /// Also try `cargo install` into a folder of its own
     #[arg(long)]
@@ -56,9 +57,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The release program, position-independent and without any shared library.
 fn build(target: &str) -> Result<PathBuf> {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(workspace()).args(["build", "--quiet", "--release", "--locked"]);
-    cargo.args(["--package", "hist-cli", "--target", target]);
+    let mut cargo = cargo("build");
+    cargo.args(["--quiet", "--release", "--package", "hist-cli", "--target", target]);
     // Flags for the target alone, so that what runs while building is linked as usual.
     let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
     succeed(cargo.env(variable, "-C target-feature=+crt-static -C relocation-model=pie"))?;
@@ -273,8 +273,8 @@ fn check_package(file: &Path, is_native: bool) -> Result<()> {
 /// `cargo install` suffices for who has Rust.
 fn install(dist: &Path) -> Result<()> {
     let root = dist.join("installed");
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(workspace()).args(["install", "--quiet", "--locked", "--path", "hist-cli"]);
+    let mut cargo = cargo("install");
+    cargo.args(["--quiet", "--path", "hist-cli"]);
     succeed(cargo.arg("--root").arg(&root).arg("--target-dir").arg(target_dir()))?;
     check_runs(&root.join("bin/hist-bpf"))?;
     println!("cargo install: {}", root.join("bin/hist-bpf").display());

@@ -1,5 +1,5 @@
-//! Takes hist-ebpf's source. Gives the template objects under `hist-ebpf/prebuilt/`, which are
-//! committed so that nobody who only uses them needs this toolchain.
+//! Builds the template objects under `hist-ebpf/prebuilt/` from hist-ebpf's source. They are committed
+//! so that nobody who only uses them needs this toolchain.
 //!
 //! The bytes depend on the versions named below and on nothing else: not on the checkout's path,
 //! on Cargo's home, or on where the standard library's source comes from.
@@ -11,7 +11,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::setup::{Apt, Status, succeed, target_dir, workspace};
+use crate::apt::{Apt, Status};
+use crate::cargo::{self, target_dir, workspace};
+use crate::command::succeed;
 
 /// The compiler that the committed objects come from. Its own LLVM links them, too.
 const RUSTC: &str = "1.95.0";
@@ -96,9 +98,10 @@ fn prebuilt() -> PathBuf {
 /// Compiles one template.
 fn build(toolchain: &Toolchain, template: &Template) -> Result<Vec<u8>> {
     let target_dir = absolute_target_dir()?.join("ebpf");
-    let mut cargo = cargo();
-    cargo.current_dir(workspace().join("hist-ebpf")).args(["build", "--locked", "--release"]);
-    cargo.args(["-Zbuild-std=core", "--target", TARGET]).arg("--target-dir").arg(&target_dir);
+    let mut cargo = cargo("build");
+    cargo.current_dir(workspace().join("hist-ebpf"));
+    cargo.args(["--release", "-Zbuild-std=core", "--target", TARGET]);
+    cargo.arg("--target-dir").arg(&target_dir);
     cargo.args(["--bin", template.binary, "--features"]).arg(template.features.join(","));
     let linker = toolchain.bpf_linker.display();
     // build-std is unstable, and looks for the source under the sysroot unless told otherwise.
@@ -111,8 +114,8 @@ fn build(toolchain: &Toolchain, template: &Template) -> Result<Vec<u8>> {
 }
 
 /// Cargo, with nothing in the environment that would change what it builds.
-fn cargo() -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+fn cargo(subcommand: &str) -> Command {
+    let mut cargo = cargo::cargo(subcommand);
     for (key, _) in env::vars_os() {
         let key = key.to_string_lossy();
         let changes = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "CARGO_UNSTABLE_"];
@@ -207,10 +210,8 @@ fn unpack_rust_src(library: &Path) -> Result<()> {
     }
     fs::create_dir_all(&scratch)?;
     let apt = Apt::open(SUITE, Status::Empty)?;
-    let records = succeed(apt.command("apt-cache").args(["show", "rust-src"]))?;
-    let package = format!("rust-src={}", debian_version(&records)?);
-    succeed(apt.command("apt-get").args(["-q", "download", &package]).current_dir(&scratch))?;
-    unpack(&only_entry(&scratch)?, &scratch)?;
+    let package = format!("rust-src={}", debian_version(&apt.show("rust-src")?)?);
+    unpack(&apt.download(&package, &scratch)?, &scratch)?;
     fs::rename(scratch.join("library"), library)?;
     Ok(fs::remove_dir_all(scratch)?)
 }
@@ -223,11 +224,6 @@ fn debian_version(records: &str) -> Result<&str> {
         let all = versions.by_ref().collect::<Vec<_>>().join(", ");
         format!("{SUITE} has rust-src {all}, but not {RUSTC}")
     })
-}
-
-fn only_entry(dir: &Path) -> Result<PathBuf> {
-    let entry = fs::read_dir(dir)?.next().with_context(|| format!("{} is empty", dir.display()))?;
-    Ok(entry?.path())
 }
 
 /// Takes `library` out of the package. Without `vendor`: Debian's copies are not what the lock
@@ -263,8 +259,8 @@ fn bpf_linker(sysroot: &Path) -> Result<PathBuf> {
     eprintln!("building bpf-linker {BPF_LINKER}");
     let llvm = llvm_prefix(sysroot)?;
     let scratch = root.join("build");
-    let mut cargo = cargo();
-    cargo.args(["install", "bpf-linker", "--locked", "--force", "--no-default-features"]);
+    let mut cargo = cargo("install");
+    cargo.args(["bpf-linker", "--force", "--no-default-features"]);
     cargo.args(["--version", BPF_LINKER, "--features", LLVM_FEATURE]);
     cargo.arg("--root").arg(&root).arg("--target-dir").arg(&scratch);
     let rpath = format!("-Clink-arg=-Wl,-rpath,{}", sysroot.join("lib").display());

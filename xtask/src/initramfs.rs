@@ -1,5 +1,5 @@
-//! Takes files. Gives an initramfs image that holds them: a cpio archive in the "newc" format, not
-//! compressed, which every kernel unpacks.
+//! Writes initramfs images: cpio archives in the "newc" format, not compressed, which every kernel
+//! unpacks.
 //!
 //! Format: <https://docs.kernel.org/driver-api/early-userspace/buffer-format.html>
 

@@ -1,13 +1,14 @@
-//! Takes a kernel version, `6.12`. Gives a bootable image of it: Debian's kernel for virtual
-//! machines, kept under `target/kernels/`.
+//! Finds bootable images of kernel versions such as `6.12`: Debian's kernels for virtual machines, kept
+//! under `target/kernels/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::setup::{Apt, Status, succeed, target_dir};
+use crate::apt::{Apt, Status, field, only_entry};
+use crate::cargo::target_dir;
+use crate::command::succeed;
 
 /// A kernel to boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,21 +77,18 @@ fn cached(cache: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Apt checks the package against the archive's signed hashes.
+/// The newest package's image, moved into the cache whole.
 fn download(source: &Source, cache: &Path) -> Result<PathBuf> {
     eprintln!("downloading kernel {} from Debian's {}", source.version, source.suite);
     let apt = Apt::open(source.suite, Status::Empty)?;
     let names = succeed(apt.command("apt-cache").args(["pkgnames", "linux-"]))?;
     let package = newest(&names, source.version)
         .with_context(|| format!("no package linux-image-{}.*{FLAVOUR}", source.version))?;
-    let record = succeed(apt.command("apt-cache").args(["show", package]))?;
+    let record = apt.show(package)?;
 
     fs::create_dir_all(cache)?;
     let scratch = tempfile::tempdir_in(cache)?;
-    succeed(apt.command("apt-get").args(["-q", "download", package]).current_dir(&scratch))?;
-    let deb = only_entry(scratch.path())?;
-    let tree = scratch.path().join("tree");
-    succeed(Command::new("dpkg-deb").arg("--extract").args([&deb, &tree]))?;
+    let tree = apt.unpack(package, scratch.path())?;
     let image = image_in(&tree)?.with_context(|| format!("{package} has no kernel image"))?;
 
     let id = format!("{}_{}", field(&record, "Version")?, field(&record, "SHA256")?);
@@ -114,19 +112,6 @@ fn newest<'a>(names: &'a str, version: &str) -> Option<&'a str> {
 /// All numbers in a name: `6.12.95+deb12` is newer than `6.12.9+deb12`.
 fn numbers(name: &str) -> Vec<u64> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
-}
-
-/// The value of `key` in the first of apt's records.
-pub(crate) fn field<'a>(record: &'a str, key: &str) -> Result<&'a str> {
-    record
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
-        .with_context(|| format!("apt's record has no {key}:\n{record}"))
-}
-
-pub(crate) fn only_entry(dir: &Path) -> Result<PathBuf> {
-    let entry = fs::read_dir(dir)?.next().with_context(|| format!("{} is empty", dir.display()))?;
-    Ok(entry?.path())
 }
 
 /// `boot/vmlinuz-V`, or from 7.1 on `usr/lib/modules/V/vmlinuz.unsigned`.
@@ -170,12 +155,5 @@ mod tests {
     fn newest_takes_the_package_with_the_image() {
         assert_eq!(newest(NAMES, "7.3"), Some("linux-binary-unsigned-7.3.4+deb13-cloud-amd64"));
         assert_eq!(newest(NAMES, "5.10"), None);
-    }
-
-    #[test]
-    fn field_reads_the_first_record() {
-        let record = "Package: a\nVersion: 1-2\n\nPackage: a\nVersion: 0-1\n";
-        assert_eq!(field(record, "Version").unwrap(), "1-2");
-        assert!(field(record, "SHA256").is_err());
     }
 }

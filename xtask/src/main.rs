@@ -1,14 +1,20 @@
-//! Takes a subcommand. Gives its module the word.
+//! The project's own chores, a module for each.
 
+mod apt;
 mod arguments;
 mod bench;
+mod cargo;
+mod check;
+mod command;
 mod dist;
 mod ebpf;
 mod fuzz;
+mod guest;
 mod initramfs;
 mod kernels;
 mod lockdown;
 mod man;
+mod parallel;
 mod preemption;
 mod prometheus;
 mod qemu;
@@ -30,10 +36,12 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compare what fields are known to be copies of with records, on live events.
+    /// Compare what `arguments.txt` says of fields with records, on live events.
     Arguments(arguments::Args),
     /// Measure what counting costs, here and in virtual machines.
     Bench(bench::Args),
+    /// Check what must hold before pushing, or before a change lands.
+    Check(check::Args),
     /// Build what is handed out: a static program, an archive, a Debian package.
     Dist(dist::Args),
     /// Rebuild the eBPF templates that are committed, or check them.
@@ -54,6 +62,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Arguments(args) => arguments::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Dist(args) => dist::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),

@@ -1,4 +1,4 @@
-//! Takes a folder. Gives the manual pages in it, without warnings of who formats them.
+//! Writes the manual pages, and has the programs that format them check each.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,7 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::setup::{has, succeed, target_dir, workspace};
+use crate::cargo::{build_for_tests, target_dir};
+use crate::command::succeed;
+use crate::setup::has;
 
 /// Where to.
 #[derive(clap::Args)]
@@ -34,9 +36,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub(crate) fn write(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(workspace()).args(["run", "--quiet", "--package", "hist-cli"]);
-    succeed(cargo.args(["--example", "man", "--"]).arg(folder))?;
+    let program = build_for_tests()?.join("examples/man");
+    succeed(Command::new(program).arg(folder))?;
     let mut pages = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();

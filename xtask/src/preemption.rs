@@ -1,5 +1,5 @@
 //! Finds out in machines with other kernels where these could have been preempted when events
-//! occurred, which is what the marks `preemption-off` in the table of copies rest on.
+//! occurred, which is what the marks `preemption-off` in `arguments.txt` rest on.
 //!
 //! An event is proven on a kernel by at least 1,000 hits, each with preemption off. That is no proof of
 //! call sites that have not been reached: a mark also states a fact about the kernel's source, so a
@@ -10,10 +10,10 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::arguments::{TABLE, disk, version_of, with};
-use crate::qemu::{self, Machine};
-use crate::setup::workspace;
-use crate::vm::{Bootable, MachineArgs, machines, tagged_lines};
+use crate::arguments::{TABLE, version_of, with};
+use crate::cargo::workspace;
+use crate::guest::Guest;
+use crate::vm::{EventArgs, MachineArgs, machines, tagged_lines};
 
 /// Hits that prove an event.
 const PROOF: u64 = 1000;
@@ -26,9 +26,8 @@ const MARK: &str = "preemption-off";
 pub(crate) struct Args {
     #[command(flatten)]
     machine: MachineArgs,
-    /// Only that event or system; may be repeated
-    #[arg(long, value_name = "SYSTEM[:EVENT]")]
-    event: Vec<String>,
+    #[command(flatten)]
+    events: EventArgs,
     /// Write behind the marks in the table which kernel has proven them
     #[arg(long)]
     record: bool,
@@ -45,12 +44,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let path = workspace().join(TABLE);
     let mut words = vec!["preemption".to_owned(), format!("--seconds={}", args.seconds)];
     words.push("--disk".to_owned());
-    words.extend(args.event.iter().map(|event| format!("--event={event}")));
+    words.extend(args.events.words());
     let mut wrong = Vec::new();
-    for Bootable { kernel, machine } in machines(&args.machine, &words)? {
-        let disk = Some(disk(&machine.dir)?);
-        let outcome = qemu::boot(&Machine { disk, ..machine }).context(kernel.name.clone())?;
-        let report = Report::parse(&outcome.results).context(kernel.name)?;
+    for bootable in machines(&args.machine, Guest::Tests, &words)? {
+        let kernel = || bootable.kernel.name.clone();
+        let outcome = bootable.boot_with_disk().with_context(kernel)?;
+        let report = Report::parse(&outcome.results).with_context(kernel)?;
         print!("{}", report.text());
         let table = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         wrong.extend(report.wrong(&table));

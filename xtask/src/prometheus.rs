@@ -1,5 +1,5 @@
-//! Takes nothing. Gives a verdict: `promtool` finds nothing wrong with what `hist-bpf serve` exposes,
-//! and a Prometheus scrapes it and answers queries with what has happened.
+//! Checks `hist-bpf serve` with Prometheus itself: `promtool` finds nothing wrong with what is exposed,
+//! and a server scrapes it and answers queries with what has happened.
 //!
 //! Both are Debian's, unpacked below `target/prometheus/`; the system is not touched. Needs root, for
 //! triggers are attached.
@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::kernels::{field, only_entry};
-use crate::setup::{Apt, Status, succeed, target_dir, workspace};
+use crate::apt::{Apt, Status, field};
+use crate::cargo::{build_for_tests, target_dir};
+use crate::command::succeed;
 
 /// The package, and the suite of Debian that it is taken from.
 const PACKAGE: &str = "prometheus";
@@ -77,13 +78,11 @@ const EQUALITIES: [&str; 2] = [
 pub(crate) fn run() -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "attaching triggers needs root");
     let tools = tools()?;
-    succeed(
-        Command::new("cargo").args(["build", "--quiet", "-p", "hist-cli"]).current_dir(workspace()),
-    )?;
+    let program = build_for_tests()?.join("hist-bpf");
     let scratch = tempfile::tempdir()?;
     let config = scratch.path().join("serve.toml");
     fs::write(&config, CONFIG)?;
-    let server = Server::start(&config)?;
+    let server = Server::start(&program, &config)?;
     read_something()?;
     check_expositions(&tools, &server)?;
     let prometheus = Prometheus::start(&tools, &server, scratch.path())?;
@@ -122,17 +121,13 @@ fn tools() -> Result<Tools> {
     Ok(Tools { prometheus: program("prometheus")?, promtool: program("promtool")? })
 }
 
-/// Apt checks the package against the archive's signed hashes.
 fn download(cache: &Path) -> Result<()> {
     let apt = Apt::open(SUITE, Status::Empty)?;
-    let record = succeed(apt.command("apt-cache").args(["show", PACKAGE]))?;
+    let record = apt.show(PACKAGE)?;
     eprintln!("downloading {PACKAGE} {} from Debian's {SUITE}", field(&record, "Version")?);
     fs::create_dir_all(cache)?;
     let scratch = tempfile::tempdir_in(cache)?;
-    succeed(apt.command("apt-get").args(["-q", "download", PACKAGE]).current_dir(&scratch))?;
-    let deb = only_entry(scratch.path())?;
-    let tree = scratch.path().join("tree");
-    succeed(Command::new("dpkg-deb").arg("--extract").args([&deb, &tree]))?;
+    let tree = apt.unpack(PACKAGE, scratch.path())?;
     // At the end and at once: what is there is whole.
     fs::rename(tree.join("usr"), cache.join("usr"))?;
     Ok(())
@@ -146,8 +141,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(config: &Path) -> Result<Self> {
-        let mut command = Command::new(target_dir().join("debug/hist-bpf"));
+    fn start(program: &Path, config: &Path) -> Result<Self> {
+        let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(config);
         let mut child = command.stderr(Stdio::piped()).spawn().context("starting hist-bpf")?;
         let mut lines = BufReader::new(child.stderr.take().context("it is piped")?);

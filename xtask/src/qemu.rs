@@ -1,4 +1,4 @@
-//! Takes a kernel, an initramfs and a time-out. Gives what the guest wrote and its exit status.
+//! Boots a virtual machine, and returns what its guest program reported and its exit status.
 //!
 //! The protocol: the guest writes its results to the second serial port, as the last line
 //! `EXIT n`, and powers off. The first serial port has the kernel's log. A guest that ends without
@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::setup::{QEMU, target_dir};
+use crate::cargo::target_dir;
+use crate::setup::QEMU;
 
 /// A machine to boot.
 #[derive(Clone, Debug)]

@@ -1,5 +1,5 @@
-//! Takes a seed and a number. Gives a verdict: boots every kernel with the guest program, which
-//! writes that many random triggers to the kernel and to hist-bpf, and gathers what it reports.
+//! Boots kernels with the guest program, which writes random triggers to the kernel and to hist-bpf,
+//! and gathers where they differ.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 
+use crate::guest::Guest;
 use crate::qemu::{self, Outcome};
 use crate::vm::{MachineArgs, machines, option_of};
 
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         format!("--batches={batches}"),
     ];
     let mut failed = 0;
-    for bootable in machines(&args.machine, &words)? {
+    for bootable in machines(&args.machine, Guest::Tests, &words)? {
         let start = Instant::now();
         let name = &bootable.kernel.name;
         let report = match qemu::boot(&bootable.machine) {

@@ -1,25 +1,18 @@
-//! Takes a command line. Gives verdicts on the second serial port: the first program of a virtual
-//! machine. On another machine it runs as an ordinary program and writes to stdout.
+//! The first program of a virtual machine that tests: it reports verdicts on another kernel.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use hist_tests::differential::{self, Verdict};
+use hist_tests::guest::{self, ChosenEvents, Work};
 use hist_tests::version::Version;
-use hist_tests::workload::Workload;
 use hist_tests::{
-    attachment, bench, command, copies, engine, floods, focus, ftrace, lockdown, nested,
-    preemption, random, session, suite, surroundings,
+    attachment, command, engine, floods, focus, lockdown, nested, preemption, random, session,
+    suite, surroundings,
 };
-use rustix::mount::{MountFlags, mount};
-use rustix::process::getpid;
-use rustix::system::{RebootCommand, reboot, uname};
-use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
 /// What the guest does.
 #[derive(Parser)]
@@ -39,13 +32,6 @@ enum Command {
         /// Their paths.
         paths: Vec<PathBuf>,
     },
-    /// Measure what tracers add to an event.
-    Bench {
-        /// What the clock of this machine counts.
-        unit: Unit,
-    },
-    /// Compare what raw tracepoints give with records.
-    Arguments(ArgumentsArgs),
     /// Count on a kernel that is locked down.
     Lockdown {
         /// How.
@@ -53,9 +39,8 @@ enum Command {
     },
     /// Tell where the kernel could have been preempted when events occurred.
     Preemption {
-        /// Only that event or system.
-        #[arg(long)]
-        event: Vec<String>,
+        #[command(flatten)]
+        events: ChosenEvents,
         /// Work on this machine's disk.
         #[arg(long)]
         disk: bool,
@@ -71,25 +56,8 @@ enum Command {
         #[arg(last = true)]
         words: Vec<String>,
     },
-    /// Make events of all kinds happen.
-    Load {
-        /// Which ones.
-        part: copies::Part,
-        /// For how long, in milliseconds.
-        millis: u64,
-    },
-    /// Be the process whose events are counted.
-    Workload {
-        /// What it does.
-        name: Workload,
-    },
-}
-
-/// The unit of the figures.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Unit {
-    Instructions,
-    Nanoseconds,
+    #[command(flatten)]
+    Work(Work),
 }
 
 #[derive(clap::Args)]
@@ -124,42 +92,11 @@ struct RandomArgs {
     batches: u64,
 }
 
-#[derive(clap::Args)]
-struct ArgumentsArgs {
-    /// Only that event or system.
-    #[arg(long)]
-    event: Vec<String>,
-    /// Work on this machine's disk.
-    #[arg(long)]
-    disk: bool,
-    /// What might be in the table, instead of what is.
-    #[arg(long)]
-    propose: bool,
-    /// Only rows that no kernel has proven yet.
-    #[arg(long)]
-    unproven: bool,
-    /// How long events happen for each batch, in seconds.
-    #[arg(long, default_value_t = 4)]
-    seconds: u64,
-}
-
 fn main() -> ExitCode {
     if let Some(code) = command::main() {
         return code;
     }
-    let first = getpid().is_init();
-    if first && let Err(error) = prepare() {
-        eprintln!("preparing the machine: {error:#}");
-        return ExitCode::FAILURE;
-    }
-    let code = run().unwrap_or_else(|error| {
-        println!("ERROR {error:#}");
-        2
-    });
-    if first && let Err(error) = power_off(code) {
-        eprintln!("ending the machine: {error:#}");
-    }
-    ExitCode::from(code)
+    guest::main(run)
 }
 
 fn run() -> Result<u8> {
@@ -167,30 +104,23 @@ fn run() -> Result<u8> {
         Command::Test(args) => test(&args),
         Command::Random(args) => random(&args),
         Command::Show { paths } => show(&paths),
-        Command::Bench { unit } => measure(unit),
-        Command::Arguments(args) => arguments(args),
         Command::Lockdown { mode } => {
-            println!("KERNEL {}", uname().release().to_string_lossy());
+            guest::report_kernel();
             lockdown::run(mode).map(|()| 0)
         }
-        Command::Preemption { event, disk, seconds } => {
+        Command::Preemption { events, disk, seconds } => {
             if disk {
-                mount_disk()?;
+                guest::mount_disk()?;
             }
-            preemption(&event, Duration::from_secs(seconds))
+            preemption(&events, Duration::from_secs(seconds))
         }
         Command::Limited { files, words } => surroundings::become_limited(files, &words).map(|_| 0),
-        Command::Load { part, millis } => {
-            copies::run_load(part, Duration::from_millis(millis)).map(|()| 0)
-        }
-        Command::Workload { name } => differential::serve(name).map(|()| 0),
+        Command::Work(work) => work.run(),
     }
 }
 
 fn test(args: &TestArgs) -> Result<u8> {
-    let release = uname().release().to_string_lossy().into_owned();
-    println!("KERNEL {release}");
-    let version: Version = release.parse()?;
+    let version: Version = guest::report_kernel().parse()?;
     let chosen = Chosen::of(args)?;
     let mut engine = engine::by_name(&args.engine, version)?;
     let mut failed = 0;
@@ -273,9 +203,7 @@ impl Chosen {
 }
 
 fn random(args: &RandomArgs) -> Result<u8> {
-    let release = uname().release().to_string_lossy().into_owned();
-    println!("KERNEL {release}");
-    let version: Version = release.parse()?;
+    let version: Version = guest::report_kernel().parse()?;
     let mut failed = 0;
     let mut times = random::Times::default();
     for number in args.first..args.first + args.batches {
@@ -305,71 +233,19 @@ fn print_random(index: u64, verdict: &random::Verdict) {
     }
 }
 
-/// One line for each row: verdict, event, field, numbers, expression.
-fn arguments(args: ArgumentsArgs) -> Result<u8> {
-    println!("KERNEL {}", uname().release().to_string_lossy());
-    let ArgumentsArgs { event: events, disk, propose, unproven, seconds } = args;
-    if disk {
-        mount_disk()?;
-    }
-    let wanted = copies::Wanted { events, propose, unproven, time: Duration::from_secs(seconds) };
-    copies::run(&wanted, &mut |outcome| {
-        let copies::Outcome { event, field, expression, verdict } = outcome;
-        match verdict {
-            copies::Verdict::Compared { same, different, values } => {
-                let values = values.name();
-                println!("ROW {event} {field} {same} {different} {values} {expression}");
-            }
-            copies::Verdict::Refused(reason) => {
-                let reason = reason.replace('\n', " ");
-                println!("NONE {event} {field} {expression}: {reason}");
-            }
-        }
-    })?;
-    Ok(0)
-}
-
 /// One line for each event.
-fn preemption(events: &[String], time: Duration) -> Result<u8> {
-    println!("KERNEL {}", uname().release().to_string_lossy());
-    let is_wanted = |system: &str, event: &str| {
-        let name = format!("{system}:{event}");
-        events.is_empty() || events.iter().any(|one| *one == name || one == system)
-    };
-    for sites in preemption::watch(&is_wanted, time)? {
+fn preemption(events: &ChosenEvents, time: Duration) -> Result<u8> {
+    guest::report_kernel();
+    for sites in preemption::watch(&|event| events.has(event), time)? {
         println!("SITES {sites}");
     }
     Ok(0)
-}
-
-/// Puts the disk where temporary files are. Its driver may still be looking for it.
-fn mount_disk() -> Result<()> {
-    let disk = Path::new("/dev/nvme0n1");
-    for _ in 0..100 {
-        if disk.exists() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    mount(disk, "/tmp", "ext4", MountFlags::empty(), None).context("mounting the disk on /tmp")
 }
 
 fn show(paths: &[PathBuf]) -> Result<u8> {
     for path in paths {
         let text = std::fs::read(path).with_context(|| path.display().to_string())?;
         println!("==> {} <==\n{}", path.display(), String::from_utf8_lossy(&text));
-    }
-    Ok(0)
-}
-
-fn measure(unit: Unit) -> Result<u8> {
-    let release = uname().release().to_string_lossy().into_owned();
-    println!("KERNEL {release}");
-    let version = release.parse()?;
-    let mut report = |line| println!("{line}");
-    match unit {
-        Unit::Instructions => bench::instructions(version, &mut report)?,
-        Unit::Nanoseconds => bench::nanoseconds(version, &mut report)?,
     }
     Ok(0)
 }
@@ -386,33 +262,4 @@ fn print_verdict(name: &str, verdict: &Verdict) {
             }
         }
     }
-}
-
-/// Mounts what the tests need and makes the second serial port stdout.
-fn prepare() -> Result<()> {
-    for (kind, target) in [
-        ("devtmpfs", "/dev"),
-        ("proc", "/proc"),
-        ("sysfs", "/sys"),
-        ("tracefs", ftrace::TRACEFS),
-        ("tmpfs", "/tmp"),
-    ] {
-        mount(kind, Path::new(target), kind, MountFlags::empty(), None)
-            .with_context(|| format!("mounting {kind} on {target}"))?;
-    }
-    let port = File::options().read(true).write(true).open("/dev/ttyS1").context("/dev/ttyS1")?;
-    let mut settings = tcgetattr(&port)?;
-    settings.make_raw();
-    tcsetattr(&port, OptionalActions::Now, &settings)?;
-    rustix::stdio::dup2_stdout(&port)?;
-    Ok(())
-}
-
-/// The last line, and the end.
-fn power_off(code: u8) -> Result<()> {
-    println!("EXIT {code}");
-    std::io::stdout().flush()?;
-    tcdrain(std::io::stdout())?;
-    reboot(RebootCommand::PowerOff)?;
-    Ok(())
 }

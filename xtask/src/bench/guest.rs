@@ -1,4 +1,4 @@
-//! Takes what the guest program wrote. Gives its figures.
+//! Reads the figures that the guest program reports.
 
 use anyhow::{Context, Result, bail};
 
@@ -30,7 +30,7 @@ pub(super) struct Cost {
 }
 
 impl Figures {
-    /// Reads the lines that hist-tests' `bench` reports.
+    /// Reads the lines that `hist-measure bench` reports.
     pub(super) fn parse(text: &str) -> Result<Figures> {
         let (mut release, mut base, mut costs) = (None, None, Vec::new());
         for line in text.lines() {

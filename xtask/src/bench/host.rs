@@ -1,6 +1,5 @@
-//! Takes this machine. Gives what hist-bpf, as users build it, costs here: times and memory.
+//! Measures what hist-bpf, as users build it, costs on this machine: times and memory.
 
-use std::env;
 use std::fs;
 use std::io::{Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -14,8 +13,9 @@ use super::guest::{Cost, Figures};
 use super::process::HistBpf;
 use super::sample::Sample;
 use super::table::{NONE, Table, cell, verdict};
-use crate::setup::{succeed, target_dir, workspace};
-use crate::vm::build_guest;
+use crate::cargo::{cargo, target_dir};
+use crate::command::succeed;
+use crate::guest::Guest;
 
 /// How often a start or a table is timed.
 const RUNS: usize = 21;
@@ -78,10 +78,7 @@ fn place() -> Result<String> {
 }
 
 fn build() -> Result<PathBuf> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.current_dir(workspace()).args(["build", "--quiet", "--release", "--package", "hist-cli"]);
-    succeed(&mut build)?;
+    succeed(cargo("build").args(["--quiet", "--release", "--package", "hist-cli"]))?;
     Ok(target_dir().join("release").join("hist-bpf"))
 }
 
@@ -153,7 +150,7 @@ fn print_full(running: &mut HistBpf, entries: u64) -> Result<f64> {
 
 /// What one event costs while it is counted.
 fn events(table: &mut Table) -> Result<()> {
-    let mut guest = Command::new(build_guest()?);
+    let mut guest = Command::new(Guest::Measure.build()?);
     let text = succeed(guest.args(["bench", "nanoseconds"]))?;
     let figures = Figures::parse(&text).context("measuring on this machine")?;
     for cost in &figures.costs {

@@ -1,5 +1,6 @@
-//! Takes a kernel version. Gives the guest instructions that each tracer adds to one event there.
+//! Counts the guest instructions that each tracer adds to one event, in a virtual machine.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -7,10 +8,11 @@ use anyhow::{Context, Result};
 use super::guest::{Figures, KINDS};
 use super::kept::Kept;
 use super::table::{self, NONE, Table, cell};
+use crate::cargo::target_dir;
+use crate::guest::Guest;
 use crate::kernels;
+use crate::parallel;
 use crate::qemu::{self, Accel, Machine};
-use crate::setup::target_dir;
-use crate::vm::guest_image;
 
 /// The most that hist-bpf may add in relation to the kernel's own trigger: kernel, kind of program
 /// and case, ratio.
@@ -25,14 +27,26 @@ const LIMITS: [(&str, &str, f64); 5] = [
 /// Wall-clock limit of a machine; it takes about two minutes.
 const TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Boots the kernel and has the guest program measure.
+/// Boots the kernels, several at a time, and has the guest program measure in each. What counts is
+/// instructions, which do not depend on what else runs.
 ///
 /// # Errors
-/// When the machine cannot be booted or a tracer fails in it.
-pub(super) fn measure(kernel: &str) -> Result<Figures> {
-    let machine = Machine {
+/// When a machine cannot be booted or a tracer fails in it.
+pub(super) fn measure(kernels: &[String]) -> Result<Vec<Figures>> {
+    let initramfs = Guest::Measure.image()?;
+    let machines = kernels.iter().map(|kernel| machine(kernel, &initramfs));
+    let machines = machines.collect::<Result<Vec<_>>>()?;
+    let figures = parallel::map(parallel::JOBS, &machines, |machine| {
+        Figures::parse(&qemu::boot(machine)?.results)
+    });
+    let figures = figures.into_iter().zip(kernels);
+    figures.map(|(figures, kernel)| figures.with_context(|| format!("kernel {kernel}"))).collect()
+}
+
+fn machine(kernel: &str, initramfs: &Path) -> Result<Machine> {
+    Ok(Machine {
         kernel: kernels::find(kernel)?.image,
-        initramfs: guest_image(&target_dir().join("vm").join("bench-initramfs.cpio"))?,
+        initramfs: initramfs.to_owned(),
         args: ["bench", "instructions"].map(String::from).to_vec(),
         kernel_options: "",
         dir: target_dir().join("vm").join(format!("bench-{kernel}")),
@@ -40,9 +54,7 @@ pub(super) fn measure(kernel: &str) -> Result<Figures> {
         icount: true,
         disk: None,
         timeout: TIMEOUT,
-    };
-    let outcome = qemu::boot(&machine).with_context(|| format!("kernel {kernel}"))?;
-    Figures::parse(&outcome.results).with_context(|| format!("kernel {kernel}"))
+    })
 }
 
 /// One row for each case: what everyone adds, side by side.

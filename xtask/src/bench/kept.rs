@@ -1,4 +1,4 @@
-//! Takes instruction ratios. Gives those that are worse than the ones kept in the repository.
+//! Keeps instruction ratios in the repository, and finds those that have become worse.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::setup::workspace;
+use crate::cargo::workspace;
 
 /// Where they are kept, from the root of the source tree.
 pub(super) const FILE: &str = "xtask/bench-limits.toml";

@@ -1,4 +1,4 @@
-//! Takes parts and kernels. Gives one table: what counting costs, beside what it may cost.
+//! Measures what counting costs, in one table beside what it may cost.
 //!
 //! Two parts. In a virtual machine the clock counts guest instructions, which are the same on
 //! every machine, so these figures can be gated on ([`kept`]). On this machine figures are times
@@ -75,8 +75,7 @@ fn vm(args: &Args, tables: &mut Vec<Table>, worse: &mut Vec<String>) -> Result<(
             return Ok(());
         }
     }
-    for kernel in &args.kernel {
-        let figures = instructions::measure(kernel)?;
+    for (kernel, figures) in args.kernel.iter().zip(instructions::measure(&args.kernel)?) {
         if args.bless {
             kept::keep(kernel, &figures.ratios())?;
         }

@@ -1,4 +1,4 @@
-//! Takes hist-bpf's arguments. Gives a running hist-bpf and what it does when.
+//! Starts hist-bpf to be measured, and sees what it does when.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};

@@ -1,4 +1,4 @@
-//! Takes repeated measurements. Gives their median and range.
+//! Sums up repeated measurements: their median and range.
 
 /// Measurements of one thing.
 #[derive(Clone, Copy, Debug, PartialEq)]

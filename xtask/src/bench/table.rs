@@ -1,4 +1,4 @@
-//! Takes rows of cells. Gives text in columns.
+//! Lays out rows of cells as text in columns.
 
 use std::fmt;
 

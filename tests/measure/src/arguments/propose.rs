@@ -1,5 +1,5 @@
-//! Takes the events of this kernel. Gives what their fields might be copies of, by name and type:
-//! an argument of the field's name, or a member of that name in what an argument points to.
+//! Proposes rows for the fields of this kernel's events, by name and type: an argument of the
+//! field's name, or a member of that name in what an argument points to.
 
 use anyhow::Result;
 use hist_cli::kernel::EventName;

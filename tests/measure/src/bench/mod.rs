@@ -1,5 +1,5 @@
-//! Takes a unit. Gives what each tracer adds to one event: the half of `cargo xtask bench` that runs
-//! where the events happen.
+//! Measures what each tracer adds to one event: the half of `cargo xtask bench` that runs where the
+//! events happen.
 //!
 //! The event is mostly `raw_syscalls:sys_enter`, once per call of getppid(2) in a loop: the cheapest
 //! system call there is, so that hardly anything but the tracer varies. Strings are counted on
@@ -20,14 +20,14 @@ use hist_cli::plan::Proof;
 use rustix::process::getppid;
 use rustix::thread::{CpuSet, sched_setaffinity, set_name};
 
-use crate::version::Version;
+use hist_tests::version::Version;
 
 use companion::Companion;
-pub use tracer::Tracer;
+pub(crate) use tracer::Tracer;
 
 /// A system call, and the event that it causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub(crate) enum Call {
     /// getppid(2): `raw_syscalls:sys_enter`.
     Getppid,
     /// prctl(2) with PR_SET_NAME: `task:task_rename`.
@@ -41,7 +41,7 @@ pub enum Call {
 impl Call {
     /// The event's system and name.
     #[must_use]
-    pub const fn event(self) -> (&'static str, &'static str) {
+    pub(crate) const fn event(self) -> (&'static str, &'static str) {
         match self {
             Call::Getppid => ("raw_syscalls", "sys_enter"),
             Call::Rename => ("task", "task_rename"),
@@ -63,7 +63,7 @@ impl Call {
 
 /// Triggers whose cost is measured together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Case {
+pub(crate) struct Case {
     /// What the table calls it.
     pub name: &'static str,
     /// All of them are on the event at the same time.
@@ -81,7 +81,7 @@ pub struct Case {
 }
 
 /// What is measured in instructions. The filter is for fstat(2).
-pub const CASES: [Case; 13] = [
+pub(crate) const CASES: [Case; 13] = [
     PLAIN,
     // Where a sentinel could be preempted, from Linux 7.0 on, there is none.
     Case {
@@ -128,7 +128,7 @@ const NOTHING: Case = Case { counts: false, ..getppid_case("empty program", &[])
 
 /// What a tracer adds to one event. The unit is the one asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// Who counts.
     pub tracer: Tracer,
     /// What it counts.
@@ -169,7 +169,7 @@ const DRIFT: f64 = 0.5;
 ///
 /// # Errors
 /// When a tracer cannot be started, does not count what it should, or the untraced loop drifts.
-pub fn instructions(version: Version, report: &mut dyn FnMut(String)) -> Result<()> {
+pub(crate) fn instructions(version: Version, report: &mut dyn FnMut(String)) -> Result<()> {
     Call::Getppid.make(WARM_UP);
     Call::Rename.make(WARM_UP);
     let base = settled(Call::Getppid);
@@ -242,7 +242,7 @@ const QUIET: f64 = 0.1;
 ///
 /// # Errors
 /// When a tracer cannot be started or does not count what it should.
-pub fn nanoseconds(version: Version, report: &mut dyn FnMut(String)) -> Result<()> {
+pub(crate) fn nanoseconds(version: Version, report: &mut dyn FnMut(String)) -> Result<()> {
     stay_on_one_cpu()?;
     let mut plan = plan(&[PLAIN]);
     plan.extend(Tracer::OTHERS.into_iter().filter(|other| other.exists()).map(|o| (o, PLAIN)));

@@ -1,6 +1,6 @@
-//! Takes an event and rows. Gives two programs on it, one on the raw tracepoint and one on the
-//! classic one: the first keeps what the generated code makes of the arguments or of the record, the
-//! second compares that with what it makes of the other.
+//! Attaches two programs to an event, one to the raw tracepoint and one to the classic one, to
+//! compare rows: the first keeps what the generated code makes of the arguments or of the record,
+//! the second compares that with what it makes of the other.
 //!
 //! A tracepoint calls its programs one after the other on one CPU, in the order in which they were
 //! attached, so both see the same event. Should another task's event come in between, its number is

@@ -1,4 +1,4 @@
-//! Takes a system call. Gives a thread on another CPU that makes it all the time.
+//! Makes a system call all the time, in a thread on another CPU.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,30 +1,25 @@
-//! Takes the table of what fields are copies of, or proposals for it. Gives for each row on how many
-//! live events the copy was the same as the record, and on how many it was not.
+//! Proves the rows of `arguments.txt`, or proposals for it: on how many live events the expression
+//! over a tracepoint's arguments had the field's value in the record, and on how many it had not.
 //!
 //! Every event gets a [`pair`] of programs that compare what the generated code of both ways of
-//! attachment gives, event by event. Meanwhile a load makes events of all kinds happen.
+//! attachment gives, event by event. Meanwhile [`traffic`] makes events of all kinds happen.
 
-mod kinds;
-mod load;
-mod machine;
 mod pair;
 mod propose;
 
-use std::process::{Child, Command, Stdio};
+use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use hist_cli::kernel::EventName;
-use hist_cli::kernel::Facts;
+use anyhow::Result;
 use hist_cli::kernel::btf::Btf;
 use hist_cli::kernel::format::EventFormat;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
+use hist_cli::kernel::{EventName, Facts};
 use hist_cli::plan::access::arguments::{rows, rows_of_system_call};
-use rustix::process::getpid;
+use hist_tests::guest::ChosenEvents;
+use hist_tests::traffic;
 
-pub use load::{Part, run as run_load};
-pub(crate) use machine::groups;
 use pair::{First, Pair};
 
 /// Pairs that are attached at the same time.
@@ -32,9 +27,9 @@ const BATCH: usize = 40;
 
 /// What is to be compared.
 #[derive(Clone, Debug)]
-pub struct Wanted {
-    /// `system:event` or `system`; all that there are if empty.
-    pub events: Vec<String>,
+pub(crate) struct Wanted {
+    /// Whose rows.
+    pub events: ChosenEvents,
     /// Fields without a row, and what they might be copies of by name and type.
     pub propose: bool,
     /// Only rows that no kernel has proven yet.
@@ -45,7 +40,7 @@ pub struct Wanted {
 
 /// An event with the rows that are to be compared.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub(crate) struct Subject {
     /// Its record.
     pub format: EventFormat,
     /// Field and expression.
@@ -54,7 +49,7 @@ pub struct Subject {
 
 /// What came of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// `system:event`
     pub event: String,
     /// The field.
@@ -65,9 +60,27 @@ pub struct Outcome {
     pub verdict: Verdict,
 }
 
+/// As `cargo xtask arguments` reads it: `ROW event field same different values expression`, or
+/// `NONE event field expression: reason`.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { event, field, expression, verdict } = self;
+        match verdict {
+            Verdict::Compared { same, different, values } => {
+                let values = values.name();
+                write!(f, "ROW {event} {field} {same} {different} {values} {expression}")
+            }
+            Verdict::Refused(reason) => {
+                let reason = reason.replace('\n', " ");
+                write!(f, "NONE {event} {field} {expression}: {reason}")
+            }
+        }
+    }
+}
+
 /// What values a field had, by their first eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Values {
+pub(crate) enum Values {
     /// Two or more.
     Many,
     /// One, which is not 0.
@@ -79,7 +92,7 @@ pub enum Values {
 impl Values {
     /// A word for it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Many => "many",
             Self::One => "one",
@@ -90,7 +103,7 @@ impl Values {
 
 /// How a row went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Events with the same value both ways, events with another one, and what values there were.
     Compared {
         /// Events.
@@ -108,7 +121,7 @@ pub enum Verdict {
 ///
 /// # Errors
 /// If there is no tracefs or nothing can be started.
-pub fn run(wanted: &Wanted, report: &mut dyn FnMut(&Outcome)) -> Result<()> {
+pub(crate) fn run(wanted: &Wanted, report: &mut dyn FnMut(&Outcome)) -> Result<()> {
     let tracefs = find_or_mount()?;
     let facts = Facts::read()?;
     let btf = Btf::at(Btf::VMLINUX);
@@ -160,50 +173,20 @@ fn compare<'a>(
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
-    happen(time)?;
+    traffic::happen(time)?;
     // What is under way is compared, too.
     thread::sleep(Duration::from_millis(50));
     pairs.into_iter().map(|(subject, pair)| Ok((subject, pair.outcomes()?))).collect()
 }
 
-/// Makes events of all kinds happen for that long.
-///
-/// # Errors
-/// When the load cannot be started, or fails.
-pub fn happen(time: Duration) -> Result<()> {
-    let mut parts = Part::ALL.to_vec();
-    // The first process is that of a virtual machine.
-    if getpid().is_init() {
-        groups()?;
-        parts.push(Part::Machine);
-    }
-    let children: Vec<_> = parts.into_iter().map(|part| start_load(part, time)).collect();
-    for child in children {
-        let status = child?.wait()?;
-        ensure!(status.success(), "the load failed: {status}");
-    }
-    Ok(())
-}
-
-/// This program again, making events happen.
-fn start_load(part: Part, time: Duration) -> Result<Child> {
-    let mut command = Command::new("/proc/self/exe");
-    command.args(["load", part.name(), &time.as_millis().to_string()]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("starting the load")
-}
-
 fn subjects(wanted: &Wanted, tracefs: &Tracefs, btf: &Btf) -> Result<Vec<Subject>> {
-    let is_wanted = |event: &EventName| {
-        let name = event.to_string();
-        let names = |one: &String| *one == name || *one == event.system;
-        wanted.events.is_empty() || wanted.events.iter().any(names)
-    };
+    let is_wanted = |event: &EventName| wanted.events.has(event);
     if wanted.propose {
         return propose::subjects(tracefs, btf, &is_wanted);
     }
     let mut subjects = Vec::new();
     // A raw program for one call runs at every call: only who asks for them gets these.
-    if wanted.events.iter().any(|one| one.starts_with("syscalls")) {
+    if wanted.events.mentions("syscalls") {
         subjects = system_calls(tracefs, &is_wanted)?;
     }
     for (event, rows) in rows::all().filter(|(event, _)| is_wanted(event)) {

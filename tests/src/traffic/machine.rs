@@ -1,5 +1,5 @@
-//! Takes a time. Gives events that only a machine of one's own should have: every system call with
-//! arguments that none takes, memory put in order, caches dropped.
+//! Causes events that only a machine of one's own should have: every system call with arguments that
+//! none takes, memory put in order, caches dropped.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Takes nothing. Gives events of kinds that the suite's workloads do not have, some hundred at a
-//! time. What a machine does not allow is left out: fewer events happen there.
+//! Causes events of kinds that the suite's workloads do not have, some hundred at a time. What a
+//! machine does not allow is left out: fewer events happen there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -218,7 +218,7 @@ fn sequential(dir: &Path) -> Result<()> {
         OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path)?;
     file.write_all(&vec![7; 1 << 20])?;
     file.sync_all()?;
-    super::load::evict(&file);
+    super::evict(&file);
     let mut again = File::open(&path)?;
     while again.read(&mut [0; 8192])? > 0 {}
     drop((file, again));
@@ -267,7 +267,7 @@ impl Pressure {
         let mut pressure = Self { group, reader: None };
         fs::write(pressure.group.join(limit), (12 << 20).to_string()).ok()?;
         let mut reader = Command::new("/proc/self/exe");
-        reader.args(["load", "reader", "600000"]).env("TMPDIR", dir);
+        reader.args(["traffic", "reader", "600000"]).env("TMPDIR", dir);
         let reader = reader.stdin(Stdio::null()).stdout(Stdio::null()).spawn().ok()?;
         let id = reader.id().to_string();
         pressure.reader = Some(reader);

@@ -1,22 +1,30 @@
-//! Takes a time. Gives events of many kinds for that long: all workloads of the suite, and besides
-//! them streams over loopback, files that are written and synced, and memory that is mapped.
+//! Makes events of many kinds happen for a while: all workloads of the suite, and besides them
+//! streams over loopback, files that are written and synced, and memory that is mapped.
+//!
+//! Each [`Part`] of it is a process of its own: [`happen`] starts this program again for each, with
+//! the command line of [`crate::guest::Work`].
+
+mod kinds;
+mod machine;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum as _;
+use rustix::process::getpid;
 
-use super::kinds::{self, Pressure};
-use super::machine;
 use crate::differential::GO;
 use crate::workload::Workload;
+
+use kinds::Pressure;
+pub(crate) use machine::groups;
 
 /// Which events happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -51,6 +59,32 @@ impl Part {
             Self::Reader => "reader",
         }
     }
+}
+
+/// Makes events of all kinds happen for that long.
+///
+/// # Errors
+/// When a part of it cannot be started, or fails.
+pub fn happen(time: Duration) -> Result<()> {
+    let mut parts = Part::ALL.to_vec();
+    // The first process is that of a virtual machine.
+    if getpid().is_init() {
+        groups()?;
+        parts.push(Part::Machine);
+    }
+    let children: Vec<_> = parts.into_iter().map(|part| start(part, time)).collect();
+    for child in children {
+        let status = child?.wait()?;
+        ensure!(status.success(), "the traffic failed: {status}");
+    }
+    Ok(())
+}
+
+/// This program again, making events happen.
+fn start(part: Part, time: Duration) -> Result<Child> {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["traffic", part.name(), &time.as_millis().to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("starting the traffic")
 }
 
 /// Makes events happen until the time is over.
@@ -91,7 +125,7 @@ fn own(end: Instant) -> Result<()> {
 
 /// Does it with a directory that is there for that long.
 fn in_directory(act: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let dir = std::env::temp_dir().join(format!("copies-{}", std::process::id()));
+    let dir = std::env::temp_dir().join(format!("traffic-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
     act(&dir)?;
     fs::remove_dir(&dir)?;

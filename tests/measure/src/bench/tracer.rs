@@ -1,4 +1,4 @@
-//! Takes a case. Gives a tracer that runs, and how often it was hit.
+//! Starts each tracer on a case, and reads how often it was hit.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use hist_cli::plan::AttachWish;
 
 use super::other::{self, Other};
 use super::{Call, Case, empty};
-use crate::bpf::Bpf;
-use crate::engine::{Engine, Request};
-use crate::ftrace::{Ftrace, TRACEFS};
-use crate::version::Version;
+use hist_tests::bpf::Bpf;
+use hist_tests::engine::{Engine, Request};
+use hist_tests::ftrace::{Ftrace, TRACEFS};
+use hist_tests::version::Version;
 
 /// Who counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tracer {
+pub(crate) enum Tracer {
     /// The kernel's own hist trigger.
     Kernel,
     /// This project's program on the classic tracepoint.
@@ -34,15 +34,15 @@ pub enum Tracer {
 
 impl Tracer {
     /// Those that know triggers.
-    pub const COUNTING: [Tracer; 3] = [Tracer::Kernel, Tracer::Tracepoint, Tracer::Raw];
+    pub(crate) const COUNTING: [Tracer; 3] = [Tracer::Kernel, Tracer::Tracepoint, Tracer::Raw];
     /// Those that know nothing.
-    pub const EMPTY: [Tracer; 2] = [Tracer::Empty, Tracer::EmptyRaw];
+    pub(crate) const EMPTY: [Tracer; 2] = [Tracer::Empty, Tracer::EmptyRaw];
     /// Those of others, which have languages of their own.
-    pub const OTHERS: [Tracer; 2] = [Tracer::Bpftrace, Tracer::Ply];
+    pub(crate) const OTHERS: [Tracer; 2] = [Tracer::Bpftrace, Tracer::Ply];
 
     /// In one word.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Tracer::Kernel => "kernel",
             Tracer::Tracepoint => "tracepoint",
@@ -57,7 +57,7 @@ impl Tracer {
     /// Whether it is there: a kernel may be built without hist triggers, and others' tracers are
     /// used where they are installed.
     #[must_use]
-    pub fn exists(self) -> bool {
+    pub(crate) fn exists(self) -> bool {
         let (system, event) = Call::Getppid.event();
         let hist = Path::new(TRACEFS).join("events").join(system).join(event).join("hist");
         match self {

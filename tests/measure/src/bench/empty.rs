@@ -1,4 +1,4 @@
-//! Takes nothing. Gives a running program that does nothing: two instructions, `r0 = 0; exit`.
+//! Attaches a program that does nothing: two instructions, `r0 = 0; exit`.
 
 use anyhow::{Context, Result};
 use aya::programs::{RawTracePoint, TracePoint};

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives other people's tracers that count what `hist:keys=id:vals=id` counts.
+//! Runs other people's tracers that count what `hist:keys=id:vals=id` counts.
 
 use std::env;
 use std::io::Read as _;
