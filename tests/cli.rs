@@ -8,11 +8,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+#[path = "cli/common.rs"]
+mod common;
 #[path = "cli/discover.rs"]
 mod discover;
 #[path = "cli/ending.rs"]
@@ -26,18 +28,7 @@ mod live;
 #[path = "cli/serve.rs"]
 mod serve;
 
-/// How long anything may take before a test fails. Tests do not depend on speed below it.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn hist_bpf() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hist-bpf"));
-    command.stdin(Stdio::null());
-    command
-}
-
-fn output(arguments: &[&str]) -> Output {
-    hist_bpf().args(arguments).output().expect("the binary starts")
-}
+use common::*;
 
 fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).expect("UTF-8")
@@ -104,52 +95,13 @@ fn live_a_task_may_have_any_byte_in_its_name() {
     }
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// Whether triggers can be attached; says so if not.
-fn is_live() -> bool {
-    if !is_root() {
-        eprintln!("skipped: attaching needs root");
-    }
-    is_root()
-}
-
 /// Golden formats, so that tests without root know some events.
 fn event_formats() -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/formats");
     path.to_str().expect("UTF-8").to_owned()
 }
 
-/// A running hist-bpf that has said `attached`.
-struct Running {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-}
-
 impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        Self::spawn(hist_bpf(), arguments)
-    }
-
-    fn spawn(mut command: Command, arguments: &[&str]) -> Self {
-        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary starts");
-        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-        let mut line = String::new();
-        while !line.starts_with("attached ") {
-            line.clear();
-            assert_ne!(stderr.read_line(&mut line).expect("readable"), 0, "ended too early");
-        }
-        Self { child, stderr }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-        kill_process(pid, signal).expect("it is there");
-    }
-
     fn end(mut self) -> (Output, String) {
         let mut rest = String::new();
         let mut stdout = self.child.stdout.take().expect("piped");
@@ -158,21 +110,6 @@ impl Running {
         self.stderr.read_to_string(&mut rest).expect("readable");
         let status = self.child.wait().expect("it ends");
         (Output { status, stdout: text, stderr: rest.clone().into_bytes() }, rest)
-    }
-}
-
-/// Waits for its end, `when` it must come.
-fn patiently(child: &mut Child, when: &str) -> ExitStatus {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = child.try_wait().expect("waitable") {
-            return status;
-        }
-        if Instant::now() > deadline {
-            child.kill().expect("it is there");
-            panic!("it did not end {when}");
-        }
-        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -458,11 +395,10 @@ fn live_a_signal_during_the_start_is_not_lost() {
     let mut command = hist_bpf();
     command.args(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the binary starts");
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
     while !catches(child.id(), Signal::INT) {
         std::thread::sleep(Duration::from_micros(100));
     }
-    kill_process(pid, Signal::INT).expect("it is there");
+    signal(&child, Signal::INT);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(totals(stdout(&output), "Hits:").len(), 39);
@@ -471,9 +407,13 @@ fn live_a_signal_during_the_start_is_not_lost() {
 /// Whether the process has a handler for the signal.
 fn catches(pid: u32, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
-    let mask = u64::from_str_radix(mask.trim(), 16).expect("a number");
-    mask >> (signal.as_raw() - 1) & 1 == 1
+    mask(&status, "SigCgt:") >> (signal.as_raw() - 1) & 1 == 1
+}
+
+/// The hexadecimal number after `name` in a status.
+fn mask(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+    u64::from_str_radix(line.trim(), 16).expect("a mask")
 }
 
 /// The runtime panicked where it got no files.
@@ -557,10 +497,9 @@ fn live_sigusr1_during_a_table_prints_another() {
                  size=2048 [paused]\n#\n\n\nTotals:\n    Hits: 0\n    Entries: 0\n    Dropped: 0\n";
     let under_way = room / (table.len() + 2) + 1;
     let wanted = (table.len() + 2) * (under_way + 1) - 2;
-    let pid = running.child.id();
+    let pid = Pid::from_child(&running.child);
     std::thread::spawn(move || {
         std::thread::sleep(PATIENCE);
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
         // Fails if all went well: then it is gone.
         kill_process(pid, Signal::KILL).ok();
     });
@@ -877,7 +816,7 @@ fn live_events_that_take_no_programs_are_refused_with_the_reason() {
 
 #[test]
 fn live_the_way_of_attachment_is_told_and_can_be_chosen() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let plan = |way: &str, trigger: &str, event: &str| {
@@ -907,7 +846,7 @@ fn live_the_way_of_attachment_is_told_and_can_be_chosen() {
 /// `--attach raw` on one system call's event: a program at all of them that counts the one.
 #[test]
 fn live_every_way_of_attachment_counts_the_same() {
-    if !is_root() {
+    if !is_live() {
         return;
     }
     let count = |way: &str| {

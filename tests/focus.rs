@@ -5,9 +5,9 @@
 //! What is counted is kill(2) with signal 0, which the shell's own `kill -0` calls exactly once.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use hist_cli::load::{Facts, LiveFocus, WatchedEvents, hold};
@@ -16,23 +16,13 @@ use hist_cli::plan::focus::Processes;
 use hist_cli::tracefs::mount::{cgroup2_root, find_or_mount};
 use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
 
-/// How long anything may take before a test fails. Tests do not depend on speed below it.
-const PATIENCE: Duration = Duration::from_secs(60);
+#[path = "cli/common.rs"]
+mod common;
+
+use common::*;
+
 /// Counts the kill(2) calls of each thread.
 const CALLS: [&str; 2] = ["hist:keys=common_pid if sig == 0", "syscalls:sys_enter_kill"];
-/// For the shell: `calls N` makes that many.
-const SHELL: &str =
-    "calls() { i=0; while [ $i -lt $1 ]; do kill -0 $$; i=$((i+1)); done; }; export PS4=; ";
-
-fn hist_bpf(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hist-bpf"));
-    command.stdin(Stdio::null()).args(arguments);
-    command
-}
-
-fn output(arguments: &[&str]) -> Output {
-    hist_bpf(arguments).output().expect("the binary starts")
-}
 
 /// What counts the calls until the end, with `options`.
 fn counted(options: &[&str], command: &[&str]) -> Output {
@@ -42,14 +32,6 @@ fn counted(options: &[&str], command: &[&str]) -> Output {
 /// The same for a script.
 fn counted_script(options: &[&str], script: &str) -> Output {
     counted(options, &["sh", "-c", &format!("{SHELL}{script}")])
-}
-
-fn is_live() -> bool {
-    let is_root = rustix::process::geteuid().is_root();
-    if !is_root {
-        eprintln!("skipped: attaching needs root");
-    }
-    is_root
 }
 
 fn said(output: &Output) -> String {
@@ -74,15 +56,7 @@ fn check_hits(output: &Output, hits: &[u64]) {
     assert_eq!(found, hits, "{}", said(output));
 }
 
-/// A process that is told to go on by a line, and ends when nobody can tell it any more.
-struct Workload(Child);
-
 impl Workload {
-    fn spawn(mut command: Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        Self(command.spawn().expect("a process"))
-    }
-
     fn script(script: &str) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{SHELL}{script}")]);
@@ -93,69 +67,17 @@ impl Workload {
     fn outsider() -> Self {
         Self::script("echo ready; while :; do kill -0 $$; done").ready()
     }
-
-    /// Waits for the line `ready`.
-    fn ready(mut self) -> Self {
-        let stdout = self.0.stdout.as_mut().expect("piped");
-        let mut text = Vec::new();
-        let mut byte = [0];
-        while !text.ends_with(b"ready\n") {
-            assert_ne!(stdout.read(&mut byte).expect("readable"), 0, "it has ended");
-            text.push(byte[0]);
-        }
-        self
-    }
-
-    fn pid(&self) -> String {
-        self.0.id().to_string()
-    }
-
-    fn go_on(&mut self) {
-        self.0.stdin.as_mut().expect("piped").write_all(b"go on\n").expect("it reads");
-    }
-}
-
-impl Drop for Workload {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A running hist-bpf that has said `attached`.
-struct Running {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
 }
 
 impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let mut command = hist_bpf(arguments);
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary starts");
-        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-        let mut text = String::new();
-        while !text.lines().any(|line| line.starts_with("attached ")) {
-            assert_ne!(stderr.read_line(&mut text).expect("readable"), 0, "{text}");
-        }
-        Self { child, stderr }
-    }
-
     /// Its output when it has ended by itself.
     fn end(mut self) -> Output {
-        let deadline = Instant::now() + PATIENCE;
-        while self.child.try_wait().expect("waitable").is_none() {
-            if Instant::now() > deadline {
-                self.child.kill().expect("it is there");
-                panic!("it did not end");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let mut stderr = Vec::new();
+        let status = patiently(&mut self.child, "by itself");
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let pipe = self.child.stdout.as_mut().expect("piped");
+        pipe.read_to_end(&mut stdout).expect("readable");
         self.stderr.read_to_end(&mut stderr).expect("readable");
-        let output = self.child.wait_with_output().expect("it has ended");
-        Output { stderr, ..output }
+        Output { status, stdout, stderr }
     }
 }
 
@@ -207,6 +129,17 @@ fn plans_tell_the_focus_and_code_tests_it_first() {
     assert!(!emit("hist").contains("focus"));
 }
 
+/// For the shell: waits until the process has had a CPU for 20 ms more. A kernel without schedstat
+/// does not tell, or says 0: then the process gets 2 s.
+fn until_it_has_run(process: &Workload) -> String {
+    format!(
+        "file=/proc/{}/schedstat; first=0; [ -e $file ] && read -r first rest <$file; \
+         if [ $first = 0 ]; then sleep 2; else now=$first; \
+         while [ $((now - first)) -lt 20000000 ]; do sleep 0.05; read -r now rest <$file; done; fi",
+        process.pid()
+    )
+}
+
 #[test]
 fn live_a_command_counts_with_all_that_it_forks_and_executes() {
     if !is_live() {
@@ -219,7 +152,8 @@ fn live_a_command_counts_with_all_that_it_forks_and_executes() {
     check_hits(&output, &[2, 5, 20, 50, 100]);
     // Everything is in focus if that is wished, and then the outsider is.
     // Counting ends with the command, so that has to last until the outsider has had a CPU.
-    let output = counted_script(&["--system-wide"], &format!("{script}; sleep 2"));
+    let until = until_it_has_run(&outsider);
+    let output = counted_script(&["--system-wide"], &format!("{script}; {until}"));
     let outsiders: Vec<_> =
         entries(&output).into_iter().filter(|(pid, _)| *pid == outsider.0.id()).collect();
     assert_eq!(outsiders.len(), 1, "{:?}", entries(&output));
@@ -485,18 +419,18 @@ fn live_a_pid_that_became_anothers_while_stopped_is_not_counted() {
             let pids = others.map_or(pid.to_string(), |other| format!("{pid},{}", other.pid()));
             let arguments = ["-i0", "--attach", way, "-p", &pids];
             let running = Running::start(&[&arguments[..], &CALLS[..]].concat());
-            let hist_bpf = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw);
-            let hist_bpf = hist_bpf.expect("a pid");
-            kill_process(hist_bpf, Signal::STOP).expect("it is there");
+            running.signal(Signal::STOP);
+            let folder = format!("/proc/{}", running.child.id());
+            wait_until("it stops", || state(&folder) == 'T');
             first.go_on();
             first.0.wait().expect("it ends");
             let mut other = with_pid(pid, brief);
             other.go_on();
             other.0.wait().expect("it ends");
-            kill_process(hist_bpf, Signal::CONT).expect("it is there");
+            running.signal(Signal::CONT);
             if others.is_some() {
                 // The other one lives on.
-                kill_process(hist_bpf, Signal::INT).expect("it is there");
+                running.signal(Signal::INT);
             }
             let output = running.end();
             check_hits(&output, &[7]);
@@ -572,8 +506,7 @@ fn live_a_cgroup_counts_with_those_below() {
         for one in [&mut first, &mut second] {
             one.0.wait().expect("it ends");
         }
-        let pid = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-        kill_process(pid, Signal::INT).expect("it is there");
+        running.signal(Signal::INT);
         check_hits(&running.end(), &[4, 5, 6]);
     }
     // With a command, both must hold: it has moved into the cgroup only after three calls.

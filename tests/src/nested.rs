@@ -84,8 +84,9 @@ pub fn on_its_way() -> Result<()> {
     let classic = Wishes { attach, ..Wishes::default() };
     // As long as two others are on the tracepoint, the kernel need not patch the code that calls it,
     // which emulated CPUs that run it do not always survive.
-    let _others = [classic.clone(), Wishes { attach: AttachWish::Raw, ..Wishes::default() }]
+    let others = [classic.clone(), Wishes { attach: AttachWish::Raw, ..Wishes::default() }]
         .map(|wishes| attached(SYSCALL, "keys=common_cpu", wishes));
+    let _others = others.into_iter().collect::<Result<Vec<_>>>()?;
     let trigger = attached(SYSCALL, "keys=id:pause", Wishes { proof, ..classic })?;
     ensure!(trigger.plan.guard == Guard::Watched, "{:?}", trigger.plan.guard);
     let is_over = AtomicBool::new(false);
