@@ -326,6 +326,9 @@ fn what_is_missed_before_counting_begins_and_after_it_has_ended_is_no_loss() -> 
     assert_eq!(counted(&trigger)?.1.missed, missed);
     trigger.pause();
     assert_eq!(counted(&trigger)?.1.missed, missed);
+    // Whoever ends counting once more takes what the detached program had missed until then.
+    trigger.hold_misses();
+    assert_eq!(counted(&trigger)?.1.missed, missed);
     Ok(())
 }
 

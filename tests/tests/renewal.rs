@@ -308,8 +308,8 @@ fn what_was_stopped_while_its_renewed_table_was_cleared_counted_on() -> Result<(
     let id = session.triggers()[0].id;
     for _ in 0..20 {
         session.set_paused(id, false)?;
-        let stopper =
-            Stopper::new([session.attached(&session.triggers()[0]).trigger()].into_iter());
+        let trigger = session.attached(&session.triggers()[0]).trigger();
+        let stopper = Stopper::new(None, [trigger].into_iter());
         session.renew(id, &[])?;
         let trigger = session.attached(&session.triggers()[0]).trigger();
         thread::scope(|scope| {
@@ -317,7 +317,7 @@ fn what_was_stopped_while_its_renewed_table_was_cleared_counted_on() -> Result<(
             while !trigger.is_paused() && !clearing.is_finished() {
                 thread::yield_now();
             }
-            stopper.pause();
+            stopper.stop();
             clearing.join().expect("it only clears")
         })?;
         assert!(trigger.is_paused());

@@ -58,7 +58,7 @@ const USUAL_PATH: &str = "/bin:/usr/bin";
 /// # Errors
 /// If there is no such program, or none that may be executed.
 pub(super) fn check(words: &[OsString]) -> Result<(), SpawnError> {
-    let program = words.first().expect("clap gives no empty command");
+    let program = program(words);
     let path = env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into());
     as_user(|| find(program, &path)).map_err(|error| SpawnError::new(program, error))
 }
@@ -95,13 +95,8 @@ fn is_executable(path: &Path) -> io::Result<()> {
 /// # Errors
 /// If there is no such program or it cannot be executed.
 pub(super) fn spawn(words: &[OsString], kept: Option<&Kept>) -> Result<Child, SpawnError> {
-    let (program, arguments) = words.split_first().expect("clap gives no empty command");
-    let mut command = std::process::Command::new(program);
-    command.args(arguments);
-    hand_over(&mut command);
-    let child = kept.map_or(Ok(()), |kept| kept.redirect(&mut command));
-    let child = child.and_then(|()| Command::from(command).spawn());
-    child.map_err(|error| SpawnError::new(program, error))
+    let child = prepared(words, kept).and_then(|command| Command::from(command).spawn());
+    child.map_err(|error| SpawnError::new(program(words), error))
 }
 
 /// Starts the command, but lets it execute its program only after `ready` has been told its pid.
@@ -115,12 +110,7 @@ pub(super) async fn spawn_after(
     worker: &Worker,
     ready: impl FnOnce(u32) -> anyhow::Result<()>,
 ) -> anyhow::Result<Result<Child, SpawnError>> {
-    let (program, arguments) = words.split_first().expect("clap gives no empty command");
-    let mut command = std::process::Command::new(program);
-    command.args(arguments);
-    hand_over(&mut command);
-    let redirected = kept.map_or(Ok(()), |kept| kept.redirect(&mut command));
-    redirected.context("cannot start the command")?;
+    let mut command = prepared(words, kept).context("cannot start the command")?;
     let mut gate = hold(&mut command).context("cannot start the command")?;
     let runtime = Handle::current();
     let spawned = worker.start_job(move || {
@@ -132,7 +122,20 @@ pub(super) async fn spawn_after(
         gate.open().context("cannot start the command")?;
     }
     let child = spawned.await?;
-    Ok(child.map_err(|error| SpawnError::new(program, error)))
+    Ok(child.map_err(|error| SpawnError::new(program(words), error)))
+}
+
+/// The command, which is still to be started.
+fn prepared(words: &[OsString], kept: Option<&Kept>) -> io::Result<std::process::Command> {
+    let mut command = std::process::Command::new(program(words));
+    command.args(&words[1..]);
+    hand_over(&mut command);
+    kept.map_or(Ok(()), |kept| kept.redirect(&mut command))?;
+    Ok(command)
+}
+
+fn program(words: &[OsString]) -> &OsStr {
+    words.first().expect("clap gives no empty command")
 }
 
 /// What a command has written while the terminal was not its own.

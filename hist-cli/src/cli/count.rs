@@ -272,7 +272,7 @@ impl<'a> Counting<'a> {
             deadline: options.duration.map(|duration| now + duration),
             command,
             worker,
-            stopper: Stopper::new(attached),
+            stopper: Stopper::new(Some(focused.live.clone()), attached),
             printer: Some(printer),
             status: None,
             focused,
@@ -448,11 +448,7 @@ impl<'a> Counting<'a> {
 
     /// Ends counting.
     fn stop(&self) {
-        self.focused.live.let_count(false);
-        if self.focused.live.has_valve() {
-            self.stopper.hold_misses();
-        }
-        self.stopper.pause();
+        self.stopper.stop();
     }
 
     /// Waits for work that may block on a slow reader, and handles signals meanwhile. A second wish to

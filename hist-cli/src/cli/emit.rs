@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::args::Stage;
 use super::focus::Target;
 use super::options::{Options, Pair};
+use super::run::context;
 use crate::load::Facts;
 use crate::parse;
 use crate::pipeline::{self, CompileError};
@@ -28,7 +29,7 @@ pub(super) fn emit(
     let (tracefs, facts) = (tracefs()?, Facts::read()?);
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
-    let context = context(options, &facts);
+    let context = context(&facts, options.tracefs.as_deref());
     let wishes =
         options.wishes(Target::new(&options.focus, options.command.is_some(), &facts)?.focus);
     if stage == Stage::Asm {
@@ -64,11 +65,6 @@ fn one(
         Stage::Plan => compiled.plan.to_string(),
         _ => compiled.code.to_string(),
     })
-}
-
-fn context<'a>(options: &Options, facts: &'a Facts) -> Context<'a> {
-    let context = facts.context();
-    if options.tracefs.is_none() { context } else { context.elsewhere() }
 }
 
 fn asm(

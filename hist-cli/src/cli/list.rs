@@ -53,8 +53,7 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let text = match args.verbose {
         true => {
             let facts = Facts::read()?;
-            let here = facts.context();
-            let context = if args.tracefs.is_none() { here } else { here.elsewhere() };
+            let context = run::context(&facts, args.tracefs.as_deref());
             verbose(&tracefs, &events, &context)?
         }
         false => events.iter().map(|event| format!("{event}\n")).collect(),

@@ -127,7 +127,7 @@ impl Printer {
     fn lost(&self, table: TableId, losses: Losses) -> Lost {
         let triggers = self.session.triggers().iter().filter(|entry| entry.table == table);
         let is_filtered =
-            |entry: &Entry| self.session.attached(entry).trigger().plan.hist.filter.is_some();
+            |entry: &Entry| self.session.attached(entry).trigger().plan.is_selective();
         let plan = |entry: &Entry| &self.session.attached(entry).trigger().plan;
         let advice = triggers.clone().next().map(|entry| plan(entry).size_advice(losses.full));
         Lost {

@@ -27,6 +27,7 @@ use crate::live::Unfit;
 use crate::load::{self, AttachedTrigger, Barrier, Facts, INSIDE_PERF, LoadError, Uncounted};
 use crate::parse::is_blank;
 use crate::plan::{Guard, Proof, SENTINEL, Wishes, size_text};
+use crate::resolve::Context;
 use crate::session::{EventName, Live, Session, since_boot};
 use crate::tracefs::mount::{Tracefs, find_or_mount};
 
@@ -172,6 +173,12 @@ pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracef
         say(&format!("mounted tracefs at {}", name_of(&tracefs.root)));
     }
     Ok(tracefs)
+}
+
+/// What compiling knows of the kernel; formats below `root` are another kernel's.
+pub(super) fn context<'a>(facts: &'a Facts, root: Option<&Path>) -> Context<'a> {
+    let context = facts.context();
+    if root.is_none() { context } else { context.elsewhere() }
 }
 
 /// Carries out what was written for each event, and counts nothing yet.

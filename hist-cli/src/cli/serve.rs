@@ -24,9 +24,8 @@ use crate::load::Facts;
 use crate::load::rights::as_user;
 use crate::plan::Wishes;
 use crate::serve::config;
-use crate::serve::exposition::Exposition;
 use crate::serve::{
-    self, Changes, Config, Engine, Notifier, Privileges, ReadyFd, Site, User, drop_privileges,
+    self, Changes, Config, Engine, Notifier, Privileges, ReadyFd, User, drop_privileges,
 };
 use crate::session::Live;
 use crate::tracefs::mount::{Tracefs, find_or_mount, mounted_root};
@@ -193,8 +192,7 @@ async fn serve(
     say(&format!("serving {status}"));
     manager.ready(&status);
     ready_fd.map_or(Ok(()), ReadyFd::ready).context("cannot write to --ready-fd")?;
-    let server =
-        Server { args, manager, tracefs, address, engine: Rc::new(RefCell::new(Exposed(engine))) };
+    let server = Server { args, manager, tracefs, address, engine: Rc::new(RefCell::new(engine)) };
     server.until_stopped(listener, signals).await;
     Ok(())
 }
@@ -222,30 +220,13 @@ fn cannot_listen(address: &str) -> String {
     format!("cannot listen on {address}; --listen ADDRESS:PORT names another place")
 }
 
-/// What is exposed.
-struct Exposed(Engine);
-
-impl Site for Exposed {
-    fn version(&self) -> u64 {
-        self.0.version()
-    }
-
-    fn read(&mut self, number: usize) -> bool {
-        self.0.read(number)
-    }
-
-    fn text(&self, format: Exposition) -> String {
-        self.0.text(format)
-    }
-}
-
 /// All that a reload needs.
 struct Server<'a> {
     args: &'a ServeArgs,
     manager: Notifier,
     tracefs: Tracefs,
     address: SocketAddr,
-    engine: Rc<RefCell<Exposed>>,
+    engine: Rc<RefCell<Engine>>,
 }
 
 impl Server<'_> {
@@ -262,7 +243,7 @@ impl Server<'_> {
             if !std::mem::replace(&mut is_stopping, true) {
                 self.manager.stopping();
                 // Whoever is still answered gets what does not change any more.
-                self.engine.borrow_mut().0.stop();
+                self.engine.borrow_mut().stop();
             }
         };
         serve::serve(listener, self.engine.clone(), stop).await;
@@ -278,14 +259,14 @@ impl Server<'_> {
                 say(&format!(
                     "{name} was read again: {kept} kept, {added} added, {removed} removed"
                 ));
-                self.engine.borrow().0.uncounted().iter().for_each(|line| say(line));
+                self.engine.borrow().uncounted().iter().for_each(|line| say(line));
             }
             Err(error) => {
-                self.engine.borrow_mut().0.reload_failed();
+                self.engine.borrow_mut().reload_failed();
                 say(&format!("error: {}\nall metrics go on as before", super::message(&error)));
             }
         }
-        let count = self.engine.borrow().0.n_metrics();
+        let count = self.engine.borrow().n_metrics();
         self.manager.ready(&format!("{} on http://{}/metrics", metrics(count), self.address));
     }
 
@@ -294,7 +275,7 @@ impl Server<'_> {
         let facts = Rc::new(Facts::read()?);
         let bytes = bytes_of(&self.args.config, input::read_soon)?;
         let config = read(self.args, &bytes, Some(self.tracefs.clone()), &facts)?;
-        Ok(self.engine.borrow_mut().0.reload(config, &facts)?)
+        Ok(self.engine.borrow_mut().reload(config, &facts)?)
     }
 }
 
@@ -305,16 +286,16 @@ const NO_LOOK: Duration = Duration::from_secs(5);
 const REST: u32 = 9;
 
 /// Keeps tables from being full for long.
-async fn look_after(engine: Rc<RefCell<Exposed>>) {
+async fn look_after(engine: Rc<RefCell<Engine>>) {
     loop {
-        let due = engine.borrow().0.next_look();
+        let due = engine.borrow().next_look();
         let Some(due) = due else {
             time::sleep(NO_LOOK).await;
             continue;
         };
         time::sleep_until(due.into()).await;
         let start = Instant::now();
-        engine.borrow_mut().0.look();
+        engine.borrow_mut().look();
         time::sleep(start.elapsed() * REST).await;
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = body.emitter;
     emitter.place(pass);
     if plan.focus.valve {
-        // Only now: what is not wanted at all does not take it.
+        // Last, so that events that the filter rejects do not pay for it.
         focus::valve(&mut emitter, refuse);
     }
     emitter.push(Insn::mov64_imm(R0, 1), "the hit counts");

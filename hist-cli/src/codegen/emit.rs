@@ -95,8 +95,7 @@ impl Emitter {
     /// Where `what` is kept, from r10, in bytes; nowhere if it is read where it is used.
     pub(super) fn kept(&self, what: Option<Once>) -> Option<i16> {
         let what = what?;
-        let kept = self.kept.iter().find(|kept| kept.what == what)?;
-        Some(-i16::try_from(kept.below).unwrap_or(i16::MAX))
+        self.kept.iter().find(|kept| kept.what == what).map(Kept::slot)
     }
 
     /// The same for a number.

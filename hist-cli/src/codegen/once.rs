@@ -42,7 +42,7 @@ pub(super) const fn calls(what: Once) -> bool {
 
 fn read_one(emitter: &mut Emitter, arguments: &Arguments, kept: &Kept) -> Result<(), CodegenError> {
     let note = format!("once: {}", emitter.name_of(kept.what));
-    let slot = emitter.kept(Some(kept.what)).unwrap_or_default();
+    let slot = kept.slot();
     match kept.what {
         Once::Time { clock, usecs } => {
             source::read(emitter, arguments, &Source::Timestamp { clock, usecs }, &note)?;

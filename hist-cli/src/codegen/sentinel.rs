@@ -38,8 +38,8 @@ impl Sentinel {
 const KEY: i16 = -4;
 
 /// The program. `cells` is the descriptor of an array with an element for each CPU, which begins
-/// with its balance (u64). While that is 0, nothing is counted: whoever starts it puts in some
-/// number that the balance never gets to.
+/// with its balance (u64). While that is 0, nothing is counted: to start it, user space writes a
+/// number that the balance never reaches.
 ///
 /// # Errors
 /// None but defects of ours: its jumps are short.

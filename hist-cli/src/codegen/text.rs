@@ -10,12 +10,15 @@ use super::matching;
 use super::once;
 use super::source::{self, Arguments};
 use crate::plan::KeySlot;
+use crate::plan::once::ARRAY_MAX;
 use crate::plan::raw::copy::Text;
 use crate::plan::scan::COMM_SIZE;
 use crate::resolve::hist::TextField;
 
 /// Arrays up to this many bytes are copied word by word; a helper does it for longer ones.
 pub(super) const MAX_INLINE: u32 = 64;
+// What is kept for several uses is handled like what is read in one go.
+const _: () = assert!(ARRAY_MAX <= MAX_INLINE);
 
 /// The lowest bit of every byte.
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;

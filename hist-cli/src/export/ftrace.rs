@@ -1,6 +1,7 @@
 //! Takes a document. Gives the text of the kernel's `hist` file, byte for byte that of the
 //! snapshot which it was made of.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::document::Document;
@@ -40,7 +41,7 @@ fn write(out: &mut Bytes, document: &Document, terminal: Option<Charset>) -> fmt
         let keys = document.keys.iter().zip(&labels).zip(&row.cells);
         let entry = print::Entry {
             keys: keys.map(|((key, label), cell)| {
-                (&label[..], key.show, clean_cell(cell.clone(), terminal))
+                (&label[..], key.show, clean_cell(Cow::Borrowed(cell), terminal))
             }),
             hitcount: document.show_hitcount.then_some(row.hitcount),
             values: &columns,

@@ -160,7 +160,7 @@ fn refer_to_shared_maps(program: &mut Program, bodies: &[Body<'_>], starts: &[us
     program.references.sort_by_key(|reference| reference.slot);
 }
 
-/// Its address is what is wanted, as if it were a variable: closed, where nobody opens it.
+/// The code uses its address, as of a variable. If no valve is supplied it is all zeros: closed.
 fn refer_to_valve(program: &mut Program, slot: usize) {
     let name = FocusMap::Valve.name();
     let target = Target::Data { section: name.to_owned(), offset: 0 };

@@ -1,6 +1,7 @@
 //! Takes a snapshot, and the one before it. Gives a [`Table`]: the same with every key as text,
 //! and what has come in between.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use super::text::{Charset, shown, width};
@@ -130,13 +131,14 @@ impl Counts {
     }
 
     /// All of them put together, number by number; zeros without any.
-    fn fold<'a>(
-        all: impl Iterator<Item = &'a Self>,
+    fn fold(
+        all: impl Iterator<Item: Borrow<Self>>,
         n_values: usize,
         put_together: impl Fn(u64, u64) -> u64,
     ) -> Self {
         let mut result = Self { hits: 0, sums: zeros(n_values) };
         for counts in all {
+            let counts = counts.borrow();
             result.hits = put_together(result.hits, counts.hits);
             for (sum, other) in result.sums.iter_mut().zip(&counts.sums) {
                 *sum = put_together(*sum, *other);
@@ -268,9 +270,13 @@ impl Table {
                 Column::Value(value) if !self.values[value].number.signed => {
                     self.value(value, self.largest.sums[value]).len()
                 }
+                // With a sign, for the largest on one of the two sides of 0.
                 Column::Value(value) => {
+                    let rank = |sum: &u64| self.values[value].number.rank(*sum);
                     let sums = self.rows.iter().map(|row| row.counts.sums[value]);
-                    sums.map(|sum| self.value(value, sum).len()).max().unwrap_or(0)
+                    let ends = [sums.clone().min_by_key(rank), sums.max_by_key(rank)];
+                    let widths = ends.into_iter().flatten().map(|sum| self.value(value, sum).len());
+                    widths.max().unwrap_or(0)
                 }
             };
             let heading = &mut self.columns[index];
@@ -304,15 +310,12 @@ fn percent(number: IntType, sum: u64, whole: u64) -> Option<String> {
 }
 
 fn largest(rows: &[Row], values: &[ValueColumn]) -> Counts {
-    let magnitudes: Vec<_> = rows
-        .iter()
-        .map(|row| {
-            let sums = values.iter().zip(&row.counts.sums);
-            let sums = sums.map(|(value, sum)| value.number.magnitude(*sum)).collect();
-            Counts { hits: row.counts.hits, sums }
-        })
-        .collect();
-    Counts::fold(magnitudes.iter(), values.len(), u64::max)
+    let magnitudes = rows.iter().map(|row| {
+        let sums = values.iter().zip(&row.counts.sums);
+        let sums = sums.map(|(value, sum)| value.number.magnitude(*sum)).collect();
+        Counts { hits: row.counts.hits, sums }
+    });
+    Counts::fold(magnitudes, values.len(), u64::max)
 }
 
 /// The indices of the values that are shown.

@@ -518,6 +518,23 @@ fn negative_sums_and_keys_had_no_sign() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
+    /// Only the ends of a column are measured.
+    #[test]
+    fn a_column_of_numbers_with_a_sign_is_as_wide_as_its_widest_cell(
+        sums in prop::collection::vec(prop_oneof![any::<i64>(), -1000..1000_i64], 1..9),
+        show in prop::sample::select(vec![ValueShow::Decimal, ValueShow::Hex, ValueShow::Percent]),
+    ) {
+        let rows: Vec<_> = sums.iter().map(|sum| (&b"a"[..], 1, sum.cast_unsigned())).collect();
+        let mut snapshot = named(&rows);
+        // Shorter than any cell.
+        snapshot.values = vec![ValueColumn { number: IntType::S64, ..value("", show) }];
+        let table = table(&snapshot, None);
+        let cell = |row: &_| table.cell(row, Column::Value(0), Measure::Hits).len();
+        let widest = table.rows.iter().map(cell).max().expect("rows");
+        let column = table.columns.iter().find(|column| column.column == Column::Value(0));
+        prop_assert_eq!(column.expect("it is shown").width, widest.max(2));
+    }
+
     #[test]
     fn no_keys_lead_astray(steps in prop::collection::vec(step(), 0..50), utf8 in any::<bool>()) {
         let mut state = state(vec![table(&three(), None)], (80, 24));

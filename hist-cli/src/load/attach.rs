@@ -97,7 +97,7 @@ impl AttachedTrigger {
         self.feeder.unwatched()
     }
 
-    /// Some missed events are not known, though those before were: a cpuset may have changed.
+    /// From some moment on, missed events could not be counted: a cpuset may have changed.
     #[must_use]
     pub fn has_lost_track(&self) -> bool {
         self.feeder.lost_track()

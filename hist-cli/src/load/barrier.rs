@@ -5,7 +5,7 @@ use std::io;
 use super::LoadError;
 use super::bpf;
 
-/// All that waiting takes, so that nothing has to be had of the kernel by then.
+/// All that waiting takes, made ahead, so that it needs no new files.
 pub struct Barrier(bpf::Barrier);
 
 impl Barrier {

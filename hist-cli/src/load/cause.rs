@@ -66,7 +66,7 @@ fn known(call: Call, errno: i32) -> Option<&'static str> {
              or the program reads beyond the event's record"
         }
         (Call::Attach, libc::ENODEV) => "the kernel offers no perf event for it",
-        (Call::Attach, libc::ENOENT) => "the kernel has no such tracepoint, or has none any more",
+        (Call::Attach, libc::ENOENT) => "the kernel has no such tracepoint, or no longer has it",
         _ => return None,
     })
 }

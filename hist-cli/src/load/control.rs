@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::feeder::Feeder;
 use super::turns::Turns;
-use super::{AttachedTrigger, Barrier, LoadError, Table};
+use super::{AttachedTrigger, Barrier, LiveFocus, LoadError, Table};
 
 /// Why a trigger does not do what it was told.
 #[derive(Debug, thiserror::Error)]
@@ -26,23 +26,32 @@ pub enum ControlError {
     },
 }
 
-/// Stops triggers that another thread has at this moment, for reading them, say.
-pub struct Stopper(Vec<(Arc<Table>, Arc<Feeder>)>);
+/// Ends counting, also of triggers that another thread has at this moment, for reading them, say.
+pub struct Stopper {
+    /// What lets all of them count, if there is such.
+    focus: Option<Arc<LiveFocus>>,
+    triggers: Vec<(Arc<Table>, Arc<Feeder>)>,
+}
 
 impl Stopper {
-    /// For these.
-    pub fn new<'a>(triggers: impl Iterator<Item = &'a AttachedTrigger>) -> Self {
-        Self(triggers.map(|trigger| (trigger.table.clone(), trigger.feeder.clone())).collect())
+    /// For these, which count within that focus.
+    pub fn new<'a>(
+        focus: Option<Arc<LiveFocus>>,
+        triggers: impl Iterator<Item = &'a AttachedTrigger>,
+    ) -> Self {
+        let parts = |trigger: &AttachedTrigger| (trigger.table.clone(), trigger.feeder.clone());
+        Self { focus, triggers: triggers.map(parts).collect() }
     }
 
-    /// Does what [`AttachedTrigger::pause`] does, for all of them.
-    pub fn pause(&self) {
-        self.0.iter().for_each(|(table, feeder)| table.pause(feeder));
-    }
-
-    /// Does what [`AttachedTrigger::hold_misses`] does, for all of them.
-    pub fn hold_misses(&self) {
-        self.0.iter().for_each(|(_, feeder)| feeder.hold_misses());
+    /// Has all of them end with the same event if there is a valve, and detaches them. A program that
+    /// runs at this moment may still count its event.
+    pub fn stop(&self) {
+        if let Some(focus) = self.focus.as_ref().filter(|focus| focus.has_valve()) {
+            focus.let_count(false);
+            // Nothing is counted until all are detached, so nothing is lost either.
+            self.triggers.iter().for_each(|(_, feeder)| feeder.hold_misses());
+        }
+        self.triggers.iter().for_each(|(table, feeder)| table.pause(feeder));
     }
 }
 
@@ -53,8 +62,8 @@ impl AttachedTrigger {
         self.table.pause(&self.feeder);
     }
 
-    /// Nothing counts any more, as a [valve](crate::load::LiveFocus::let_count) is closed: events that
-    /// are missed from now on, until it is attached again, are no losses.
+    /// To be called once the [valve](crate::load::LiveFocus::let_count) is closed: events that are missed
+    /// from now on do not count as lost until it is attached again.
     pub fn hold_misses(&self) {
         self.feeder.hold_misses();
     }

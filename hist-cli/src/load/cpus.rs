@@ -28,7 +28,7 @@ const UNTOUCHED: u64 = u64::MAX;
 /// what the kernel has said itself.
 ///
 /// # Errors
-/// If the list cannot be read, or is none.
+/// If the list cannot be read, or is not a list of CPUs.
 pub(super) fn listed(path: &Path, counted: Option<usize>) -> Result<u32, LoadError> {
     let fail = |source| LoadError::PossibleCpus { path: name_of(path), source };
     let text = fs::read_to_string(path).map_err(fail)?;

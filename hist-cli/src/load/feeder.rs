@@ -9,10 +9,10 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::sentinel::{Missed, Sentinel, Watching};
-use super::{LoadError, bpf, perf};
+use super::{LoadError, bpf, locked, perf};
 use crate::plan::{Attach, Guard, Plan};
 
 /// A loaded program that feeds a table.
@@ -135,11 +135,10 @@ impl Feeder {
     /// No event calls the program any more; where it runs at this moment, it runs to its end.
     pub(super) fn detach(&self) {
         let Some(Link { _program, count }) = locked(&self.link).take() else { return };
-        let Missed { events, problem } = match (count, &self.sentinel) {
+        let Missed { events, problem } = match count {
             // It ends first, for it would take what the program no longer sees for missed.
-            (Misses::Sentinel(watching), Some(Ok(sentinel))) => sentinel.end(&watching),
-            (Misses::Sentinel(_), _) => Missed { events: 0, problem: None },
-            (Misses::Kernel(before), _) => {
+            Misses::Sentinel(watching) => watching.end(),
+            Misses::Kernel(before) => {
                 drop(_program);
                 match self.kernels_misses() {
                     Ok(misses) => Missed { events: misses.saturating_sub(before), problem: None },
@@ -153,10 +152,11 @@ impl Feeder {
         }
     }
 
-    /// Counting has ended, though the program is still attached: what is missed from now on does not count as lost.
+    /// Counting has ended, though the program is still attached: what is missed from now on does not
+    /// count as lost. Held already, nothing changes.
     pub(super) fn hold_misses(&self) {
         match self.all_missed() {
-            Ok(missed) => *locked(&self.held) = Some(missed),
+            Ok(missed) => drop(locked(&self.held).get_or_insert(missed)),
             Err(error) => self.not_known(&error, true),
         }
     }
@@ -183,10 +183,10 @@ impl Feeder {
     /// Since the program was loaded.
     fn all_missed(&self) -> io::Result<u64> {
         let link = locked(&self.link);
-        let now = match (link.as_ref().map(|link| &link.count), &self.sentinel) {
-            (Some(Misses::Sentinel(watching)), Some(Ok(sentinel))) => sentinel.missed(watching)?,
-            (Some(Misses::Kernel(before)), _) => self.kernels_misses()?.saturating_sub(*before),
-            _ => 0,
+        let now = match link.as_ref().map(|link| &link.count) {
+            Some(Misses::Sentinel(watching)) => watching.missed()?,
+            Some(Misses::Kernel(before)) => self.kernels_misses()?.saturating_sub(*before),
+            None => 0,
         };
         let missed = self.settled.load(Ordering::Relaxed) + now;
         Ok(missed.max(self.highest.fetch_max(missed, Ordering::Relaxed)))
@@ -195,11 +195,6 @@ impl Feeder {
     fn kernels_misses(&self) -> io::Result<u64> {
         bpf::recursion_misses(self.program_fd())
     }
-}
-
-/// What is there or not, whatever panicked while it was locked.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn open_link(attach: &Attach, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {

@@ -11,8 +11,8 @@ use std::io;
 use std::iter;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::maps::MapData;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,7 +23,7 @@ use super::bpf::{self, ProgramText, RawMap};
 use super::cause::{Call, explained};
 use super::program::{self, ProgramType};
 use super::valve::Valve;
-use super::{LoadError, maps, perf};
+use super::{LoadError, locked, maps, perf};
 use crate::btf::{Btf, BtfError};
 use crate::codegen::CodegenError;
 use crate::codegen::code::HoleCode;
@@ -247,12 +247,12 @@ impl LiveFocus {
 
     /// The map of that name.
     pub(super) fn map(&self, name: &str) -> Option<BorrowedFd<'_>> {
-        let maps = [(FocusMap::Processes, &self.pids), (FocusMap::Cgroup, &self.cgroup)];
-        if name == FocusMap::Valve.name() {
-            return self.valve.as_ref().map(Valve::fd);
-        }
-        let (_, map) = maps.into_iter().find(|(map, _)| map.name() == name)?;
-        Some(map.as_ref()?.fd().as_fd())
+        let maps = [
+            (FocusMap::Processes, self.pids.as_ref().map(|map| map.fd().as_fd())),
+            (FocusMap::Cgroup, self.cgroup.as_ref().map(|map| map.fd().as_fd())),
+            (FocusMap::Valve, self.valve.as_ref().map(Valve::fd)),
+        ];
+        maps.into_iter().find(|(map, _)| map.name() == name)?.1
     }
 
     /// Puts a process into the set of those that are followed. What it has forked before is not
@@ -500,11 +500,6 @@ fn insert(pids: RawMap<'_>, pid: u32, start: u64) -> Result<(), FocusError> {
 fn remove(pids: RawMap<'_>, pid: u32) -> Result<(), FocusError> {
     let result = pids.delete(&pid.to_ne_bytes());
     result.map(drop).map_err(|source| FocusError::Map { what: "let a process go", source })
-}
-
-/// Nothing that is done under these locks can be left half done.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An array of that one cgroup.

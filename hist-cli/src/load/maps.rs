@@ -76,7 +76,7 @@ pub(super) fn create(def: &MapDef) -> Result<MapData, LoadError> {
         return create_of_size(def, def.max_entries);
     }
     // A ring buffer is whole pages, and they are not the same size everywhere. Both numbers are
-    // powers of two. Where there is no memory for a large one, events are lost sooner, and told.
+    // powers of two. Where there is no memory for a large one, events are lost sooner, and the loss is reported.
     let least = def.max_entries.max(rustix::param::page_size() as u32);
     create_of_size(def, least.max(LOG_SIZE)).or_else(|_| create_of_size(def, least))
 }

@@ -66,8 +66,7 @@ impl Display for Uncounted {
 
 /// What a trigger so attached and guarded loses uncounted on a kernel of that release; `problem` is
 /// [why it is unwatched](AttachedTrigger::unwatched), if so.
-#[must_use]
-pub fn uncounted(
+fn uncounted(
     attach: &Attach,
     guard: Guard,
     problem: Option<String>,

@@ -103,7 +103,7 @@ pub fn begin() {
         }
         all
     });
-    // Whoever comes second finds what the first has kept.
+    // A second call keeps what the first one stored.
     let _ = START.set(Start { locked_memory: getrlimit(Resource::Memlock), variables });
 }
 
@@ -206,7 +206,7 @@ fn set_of(mask: &AtomicU64) -> libc::sigset_t {
     // SAFETY: it fills the set.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
     for signal in SIGNALS.filter(|signal| mask & bit(*signal) != 0) {
-        // SAFETY: the set was filled, and libc refuses what is no signal.
+        // SAFETY: the set was filled, and libc refuses an invalid signal number.
         unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
     }
     // SAFETY: it was filled.

@@ -16,8 +16,9 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, Weak};
 
 use aya::maps::MapData;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
@@ -25,7 +26,7 @@ use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
 use super::mapping::SharedWords;
 use super::program::{self, ProgramType};
-use super::{LoadError, bpf, cpus, maps, perf};
+use super::{LoadError, bpf, cpus, locked, maps, perf};
 use crate::codegen::insn::{INSN_SIZE, Insn};
 use crate::codegen::sentinel::{Sentinel as Which, sentinel};
 use crate::link::MapDef;
@@ -64,6 +65,7 @@ struct Running {
 
 /// One trigger that is watched.
 pub(super) struct Watching {
+    sentinel: Arc<Sentinel>,
     /// What had been missed when it began.
     base: i64,
 }
@@ -83,7 +85,7 @@ impl Sentinel {
     /// # Errors
     /// If the kernel refuses.
     pub(super) fn of(tracepoint: &str, event_id: u32) -> Result<Arc<Self>, LoadError> {
-        let mut sentinels = SENTINELS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sentinels = locked(&SENTINELS);
         if let Some(sentinel) = sentinels.get(&event_id).and_then(Weak::upgrade) {
             return Ok(sentinel);
         }
@@ -121,18 +123,22 @@ impl Sentinel {
     ///
     /// # Errors
     /// If they cannot be attached, or this process may not run on some CPU.
-    pub(super) fn begin(&self) -> Result<Watching, LoadError> {
-        let mut running = self.running();
-        if let Some(running) = &mut *running {
-            let (balance, problem) =
-                self.each_cell(|cell| balance(cell.load(Ordering::Relaxed)))?;
-            problem.map_or(Ok(()), Err).map_err(LoadError::Affinity)?;
-            let misses = self.misses_since(running.before).map_err(LoadError::Affinity)?;
-            running.users += 1;
-            return Ok(Watching { base: balance.saturating_add_unsigned(misses) });
-        }
-        *running = Some(self.start()?);
-        Ok(Watching { base: 0 })
+    pub(super) fn begin(self: &Arc<Self>) -> Result<Watching, LoadError> {
+        let mut running = locked(&self.running);
+        let base = match &mut *running {
+            None => {
+                *running = Some(self.start()?);
+                0
+            }
+            Some(running) => {
+                let (balance, reached) = self.each_cell(|cell| balance(cell.load(Relaxed)));
+                reached.map_err(LoadError::Affinity)?;
+                let misses = self.misses_since(running.before).map_err(LoadError::Affinity)?;
+                running.users += 1;
+                balance.saturating_add_unsigned(misses)
+            }
+        };
+        Ok(Watching { sentinel: self.clone(), base })
     }
 
     fn start(&self) -> Result<Running, LoadError> {
@@ -144,11 +150,8 @@ impl Sentinel {
         let _called = called.map_err(failed)?;
         let mut before = self.raw_misses().map_err(failed)?;
         for _ in 0..TRIES {
-            let (_, problem) = self.each_cell(|cell| {
-                cell.store(EVEN, Ordering::Relaxed);
-                0
-            })?;
-            problem.map_or(Ok(()), Err).map_err(LoadError::Affinity)?;
+            let (_, reached) = self.each_cell(|cell| balance(cell.swap(EVEN, Relaxed)));
+            reached.map_err(LoadError::Affinity)?;
             // What the raw one missed between two CPUs' beginnings is not known to belong to either.
             let after = self.raw_misses().map_err(failed)?;
             if after == before {
@@ -159,45 +162,8 @@ impl Sentinel {
         Ok(Running { users: 1, before, _called, _ran })
     }
 
-    /// Watches a trigger no more. Gives what was missed since it began. Where this process may no
-    /// longer run on some CPU, what is on its way there makes a difference of one.
-    pub(super) fn end(&self, watching: &Watching) -> Missed {
-        let mut running = self.running();
-        let Some(now) = &mut *running else {
-            return Missed { events: 0, problem: Some(io::ErrorKind::NotFound.into()) };
-        };
-        let is_last = now.users == 1;
-        let read = |cell: &AtomicU64| match is_last {
-            true => balance(cell.swap(0, Ordering::Relaxed)),
-            false => balance(cell.load(Ordering::Relaxed)),
-        };
-        let (balance, problem) = match self.each_cell(read) {
-            Ok(result) => result,
-            Err(error) => (self.balance(), Some(io::Error::other(error))),
-        };
-        let (misses, problem) = match self.misses_since(now.before) {
-            Ok(misses) => (misses, problem),
-            Err(error) => (0, Some(error)),
-        };
-        now.users -= 1;
-        if is_last {
-            *running = None;
-        }
-        Missed { events: sum(balance - watching.base, misses), problem }
-    }
-
-    /// How many events were missed since it began; what is on its way may make it too low for a moment.
-    ///
-    /// # Errors
-    /// If the kernel does not tell.
-    pub(super) fn missed(&self, watching: &Watching) -> io::Result<u64> {
-        let running = self.running();
-        let Some(running) = &*running else { return Err(io::ErrorKind::NotFound.into()) };
-        Ok(sum(self.balance() - watching.base, self.misses_since(running.before)?))
-    }
-
     fn balance(&self) -> i64 {
-        self.cells.iter().map(|cell| balance(cell.load(Ordering::Relaxed))).sum()
+        self.cells.iter().map(|cell| balance(cell.load(Relaxed))).sum()
     }
 
     fn misses_since(&self, before: u64) -> io::Result<u64> {
@@ -208,37 +174,64 @@ impl Sentinel {
         bpf::recursion_misses(self.called.as_fd())
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Does something with every CPU's word, on that CPU, and where that cannot be from outside. Gives
-    /// the sum of what came of it, and why some CPU could not be reached, if so.
-    fn each_cell(
-        &self,
-        visit: impl Fn(&AtomicU64) -> i64,
-    ) -> Result<(i64, Option<io::Error>), LoadError> {
-        let home = sched_getaffinity(None).map_err(|error| LoadError::Affinity(error.into()))?;
-        let (mut sum, mut problem) = (0, None);
+    /// the sum of what came of it, and whether all CPUs could be reached.
+    fn each_cell(&self, visit: impl Fn(&AtomicU64) -> i64) -> (i64, io::Result<()>) {
+        let home = sched_getaffinity(None);
+        let (mut sum, mut reached) = (0, Ok(()));
         for (cpu, cell) in self.cells.iter().enumerate() {
-            if let Err(error) = reach(cpu) {
-                problem = Some(error);
-            }
+            reached = reached.and(reach(cpu));
             sum += visit(cell);
         }
-        sched_setaffinity(None, &home).map_err(|error| LoadError::Affinity(error.into()))?;
-        Ok((sum, problem))
+        let back = home.and_then(|home| sched_setaffinity(None, &home));
+        (sum, reached.and(back.map_err(io::Error::from)))
+    }
+}
+
+impl Watching {
+    /// Watches the trigger no more. Gives what was missed since it began. Where this process may no
+    /// longer run on some CPU, what is on its way there makes a difference of one.
+    pub(super) fn end(self) -> Missed {
+        let Self { sentinel, base } = self;
+        let mut running = locked(&sentinel.running);
+        let is_last = running.as_ref().is_none_or(|running| running.users == 1);
+        let (balance, reached) = sentinel.each_cell(|cell| match is_last {
+            true => balance(cell.swap(0, Relaxed)),
+            false => balance(cell.load(Relaxed)),
+        });
+        let misses = match &mut *running {
+            Some(running) => {
+                running.users -= 1;
+                sentinel.misses_since(running.before)
+            }
+            None => Ok(0),
+        };
+        if is_last {
+            *running = None;
+        }
+        let (misses, problem) = match misses {
+            Ok(misses) => (misses, reached.err()),
+            Err(error) => (0, Some(error)),
+        };
+        Missed { events: sum(balance - base, misses), problem }
+    }
+
+    /// How many events were missed since it began; what is on its way may make it too low for a moment.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub(super) fn missed(&self) -> io::Result<u64> {
+        let sentinel = &self.sentinel;
+        let before = locked(&sentinel.running).as_ref().map_or(0, |running| running.before);
+        Ok(sum(sentinel.balance() - self.base, sentinel.misses_since(before)?))
     }
 }
 
 /// Goes to that CPU, unless it is off: no event occurs there then.
 fn reach(cpu: usize) -> io::Result<()> {
-    match is_online(cpu)? {
-        false => Ok(()),
-        true => match cpus::move_to(cpu) {
-            Err(error) if is_online(cpu)? => Err(error),
-            _ => Ok(()),
-        },
+    match cpus::move_to(cpu) {
+        Err(error) if is_online(cpu)? => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use aya::maps::MapData;
 use hist_common::layout::Losses;
@@ -11,7 +11,7 @@ use hist_common::layout::Losses;
 use super::bpf::{self, RawMap};
 use super::feeder::Feeder;
 use super::walk::{Fate, Way, walk};
-use super::{Barrier, ControlError, LoadError};
+use super::{Barrier, ControlError, LoadError, locked};
 use crate::plan::{MapKind, MapPlan};
 
 /// The entries of a histogram and its loss counters. It lives as long as anyone holds it, also
@@ -78,21 +78,21 @@ impl Table {
     /// How many events passed the programs that feed it or have fed it, because the kernel would
     /// not nest them, since the table was cleared last.
     pub(crate) fn misses(&self) -> io::Result<u64> {
-        let feeders = self.feeders();
+        let feeders = locked(&self.feeders);
         let others = self.missed_by_others.load(Ordering::Relaxed);
         living(&feeders).iter().try_fold(others, |sum, feeder| Ok(sum + feeder.missed()?))
     }
 
     /// Counts what `feeder` feeds it as its own, from now on.
     pub(super) fn join(&self, feeder: &Arc<Feeder>) {
-        let mut feeders = self.feeders();
+        let mut feeders = locked(&self.feeders);
         feeders.retain(|feeder| feeder.strong_count() > 0);
         feeders.push(Arc::downgrade(feeder));
     }
 
     /// Keeps what `feeder`, which runs no more, has missed.
     pub(super) fn leave(&self, feeder: &Arc<Feeder>) -> io::Result<()> {
-        let mut feeders = self.feeders();
+        let mut feeders = locked(&self.feeders);
         feeders.retain(|other| other.as_ptr() != Arc::as_ptr(feeder));
         self.missed_by_others.fetch_add(feeder.missed()?, Ordering::Relaxed);
         Ok(())
@@ -100,13 +100,13 @@ impl Table {
 
     /// Has one feeder count from now on.
     pub(super) fn resume(&self, feeder: &Feeder) -> Result<(), LoadError> {
-        let _no_clearing_meanwhile = self.feeders();
+        let _no_clearing_meanwhile = locked(&self.feeders);
         feeder.attach()
     }
 
     /// Has one feeder count no more.
     pub(super) fn pause(&self, feeder: &Feeder) {
-        let _no_clearing_meanwhile = self.feeders();
+        let _no_clearing_meanwhile = locked(&self.feeders);
         feeder.detach();
     }
 
@@ -121,7 +121,7 @@ impl Table {
         besides: &[&Self],
         barrier: Option<&Barrier>,
     ) -> Result<(), ControlError> {
-        let feeders = self.feeders();
+        let feeders = locked(&self.feeders);
         let feeders = living(&feeders);
         let counting: Vec<_> = feeders.iter().filter(|feeder| feeder.is_attached()).collect();
         counting.iter().for_each(|feeder| feeder.detach());
@@ -154,11 +154,6 @@ impl Table {
         }
         let losses = self.losses();
         losses.update(&0u32.to_ne_bytes(), &vec![0; losses.value_size])
-    }
-
-    fn feeders(&self) -> MutexGuard<'_, Vec<Weak<Feeder>>> {
-        // The list is whole whatever panicked while it was locked.
-        self.feeders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

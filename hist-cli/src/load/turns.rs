@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aya::maps::MapData;
+use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY;
 use hist_common::layout::SPILL_SLOT;
 
 use super::attach::{new_table, program_type};
@@ -34,12 +35,12 @@ use crate::codegen::insn::{Insn, R2, R3, helper};
 use crate::link::{MapDef, Object, Program};
 use crate::plan::{Plan, Spill};
 
-/// `BPF_MAP_TYPE_PROG_ARRAY` in Linux include/uapi/linux/bpf.h.
-const PROG_ARRAY: u32 = 3;
+/// Tail calls go by it.
+const PROG_ARRAY: u32 = BPF_MAP_TYPE_PROG_ARRAY as u32;
 
 /// The program that counts now, and the one that can take its place.
 pub(super) struct Turns {
-    /// Closing it empties it, whoever has it in use: the kernel keeps programs there only for as
+    /// Closing it empties it, even while a program uses it: the kernel keeps programs there only for as
     /// long as user space can reach them.
     slots: MapData,
     programs: [OwnedFd; 2],
@@ -210,7 +211,7 @@ fn slots() -> Result<MapData, LoadError> {
     })
 }
 
-/// `bpf_tail_call(ctx, slots, 0)`. Whoever is entered returns for it.
+/// `bpf_tail_call(ctx, slots, 0)`. The program that is entered returns in its place.
 fn stub(
     slots: BorrowedFd<'_>,
     program: &Program,

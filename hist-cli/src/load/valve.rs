@@ -10,7 +10,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use rustix::param::page_size;
 
 use super::LoadError;
 use super::mapping::ArrayBytes;
-use super::{cpus, maps};
+use super::{cpus, locked, maps};
 use crate::link::MapDef;
 use crate::plan::focus::{FocusMap, VALVE_SIZE};
 
@@ -75,7 +75,7 @@ impl Valve {
     /// Lets programs count, or keeps them from counting, on all CPUs.
     pub(super) fn turn(&self, is_open: bool) {
         let wish = u8::from(is_open);
-        let turned = self.turned.lock().unwrap_or_else(PoisonError::into_inner);
+        let turned = locked(&self.turned);
         self.wish.store(wish, Ordering::SeqCst);
         if self.wishes.send(wish).is_ok() {
             // What was wished before may have taken too long. If it still does, the rest is done here.
@@ -93,7 +93,7 @@ fn turn_everywhere(bytes: &ArrayBytes, latest: &AtomicU8) {
         let cpu = cpu as usize;
         // A cpuset may forbid it.
         if cpu < bytes.len() && cpus::move_to(cpu).is_ok() {
-            // Whoever did not wait any more turns it from outside at this moment.
+            // A caller that gave up waiting may be writing this byte from another CPU right now.
             while {
                 let now = latest.load(Ordering::SeqCst);
                 bytes.store(cpu, now);

@@ -13,7 +13,7 @@ use crate::preemption::Preemption;
 /// What is known of events that perf's recursion guard drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// There are none: raw programs are not called through perf, and some events never occur inside
+    /// No events are dropped: raw programs are not called through perf, and some events never occur inside
     /// a handler.
     Harmless,
     /// They are counted as missed, by a [sentinel](crate::load) beside the program.

@@ -80,6 +80,12 @@ impl Plan {
         format!("{}:{}", self.hist.system, self.hist.event)
     }
 
+    /// Not every event counts that the program sees.
+    #[must_use]
+    pub fn is_selective(&self) -> bool {
+        self.hist.filter.is_some() || self.system_call.is_some() || !self.focus.is_all()
+    }
+
     /// The program's context is the event's record.
     #[must_use]
     pub const fn has_record(&self) -> bool {

@@ -63,6 +63,14 @@ pub struct Kept {
     pub below: u32,
 }
 
+impl Kept {
+    /// Its offset from r10.
+    #[must_use]
+    pub fn slot(&self) -> i16 {
+        -i16::try_from(self.below).unwrap_or(i16::MAX)
+    }
+}
+
 impl Once {
     /// What `source` is; `None` if it is the same however often it is read.
     #[must_use]

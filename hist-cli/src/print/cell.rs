@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::escape::{Charset, clean};
+use crate::escape::{Charset, shown};
 use crate::read::snapshot::{KeyColumn, KeyShow, Row};
 use crate::tracefs::symbols::{Symbol, Symbols};
 
@@ -52,14 +52,15 @@ pub fn cell<'a>(column: &KeyColumn, row: &'a Row, symbols: &'a Symbols) -> Cell<
 
 /// A key whose strings are as they are, or as a terminal with that charset may get them.
 #[must_use]
-pub fn clean_cell<'a>(cell: Cell<'a>, terminal: Option<Charset>) -> Cell<'a> {
-    let bytes = |bytes: &[u8]| clean(bytes, terminal).into_owned().into();
-    let named = |named: Named<'_>| Named { name: bytes(&named.name), number: named.number };
-    match (cell, terminal) {
-        (cell @ Cell::Number(_), _) | (cell, None) => cell,
-        (Cell::Named(one), _) => Cell::Named(named(one)),
-        (Cell::Text(text), _) => Cell::Text(bytes(&text)),
-        (Cell::Stack(frames), _) => Cell::Stack(frames.into_iter().map(named).collect()),
+pub fn clean_cell<'a, 'b>(cell: Cow<'a, Cell<'b>>, terminal: Option<Charset>) -> Cow<'a, Cell<'b>> {
+    let Some(charset) = terminal else { return cell };
+    let bytes = |bytes: &[u8]| shown(bytes, charset).into_bytes().into();
+    let named = |named: &Named<'_>| Named { name: bytes(&named.name), number: named.number };
+    match &*cell {
+        Cell::Number(_) => cell,
+        Cell::Named(one) => Cow::Owned(Cell::Named(named(one))),
+        Cell::Text(text) => Cow::Owned(Cell::Text(bytes(text))),
+        Cell::Stack(frames) => Cow::Owned(Cell::Stack(frames.iter().map(named).collect())),
     }
 }
 

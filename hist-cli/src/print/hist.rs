@@ -1,13 +1,14 @@
 //! Takes a sorted [`Snapshot`]. Gives ftrace's exact text: header, entries, totals
 //! (`hist_trigger_show()` in the kernel's trace_events_hist.c).
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::ops::Range;
 
 use super::bytes::Bytes;
 use super::cell::{Cell, cell, clean_cell};
 use super::modifier::{self, Scale};
-use crate::escape::{Charset, shown};
+use crate::escape::{Charset, clean};
 use crate::read::snapshot::{KeyShow, Row, Snapshot, ValueColumn};
 use crate::tracefs::symbols::Symbols;
 
@@ -16,17 +17,11 @@ use crate::tracefs::symbols::Symbols;
 /// [`Symbols::problem`] then says why, if all of them do.
 #[must_use]
 pub fn hist(snapshot: &Snapshot, symbols: &Symbols) -> Vec<u8> {
-    hist_of(snapshot, 0..snapshot.rows.len(), symbols)
+    hist_on(None, snapshot, 0..snapshot.rows.len(), symbols)
 }
 
-/// The same with some of the entries only. Totals and parts of the whole stay those of all.
-#[must_use]
-pub fn hist_of(snapshot: &Snapshot, rows: Range<usize>, symbols: &Symbols) -> Vec<u8> {
-    hist_on(None, snapshot, rows, symbols)
-}
-
-/// The same for a terminal with that charset, which gets nothing that it would obey; for anything
-/// else the text as it is.
+/// The same with some of the entries only; totals and parts of the whole stay those of all. A terminal
+/// with that charset gets nothing that it would obey, anything else the text as it is.
 #[must_use]
 pub fn hist_on(
     terminal: Option<Charset>,
@@ -65,10 +60,7 @@ fn write_hist(
     rows: Range<usize>,
     (symbols, terminal): (&Symbols, Option<Charset>),
 ) -> fmt::Result {
-    match terminal {
-        Some(charset) => head(out, shown(&snapshot.trigger, charset).as_bytes()),
-        None => head(out, &snapshot.trigger),
-    }
+    head(out, &clean(&snapshot.trigger, terminal));
     let scales = scales(snapshot.values.len(), snapshot.rows.iter().map(|row| &row.sums[..]));
     for row in &snapshot.rows[rows] {
         row_entry(out, snapshot, row, (&scales, symbols, terminal))?;
@@ -105,8 +97,8 @@ fn row_entry(
     let keys = snapshot.keys.iter();
     let entry = Entry {
         keys: keys.map(|column| {
-            let cell = clean_cell(cell(column, row, symbols), terminal);
-            (&column.label[..], column.show, cell)
+            let cell = Cow::Owned(cell(column, row, symbols));
+            (&column.label[..], column.show, clean_cell(cell, terminal))
         }),
         hitcount: snapshot.show_hitcount.then_some(row.hitcount),
         values: &snapshot.values,

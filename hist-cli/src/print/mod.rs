@@ -8,5 +8,5 @@ mod modifier;
 
 pub(crate) use bytes::{Bytes, readable};
 pub(crate) use hist::{Entry, entry, head, scales, totals};
-pub use hist::{blocks, hist, hist_of, hist_on};
+pub use hist::{blocks, hist, hist_on};
 pub(crate) use modifier::{Scale, number, part, shown_name, shown_number};

@@ -11,6 +11,7 @@ use tokio::task::yield_now;
 use super::config::{Config, MetricConfig};
 use super::error::{AttachError, ServeError};
 use super::exposition::{Exposition, Family, Kind, Number, write};
+use super::http::Site;
 use super::metric::Metric;
 use super::own::{Cost, family, one, unix_seconds};
 use super::shape::{Place, Shape};
@@ -318,34 +319,6 @@ impl Engine {
             .any(|key| matches!(key.show, KeyShow::Sym | KeyShow::SymOffset | KeyShow::Stack))
     }
 
-    /// How often another file was taken: metrics have other numbers since.
-    #[must_use]
-    pub const fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// Reads a metric's table; `false` if there is no metric of that number.
-    pub fn read(&mut self, number: usize) -> bool {
-        self.metrics.get_mut(number).map(Running::update).is_some()
-    }
-
-    /// What the tables said when they were read last, and what that costs, as text.
-    #[must_use]
-    pub fn text(&self, format: Exposition) -> String {
-        let cost = Cost::read();
-        let mut families: Vec<Family<'_>> = Vec::new();
-        for running in self.metrics.iter().filter(|running| running.read.succeeded) {
-            families.extend(running.metric.families());
-        }
-        families.extend(self.own_families());
-        match &cost {
-            Ok(cost) => families.extend(cost.families()),
-            Err(error) => log::warn!("cannot tell what this process costs: {error}"),
-        }
-        families.retain(|family| !family.points.is_empty());
-        write(&families, format)
-    }
-
     /// When a table is to be [looked at](Self::look) next; `None` if none is.
     #[must_use]
     pub fn next_look(&self) -> Option<Instant> {
@@ -477,6 +450,33 @@ impl Engine {
     }
 }
 
+impl Site for Engine {
+    /// How often another file was taken.
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn read(&mut self, number: usize) -> bool {
+        self.metrics.get_mut(number).map(Running::update).is_some()
+    }
+
+    /// What the tables said when they were read last, and what that costs.
+    fn text(&self, format: Exposition) -> String {
+        let cost = Cost::read();
+        let mut families: Vec<Family<'_>> = Vec::new();
+        for running in self.metrics.iter().filter(|running| running.read.succeeded) {
+            families.extend(running.metric.families());
+        }
+        families.extend(self.own_families());
+        match &cost {
+            Ok(cost) => families.extend(cost.families()),
+            Err(error) => log::warn!("cannot tell what this process costs: {error}"),
+        }
+        families.retain(|family| !family.points.is_empty());
+        write(&families, format)
+    }
+}
+
 impl Running {
     fn name(&self) -> &str {
         &self.metric.config.name
@@ -519,9 +519,7 @@ impl Running {
         }
         self.read.duration = start.elapsed();
     }
-}
 
-impl Running {
     fn take(&mut self, snapshot: &Snapshot) {
         self.metric.update(snapshot, &self.session.symbols());
         if self.metric.n_others() > 0 && self.ranked.elapsed() >= RANKING {
@@ -529,23 +527,23 @@ impl Running {
             self.metric.update(snapshot, &self.session.symbols());
         }
         self.read.entries = snapshot.rows.len();
-        let (full, before) = (snapshot.losses.full, self.read.losses.full);
-        self.read.losses = snapshot.losses;
-        self.read.losses.full = before;
+        let before = self.read.losses.full;
         let trigger = self.session.attached(entry(&self.session)).trigger();
-        match read::rest(trigger) {
+        let full = match read::rest(trigger) {
+            Ok(None) => snapshot.losses.full,
             Ok(Some(rest)) => {
                 self.metric.add_rest(&rest);
                 // Read later, so it has all of them that were counted, but for those that are lost.
                 let counted = rest.rows.iter().map(|row| row.hitcount).sum();
-                self.read.losses.full = before.max(full.saturating_sub(counted));
+                before.max(snapshot.losses.full.saturating_sub(counted))
             }
-            Ok(None) => self.read.losses.full = full,
             Err(error) => {
                 self.read.succeeded = false;
                 self.not_read(&error.into());
+                before
             }
-        }
+        };
+        self.read.losses = Losses { full, ..snapshot.losses };
     }
 
     fn rank(&mut self, snapshot: &Snapshot) {
@@ -574,7 +572,7 @@ impl Running {
             }
             (Ok(_), None) => false,
         };
-        let renewed = if is_due { self.renew(capacity / 2) } else { Ok(None) };
+        let renewed = is_due.then(|| self.renew(capacity / 2)).transpose();
         let seeds = renewed.unwrap_or_else(|error| {
             self.not_read(&error);
             None
@@ -588,7 +586,7 @@ impl Running {
 
     /// Puts an empty table in the place of the full one, in which at most `most` entries that have a
     /// series stay. Gives how many.
-    fn renew(&mut self, most: usize) -> Result<Option<usize>, SessionError> {
+    fn renew(&mut self, most: usize) -> Result<usize, SessionError> {
         let snapshot = self.session.snapshot(entry(&self.session))?;
         self.rank(&snapshot);
         let seeds = self.metric.seeds(&snapshot, &self.session.symbols(), most);
@@ -596,7 +594,7 @@ impl Running {
         let last = self.session.renew(id, &seeds)?;
         self.metric.renew(&last, &self.session.symbols(), &seeds);
         self.renewals += 1;
-        Ok(Some(seeds.len()))
+        Ok(seeds.len())
     }
 }
 

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -265,6 +265,23 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Noted<T> {
             self.active.touch();
         }
         written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        if written.is_ready() {
+            self.active.touch();
+        }
+        written
+    }
+
+    /// Without this, hyper copies each page into a buffer of the connection's own.
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -578,6 +595,68 @@ mod tests {
         let (scrape, last) = client.join().expect("it only asks");
         assert!(last.ends_with("ok\n"), "{last:?}");
         assert!(scrape.ends_with("the page"), "{scrape:?}");
+    }
+
+    /// Takes several slices at a time, and keeps each by itself.
+    struct Slices {
+        client: Recorded,
+        written: Rc<RefCell<Vec<Vec<u8>>>>,
+    }
+
+    impl AsyncRead for Slices {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.client).poll_read(context, buffer)
+        }
+    }
+
+    impl AsyncWrite for Slices {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.written.borrow_mut().extend(slices.iter().map(|slice| slice.to_vec()));
+            Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The page, which all who ask share, was copied behind the head of each answer.
+    #[test]
+    fn every_connection_copied_the_page() {
+        let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let written = Rc::new(RefCell::new(Vec::new()));
+        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
+        let client = Recorded { rest: request.into(), answer: Rc::default() };
+        let stream = Slices { client, written: written.clone() };
+        let pages = Rc::new(Pages::new(Rc::new(RefCell::new(()))));
+        let (_farewell, ends) = watch::channel(());
+        runtime.block_on(converse(stream, pages, Active::new(), ends));
+        let written = written.take();
+        assert_eq!(written.last().map(Vec::as_slice), Some(&b"# EOF\n"[..]), "{written:?}");
     }
 
     #[test]

@@ -78,11 +78,6 @@ struct Counted<'a> {
 type Change = fn(u64, u64) -> u64;
 
 impl Total {
-    /// Nothing.
-    fn zero(sums: usize) -> Self {
-        Self { sums: vec![0; sums], ..Self::default() }
-    }
-
     /// Adds what `other` has.
     fn add(&mut self, other: &Self) {
         let counted = Counted { hits: other.hits, sums: &other.sums, bucket: None };
@@ -133,18 +128,15 @@ impl Metric {
         }
         let mut anew = Self::new(config, shape);
         anew.evicted = self.evicted;
-        let Totals { shown, others } = self.kept;
-        match shown.is_empty() {
-            true => anew.kept.others = others,
-            false => {
-                let mut rest = others.unwrap_or_default();
-                shown.iter().for_each(|total| rest.add(total));
-                anew.evicted =
-                    shown.iter().fold(anew.evicted, |sum, one| sum.wrapping_add(one.hits));
-                anew.kept.others = Some(rest);
-            }
-        }
+        anew.kept.others = self.kept.others;
+        self.kept.shown.iter().for_each(|gone| anew.evict(gone));
         anew
+    }
+
+    /// Keeps among the others what is kept of a series that has lost its place.
+    fn evict(&mut self, gone: &Total) {
+        self.evicted = self.evicted.wrapping_add(gone.hits);
+        self.kept.of(Slot::Other).add(gone);
     }
 
     /// Takes a snapshot, for [`families`](Self::families) to show.
@@ -154,7 +146,7 @@ impl Metric {
         let n_sums = snapshot.values.len();
         let mut totals = self.kept.clone();
         let n_shown = self.series.shown().len().max(self.least_series());
-        totals.shown.resize(n_shown, Total::zero(n_sums));
+        totals.shown.resize(n_shown, Total::default());
         for (row, slot) in snapshot.rows.iter().zip(slots) {
             totals.of(slot).change(&self.counted(snapshot, row), u64::wrapping_add);
         }
@@ -190,8 +182,7 @@ impl Metric {
         let values = |row: &Row| label_values(&self.shape, snapshot, row, symbols);
         for number in self.series.rank(&snapshot.rows, values, elapsed) {
             let gone = self.kept.shown.get_mut(number).map(std::mem::take).unwrap_or_default();
-            self.evicted = self.evicted.wrapping_add(gone.hits);
-            self.kept.of(Slot::Other).add(&gone);
+            self.evict(&gone);
         }
         let after = self.place(snapshot, symbols);
         for ((row, before), after) in snapshot.rows.iter().zip(before).zip(after) {
@@ -218,10 +209,9 @@ impl Metric {
         }
         let slots = self.place(snapshot, symbols);
         let rows = snapshot.rows.iter().zip(slots).filter(|(_, slot)| *slot != Slot::Other);
-        let mut rows: Vec<_> = rows.map(|(row, _)| row.clone()).collect();
+        let mut rows: Vec<&Row> = rows.map(|(row, _)| row).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.hitcount));
-        rows.truncate(most);
-        rows
+        rows.into_iter().take(most).cloned().collect()
     }
 
     /// Takes the last snapshot of a table whose place another one has taken, which began with

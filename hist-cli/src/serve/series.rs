@@ -93,14 +93,14 @@ impl Series {
 
     /// Gives the places of series that are hardly hit any more to labels among the others that have
     /// been hit more since the last ranking, `elapsed` ago: the most hit take those of the least.
-    /// Gives the numbers of the series that have become other ones.
+    /// All `rows` have a [place](Self::place). Gives the numbers of the series that have become other
+    /// ones.
     pub(super) fn rank(
         &mut self,
         rows: &[Row],
         values: impl Fn(&Row) -> Values,
         elapsed: Duration,
     ) -> Vec<usize> {
-        self.place(rows, &values);
         let candidates = self.weigh(rows, values, elapsed);
         let mut worst: Vec<usize> = (0..self.shown.len()).collect();
         worst.sort_by(|one, other| self.weights[*one].total_cmp(&self.weights[*other]));

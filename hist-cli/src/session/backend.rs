@@ -45,7 +45,7 @@ pub trait Backend {
     /// If the kernel refuses.
     fn resume(&mut self, trigger: &mut Self::Attached) -> Result<(), SessionError>;
 
-    /// Stops all that counting for good, one as close to the other as can be, and waits for those
+    /// Stops all these triggers for good, one as close to the other as can be, and waits for those
     /// that are counting an event at this moment. What has been counted can be read afterwards.
     fn stop<'a>(&self, triggers: impl Iterator<Item = &'a Self::Attached>)
     where

@@ -13,6 +13,7 @@ use crate::codegen;
 use crate::link;
 use crate::load::{
     self, Attached, AttachedTrigger, Barrier, ControlError, Facts, Feeds, LiveFocus, LoadError,
+    Stopper,
 };
 use crate::pipeline::CompileError;
 use crate::plan::{self, AttachWish, Plan, Spill, Wishes};
@@ -74,13 +75,7 @@ impl<F: Borrow<Facts>> Live<F> {
 
     /// Nothing begins to count any more.
     fn pause_all<'a>(&self, triggers: impl Iterator<Item = &'a LiveTrigger>) {
-        let triggers: Vec<_> = triggers.map(LiveTrigger::trigger).collect();
-        // First of all, for so they end with the same event.
-        if let Some(focus) = self.focus.as_ref().filter(|focus| focus.has_valve()) {
-            focus.let_count(false);
-            triggers.iter().for_each(|trigger| trigger.hold_misses());
-        }
-        triggers.iter().for_each(|trigger| trigger.pause());
+        Stopper::new(self.focus.clone(), triggers.map(LiveTrigger::trigger)).stop();
     }
 
     /// What counts an event at this moment comes to its end.

@@ -36,7 +36,7 @@ pub struct Tracefs {
     pub root: PathBuf,
     /// It was not mounted before; [`find_or_mount`] did it.
     pub newly_mounted: bool,
-    /// Its user has named it, and may read there what the user may.
+    /// The user named this path, so it is read with the user's own rights.
     is_users: bool,
 }
 
