@@ -18,8 +18,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
-use super::common::*;
-use super::{check_fails, event_formats, mask, stderr, stdout};
+use super::support::*;
 
 /// Counts the system calls of this thread.
 fn config(name: &str, more: &str) -> String {
@@ -104,7 +103,7 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        super::signal(&self.child, signal);
+        super::support::signal(&self.child, signal);
     }
 
     /// Head and body of the answer.
@@ -232,7 +231,7 @@ fn check_tells_all_that_is_wrong() {
 
 #[test]
 fn what_cannot_be_served_is_told() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -251,7 +250,7 @@ fn what_cannot_be_served_is_told() {
 /// It was heeded only once all were attached, which takes minutes for thousands on a busy machine.
 #[test]
 fn a_wish_to_stop_while_metrics_are_attached_is_heeded() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     // With keys that take tables of their own.
@@ -271,7 +270,7 @@ fn a_wish_to_stop_while_metrics_are_attached_is_heeded() {
 
 #[test]
 fn counts_rise_and_pages_are_as_asked_for() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new(&config("calls", ""));
@@ -290,7 +289,7 @@ fn counts_rise_and_pages_are_as_asked_for() {
     }
     // It may have taken less than a tick yet.
     assert!(server.samples().contains_key("process_cpu_seconds_total"));
-    let documentation = include_str!("../../docs/serve.md");
+    let documentation = include_str!("../../../docs/serve.md");
     for own in server.samples().keys().map(|sample| sample.split('{').next().unwrap_or(sample)) {
         let is_told = own.starts_with("calls_") || documentation.contains(&format!("`{own}`"));
         assert!(is_told, "docs/serve.md has no {own}");
@@ -317,7 +316,7 @@ fn counts_rise_and_pages_are_as_asked_for() {
 
 #[test]
 fn a_new_file_keeps_what_it_has_in_common() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new(&(config("kept", "") + &config("gone", "")));
@@ -351,7 +350,7 @@ fn a_new_file_keeps_what_it_has_in_common() {
 
 #[test]
 fn readiness_and_end_are_told() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let name = format!("hist-bpf-serve-test-{}", std::process::id());
@@ -391,7 +390,7 @@ fn has_only(allowed: u64, status: &str) {
 /// It stayed root's, whatever it gave up.
 #[test]
 fn the_process_becomes_the_user_that_is_named() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new("");
@@ -436,7 +435,7 @@ fn the_process_becomes_the_user_that_is_named() {
 
 #[test]
 fn no_more_capabilities_than_needed_are_kept() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     // CAP_DAC_READ_SEARCH, CAP_SYSLOG, CAP_PERFMON and CAP_BPF (include/uapi/linux/capability.h).
@@ -465,7 +464,7 @@ fn no_more_capabilities_than_needed_are_kept() {
 
 #[test]
 fn names_are_listened_on_as_addresses_are() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new(&config("calls", ""));
@@ -512,7 +511,7 @@ fn greedy(server: &Server, requests: usize) -> (TcpStream, Arc<AtomicUsize>) {
 /// Others got no answer before it had all of its own: 8 s, and SIGTERM waited, too.
 #[test]
 fn one_that_pipelines_requests_starves_nobody() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     /// Of each of them.
@@ -545,7 +544,7 @@ fn one_that_pipelines_requests_starves_nobody() {
 /// It was 0 for events whose losses nothing counts.
 #[test]
 fn missed_was_zero_where_nothing_counts_what_perf_drops() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     // On both, programs are classic ones for what their records have.
@@ -577,7 +576,7 @@ fn missed_was_zero_where_nothing_counts_what_perf_drops() {
 /// capabilities, or without files.
 #[test]
 fn stopping_without_capabilities_or_files_did_not_wait_for_programs() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new(&config("calls", ""));
@@ -592,7 +591,7 @@ fn stopping_without_capabilities_or_files_did_not_wait_for_programs() {
 /// Connections that ask nothing had all files that there were.
 #[test]
 fn idle_connections_give_way_when_files_run_out() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let server = Server::start(&File::new(&config("calls", "")));
@@ -611,7 +610,7 @@ fn idle_connections_give_way_when_files_run_out() {
 
 #[test]
 fn odd_clients_get_what_they_ask_for_or_are_sent_away() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let server = Server::start(&File::new(&config("calls", "")));
@@ -660,7 +659,7 @@ fn odd_clients_get_what_they_ask_for_or_are_sent_away() {
 /// They were waited for, one and all.
 #[test]
 fn clients_that_ask_or_take_nothing_keep_nobody_out() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new(&config("calls", ""));
@@ -726,7 +725,7 @@ fn rename(name: &str) {
 /// Any user can rename itself often enough to fill a table. Nobody else ever got an entry then.
 #[test]
 fn a_table_filled_by_renaming_blinds_a_metric_for_moments_only() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let worker = Worker::start();
@@ -759,7 +758,7 @@ fn a_table_filled_by_renaming_blinds_a_metric_for_moments_only() {
 /// Processes that had long ended kept all entries and all series.
 #[test]
 fn processes_that_come_and_go_leave_room_for_others() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let worker = Worker::start();

@@ -5,7 +5,7 @@
 //! What is counted is kill(2) with signal 0, which the shell's own `kill -0` calls exactly once.
 
 use std::fs;
-use std::io::{BufRead as _, Read as _};
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -14,12 +14,10 @@ use hist_cli::load::{Facts, LiveFocus, WatchedEvents, hold};
 use hist_cli::plan::Focus;
 use hist_cli::plan::focus::Processes;
 use hist_cli::tracefs::mount::{cgroup2_root, find_or_mount};
+use hist_test_support::table::Entry;
 use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
 
-#[path = "cli/common.rs"]
-mod common;
-
-use common::*;
+use super::support::*;
 
 /// Counts the kill(2) calls of each thread.
 const CALLS: [&str; 2] = ["hist:keys=common_pid if sig == 0", "syscalls:sys_enter_kill"];
@@ -34,18 +32,15 @@ fn counted_script(options: &[&str], script: &str) -> Output {
     counted(options, &["sh", "-c", &format!("{SHELL}{script}")])
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 /// Pid and hits of each entry, the fewest hits first.
 fn entries(output: &Output) -> Vec<(u32, u64)> {
-    let text = std::str::from_utf8(&output.stdout).expect("UTF-8");
-    let entry = |line: &str| {
-        let (key, hits) = line.strip_prefix("{ common_pid:")?.split_once("} hitcount:")?;
-        Some((key.trim().parse().expect("a pid"), hits.trim().parse().expect("hits")))
+    let tables = tables(stdout(output)).expect("tables");
+    let entries = tables.iter().flat_map(|table| &table.entries);
+    let entry = |entry: &Entry| {
+        let pid = entry.key("common_pid").expect("a pid").parse().expect("a number");
+        (pid, entry.hitcount().expect("hits"))
     };
-    let mut entries: Vec<_> = text.lines().filter_map(entry).collect();
+    let mut entries: Vec<_> = entries.map(entry).collect();
     entries.sort_by_key(|(_, hits)| *hits);
     entries
 }
@@ -53,7 +48,7 @@ fn entries(output: &Output) -> Vec<(u32, u64)> {
 #[track_caller]
 fn check_hits(output: &Output, hits: &[u64]) {
     let found: Vec<_> = entries(output).into_iter().map(|(_, hits)| hits).collect();
-    assert_eq!(found, hits, "{}", said(output));
+    assert_eq!(found, hits, "{}", stderr(output));
 }
 
 impl Workload {
@@ -69,25 +64,6 @@ impl Workload {
     }
 }
 
-impl Running {
-    /// Its output when it has ended by itself.
-    fn end(mut self) -> Output {
-        let status = patiently(&mut self.child, "by itself");
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let pipe = self.child.stdout.as_mut().expect("piped");
-        pipe.read_to_end(&mut stdout).expect("readable");
-        self.stderr.read_to_end(&mut stderr).expect("readable");
-        Output { status, stdout, stderr }
-    }
-}
-
-#[track_caller]
-fn check_fails(arguments: &[&str], code: i32, part: &str) {
-    let output = output(arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
-    assert!(said(&output).contains(part), "{arguments:?}: no `{part}` in\n{}", said(&output));
-}
-
 #[test]
 fn contradictions_are_usage_mistakes() {
     for options in [
@@ -98,11 +74,11 @@ fn contradictions_are_usage_mistakes() {
         &["-p", "1,"],
         &["-p4294967295"],
     ] {
-        check_fails(&[options, &CALLS].concat(), 2, "error");
+        check_fails(&[options, &CALLS].concat(), 2, &["error"]);
     }
     // It was `invalid digit found in string`, and a range that nobody asked for.
     for pid in ["x", "0", "4294967295", "99999999999"] {
-        check_fails(&[&["-p", pid], &CALLS[..]].concat(), 2, "not the number of a process");
+        check_fails(&[&["-p", pid], &CALLS[..]].concat(), 2, &["not the number of a process"]);
     }
 }
 
@@ -115,7 +91,7 @@ fn plans_tell_the_focus_and_code_tests_it_first() {
     let emit = |stage| {
         let options = ["--tracefs", formats, "--cpu", "0", "-p", &pid, "--emit", stage];
         let output = output(&[&options[..], &trigger].concat());
-        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         String::from_utf8(output.stdout).expect("UTF-8")
     };
     let plan = emit("plan");
@@ -142,7 +118,7 @@ fn until_it_has_run(process: &Workload) -> String {
 
 #[test]
 fn live_a_command_counts_with_all_that_it_forks_and_executes() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let outsider = Workload::outsider();
@@ -163,7 +139,7 @@ fn live_a_command_counts_with_all_that_it_forks_and_executes() {
 /// By every way to attach, and through every template.
 #[test]
 fn live_every_program_keeps_to_the_focus() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let _outsider = Workload::outsider();
@@ -182,7 +158,11 @@ fn live_every_program_keeps_to_the_focus() {
             let command = ["--cpu", "all", "--", "sh", "-c", &script];
             let output = output(&[options, &cgroup, &trigger, &command].concat());
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(text.contains("    Hits: 42\n"), "{options:?} {keys}: {text}{}", said(&output));
+            assert!(
+                text.contains("    Hits: 42\n"),
+                "{options:?} {keys}: {text}{}",
+                stderr(&output)
+            );
             assert!(text.contains(" if sig == 0 && pid != 0 [active]"), "{text}");
         }
     }
@@ -190,7 +170,7 @@ fn live_every_program_keeps_to_the_focus() {
 
 #[test]
 fn live_all_triggers_of_a_command_have_its_focus() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let _outsider = Workload::outsider();
@@ -210,15 +190,15 @@ fn live_all_triggers_of_a_command_have_its_focus() {
     let output = output(&arguments);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let hits: Vec<_> = text.lines().filter(|line| line.contains("Hits:")).collect();
-    assert!(hits.len() >= 2, "{text}{}", said(&output));
+    assert!(hits.len() >= 2, "{text}{}", stderr(&output));
     let right = |line: &&str| line.trim() == "Hits: 6" || line.trim() == "Hits: 3";
-    assert!(hits.iter().all(right), "{text}{}", said(&output));
+    assert!(hits.iter().all(right), "{text}{}", stderr(&output));
 }
 
 /// Counting begins with the exec, not before, and has what the last process does until its exit.
 #[test]
 fn live_a_command_is_counted_from_its_exec_to_its_exit() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let run = |event: &str, attach: &str| {
@@ -236,19 +216,19 @@ fn live_a_command_is_counted_from_its_exec_to_its_exit() {
 
 #[test]
 fn live_the_last_child_may_outlive_the_command() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let script = "(sleep 0.4; calls 7) >/dev/null 2>&1 & calls 3; exit 9";
     let output = counted_script(&[], script);
     check_hits(&output, &[3, 7]);
     assert_eq!(output.status.code(), Some(9));
-    assert!(said(&output).contains("but not all that it started"), "{}", said(&output));
+    assert!(stderr(&output).contains("but not all that it started"), "{}", stderr(&output));
 }
 
 #[test]
 fn live_time_and_signals_end_what_outlives_the_command() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let script = "(sleep 60 & echo $!; :) ; kill -0 $$; exit 4";
@@ -256,7 +236,7 @@ fn live_time_and_signals_end_what_outlives_the_command() {
     let output = counted(&["-d0.5"], &["sh", "-c", &script.replace("60", "60 >/dev/null 2>&1")]);
     assert!(start.elapsed() < Duration::from_secs(40));
     check_hits(&output, &[1]);
-    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let sleeper = text.lines().next().and_then(|line| line.parse().ok()).expect("a pid");
     let sleeper = Pid::from_raw(sleeper).expect("a pid");
@@ -265,7 +245,7 @@ fn live_time_and_signals_end_what_outlives_the_command() {
 
 #[test]
 fn live_commands_that_cannot_start_have_the_shells_codes() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -277,8 +257,8 @@ fn live_commands_that_cannot_start_have_the_shells_codes() {
     for (program, code) in [("/nowhere/x", 127), ("/etc/passwd", 126), (script, 127)] {
         for options in [&[][..], &["--system-wide"]] {
             let output = counted(options, &[program]);
-            assert_eq!(output.status.code(), Some(code), "{program}: {}", said(&output));
-            assert!(said(&output).contains("cannot run"), "{}", said(&output));
+            assert_eq!(output.status.code(), Some(code), "{program}: {}", stderr(&output));
+            assert!(stderr(&output).contains("cannot run"), "{}", stderr(&output));
         }
     }
 }
@@ -297,14 +277,14 @@ fn workload_of_threads() {
 
 fn workload_of_threads_in_its_own_process(threads: u32) -> Workload {
     let mut command = Command::new(std::env::current_exe().expect("this file"));
-    command.args(["--exact", "workload_of_threads", "--nocapture", "--test-threads=1"]);
+    command.args(["--exact", "focus::workload_of_threads", "--nocapture", "--test-threads=1"]);
     command.env("HIST_BPF_THREADS", threads.to_string());
     Workload::spawn(command).ready()
 }
 
 #[test]
 fn live_all_threads_of_a_process_count_until_it_ends() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let _outsider = Workload::outsider();
@@ -329,7 +309,7 @@ fn live_all_threads_of_a_process_count_until_it_ends() {
 
 #[test]
 fn live_descendants_count_if_they_are_followed() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let _outsider = Workload::outsider();
@@ -347,13 +327,13 @@ fn live_descendants_count_if_they_are_followed() {
 
 #[test]
 fn live_a_process_that_counts_may_time_with_a_command() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let outsider = Workload::outsider();
     let output = counted_script(&["-p", &outsider.pid()], "calls 20; sleep 0.3");
     let found = entries(&output);
-    assert_eq!(found.len(), 1, "{found:?} {}", said(&output));
+    assert_eq!(found.len(), 1, "{found:?} {}", stderr(&output));
     assert_eq!(found[0].0, outsider.0.id());
 }
 
@@ -372,11 +352,10 @@ fn with_pid(pid: u32, start: impl Fn() -> Workload) -> Workload {
 /// Whoever got the pid of a process that had ended was counted in its place.
 #[test]
 fn live_a_pid_that_became_anothers_is_not_counted() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
-    if !Path::new("/proc/sys/kernel/ns_last_pid").exists() {
-        eprintln!("skipped: this kernel does not let pids be chosen");
+    if !needs::file("/proc/sys/kernel/ns_last_pid", "pids that can be chosen") {
         return;
     }
     let lasting = || Workload::script("echo ready; read x; calls 4; read x").ready();
@@ -403,11 +382,10 @@ fn live_a_pid_that_became_anothers_is_not_counted() {
 /// can tell them apart.
 #[test]
 fn live_a_pid_that_became_anothers_while_stopped_is_not_counted() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
-    if !Path::new("/proc/sys/kernel/ns_last_pid").exists() {
-        eprintln!("skipped: this kernel does not let pids be chosen");
+    if !needs::file("/proc/sys/kernel/ns_last_pid", "pids that can be chosen") {
         return;
     }
     let lasting = Workload::script("echo ready; read x; calls 4; read x").ready();
@@ -441,7 +419,7 @@ fn live_a_pid_that_became_anothers_while_stopped_is_not_counted() {
 /// Beside a command the end of a single process does not end counting either.
 #[test]
 fn live_a_command_outlives_the_process_that_is_counted() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let mut workload = Workload::script("echo ready; read x; calls 3").ready();
@@ -452,7 +430,7 @@ fn live_a_command_outlives_the_process_that_is_counted() {
     workload.0.wait().expect("it ends");
     let output = running.end();
     check_hits(&output, &[3]);
-    assert!(said(&output).contains("no process is left to count"), "{}", said(&output));
+    assert!(stderr(&output).contains("no process is left to count"), "{}", stderr(&output));
 }
 
 /// A cgroup that is there while this lives.
@@ -482,13 +460,14 @@ impl Drop for Cgroup {
 
 #[test]
 fn live_a_cgroup_counts_with_those_below() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
-    let Some(root) = cgroup2_root() else {
-        eprintln!("skipped: no cgroup2 filesystem is mounted");
+    let root = cgroup2_root();
+    if !needs::that(root.is_some(), "a mounted cgroup2 filesystem") {
         return;
-    };
+    }
+    let root = root.expect("it is there");
     let name = format!("hist-bpf-{}", std::process::id());
     let (inner, outer) =
         (Cgroup::new(root.join(&name)), Cgroup::new(root.join(name.clone() + "b")));
@@ -512,14 +491,18 @@ fn live_a_cgroup_counts_with_those_below() {
     // With a command, both must hold: it has moved into the cgroup only after three calls.
     let script = format!("{SHELL}calls 3; echo $$ > {full}/cgroup.procs; calls 2");
     check_hits(&counted(&["--cgroup", full], &[&inside[..], &[&script]].concat()), &[2]);
-    check_fails(&[&["--cgroup", "no-such-cgroup"], &CALLS[..]].concat(), 1, "there is no cgroup");
+    check_fails(
+        &[&["--cgroup", "no-such-cgroup"], &CALLS[..]].concat(),
+        1,
+        &["there is no cgroup"],
+    );
     let file = format!("{full}/cgroup.procs");
-    check_fails(&[&["--cgroup", &file], &CALLS[..]].concat(), 1, "is not a cgroup of version 2");
+    check_fails(&[&["--cgroup", &file], &CALLS[..]].concat(), 1, &["is not a cgroup of version 2"]);
 }
 
 #[test]
 fn live_cpus_count_by_their_number() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let possible = Facts::read().expect("the CPUs").context().possible_cpus.expect("read");
@@ -536,25 +519,25 @@ fn live_cpus_count_by_their_number() {
         check_hits(&output, if hits { &[25] } else { &[] });
     }
     let none = possible.to_string();
-    check_fails(&[&["--cpu", &none], &CALLS[..]].concat(), 1, "this machine has ");
-    check_fails(&[&["--cpu", "3-1"], &CALLS[..]].concat(), 1, "not a list of CPUs");
+    check_fails(&[&["--cpu", &none], &CALLS[..]].concat(), 1, &["this machine has "]);
+    check_fails(&[&["--cpu", "3-1"], &CALLS[..]].concat(), 1, &["not a list of CPUs"]);
 }
 
 #[test]
 fn live_processes_that_are_not_there_are_told() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     // `pid_max` is at most 2^22.
     for options in [&["-p", "8388608"][..], &["--follow", "-p", "1,8388608"]] {
-        check_fails(&[options, &CALLS].concat(), 1, "there is no process 8388608");
+        check_fails(&[options, &CALLS].concat(), 1, &["there is no process 8388608"]);
     }
 }
 
 /// Programs see pids of the initial namespace: a command is found all the same.
 #[test]
 fn live_within_a_pid_namespace_a_command_counts_and_pids_are_refused() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let _outsider = Workload::outsider();
@@ -568,13 +551,13 @@ fn live_within_a_pid_namespace_a_command_counts_and_pids_are_refused() {
     check_hits(&output, &[5, 8]);
     let output = within(&[&CALLS[..], &["-p1"]].concat());
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("within a pid namespace"), "{}", said(&output));
+    assert!(stderr(&output).contains("within a pid namespace"), "{}", stderr(&output));
 }
 
 /// What finds no room is counted; what has ended makes room, and its pid may be another's.
 #[test]
 fn live_a_full_set_is_counted_and_ended_processes_leave_it() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let facts = Facts::read().expect("the CPUs");
@@ -612,7 +595,7 @@ fn live_a_full_set_is_counted_and_ended_processes_leave_it() {
 
 #[test]
 fn live_a_full_set_of_followed_processes_was_an_argument_list_too_long() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let facts = Facts::read().expect("the CPUs");

@@ -1,14 +1,16 @@
 //! Runs the command where something is against it: files that lie, limits, and users who shall get no
 //! more than what they may.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
-use super::*;
+use super::support::*;
 
 /// Somebody without rights; the same number as `nobody` has on most systems.
 const NOBODY: &str = "65534";
@@ -34,7 +36,7 @@ const MALLOC_CHECKS: &str = "libc_malloc_debug.so.0";
 /// CPU's value for another's.
 #[test]
 fn a_list_of_too_few_cpus_corrupted_the_heap() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -108,12 +110,7 @@ impl Raised {
 
 /// With file capabilities, and with the set-user-ID bit.
 fn each_raised(check: impl Fn(&Raised)) {
-    if !is_live() {
-        return;
-    }
-    if Command::new("setcap").arg("-v").output().is_err() {
-        assert!(std::env::var_os("HIST_BPF_NO_SKIP").is_none(), "setcap is not installed");
-        eprintln!("skipped: setcap is not installed");
+    if !needs::root() || !needs::program("setcap") {
         return;
     }
     ["capabilities", "setuid"].map(Raised::new).iter().for_each(check);
@@ -347,7 +344,7 @@ fn a_command_had_the_programs_capabilities_and_ids() {
 /// As systemd's `AmbientCapabilities=` gives them.
 #[test]
 fn a_command_inherited_ambient_capabilities() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -367,7 +364,7 @@ fn a_command_inherited_ambient_capabilities() {
 /// Of those that the program handles itself, and of SIGPIPE, which Rust ignores, too.
 #[test]
 fn a_command_had_other_signals_than_its_user_gave() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let counting = [env!("CARGO_BIN_EXE_hist-bpf"), "-q", "-i0", "-o", "/dev/null"];
@@ -405,7 +402,7 @@ fn variables_that_a_user_sets_decided_what_the_program_does() {
 /// Whose capabilities are all there, and worth nothing.
 #[test]
 fn in_a_user_namespace_the_message_names_the_host() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let mut command = Command::new("unshare");
@@ -419,7 +416,7 @@ fn in_a_user_namespace_the_message_names_the_host() {
 /// Each of the calls that open something may be the one that gets no number.
 #[test]
 fn too_many_open_files_were_the_verifiers_refusal() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let mut refused = 0;
@@ -443,7 +440,7 @@ fn too_many_open_files_were_the_verifiers_refusal() {
 
 #[test]
 fn the_65th_classic_program_was_an_argument_list_too_long() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let triggers: Vec<_> =

@@ -1,9 +1,14 @@
 //! What tests of the real binary share: the command itself, processes that end with their test, and
 //! how long anything may take.
 
+pub(crate) use hist_test_support::needs;
+pub(crate) use hist_test_support::table::{tables, totals};
+
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,17 +30,34 @@ pub(crate) fn output(arguments: &[&str]) -> Output {
     hist_bpf().args(arguments).output().expect("the binary starts")
 }
 
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+pub(crate) fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("UTF-8")
 }
 
-/// Whether triggers can be attached; says so if not.
-pub(crate) fn is_live() -> bool {
-    if !is_root() {
-        eprintln!("skipped: attaching needs root");
-    }
-    is_root()
+pub(crate) fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("UTF-8")
 }
+
+#[track_caller]
+pub(crate) fn check_fails(arguments: &[&str], code: i32, parts: &[&str]) {
+    let output = output(arguments);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert_eq!(stdout(&output), "", "{arguments:?}");
+    for part in parts {
+        assert!(said.contains(part), "{arguments:?}: no `{part}` in\n{said}");
+    }
+}
+
+/// Golden formats, so that tests without root know some events.
+pub(crate) fn event_formats() -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/formats");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+/// Every process is another key, and there are more than the table has room for.
+pub(crate) const MANY_KEYS: [&str; 4] =
+    ["-i0", "--fail-on-loss", "hist:keys=child_pid:size=128", "sched:sched_process_fork"];
 
 #[track_caller]
 pub(crate) fn signal(child: &Child, signal: Signal) {
@@ -48,7 +70,7 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -59,6 +81,12 @@ pub(crate) fn state(folder: &str) -> char {
     // The name may contain anything.
     let (_, rest) = stat.rsplit_once(") ").expect("a name");
     rest.chars().next().expect("a state")
+}
+
+/// The hexadecimal number after `name` in a status.
+pub(crate) fn mask(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+    u64::from_str_radix(line.trim(), 16).expect("a mask")
 }
 
 /// Waits for its end, `when` it must come.
@@ -73,7 +101,7 @@ pub(crate) fn patiently(child: &mut Child, when: &str) -> ExitStatus {
             child.kill().expect("it is there");
             panic!("it did not end {when}");
         }
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -142,6 +170,26 @@ impl Running {
     pub(crate) fn signal(&self, signal: Signal) {
         self::signal(&self.child, signal);
     }
+
+    /// Waits until it has ended. Gives its table, and what it has said since `attached`.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Output {
+        let stdout = self.child.stdout.take().expect("piped");
+        let (child, stderr) = (&mut self.child, &mut self.stderr);
+        thread::scope(|scope| {
+            let [stdout, stderr] = [scope.spawn(|| whole(stdout)), scope.spawn(|| whole(stderr))];
+            let status = patiently(child, "by itself");
+            let read = |reader: ScopedJoinHandle<'_, _>| reader.join().expect("no panic");
+            Output { status, stdout: read(stdout), stderr: read(stderr) }
+        })
+    }
+}
+
+/// All that there is to read.
+pub(crate) fn whole(mut from: impl Read) -> Vec<u8> {
+    let mut text = Vec::new();
+    from.read_to_end(&mut text).expect("readable");
+    text
 }
 
 impl Drop for Running {

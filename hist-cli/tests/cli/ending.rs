@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
 
-use super::common::*;
-use super::{MANY_KEYS, stderr, stdout, totals};
+use super::support::*;
 
 /// As many entries as a table can have, each of another position.
 const POSITIONS: u64 = 131_072;
@@ -78,7 +77,7 @@ impl Read {
 fn check_whole(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "{}", stderr(output));
     let text = stdout(output);
-    assert_eq!(totals(text, "Entries:"), [POSITIONS], "{}", stderr(output));
+    assert_eq!(totals(text, "Entries"), [POSITIONS], "{}", stderr(output));
     assert_eq!(text.matches("\n{ pos:").count() as u64, POSITIONS);
     assert!(text.ends_with("    Dropped: 0\n"), "it is cut off");
 }
@@ -95,7 +94,7 @@ fn signal_after(running: &Running, delay: u64, signal: Signal) {
 /// The first signal counted as the second: exit code 130, and nothing or half a table on stdout.
 #[test]
 fn live_a_signal_after_the_end_of_a_process_does_not_destroy_its_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     for (delay, signal) in DELAYS.into_iter().zip([Signal::INT, Signal::TERM].into_iter().cycle()) {
@@ -112,7 +111,7 @@ fn live_a_signal_after_the_end_of_a_process_does_not_destroy_its_table() {
 /// The same after the command's end.
 #[test]
 fn live_a_signal_after_the_end_of_a_command_does_not_destroy_its_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -148,7 +147,7 @@ fn words_of(words: &[&str]) -> String {
 /// The same after `-d`; whether the signal comes before the end of the time or after it.
 #[test]
 fn live_a_signal_after_the_time_is_over_does_not_destroy_the_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let [pid, trigger] = own_trigger();
@@ -175,7 +174,7 @@ fn live_a_signal_after_the_time_is_over_does_not_destroy_the_table() {
 /// timeout(1), for one, sends its signal to the process and once more to its group.
 #[test]
 fn live_two_signals_at_once_do_not_destroy_the_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let [pid, trigger] = own_trigger();
@@ -198,7 +197,7 @@ fn live_two_signals_at_once_do_not_destroy_the_table() {
 /// A second wish to stop ends it at once: nobody reads the table.
 #[test]
 fn live_a_second_wish_to_stop_still_ends_it_at_once() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let [pid, trigger] = own_trigger();
@@ -237,7 +236,7 @@ impl Drop for Leftover {
 /// While the command is waited for, the table is there, and losses are still to be told.
 #[test]
 fn live_a_signal_while_the_command_is_waited_for_leaves_it_alone() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -271,9 +270,10 @@ fn live_a_signal_while_the_command_is_waited_for_leaves_it_alone() {
         test_kill_process(command.0).expect("it was left alone");
         is_full.then_some(ended)
     });
-    let (output, rest) = full.expect("200 processes in half a minute");
+    let output = full.expect("200 processes in half a minute");
+    let rest = stderr(&output);
     assert_eq!(output.status.code(), Some(3), "{rest}");
-    assert_eq!(totals(stdout(&output), "Entries:"), [128]);
+    assert_eq!(totals(stdout(&output), "Entries"), [128]);
 }
 
 /// A user that nobody else is, so that limits on the number of its processes mean this one; tests run
@@ -304,7 +304,7 @@ fn allow_no_more(child: &Child, user: &str) {
 /// It panicked where the kernel gave no thread for the first table, and all counts were gone.
 #[test]
 fn live_where_no_thread_is_to_be_had_tables_are_printed_all_the_same() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let trigger = ["hist:keys=common_cpu", "raw_syscalls:sys_enter"];
@@ -328,7 +328,7 @@ fn live_where_no_thread_is_to_be_had_tables_are_printed_all_the_same() {
 /// that cannot be forked.
 #[test]
 fn live_where_no_process_is_to_be_had_the_error_says_so() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     for (limit, code, part) in [
@@ -372,7 +372,7 @@ fn waiting(arguments: &[&str], said: &str) -> (Workload, Lines<BufReader<ChildSt
 /// Opening it waited in the kernel, where only SIGKILL was heeded.
 #[test]
 fn live_a_pipe_that_nobody_reads_is_told_and_signals_are_heeded() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -389,14 +389,14 @@ fn live_a_pipe_that_nobody_reads_is_told_and_signals_are_heeded() {
     }
     let (mut counting, _lines) = start();
     let text = fs::read_to_string(&pipe).expect("a table");
-    assert_eq!(totals(&text, "Dropped:"), [0]);
+    assert_eq!(totals(&text, "Dropped"), [0]);
     assert_eq!(patiently(&mut counting.0, "with the duration over").code(), Some(0));
 }
 
 /// So did opening the file of metrics, and reading it again.
 #[test]
 fn live_a_pipe_of_metrics_that_nobody_writes_to_is_told() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -425,7 +425,7 @@ fn live_a_pipe_of_metrics_that_nobody_writes_to_is_told() {
 /// Half a table was left in the file, and the process was killed.
 #[test]
 fn live_a_file_that_may_not_grow_is_an_error_and_keeps_no_half_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -453,7 +453,7 @@ fn live_a_file_that_may_not_grow_is_an_error_and_keeps_no_half_table() {
 /// A command may exceed its own limit, and is killed as ever.
 #[test]
 fn live_a_command_gets_sigxfsz_as_ever() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -466,7 +466,7 @@ fn live_a_command_gets_sigxfsz_as_ever() {
 /// What was lost was told only where the table could be written.
 #[test]
 fn live_losses_are_told_where_the_disk_is_full() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let script = "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done";
@@ -481,7 +481,7 @@ fn live_losses_are_told_where_the_disk_is_full() {
 /// Most of many events were missing in the log, and nothing said so.
 #[test]
 fn live_events_that_the_log_has_no_room_for_are_told() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let pid = getpid();
@@ -503,9 +503,10 @@ fn live_events_that_the_log_has_no_room_for_are_told() {
             logged += 1;
         }
     }
-    let (output, rest) = running.end();
+    let output = running.end();
+    let rest = stderr(&output);
     assert_eq!(output.status.code(), Some(0), "{rest}");
-    assert_eq!(totals(stdout(&output), "Hits:"), [CALLS]);
+    assert_eq!(totals(stdout(&output), "Hits"), [CALLS]);
     assert!(told > 0, "all {logged} fitted");
     // Kills of other processes are logged, too, as filtered out.
     assert!(logged <= CALLS && logged + told >= CALLS, "{logged} logged, {told} told");
@@ -515,7 +516,7 @@ fn live_events_that_the_log_has_no_room_for_are_told() {
 /// the time ended it.
 #[test]
 fn live_a_log_without_end_does_not_keep_it_from_ending() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let flood = || {
@@ -540,7 +541,7 @@ fn live_a_log_without_end_does_not_keep_it_from_ending() {
         let table = counting.0.stdout.as_mut().expect("piped");
         table.read_to_string(&mut text).expect("readable");
         assert_eq!(status.code(), Some(0));
-        assert_eq!(totals(&text, "Dropped:"), [0]);
+        assert_eq!(totals(&text, "Dropped"), [0]);
     };
     end(&[], Some(Signal::INT));
     end(&["-d1"], None);
@@ -549,7 +550,7 @@ fn live_a_log_without_end_does_not_keep_it_from_ending() {
 /// A table was read while counting went on, so the second one had more.
 #[test]
 fn live_two_equal_triggers_show_the_same_at_the_end() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -574,7 +575,7 @@ fn live_two_equal_triggers_show_the_same_at_the_end() {
             let pairs = ["hist:keys=id", event, "hist:keys=id.syscall", event];
             let output = output(&[&arguments[..], &pairs].concat());
             assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-            let hits = totals(stdout(&output), "Hits:");
+            let hits = totals(stdout(&output), "Hits");
             assert!(hits[0] > 0, "{}", stdout(&output));
             assert_eq!(hits[0], hits[1], "{way}, the {end}th time");
         }
