@@ -8,16 +8,25 @@
 //!
 //! Up to `Object` nothing does I/O: what the kernel knows comes in as values.
 
-pub mod btf;
-pub mod diag;
 pub mod escape;
-pub mod preemption;
-pub mod release;
-pub mod tracefs;
+
+pub mod bpf;
+
+pub mod sys;
+
+pub mod diag;
+
+pub mod kernel;
 
 pub mod parse;
 
 pub mod resolve;
+
+pub mod snapshot;
+
+pub mod print;
+
+pub mod export;
 
 pub mod plan;
 
@@ -25,15 +34,11 @@ pub mod codegen;
 
 pub mod link;
 
+pub mod pipeline;
+
 pub mod load;
 
 pub mod read;
-
-pub mod print;
-
-pub mod export;
-
-pub mod pipeline;
 
 pub mod session;
 

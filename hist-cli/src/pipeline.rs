@@ -4,11 +4,12 @@ use bstr::BString;
 
 use crate::codegen::{self, CodegenError, code::Code};
 use crate::diag::TriggerError;
+use crate::kernel::Context;
+use crate::kernel::format::EventFormat;
 use crate::link::{self, LinkError, Object};
 use crate::parse;
 use crate::plan::{self, Plan, PlanError, Wishes};
-use crate::resolve::{self, Context};
-use crate::tracefs::format::EventFormat;
+use crate::resolve;
 
 /// Why a trigger has no program.
 #[derive(Debug, thiserror::Error)]

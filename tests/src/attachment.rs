@@ -2,10 +2,10 @@
 //! what it says of itself.
 
 use anyhow::{Context as _, Result, ensure};
-use hist_cli::load::Facts;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::tracefs::find_or_mount;
 use hist_cli::pipeline;
 use hist_cli::plan::Wishes;
-use hist_cli::tracefs::mount::find_or_mount;
 
 use crate::differential::Verdict;
 use crate::version::Version;

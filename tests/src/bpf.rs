@@ -2,14 +2,15 @@
 //! library calls as the command.
 
 use anyhow::{Context as _, Result};
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::symbols::Symbols;
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::link::link;
-use hist_cli::load::{Attached, Facts, attach};
+use hist_cli::load::{Attached, attach};
 use hist_cli::pipeline::{Compiled, compile};
 use hist_cli::plan::{AttachWish, Proof, Wishes};
-use hist_cli::read::sort::{Ties, sort};
-use hist_cli::read::stack;
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
-use hist_cli::tracefs::symbols::Symbols;
+use hist_cli::snapshot::sort::{Ties, sort};
+use hist_cli::snapshot::stack;
 use hist_cli::{print, read};
 
 use crate::engine::{Engine, Request};

@@ -2,13 +2,14 @@
 //! process is the one that was named, and whether the valve is open.
 
 use anyhow::{Context as _, Result, ensure};
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::tracefs::find_or_mount;
 use hist_cli::link::link;
-use hist_cli::load::{self, Attached, Facts, LiveFocus, attach_within, wait_for_programs};
+use hist_cli::load::{self, Attached, LiveFocus, attach_within, wait_for_programs};
 use hist_cli::pipeline::compile;
 use hist_cli::plan::focus::{Birth, BirthOffsets, Processes};
 use hist_cli::plan::{AttachWish, Focus, Wishes};
 use hist_cli::read;
-use hist_cli::tracefs::mount::find_or_mount;
 use rustix::process::{getpid, getppid};
 use rustix::thread::gettid;
 

@@ -1,6 +1,6 @@
 //! Takes a program. Gives the same for rbpf, which knows no atomic instructions.
 
-use hist_cli::codegen::insn::{Alu, Insn, R5, Width};
+use hist_cli::bpf::insn::{Alu, Insn, R5, Width};
 
 /// Makes every atomic addition a jump to a plain one at the end, which jumps back. It destroys r5,
 /// which generated code and templates do not need there.

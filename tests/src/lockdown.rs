@@ -4,13 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use hist_cli::load::{self, Facts, LoadError};
+use hist_cli::kernel::EventName;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::format::EventFormat;
+use hist_cli::kernel::lockdown::CONFIDENTIAL;
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
+use hist_cli::load::{self, LoadError};
 use hist_cli::pipeline;
 use hist_cli::plan::Wishes;
-use hist_cli::session::{EventName, Live, Session, since_boot};
-use hist_cli::tracefs::format::EventFormat;
-use hist_cli::tracefs::lockdown::CONFIDENTIAL;
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use hist_cli::session::{Live, Session, since_boot};
 use rustix::mount::{MountFlags, mount};
 
 use crate::ftrace::TRACEFS;

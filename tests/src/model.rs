@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use hist_cli::parse::ast::{BinaryOp, CompareOp};
 use hist_cli::plan::Plan;
 use hist_cli::read::empty;
-use hist_cli::read::snapshot::{Row, Snapshot};
 use hist_cli::resolve::hist::{
     Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeyModifier, KeySource, Location,
     Pattern, RecordField, Source, TextField, TextSource, TextTest,
 };
+use hist_cli::snapshot::{Row, Snapshot};
 
 /// One occurrence of an event.
 #[derive(Clone, Copy, Debug)]
@@ -303,10 +303,10 @@ fn cpumask_holds(test: &CpumaskTest, hit: Hit<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hist_cli::kernel::Context;
+    use hist_cli::kernel::format;
     use hist_cli::pipeline;
     use hist_cli::plan::Wishes;
-    use hist_cli::resolve::Context;
-    use hist_cli::tracefs::format;
 
     /// `s` fills its array with `abcdefgh`, `t` is `ab` with `xy` behind its NUL, and `d` is
     /// `cd`, a NUL and `zz`, without one at its end.

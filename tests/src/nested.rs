@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use hist_cli::load::{self, AttachedTrigger, Facts};
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::tracefs::find_or_mount;
+use hist_cli::load::{self, AttachedTrigger};
 use hist_cli::pipeline;
 use hist_cli::plan::{Attach, AttachWish, Guard, Proof, Wishes};
 use hist_cli::read;
-use hist_cli::read::snapshot::Losses;
-use hist_cli::tracefs::mount::find_or_mount;
+use hist_cli::snapshot::Losses;
 
 use crate::differential::Verdict;
 use crate::version::Version;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use hist_cli::tracefs::mount::find_or_mount;
+use hist_cli::kernel::tracefs::find_or_mount;
 
 use crate::copies;
 use crate::differential::Verdict;
@@ -140,7 +140,7 @@ impl Watch {
 }
 
 /// The table of copies, whose heads have the marks.
-const TABLE: &str = include_str!("../../hist-cli/src/plan/raw/arguments.txt");
+const TABLE: &str = include_str!("../../hist-cli/src/plan/access/arguments/arguments.txt");
 
 /// What stands behind an event whose call sites the kernel cannot preempt.
 const MARK: &str = "preemption-off";

@@ -11,15 +11,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use hist_cli::btf::Btf;
-use hist_cli::load::{self, Attached, Facts};
+use hist_cli::kernel::Context;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::btf::Btf;
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
+use hist_cli::load::{self, Attached};
 use hist_cli::pipeline;
+use hist_cli::plan::access::arguments::{check, rows};
 use hist_cli::plan::once::{Kept, Once};
-use hist_cli::plan::raw::{check, rows};
 use hist_cli::plan::{Attach, AttachWish, Plan, Wishes};
 use hist_cli::read;
-use hist_cli::resolve::Context;
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 
 fn root() -> Option<&'static Tracefs> {
     static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
@@ -308,7 +309,7 @@ fn timers(tracefs: &Tracefs, facts: &Facts, attach: AttachWish) -> Result<Attach
 
 fn attached(
     trigger: &str,
-    format: &hist_cli::tracefs::format::EventFormat,
+    format: &hist_cli::kernel::format::EventFormat,
     facts: &Facts,
     wishes: Wishes,
 ) -> Result<Attached> {

@@ -9,14 +9,16 @@ use std::io::Write as _;
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
-use hist_cli::load::{self, AttachedTrigger, Facts, LoadError};
+use hist_cli::kernel;
+use hist_cli::kernel::EventName;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::format::EventFormat;
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
+use hist_cli::load::{self, AttachedTrigger, LoadError};
 use hist_cli::pipeline;
 use hist_cli::plan::Wishes;
 use hist_cli::read;
-use hist_cli::resolve;
-use hist_cli::session::{Backend as _, EventName, Live, SessionError};
-use hist_cli::tracefs::format::EventFormat;
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use hist_cli::session::{Backend as _, Live, SessionError};
 
 /// tracefs, if this process may load programs.
 fn root() -> Option<&'static Tracefs> {
@@ -29,7 +31,7 @@ fn root() -> Option<&'static Tracefs> {
 }
 
 fn attach(event: &EventFormat, trigger: &str) -> Result<Result<AttachedTrigger, LoadError>> {
-    let context = resolve::Context::default();
+    let context = kernel::Context::default();
     let compiled = pipeline::compile(trigger, event, &context, Wishes::default())?;
     let object = pipeline::link(std::slice::from_ref(&compiled))?;
     let attached = load::attach(&object, vec![compiled.plan]);

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use hist_cli::load::Facts;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::plan::Wishes;
 use hist_cli::serve::{Config, config};
 use hist_cli::session::Live;
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 use saphyr::{LoadableYamlNode as _, Yaml};
 use serde_json::Value;
 

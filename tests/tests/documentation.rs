@@ -13,10 +13,11 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
-use hist_cli::load::Facts;
+use hist_cli::kernel::EventName;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::plan::Wishes;
-use hist_cli::session::{EventName, Live, Session, SessionError, since_boot};
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use hist_cli::session::{Live, Session, SessionError, since_boot};
 
 const KMALLOC: &str = "kmem:kmalloc";
 const READ: &str = "syscalls:sys_enter_read";

@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use hist_cli::export::{self, Document, Exporter, Format, Meta, Source};
-use hist_cli::read::snapshot::{
+use hist_cli::kernel::symbols::Symbols;
+use hist_cli::resolve::hist::{Sort, SortBy};
+use hist_cli::snapshot::sort;
+use hist_cli::snapshot::{
     IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn, ValueShow,
 };
-use hist_cli::read::sort;
-use hist_cli::resolve::hist::{Sort, SortBy};
-use hist_cli::tracefs::symbols::Symbols;
 use serde_json::Value;
 use similar::TextDiff;
 

@@ -2,9 +2,9 @@
 //! bodies of the fuzz targets panic. What libFuzzer finds out by feedback is tried here at random,
 //! on stable Rust.
 
-use hist_cli::btf::Btf;
-use hist_cli::tracefs::mount;
-use hist_cli::tracefs::symbols::Symbols;
+use hist_cli::kernel::btf::Btf;
+use hist_cli::kernel::symbols::Symbols;
+use hist_cli::kernel::tracefs;
 use hist_tests::fuzz;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -284,7 +284,7 @@ fn what_is_right_is_read() {
         assert!(btf.member(2, name).expect("whole").is_some(), "{name}");
     }
     assert!(Symbols::from_kallsyms(KALLSYMS).resolve(0xffff_ffff_8100_0011).is_some());
-    assert_eq!(mount::find_cgroup2(MOUNTINFO).as_deref(), Some("/sys/fs/cgroup".as_ref()));
+    assert_eq!(tracefs::find_cgroup2(MOUNTINFO).as_deref(), Some("/sys/fs/cgroup".as_ref()));
     METRICS.iter().for_each(|text| fuzz::metrics(text));
     REQUESTS.iter().for_each(|text| fuzz::request(text.as_bytes()));
     ACCEPTS.iter().for_each(|text| fuzz::accept(text));

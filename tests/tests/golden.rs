@@ -9,13 +9,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hist_cli::kernel::Context;
+use hist_cli::kernel::format::EventFormat;
+use hist_cli::kernel::symbols::Symbols;
+use hist_cli::kernel::tracefs::{Tracefs, parse_event_name};
 use hist_cli::parse;
 use hist_cli::pipeline::{self, CompileError, Compiled};
 use hist_cli::plan::Wishes;
-use hist_cli::resolve::Context;
-use hist_cli::tracefs::format::EventFormat;
-use hist_cli::tracefs::mount::{Tracefs, parse_event_name};
-use hist_cli::tracefs::symbols::Symbols;
 use similar::TextDiff;
 
 /// Every stage that has a text.

@@ -14,16 +14,16 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use hist_cli::kernel;
+use hist_cli::bpf::insn::{Insn, R0, R1, R2, Width};
 use hist_cli::codegen;
 use hist_cli::codegen::code::Line;
-use hist_cli::codegen::insn::{Insn, R0, R1, R2, Width};
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Compiled};
 use hist_cli::plan::{Attach, AttachWish, MapKind, Plan, Template, Wishes};
 use hist_cli::read;
-use hist_cli::read::snapshot::{KeyBytes, Losses, Snapshot, Sums};
-use hist_cli::resolve;
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use hist_cli::snapshot::{KeyBytes, Losses, Snapshot, Sums};
 use hist_common::holes;
 use rustix::process::Pid;
 
@@ -55,7 +55,7 @@ fn compile_with(tracefs: &Tracefs, event: &str, trigger: &str) -> Result<Compile
     Ok(pipeline::compile(
         &format!("hist:{trigger}"),
         &format,
-        &resolve::Context::default(),
+        &kernel::Context::default(),
         Wishes::default(),
     )?)
 }
@@ -152,7 +152,7 @@ fn pausing_stops_and_resuming_goes_on() -> Result<()> {
 fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let _stats = aya::sys::enable_stats(aya::sys::Stats::RunTime)?;
-    let (facts, format) = (load::Facts::read()?, tracefs.event("raw_syscalls", "sys_enter")?);
+    let (facts, format) = (kernel::Facts::read()?, tracefs.event("raw_syscalls", "sys_enter")?);
     for wish in [AttachWish::Tracepoint, AttachWish::Raw] {
         let wishes = Wishes { attach: wish, ..Wishes::default() };
         let context = facts.context();
@@ -178,7 +178,7 @@ fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
 #[test]
 fn a_program_that_follows_pointers_can_be_attached_again() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
-    let (facts, format) = (load::Facts::read()?, tracefs.event("sched", "sched_switch")?);
+    let (facts, format) = (kernel::Facts::read()?, tracefs.event("sched", "sched_switch")?);
     let wishes = Wishes { attach: AttachWish::Raw, ..Wishes::default() };
     let text = "hist:keys=next_pid:pause";
     let trigger = attach_one(pipeline::compile(text, &format, &facts.context(), wishes)?)?;
@@ -287,7 +287,7 @@ fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
     let compiled = pipeline::compile(
         &format!("hist:{text}"),
         &format,
-        &resolve::Context::default(),
+        &kernel::Context::default(),
         Wishes::default(),
     )?;
     let trigger = attach_one(compiled)?;
@@ -360,7 +360,7 @@ fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
     let format = tracefs.event("task", "task_rename")?;
     let text = format!("hist:keys=oom_score_adj if common_pid == {}", this_thread());
     let wishes = || Wishes { log: true, ..Wishes::default() };
-    let compile = || pipeline::compile(&text, &format, &resolve::Context::default(), wishes());
+    let compile = || pipeline::compile(&text, &format, &kernel::Context::default(), wishes());
     let both = [compile()?, compile()?];
     let mut attached = attach(&both)?;
     for _ in 0..EVENTS {
@@ -553,7 +553,7 @@ fn compile_kind(tracefs: &Tracefs, kind: MapKind, rest: &str) -> Result<Compiled
     let format = tracefs.event("raw_syscalls", "sys_enter")?;
     let hist = format!("hist:keys=id.log2,common_cpu:vals=id{rest}");
     let context =
-        resolve::Context { possible_cpus: Some(aya_cpus()?), ..resolve::Context::default() };
+        kernel::Context { possible_cpus: Some(aya_cpus()?), ..kernel::Context::default() };
     let mut compiled = pipeline::compile(&hist, &format, &context, Wishes::default())?;
     assert_eq!(compiled.plan.map.kind, MapKind::PerCpuArray);
     if kind != MapKind::PerCpuArray {
@@ -720,7 +720,7 @@ fn first_arguments(tracefs: &Tracefs, thread: i32, kind: MapKind) -> Result<Comp
     let args = format.fields.iter_mut().find(|field| field.name == "args").context("args")?;
     (args.type_name, args.size) = ("unsigned long".into(), 8);
     let text = format!("hist:keys=args:vals=id:size=131072 if id==62 && common_pid=={thread}");
-    let context = resolve::Context::default();
+    let context = kernel::Context::default();
     let per_cpu = pipeline::plan(&text, &format, &context, Wishes::default())?;
     let memory = (kind == MapKind::Hash).then(|| per_cpu.map.bytes(1) - 1);
     let wishes = Wishes { memory, ..Wishes::default() };
@@ -736,7 +736,7 @@ fn ayas_own_loader_takes_the_object() -> Result<()> {
     for wishes in [Wishes::default(), Wishes { log: true, ..Wishes::default() }] {
         let format = tracefs.event("raw_syscalls", "sys_enter")?;
         let compiled =
-            pipeline::compile("hist:keys=id", &format, &resolve::Context::default(), wishes)?;
+            pipeline::compile("hist:keys=id", &format, &kernel::Context::default(), wishes)?;
         let object = pipeline::link(&[compiled])?;
         let mut ebpf = aya::EbpfLoader::new().load(&object.elf()?)?;
         let name = &object.programs[0].names.program;

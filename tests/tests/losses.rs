@@ -9,13 +9,13 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use hist_cli::kernel;
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::load::{self, AttachedTrigger, Feeds};
 use hist_cli::pipeline::{self, Compiled};
 use hist_cli::plan::{Attach, Wishes};
 use hist_cli::read;
-use hist_cli::read::snapshot::{Losses, Snapshot};
-use hist_cli::resolve;
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use hist_cli::snapshot::{Losses, Snapshot};
 use hist_tests::floods::crew::{Crew, Flood, Work};
 use hist_tests::nested;
 
@@ -33,7 +33,7 @@ fn root() -> Option<(&'static Tracefs, MutexGuard<'static, ()>)> {
 
 fn compile(tracefs: &Tracefs, (system, event): (&str, &str), trigger: &str) -> Result<Compiled> {
     let format = tracefs.event(system, event)?;
-    let context = resolve::Context::default();
+    let context = kernel::Context::default();
     Ok(pipeline::compile(&format!("hist:{trigger}"), &format, &context, Wishes::default())?)
 }
 
@@ -186,7 +186,7 @@ fn flood(
 #[test]
 fn more_threads_than_cpus_lose_nothing_untold_from_full_tables() -> Result<()> {
     let Some((tracefs, _alone)) = root() else { return Ok(()) };
-    let facts = load::Facts::read()?;
+    let facts = kernel::Facts::read()?;
     const EXIT: (&str, &str) = ("raw_syscalls", "sys_exit");
     let all = "keys=common_timestamp:size=128 if comm==\"flood\"";
     let one = format!("keys=common_timestamp:size=128 if id=={}", libc::SYS_getppid);
@@ -231,7 +231,7 @@ fn more_threads_than_cpus_lose_nothing_untold_from_full_tables() -> Result<()> {
 #[test]
 fn auto_attach_loses_no_interrupt_in_a_storm_of_system_calls() -> Result<()> {
     let Some((tracefs, _alone)) = root() else { return Ok(()) };
-    let facts = load::Facts::read()?;
+    let facts = kernel::Facts::read()?;
     let auto = |(system, event): (&str, &str), keys: &str| {
         let (format, text) = (tracefs.event(system, event)?, format!("hist:keys={keys}"));
         let compiled = pipeline::compile(&text, &format, &facts.context(), Wishes::default())?;
@@ -375,9 +375,9 @@ mod without_kernel {
     use std::cell::Cell;
 
     use super::*;
-    use hist_cli::codegen::insn::Insn;
+    use hist_cli::bpf::insn::Insn;
+    use hist_cli::kernel::format;
     use hist_cli::link::{Program, Target};
-    use hist_cli::tracefs::format;
     use hist_tests::interpreter::without_atomics;
 
     const HIST: u64 = 1;
@@ -406,7 +406,7 @@ mod without_kernel {
 
     fn program() -> Result<Program> {
         let event = format::parse("s", FORMAT)?;
-        let context = resolve::Context::default();
+        let context = kernel::Context::default();
         let compiled = pipeline::compile("hist:keys=n", &event, &context, Wishes::default())?;
         Ok(pipeline::link(&[compiled])?.programs.remove(0))
     }

@@ -8,12 +8,14 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
-use hist_cli::load::{Barrier, Facts, LiveFocus, Stopper};
+use hist_cli::kernel::EventName;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::tracefs::find_or_mount;
+use hist_cli::load::{Barrier, LiveFocus, Stopper};
 use hist_cli::plan::{Attach, AttachWish, Focus, Wishes};
 use hist_cli::read;
-use hist_cli::read::snapshot::{Losses, Snapshot};
-use hist_cli::session::{EventName, Live, Session, since_boot};
-use hist_cli::tracefs::mount::find_or_mount;
+use hist_cli::session::{Live, Session, since_boot};
+use hist_cli::snapshot::{Losses, Snapshot};
 
 /// How often tables take turns in each test, unless `HIST_RENEWALS` says otherwise.
 const RENEWALS: u32 = 100;

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
-use hist_cli::load::Facts;
+use hist_cli::kernel::EventName;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::plan::Wishes;
 use hist_cli::session::registry::Entry;
-use hist_cli::session::{EventName, Live, Session, SessionError, since_boot};
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use hist_cli::session::{Live, Session, SessionError, since_boot};
 
 /// A session, if this process may load programs.
 fn session() -> Option<Session<Live>> {

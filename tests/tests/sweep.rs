@@ -13,12 +13,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use hist_cli::diag::Kind;
+use hist_cli::kernel;
+use hist_cli::kernel::format::{EventFormat, FieldClass, FieldFormat};
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::load::{self, LoadError};
 use hist_cli::pipeline::{self, CompileError, Compiled};
 use hist_cli::plan::Wishes;
-use hist_cli::resolve;
-use hist_cli::tracefs::format::{EventFormat, FieldClass, FieldFormat};
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Why a trigger is not attached.
@@ -181,7 +181,9 @@ const TOGETHER: usize = 60;
 fn sweep_event(event: &EventFormat, dynamic_events: &str) -> Tally {
     let trials = trials(event);
     let mut tally = Tally { events: 1, fields: event.fields.len(), ..Tally::default() };
-    if let Some(reason) = load::refuse_unattachable(&event.system, &event.name, dynamic_events) {
+    if let Some(reason) =
+        kernel::attachable::refuse_unattachable(&event.system, &event.name, dynamic_events)
+    {
         for trial in &trials {
             tally.refuse(trial, &Refusal::Event(reason));
         }
@@ -192,7 +194,7 @@ fn sweep_event(event: &EventFormat, dynamic_events: &str) -> Tally {
         match pipeline::compile(
             &trial.trigger,
             event,
-            &resolve::Context::default(),
+            &kernel::Context::default(),
             Wishes::default(),
         ) {
             Ok(one) => compiled.push((trial, one)),

@@ -23,7 +23,7 @@ const PROOF: u64 = 1000;
 const DISK: u64 = 512 << 20;
 
 /// The table, in the repository.
-pub(crate) const TABLE: &str = "hist-cli/src/plan/raw/arguments.txt";
+pub(crate) const TABLE: &str = "hist-cli/src/plan/access/arguments/arguments.txt";
 
 /// What is compared, and where.
 #[derive(clap::Args)]

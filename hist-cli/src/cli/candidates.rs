@@ -7,8 +7,8 @@ use clap::{Arg, Command};
 use crate::discover::complete::{self, Candidate};
 use crate::discover::line::Line;
 use crate::discover::list::list;
-use crate::tracefs::format::EventFormat;
-use crate::tracefs::mount::{Tracefs, mounted_root, parse_event_name};
+use crate::kernel::format::EventFormat;
+use crate::kernel::tracefs::{Tracefs, mounted_root, parse_event_name};
 
 /// What is known of the kernel. What cannot be read is left out: a shell has no place for errors.
 pub(super) struct Known {

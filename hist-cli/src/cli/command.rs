@@ -18,8 +18,9 @@ use tokio::runtime::Handle;
 
 use super::worker::Worker;
 use crate::escape::name_of;
-use crate::load::rights::{as_user, hand_over};
-use crate::load::{hold, of_files};
+use crate::kernel::cause::of_files;
+use crate::sys::gate::hold;
+use crate::sys::rights::{as_user, hand_over};
 
 /// Why the command does not start, as a shell would say it.
 #[derive(Debug, thiserror::Error)]

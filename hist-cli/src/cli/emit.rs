@@ -6,13 +6,13 @@ use super::args::Stage;
 use super::focus::Target;
 use super::options::{Options, Pair};
 use super::run::context;
-use crate::load::Facts;
+use crate::kernel::Context;
+use crate::kernel::Facts;
+use crate::kernel::format::EventFormat;
+use crate::kernel::tracefs::Tracefs;
 use crate::parse;
 use crate::pipeline::{self, CompileError};
 use crate::plan::Wishes;
-use crate::resolve::Context;
-use crate::tracefs::format::EventFormat;
-use crate::tracefs::mount::Tracefs;
 
 /// The listing for every pair, one after the other.
 ///

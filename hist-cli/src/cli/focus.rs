@@ -13,11 +13,12 @@ use rustix::fs::{OFlags, fstatfs};
 use super::options::FocusOptions;
 use super::printer::each_once;
 use crate::escape::name_of;
-use crate::load::rights::as_user;
-use crate::load::{self, Facts, FocusError, LiveFocus, WatchedEvents};
+use crate::kernel::Facts;
+use crate::kernel::tracefs::{self, Tracefs};
+use crate::load::{self, FocusError, LiveFocus, WatchedEvents};
 use crate::plan::focus::{Birth, BirthOffsets, Focus, PROCESSES_MAX, Processes, runs};
 use crate::resolve;
-use crate::tracefs::mount::{self, Tracefs};
+use crate::sys::rights::as_user;
 
 /// The inode of the initial pid namespace (`PROC_PID_INIT_INO` in Linux include/linux/proc_ns.h).
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
@@ -248,7 +249,7 @@ fn open_cgroup(path: &Path) -> anyhow::Result<File> {
     {
         return Ok(folder);
     }
-    let root = mount::cgroup2_root()
+    let root = tracefs::cgroup2_root()
         .with_context(|| format!("--cgroup {}: no cgroup2 filesystem is mounted", name_of(path)))?;
     let full: PathBuf = root.join(path.strip_prefix("/").unwrap_or(path));
     let folder = match as_user(|| open_folder(&full)) {

@@ -11,10 +11,10 @@ use super::run;
 use crate::discover::list::{Listed, list, meant};
 use crate::discover::suits::{self, BUILT_IN, Raw, Role};
 use crate::discover::{Glob, examples};
-use crate::load::Facts;
-use crate::resolve::Context;
-use crate::tracefs::format::EventFormat;
-use crate::tracefs::mount::Tracefs;
+use crate::kernel::Context;
+use crate::kernel::Facts;
+use crate::kernel::format::EventFormat;
+use crate::kernel::tracefs::Tracefs;
 
 /// The words of `hist-bpf list`.
 #[derive(Debug, clap::Args)]

@@ -18,7 +18,7 @@ use super::output::{self, Output, say};
 use super::view;
 use crate::escape::{excerpt, name_of};
 use crate::export::{self, Document, Documents, Exporter, Format, Meta, ReadError, Source};
-use crate::load::rights::as_user;
+use crate::sys::rights::as_user;
 
 /// The words of `hist-bpf merge`.
 #[derive(Debug, clap::Args)]

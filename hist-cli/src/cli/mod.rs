@@ -34,8 +34,11 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory as _, FromArgMatches as _};
 
-use crate::load::{self, LoadError, of_files, rights};
+use crate::kernel::cause::of_files;
+use crate::load::LoadError;
 use crate::session::SessionError;
+use crate::sys;
+use crate::sys::rights;
 use args::{CommandLine, Task};
 use options::Options;
 
@@ -55,7 +58,7 @@ pub fn main() -> ExitCode {
         return usage(&options::usage(kind, "there is no COMMAND behind `--`"));
     }
     let verbose = args.verbose;
-    if let Err(error) = load::survive_file_size_limit() {
+    if let Err(error) = sys::signal::survive_file_size_limit() {
         report(&anyhow::Error::new(error).context("cannot catch SIGXFSZ"), verbose);
         return ExitCode::FAILURE;
     }

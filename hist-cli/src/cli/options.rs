@@ -14,8 +14,8 @@ use super::args::{Args, CommandLine, FocusArgs, Stage, Way};
 use super::color;
 use crate::diag::nearest;
 use crate::export::Format;
+use crate::kernel::tracefs::parse_event_name;
 use crate::plan::{AttachWish, Focus, Proof, Wishes};
-use crate::tracefs::mount::parse_event_name;
 
 /// What is to be done.
 #[derive(Debug)]

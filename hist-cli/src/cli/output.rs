@@ -14,7 +14,7 @@ use anyhow::anyhow;
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, tell};
 
 use crate::escape::{Charset, name_of, shown_lines};
-use crate::load::rights::as_user;
+use crate::sys::rights::as_user;
 
 /// Where tables go.
 pub(super) enum Output {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::read::snapshot::Losses;
 use crate::resolve::hist::KeySource;
 use crate::session::registry::{Entry, TableId};
 use crate::session::{Live, LiveTrigger, Session};
+use crate::snapshot::Losses;
 
 use super::logger;
 use super::options::Options;

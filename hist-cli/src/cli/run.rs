@@ -23,13 +23,16 @@ use super::view::View;
 use super::watch::Watch;
 use super::worker::Worker;
 use crate::escape::name_of;
+use crate::kernel;
+use crate::kernel::Context;
+use crate::kernel::EventName;
+use crate::kernel::Facts;
+use crate::kernel::tracefs::{Tracefs, find_or_mount};
 use crate::live::Unfit;
-use crate::load::{self, AttachedTrigger, Barrier, Facts, INSIDE_PERF, LoadError, Uncounted};
+use crate::load::{self, AttachedTrigger, Barrier, INSIDE_PERF, LoadError, Uncounted};
 use crate::parse::is_blank;
 use crate::plan::{Guard, Proof, SENTINEL, Wishes, size_text};
-use crate::resolve::Context;
-use crate::session::{EventName, Live, Session, since_boot};
-use crate::tracefs::mount::{Tracefs, find_or_mount};
+use crate::session::{Live, Session, since_boot};
 
 /// Does what the options say.
 ///
@@ -157,7 +160,7 @@ pub(super) fn runtime() -> anyhow::Result<Runtime> {
 
 /// Tells what is missing before anything is touched.
 pub(super) fn check_privilege(status: &str) -> anyhow::Result<()> {
-    match load::missing_capabilities(status) {
+    match kernel::capabilities::missing(status) {
         missing if missing.is_empty() => Ok(()),
         missing => Err(LoadError::Capabilities(missing).into()),
     }
@@ -206,7 +209,7 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
 
 /// On `-v` how each trigger runs; and, if it matters, what is not known of its losses.
 fn describe(options: &Options, session: &Session<Live>) {
-    let release = load::release();
+    let release = kernel::facts::release();
     for entry in session.triggers() {
         let trigger = session.attached(entry).trigger();
         if options.verbose > 0 {

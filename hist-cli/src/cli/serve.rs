@@ -20,15 +20,15 @@ use super::input;
 use super::output::say;
 use super::run::{check_privilege, runtime, status};
 use crate::escape::name_of;
-use crate::load::Facts;
-use crate::load::rights::as_user;
+use crate::kernel::Facts;
+use crate::kernel::tracefs::{Tracefs, find_or_mount, mounted_root};
 use crate::plan::Wishes;
 use crate::serve::config;
 use crate::serve::{
     self, Changes, Config, Engine, Notifier, Privileges, ReadyFd, User, drop_privileges,
 };
 use crate::session::Live;
-use crate::tracefs::mount::{Tracefs, find_or_mount, mounted_root};
+use crate::sys::rights::as_user;
 
 /// Where metrics are served unless told otherwise: to this machine alone, on a port that Prometheus'
 /// list of exporters leaves free and that no connection gets by chance.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal as RawSignal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::load::rights::was_ignored;
+use crate::sys::rights::was_ignored;
 
 /// The signals that the command listens to.
 pub(super) struct Signals {

@@ -1,13 +1,15 @@
 //! Takes the running kernel. Gives what `--version` says beyond the number: what one needs to know
 //! of a machine that counts otherwise than another.
 
+use crate::kernel;
+use crate::kernel::features::Features;
+use crate::kernel::features::Found;
 use crate::link;
-use crate::load::{self, Features, Found};
 use crate::plan::Template;
 
 /// The number, the templates, and what the kernel offers.
 pub(super) fn long() -> String {
-    let release = load::release();
+    let release = kernel::facts::release();
     let Features { btf, raw_tracepoints, batches } = Features::find();
     format!(
         "{}\ntemplates {:016x}: {}\nkernel {release}: BTF {}, raw tracepoints {}, batch look-up {}",

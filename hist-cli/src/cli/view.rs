@@ -11,14 +11,14 @@ use rustix::termios::tcgetwinsize;
 use super::options::Look;
 use crate::escape::Charset;
 use crate::export::{self, Document, Exporter, Format, Meta, Source};
-use crate::load;
+use crate::kernel;
 use crate::print;
-use crate::read::delta::delta;
-use crate::read::snapshot::Snapshot;
-use crate::read::sort::sort_as_shown;
-use crate::read::top::top;
 use crate::session::registry::{Entry, TriggerId};
 use crate::session::{Live, Session};
+use crate::snapshot::Snapshot;
+use crate::snapshot::delta::delta;
+use crate::snapshot::sort::sort_as_shown;
+use crate::snapshot::top::top;
 
 /// What bars take where there is no terminal, in columns.
 const WIDTH: usize = 80;
@@ -181,7 +181,7 @@ fn source() -> anyhow::Result<Source> {
     let boot = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     Ok(Source {
         host: uname.nodename().to_string_lossy().into_owned(),
-        kernel: load::release(),
+        kernel: kernel::facts::release(),
         boot: boot.trim().to_owned(),
     })
 }

@@ -1,8 +1,8 @@
 //! Takes a number in r3. Gives its bucket in r3: powers of two, or ranges of a width.
 
 use super::emit::Emitter;
-use super::insn::{Alu, Compare, Insn, R3, R4, R5};
 use super::source;
+use crate::bpf::insn::{Alu, Compare, Insn, R3, R4, R5};
 
 /// r3 = the least n with r3 <= 2^n; 0 for 0. Destroys r4, r5. `bits` says how many low bits of r3
 /// can be set.

@@ -1,6 +1,6 @@
 //! Takes nothing. Gives the type of generated code.
 
-use super::insn::Insn;
+use crate::bpf::insn::Insn;
 use crate::plan::focus::FocusMap;
 
 /// The bodies of a template's holes.

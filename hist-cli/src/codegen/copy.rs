@@ -7,9 +7,11 @@
 
 use super::CodegenError;
 use super::emit::Emitter;
-use super::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
 use super::source::{constant, sign_extend};
-use crate::plan::raw::copy::{CallNumber, Number, Operator, Pointer, Scalar, SystemCall, Text};
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
+use crate::plan::access::arguments::copy::{
+    CallNumber, Number, Operator, Pointer, Scalar, SystemCall, Text,
+};
 
 /// What the kernel records for a string that is nowhere (`EVENT_NULL_STR` in Linux
 /// include/linux/trace_events.h), padded to eight bytes.

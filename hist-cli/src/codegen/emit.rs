@@ -2,11 +2,11 @@
 
 use super::CodegenError;
 use super::code::{HoleCode, Line};
-use super::insn::{Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, Reg};
+use crate::bpf::insn::{Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, Reg};
 use crate::plan::Plan;
+use crate::plan::access::arguments::copy::{Copied, FieldCopy, Text};
 use crate::plan::focus::FocusMap;
 use crate::plan::once::{self, Kept, Once, Place};
-use crate::plan::raw::copy::{Copied, FieldCopy, Text};
 use crate::resolve::hist::Source;
 
 /// A place that jumps may go to, before it is known.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::CodegenError;
 use super::emit::{Emitter, Label};
-use super::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
 use crate::plan::focus::{BirthOffsets, CLOCK_TICK, Focus, FocusMap, Processes, VALVE_SIZE, runs};
 
 /// Goes to `refuse` for what is not in focus. Destroys r0 to r5.

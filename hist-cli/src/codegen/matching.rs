@@ -6,10 +6,10 @@
 use super::CodegenError;
 use super::condition::{Body, Goals, jump_unless_next};
 use super::emit::{Emitter, Label};
-use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R10, Reg, Width, helper};
 use super::{copy, once, scan, source};
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R10, Reg, Width, helper};
+use crate::plan::access::arguments::copy::{Copied, Text};
 use crate::plan::once::Once;
-use crate::plan::raw::copy::{Copied, Text};
 use crate::plan::scan::{COMM_SIZE, Scan};
 use crate::resolve::hist::{CpumaskOp, CpumaskTest, Location, Pattern, TextSource, TextTest};
 

@@ -12,7 +12,6 @@ mod copy;
 mod display;
 mod emit;
 mod focus;
-pub mod insn;
 mod key;
 mod matching;
 mod once;

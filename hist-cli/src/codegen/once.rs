@@ -4,11 +4,11 @@
 use super::CodegenError;
 use super::copy;
 use super::emit::Emitter;
-use super::insn::{Insn, R1, R2, R3, R4, R10, Reg, Width, helper};
 use super::matching;
 use super::source::{self, Arguments};
+use crate::bpf::insn::{Insn, R1, R2, R3, R4, R10, Reg, Width, helper};
+use crate::plan::access::arguments::copy::{Copied, Text};
 use crate::plan::once::{Kept, Once, Place};
-use crate::plan::raw::copy::{Copied, Text};
 use crate::plan::scan::COMM_SIZE;
 use crate::resolve::hist::Source;
 

@@ -8,10 +8,10 @@
 use super::CodegenError;
 use super::condition::Body;
 use super::emit::{Emitter, Label};
-use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R10, Reg, Width};
 use super::matching::{self, CHUNK, Exits, Read};
 use super::{copy, source};
-use crate::plan::raw::copy::Text;
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R10, Reg, Width};
+use crate::plan::access::arguments::copy::Text;
 use crate::plan::scan::{Scan, limit};
 use crate::resolve::hist::TextSource;
 

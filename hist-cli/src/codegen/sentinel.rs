@@ -5,7 +5,7 @@
 use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::Emitter;
-use super::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
 
 /// One of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

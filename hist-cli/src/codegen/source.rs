@@ -4,9 +4,9 @@ use super::CodegenError;
 use super::bits;
 use super::copy;
 use super::emit::Emitter;
-use super::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
 use crate::parse::ast::BinaryOp;
-use crate::plan::raw::copy::{Copied, Scalar};
+use crate::plan::access::arguments::copy::{Copied, Scalar};
 use crate::resolve::hist::{Clock, RecordField, Source};
 
 /// The hole's arguments, and where they are kept while helpers run: a call destroys r1 to r5.

@@ -4,14 +4,14 @@
 use super::CodegenError;
 use super::copy;
 use super::emit::Emitter;
-use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, Width, helper};
 use super::key::destination;
 use super::matching;
 use super::once;
 use super::source::{self, Arguments};
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, Width, helper};
 use crate::plan::KeySlot;
+use crate::plan::access::arguments::copy::Text;
 use crate::plan::once::ARRAY_MAX;
-use crate::plan::raw::copy::Text;
 use crate::plan::scan::COMM_SIZE;
 use crate::resolve::hist::TextField;
 

@@ -10,7 +10,7 @@
 use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::{Emitter, Label};
-use super::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R6, R7, R10, Reg, Width, helper};
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R6, R7, R10, Reg, Width, helper};
 use crate::plan::focus::{FocusMap, STATE_ARMED, STATE_FULL, TaskOffsets};
 
 /// A program that watches processes.

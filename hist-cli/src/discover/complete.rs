@@ -1,8 +1,8 @@
 //! Takes a half-written trigger and the event that it is for. Gives what may come next in it.
 
 use super::suits::{self, BUILT_IN, Role};
+use crate::kernel::format::EventFormat;
 use crate::parse;
-use crate::tracefs::format::EventFormat;
 
 /// Something that the current word may become.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,7 +170,7 @@ fn ending(text: &str, part: &str, parts: Vec<(String, String)>) -> Vec<Candidate
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracefs::format;
+    use crate::kernel::format;
 
     const KMALLOC: &str = include_str!("../../../tests/golden/formats/events/kmem/kmalloc/format");
 

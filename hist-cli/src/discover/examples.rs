@@ -42,11 +42,11 @@ pub fn of(system: &str, event: &str) -> Vec<Example> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Facts;
+    use crate::kernel::Facts;
+    use crate::kernel::error::EventError;
+    use crate::kernel::tracefs::{Tracefs, mounted_root, parse_event_name};
     use crate::pipeline;
     use crate::plan::Wishes;
-    use crate::tracefs::error::EventError;
-    use crate::tracefs::mount::{Tracefs, mounted_root, parse_event_name};
 
     #[test]
     fn the_table_is_sorted_and_whole() {

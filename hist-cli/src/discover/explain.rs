@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::examples;
 use super::words;
-use crate::codegen::insn::helper;
+use crate::bpf::insn::helper;
 use crate::link::Program;
 use crate::plan::{Attach, MapKind, Plan, size_text};
 use crate::resolve::hist::{Condition, KeySource};

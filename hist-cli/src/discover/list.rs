@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::Glob;
 use crate::diag::nearest;
-use crate::load::refuse_unattachable;
-use crate::tracefs::error::EventError;
-use crate::tracefs::mount::Tracefs;
+use crate::kernel::attachable::refuse_unattachable;
+use crate::kernel::error::EventError;
+use crate::kernel::tracefs::Tracefs;
 
 /// An event of this kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,13 +2,14 @@
 //! where a trigger with it resolves, and where it tells something. `.sym` of a size is allowed, but
 //! of no use.
 
-use crate::btf::{Btf, Tracepoint};
+use crate::kernel::Context;
+use crate::kernel::btf::{Btf, Tracepoint};
+use crate::kernel::format::{EventFormat, FieldFormat};
 use crate::plan::{
     self,
-    raw::rows::{self, Row},
+    access::arguments::rows::{self, Row},
 };
-use crate::resolve::{self, Context};
-use crate::tracefs::format::{EventFormat, FieldFormat};
+use crate::resolve;
 use crate::{diag::TriggerError, parse};
 
 /// Every modifier, as a trigger that is tried has it; `=N` stands for the number in listings.
@@ -113,7 +114,9 @@ impl<'a> Raw<'a> {
         let own = event.fields.iter().find(|field| field.name == name && !field.common);
         let Some(field) = own else { return true };
         let mut rows = self.rows.iter().filter(|row| row.field == name);
-        let fits = |row: &&Row| plan::raw::check(btf, tracepoint, row.expression, field).is_ok();
+        let fits = |row: &&Row| {
+            plan::access::arguments::check(btf, tracepoint, row.expression, field).is_ok()
+        };
         rows.find(fits).is_some_and(Row::is_proven)
     }
 }
@@ -128,7 +131,7 @@ pub fn shown(modifiers: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracefs::format;
+    use crate::kernel::format;
 
     const EVENT: &str = "name: e\nID: 9\nformat:\n\
         \tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n\

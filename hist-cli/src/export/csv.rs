@@ -13,7 +13,7 @@ use super::time;
 use crate::escape::{Charset, clean};
 use crate::print;
 use crate::print::cell::{Cell, Named};
-use crate::read::snapshot::KeyShow;
+use crate::snapshot::KeyShow;
 
 /// The records, with the header before them if asked for.
 pub(super) fn csv(document: &Document, header: bool, terminal: Option<Charset>) -> Vec<u8> {

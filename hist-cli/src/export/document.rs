@@ -7,11 +7,11 @@ use std::time::SystemTime;
 
 use super::error::ExportError;
 use super::names;
+use crate::kernel::symbols::Symbols;
 use crate::print::cell::{Cell, Named, cell};
 use crate::print::readable;
-use crate::read::snapshot::{IntType, KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueShow};
 use crate::resolve::hist::Sort;
-use crate::tracefs::symbols::Symbols;
+use crate::snapshot::{IntType, KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueShow};
 
 /// Where and when a snapshot was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]

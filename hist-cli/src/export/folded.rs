@@ -8,7 +8,7 @@ use super::error::ExportError;
 use crate::escape::{Charset, clean};
 use crate::print;
 use crate::print::cell::Cell;
-use crate::read::snapshot::KeyShow;
+use crate::snapshot::KeyShow;
 
 /// The lines, sorted. Stacks that differ in offsets only are one line.
 pub(super) fn folded(

@@ -9,7 +9,7 @@ use super::order;
 use crate::escape::{Charset, shown};
 use crate::print::cell::clean_cell;
 use crate::print::{self, Bytes};
-use crate::read::snapshot::ValueColumn;
+use crate::snapshot::ValueColumn;
 
 /// The text.
 pub(super) fn ftrace(document: &Document, terminal: Option<Charset>) -> Vec<u8> {

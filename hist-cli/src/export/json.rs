@@ -14,8 +14,8 @@ use super::document::{Document, Entry, Key, Source, Value};
 use super::time;
 use crate::print;
 use crate::print::cell::{Cell, Named};
-use crate::read::snapshot::{KeyOrder, KeyShow, Losses, ValueShow};
 use crate::resolve::hist::{Sort, SortBy};
+use crate::snapshot::{KeyOrder, KeyShow, Losses, ValueShow};
 
 /// The version of the documents that are written, and read.
 pub(super) const VERSION: u32 = 1;

@@ -11,7 +11,7 @@ use super::error::MergeError;
 use super::order;
 use crate::escape::excerpt;
 use crate::print::cell::Cell;
-use crate::read::snapshot::{KeyShow, Losses};
+use crate::snapshot::{KeyShow, Losses};
 
 /// The sum. That of one document is the document itself; the rows of others are sorted as the
 /// trigger says, those that compare equal by their keys.

@@ -1,4 +1,4 @@
-//! Takes a [`Snapshot`](crate::read::snapshot::Snapshot) and [`Meta`]: where and when it was taken. Gives a
+//! Takes a [`Snapshot`](crate::snapshot::Snapshot) and [`Meta`]: where and when it was taken. Gives a
 //! [`Document`], and that in formats for other programs and for eyes.
 
 mod csv;

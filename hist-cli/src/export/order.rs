@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 
 use super::document::{Document, Entry, Key};
 use crate::print::cell::{Cell, Named};
-use crate::read::snapshot::KeyOrder;
-use crate::read::sort::number_word;
 use crate::resolve::hist::{Sort, SortBy};
+use crate::snapshot::KeyOrder;
+use crate::snapshot::sort::number_word;
 
 /// Whose order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::error::ExportError;
 use crate::escape::{Charset, shown};
 use crate::print;
 use crate::print::cell::Cell;
-use crate::read::bucket::{Bucket, Buckets, Width};
+use crate::snapshot::bucket::{Bucket, Buckets, Width};
 
 /// A longer stretch of empty buckets is one line.
 const LONGEST_GAP: i128 = 3;

@@ -14,8 +14,8 @@ use super::error::ReadError;
 use super::json::{self, LossesOut, Totals, VERSION};
 use super::{rows, time};
 use crate::escape::excerpt;
-use crate::read::snapshot::{IntType, KeyOrder, KeyShow, ValueShow};
 use crate::resolve::hist::{Sort, SortBy};
+use crate::snapshot::{IntType, KeyOrder, KeyShow, ValueShow};
 
 /// All documents of a text, in order.
 ///

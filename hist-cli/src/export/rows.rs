@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use super::document::{Entry, Key, Value};
 use super::json;
 use crate::print::cell::{Cell, Named};
-use crate::read::snapshot::KeyShow;
+use crate::snapshot::KeyShow;
 
 /// A document of which only the rows are looked at.
 #[derive(Clone, Copy)]

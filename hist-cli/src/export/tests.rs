@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
+use crate::kernel::symbols::Symbols;
 use crate::print;
 use crate::print::cell::Cell;
-use crate::read::snapshot::{
+use crate::resolve::hist::{Sort, SortBy};
+use crate::snapshot::{
     IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn, ValueShow,
 };
-use crate::resolve::hist::{Sort, SortBy};
-use crate::tracefs::symbols::Symbols;
 
 const KALLSYMS: &str = "\
 ffffffff81000000 T _stext
@@ -453,9 +453,9 @@ fn negative_sums_were_the_largest() {
     for descending in [false, true] {
         let mut one = returned();
         one.sort = vec![Sort { by: SortBy::Value(0), descending }];
-        crate::read::sort::sort(&mut one, crate::read::sort::Ties::default());
+        crate::snapshot::sort::sort(&mut one, crate::snapshot::sort::Ties::default());
         let kernels = print::hist(&one, &symbols);
-        crate::read::sort::sort_as_shown(&mut one);
+        crate::snapshot::sort::sort_as_shown(&mut one);
         let document = document(&one, 0);
         let sums: Vec<_> = document.rows.iter().map(|row| row.sums[0].cast_signed()).collect();
         assert_eq!(sums, if descending { [4096, -90] } else { [-90, 4096] });

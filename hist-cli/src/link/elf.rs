@@ -15,7 +15,7 @@ use object::{SymbolKind, SymbolScope, elf};
 use super::error::LinkError;
 use super::fill::Program;
 use super::template::{DataSection, LICENSE, MAPS, MapDef, Target};
-use crate::codegen::insn::INSN_SIZE;
+use crate::bpf::insn::INSN_SIZE;
 
 /// What has been written so far.
 struct Writer<'programs> {
@@ -178,7 +178,7 @@ mod tests {
     use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
     use super::*;
-    use crate::codegen::insn::Insn;
+    use crate::bpf::insn::Insn;
     use crate::link::fill::{ProgramLine, ProgramNames};
     use crate::link::template::{DataSymbol, Reference};
 

@@ -5,10 +5,10 @@ use aya_obj::generated::bpf_map_type;
 use hist_common::layout::{MAP_HIST, MAP_LOSSES};
 
 use super::error::{BodyError, LinkError};
-use super::frame::{self, Field, STACK};
 use super::template::{DataSection, MapDef, Reference, Target, TemplateObject};
+use crate::bpf::frame::{self, Field, STACK};
+use crate::bpf::insn::{Insn, R6};
 use crate::codegen::code::{Code, HoleCode, Line};
-use crate::codegen::insn::{Insn, R6};
 use crate::plan::focus::{FocusMap, VALVE_SIZE};
 use crate::plan::{MapKind, MapPlan};
 
@@ -446,7 +446,7 @@ mod tests {
     use hist_common::holes;
 
     use super::*;
-    use crate::codegen::insn::{Alu, Compare, R0, R1, R2, R10, Width};
+    use crate::bpf::insn::{Alu, Compare, R0, R1, R2, R10, Width};
     use crate::link::template;
     use crate::plan::Template;
 

@@ -1,7 +1,7 @@
 //! Takes ops. Gives what is known of registers before each, and which are still wanted after it.
 
 use super::ops::Op;
-use crate::codegen::insn::{R10, Reg, helper};
+use crate::bpf::insn::{R10, Reg, helper};
 
 /// Registers besides the frame pointer.
 const REGISTERS: usize = 10;

@@ -137,8 +137,8 @@ fn map_type_name(map_type: u32) -> Option<&'static str> {
 mod tests {
     use hist_common::holes;
 
+    use crate::bpf::insn::{Insn, R0, R2, Width};
     use crate::codegen::code::{Code, HoleCode, Line};
-    use crate::codegen::insn::{Insn, R0, R2, Width};
     use crate::link::{fill, template};
     use crate::plan::{MapKind, MapPlan, Template};
 

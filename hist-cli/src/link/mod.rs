@@ -9,7 +9,6 @@ mod elf;
 mod error;
 mod fill;
 mod flow;
-mod frame;
 mod listing;
 mod ops;
 mod template;

@@ -3,9 +3,9 @@
 
 use super::error::LinkError;
 use super::fill::ProgramLine;
-use super::frame::{self, Field};
 use super::template::{Reference, Target};
-use crate::codegen::insn::{Insn, R10};
+use crate::bpf::frame::{self, Field};
+use crate::bpf::insn::{Insn, R10};
 
 /// An instruction that does not depend on its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Op {
     fn lines(self) -> Vec<ProgramLine> {
         let Self { insn, high, address, hole, note, .. } = self;
         let add =
-            address.map(|offset| Insn::alu64_imm(crate::codegen::insn::Alu::Add, insn.dst, offset));
+            address.map(|offset| Insn::alu64_imm(crate::bpf::insn::Alu::Add, insn.dst, offset));
         let line = |insn, note| ProgramLine { insn, hole, note };
         let second = high.or(add).map(|insn| line(insn, String::new()));
         std::iter::once(line(insn, note)).chain(second).collect()

@@ -9,8 +9,8 @@ use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, elf
 use object::{RelocationFlags, RelocationTarget, SectionIndex, SectionKind, SymbolKind};
 
 use super::error::LinkError;
-use super::frame;
-use crate::codegen::insn::{INSN_SIZE, Insn, PSEUDO_CALL};
+use crate::bpf::frame;
+use crate::bpf::insn::{INSN_SIZE, Insn, PSEUDO_CALL};
 use crate::plan::MapPlan;
 use crate::plan::focus::FocusMap;
 

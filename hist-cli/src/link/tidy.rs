@@ -9,9 +9,9 @@
 use super::error::LinkError;
 use super::fill::Program;
 use super::flow::{self, Fact, State, Wanted};
-use super::frame;
 use super::ops::{self, Op};
-use crate::codegen::insn::{Insn, R0, R1, R5, R10, Reg};
+use crate::bpf::frame;
+use crate::bpf::insn::{Insn, R0, R1, R5, R10, Reg};
 
 /// Rounds at most. Two or three are enough for what templates look like.
 const ROUNDS: usize = 16;
@@ -298,7 +298,7 @@ fn rename(insn: &mut Insn, from: Reg, to: Reg, is_first: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codegen::insn::{Alu, Compare, R2, R3, R4, R6, Width, helper};
+    use crate::bpf::insn::{Alu, Compare, R2, R3, R4, R6, Width, helper};
     use crate::link::fill::{ProgramLine, ProgramNames};
 
     const PLACE: &str = "hole";

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use super::table::Table;
 use super::text::Charset;
-use crate::read::snapshot::{Losses, Snapshot};
 use crate::session::registry::{Entry, TableId, TriggerId};
 use crate::session::{Backend, Session, SessionError};
+use crate::snapshot::{Losses, Snapshot};
 
 /// Reads, and keeps what was read last.
 pub struct Reader {

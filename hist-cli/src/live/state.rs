@@ -7,7 +7,7 @@ use super::pane;
 use super::tab::Tab;
 use super::table::Table;
 use super::text::wrap;
-use crate::read::snapshot::KeyBytes;
+use crate::snapshot::KeyBytes;
 
 /// Below that many columns nothing is shown but that there are too few.
 pub(super) const MIN_WIDTH: u16 = 40;

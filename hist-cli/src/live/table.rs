@@ -5,15 +5,15 @@ use std::borrow::Borrow;
 use std::time::Duration;
 
 use super::text::{Charset, shown, width};
+use crate::kernel::symbols::Symbols;
 use crate::print::cell::{Cell, Named, cell};
 use crate::print::{Scale, part, scales, shown_number};
-use crate::read::bucket::Buckets;
-use crate::read::delta::counterparts;
-use crate::read::snapshot::{
+use crate::resolve::hist::SortBy;
+use crate::snapshot::bucket::Buckets;
+use crate::snapshot::delta::counterparts;
+use crate::snapshot::{
     self, IntType, KeyBytes, KeyColumn, KeyShow, Losses, Snapshot, Sums, ValueColumn, ValueShow,
 };
-use crate::resolve::hist::SortBy;
-use crate::tracefs::symbols::Symbols;
 
 /// A histogram at one moment.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,11 +11,11 @@ use ratatui::style::{Color, Modifier};
 
 use super::text::Charset;
 use super::*;
-use crate::read::snapshot::{
+use crate::kernel::symbols::Symbols;
+use crate::resolve::hist::{Sort, SortBy};
+use crate::snapshot::{
     IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, Sums, ValueColumn, ValueShow,
 };
-use crate::resolve::hist::{Sort, SortBy};
-use crate::tracefs::symbols::Symbols;
 
 const KALLSYMS: &str = "\
 1000 T _stext

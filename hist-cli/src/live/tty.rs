@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::{QueueSelector, tcflush};
 use tokio::net::unix::pipe::Sender;
 
-use crate::load::rights::as_user;
+use crate::sys::rights::as_user;
 
 /// How long the terminal may take nothing before its last words are given up.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -10,6 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::LoadError;
 use super::feeder::Feeder;
 use super::focus::LiveFocus;
 use super::log::ProgramLog;
@@ -17,9 +18,10 @@ use super::maps::OpenMaps;
 use super::program::{self, ProgramType};
 use super::table::Table;
 use super::turns::Turns;
-use super::{LoadError, bpf, cpus};
+use crate::kernel::cpus;
 use crate::link::{Object, Program};
 use crate::plan::{Attach, MapPlan, Plan, Template};
+use crate::sys::bpf;
 
 /// Programs that count. Dropping it detaches them; so does the end of this process in whatever
 /// way, for the kernel holds them by file descriptors only.

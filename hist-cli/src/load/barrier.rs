@@ -3,7 +3,7 @@
 use std::io;
 
 use super::LoadError;
-use super::bpf;
+use crate::sys::bpf;
 
 /// All that waiting takes, made ahead, so that it needs no new files.
 pub struct Barrier(bpf::Barrier);

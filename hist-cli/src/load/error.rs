@@ -2,10 +2,11 @@
 
 use std::io;
 
-use super::cause::{Call, explained, is_lack, of_files};
 use super::telling_lines;
+use crate::kernel::cause::{Call, explained, is_lack, of_files};
+use crate::kernel::cpus::CpusError;
+use crate::kernel::lockdown;
 use crate::plan::{Attach, MapPlan};
-use crate::tracefs::lockdown;
 
 /// The most programs on one classic tracepoint (`BPF_TRACE_MAX_PROGS` in Linux
 /// kernel/trace/bpf_trace.c).
@@ -69,13 +70,8 @@ pub enum LoadError {
         event: String,
     },
     /// It is not known which CPUs there may be.
-    #[error("cannot tell how many CPUs there may be: {path}: {source}")]
-    PossibleCpus {
-        /// The kernel's list.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Cpus(#[from] CpusError),
     /// A map could not be made.
     #[error("cannot create the map {name}: {}", explained(Call::Map, .source))]
     Map {

@@ -12,8 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::sentinel::{Missed, Sentinel, Watching};
-use super::{LoadError, bpf, locked, perf};
+use super::{LoadError, locked};
 use crate::plan::{Attach, Guard, Plan};
+use crate::sys::bpf;
+use crate::sys::perf;
 
 /// A loaded program that feeds a table.
 pub(super) struct Feeder {

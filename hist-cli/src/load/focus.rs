@@ -19,23 +19,24 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::bpf::{self, ProgramText, RawMap};
-use super::cause::{Call, explained};
 use super::program::{self, ProgramType};
 use super::valve::Valve;
-use super::{LoadError, locked, maps, perf};
-use crate::btf::{Btf, BtfError};
+use super::{LoadError, locked, maps};
+use crate::bpf::insn::{INSN_SIZE, Insn, R0, R1, Width, helper};
 use crate::codegen::CodegenError;
 use crate::codegen::code::HoleCode;
-use crate::codegen::insn::{INSN_SIZE, Insn, R0, R1, Width, helper};
 use crate::codegen::watch::{NewTask, Surroundings, Watch, watch};
+use crate::kernel::btf::{Btf, BtfError};
+use crate::kernel::cause::{Call, explained};
+use crate::kernel::error::EventError;
+use crate::kernel::tracefs::Tracefs;
 use crate::link::MapDef;
 use crate::plan::focus::{
     BirthOffsets, CLOCK_TICK, FOCUS_STATE_SIZE, Focus, FocusMap, PROCESS_SIZE, PROCESSES_MAX,
     Processes, STATE_ARMED, STATE_FULL, TaskOffsets,
 };
-use crate::tracefs::error::EventError;
-use crate::tracefs::mount::Tracefs;
+use crate::sys::bpf::{self, ProgramText, RawMap};
+use crate::sys::perf;
 
 /// This process's pid namespace.
 const NAMESPACE: &str = "/proc/self/ns/pid";

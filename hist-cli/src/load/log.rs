@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aya_log::EbpfLogger;
 use log::{Log, Metadata, Record};
 
+use super::LoadError;
 use super::feeder::Feeder;
-use super::{LoadError, bpf};
+use crate::sys::bpf;
 
 /// What the programs of an object have logged, and how often they were to.
 pub(super) struct ProgramLog {

@@ -10,8 +10,8 @@ use aya::maps::{MapData, MapError};
 use aya_obj::generated::bpf_map_type::{BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_RINGBUF};
 
 use super::LoadError;
-use super::bpf::RawMap;
 use crate::link::{DataSection, MapDef, Program};
+use crate::sys::bpf::RawMap;
 
 /// `BPF_F_RDONLY_PROG` in Linux include/uapi/linux/bpf.h.
 const READ_ONLY_TO_PROGRAMS: u32 = 1 << 7;

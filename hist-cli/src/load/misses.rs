@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::AttachedTrigger;
+use crate::kernel::release::numbers;
 use crate::plan::{Attach, Guard};
-use crate::release::numbers;
 
 /// Whether a kernel of that release (`uname -r`) counts what programs so attached miss.
 ///

@@ -6,13 +6,14 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::bpf::{self, ProgramText};
+use super::LoadError;
 use super::maps::missing;
-use super::{LoadError, cause};
-use crate::codegen::insn::{INSN_SIZE, Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
+use crate::bpf::insn::{INSN_SIZE, Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
+use crate::kernel::cause;
+use crate::kernel::lockdown;
 use crate::link::{Program, Target};
-use crate::plan::raw::copy::BtfId;
-use crate::tracefs::lockdown;
+use crate::plan::access::arguments::copy::BtfId;
+use crate::sys::bpf::{self, ProgramText};
 
 /// What a program is to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,12 +24,15 @@ use aya::maps::MapData;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
-use super::mapping::SharedWords;
 use super::program::{self, ProgramType};
-use super::{LoadError, bpf, cpus, locked, maps, perf};
-use crate::codegen::insn::{INSN_SIZE, Insn};
+use super::{LoadError, locked, maps};
+use crate::bpf::insn::{INSN_SIZE, Insn};
 use crate::codegen::sentinel::{Sentinel as Which, sentinel};
+use crate::kernel::cpus;
 use crate::link::MapDef;
+use crate::sys::bpf;
+use crate::sys::mmap::SharedWords;
+use crate::sys::perf;
 
 /// A cache line for each CPU (bytes).
 const STRIDE: u32 = 64;

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, Weak};
 use aya::maps::MapData;
 use hist_common::layout::Losses;
 
-use super::bpf::{self, RawMap};
 use super::feeder::Feeder;
-use super::walk::{Fate, Way, walk};
 use super::{Barrier, ControlError, LoadError, locked};
 use crate::plan::{MapKind, MapPlan};
+use crate::sys::bpf::{self, RawMap};
+use crate::sys::walk::{Fate, Way, walk};
 
 /// The entries of a histogram and its loss counters. It lives as long as anyone holds it, also
 /// when nothing feeds it any more.

@@ -23,17 +23,17 @@ use hist_common::layout::SPILL_SLOT;
 
 use super::attach::{new_table, program_type};
 use super::barrier::Barrier;
-use super::bpf::RawMap;
 use super::feeder::Feeder;
 use super::focus::LiveFocus;
 use super::maps::{OpenMaps, create};
 use super::program::{self, ProgramType};
 use super::table::Table;
-use super::walk::{Fate, Way, walk};
 use super::{Attached, AttachedTrigger, LoadError};
-use crate::codegen::insn::{Insn, R2, R3, helper};
+use crate::bpf::insn::{Insn, R2, R3, helper};
 use crate::link::{MapDef, Object, Program};
 use crate::plan::{Plan, Spill};
+use crate::sys::bpf::RawMap;
+use crate::sys::walk::{Fate, Way, walk};
 
 /// Tail calls go by it.
 const PROG_ARRAY: u32 = BPF_MAP_TYPE_PROG_ARRAY as u32;

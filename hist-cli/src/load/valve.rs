@@ -18,10 +18,11 @@ use aya::maps::MapData;
 use rustix::param::page_size;
 
 use super::LoadError;
-use super::mapping::ArrayBytes;
-use super::{cpus, locked, maps};
+use super::{locked, maps};
+use crate::kernel::cpus;
 use crate::link::MapDef;
 use crate::plan::focus::{FocusMap, VALVE_SIZE};
+use crate::sys::mmap::ArrayBytes;
 
 /// How long CPUs get to turn it by themselves. One that is kept busy by a real-time task for longer
 /// has it turned from outside.

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::btf::{Btf, BtfError, TypeId};
+use crate::kernel::btf::{Btf, BtfError, TypeId};
 
 /// Whose events are counted; by default everybody's. All parts must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

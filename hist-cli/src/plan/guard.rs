@@ -6,9 +6,9 @@
 //! at its own level is dropped before anything counts it (`perf_swevent_get_recursion_context()`
 //! in Linux kernel/events/core.c). So it is with a page fault that another classic program takes.
 
-use super::raw::rows::has_preemption_off;
+use super::access::arguments::rows::has_preemption_off;
 use super::{Attach, Plan};
-use crate::preemption::Preemption;
+use crate::kernel::preemption::Preemption;
 
 /// What is known of events that perf's recursion guard drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +77,10 @@ pub(super) fn guard(plan: &Plan, proof: Proof, preemption: Preemption) -> Guard 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Context;
+    use crate::kernel::format;
     use crate::pipeline;
     use crate::plan::{AttachWish, Wishes};
-    use crate::resolve::Context;
-    use crate::tracefs::format;
 
     fn guard_of(system: &str, event: &str, proof: Proof) -> Guard {
         guard_on(Preemption::Never, system, event, proof)

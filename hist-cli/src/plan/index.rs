@@ -2,8 +2,8 @@
 //! entry, and the key of each number: such a histogram is an array.
 
 use crate::parse::ast::BinaryOp;
-use crate::read::snapshot::KeyBytes;
 use crate::resolve::hist::{Hist, KeyModifier, KeySource, RecordField, Source};
+use crate::snapshot::KeyBytes;
 
 /// The most entries that an array is made for. It is read as a whole, whatever has been hit.
 pub(super) const ENTRIES_MAX: u32 = 4096;
@@ -130,10 +130,10 @@ fn binary(op: BinaryOp, lhs: Source, rhs: Source) -> Source {
 
 #[cfg(test)]
 mod tests {
+    use crate::kernel::Context;
+    use crate::kernel::format::{EventFormat, FieldFormat};
     use crate::pipeline::plan;
     use crate::plan::{MapKind, Wishes};
-    use crate::resolve::Context;
-    use crate::tracefs::format::{EventFormat, FieldFormat};
 
     fn event() -> EventFormat {
         let field = |name: &str, offset, size, signed| FieldFormat {

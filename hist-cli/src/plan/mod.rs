@@ -1,6 +1,7 @@
 //! Takes a [`Hist`]. Gives a [`Plan`]: which template, how keys and values lie in the map, what
 //! fills each hole.
 
+pub mod access;
 mod display;
 mod error;
 mod filter;
@@ -10,25 +11,24 @@ mod index;
 mod layout;
 mod memory;
 pub mod once;
-pub mod raw;
 pub mod scan;
 mod spill;
 
+pub use access::arguments::AttachWish;
 pub use error::PlanError;
 pub use focus::Focus;
 pub use guard::{Guard, Proof, SENTINEL};
 pub use index::Index;
 pub use memory::{BUDGET, size_text};
-pub use raw::AttachWish;
 pub use spill::{Spill, spill};
 
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
+use self::access::arguments::copy::{BtfId, FieldCopy, SystemCall};
 use self::once::Kept;
-use self::raw::copy::{BtfId, FieldCopy, SystemCall};
-use crate::read::snapshot::Sums;
-use crate::resolve::Context;
+use crate::kernel::Context;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
+use crate::snapshot::Sums;
 
 /// Everything that codegen and link need to know about one trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -291,7 +291,7 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
         comm,
     };
     keep(&mut plan)?;
-    raw::choose(&mut plan, wishes.attach, kernel)?;
+    access::arguments::choose(&mut plan, wishes.attach, kernel)?;
     plan.guard = guard::guard(&plan, wishes.proof, kernel.preemption);
     if plan.has_record() {
         layout::check_loads(&plan)?;
@@ -301,7 +301,7 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
 
 /// Gives what is used more than once its place on the stack, which is the key's room: a key that
 /// leaves too little of it goes into a map.
-fn keep(plan: &mut Plan) -> Result<(), PlanError> {
+pub(in crate::plan) fn keep(plan: &mut Plan) -> Result<(), PlanError> {
     let key_size = match plan.template {
         Template::Hist | Template::HistLog | Template::HistSpill => plan.map.key_size,
         Template::HistLarge | Template::HistArray | Template::HistLargeSpill => 0,

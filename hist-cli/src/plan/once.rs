@@ -8,7 +8,7 @@
 //! it is used, at no further cost.
 
 use super::Plan;
-use super::raw::copy::{Copied, FieldCopy, Text};
+use super::access::arguments::copy::{Copied, FieldCopy, Text};
 use super::scan::COMM_SIZE;
 use crate::resolve::hist::{Clock, Condition, KeySource, Source, TextField, TextSource};
 
@@ -255,11 +255,11 @@ impl<'a> Uses<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Context;
+    use crate::kernel::format;
     use crate::pipeline;
     use crate::pipeline::CompileError;
     use crate::plan::{PlanError, Template, Wishes};
-    use crate::resolve::Context;
-    use crate::tracefs::format;
 
     fn plan(text: &str, wishes: Wishes) -> Result<Plan, CompileError> {
         let event =

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::escape::{Charset, shown};
-use crate::read::snapshot::{KeyColumn, KeyShow, Row};
-use crate::tracefs::symbols::{Symbol, Symbols};
+use crate::kernel::symbols::{Symbol, Symbols};
+use crate::snapshot::{KeyColumn, KeyShow, Row};
 
 /// One key of an entry, looked up but not laid out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,8 +9,8 @@ use super::bytes::Bytes;
 use super::cell::{Cell, cell, clean_cell};
 use super::modifier::{self, Scale};
 use crate::escape::{Charset, clean};
-use crate::read::snapshot::{KeyShow, Row, Snapshot, ValueColumn};
-use crate::tracefs::symbols::Symbols;
+use crate::kernel::symbols::Symbols;
+use crate::snapshot::{KeyShow, Row, Snapshot, ValueColumn};
 
 /// The `hist` file's text for one trigger; strings of the kernel stand in it byte for byte, so it
 /// may be no UTF-8. Addresses that have no symbol print as numbers;
@@ -161,7 +161,7 @@ pub(crate) fn totals(out: &mut Bytes, (hits, entries, dropped): (u64, u64, u64))
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::snapshot::{IntType, KeyColumn, KeyOrder, Losses, ValueShow};
+    use crate::snapshot::{IntType, KeyColumn, KeyOrder, Losses, ValueShow};
     use proptest::prelude::*;
 
     fn key(label: &str, index: usize, show: KeyShow) -> KeyColumn {

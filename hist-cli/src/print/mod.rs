@@ -1,4 +1,4 @@
-//! Takes a [`Snapshot`](crate::read::snapshot::Snapshot). Gives the text that `cat …/hist` would
+//! Takes a [`Snapshot`](crate::snapshot::Snapshot). Gives the text that `cat …/hist` would
 //! print for it, byte for byte.
 
 mod bytes;

@@ -6,8 +6,8 @@ use std::fmt::{self, Write};
 use super::bytes::Bytes;
 use super::cell::{Cell, Named};
 use crate::escape::{Charset, shown};
-use crate::read::bucket::{Bucket, Buckets};
-use crate::read::snapshot::{IntType, KeyShow, ValueColumn, ValueShow};
+use crate::snapshot::bucket::{Bucket, Buckets};
+use crate::snapshot::{IntType, KeyShow, ValueColumn, ValueShow};
 
 /// Appends one key of an entry.
 pub(super) fn key(out: &mut Bytes, label: &str, show: KeyShow, cell: &Cell<'_>) -> fmt::Result {
@@ -181,9 +181,9 @@ pub(super) fn value(out: &mut Bytes, column: &ValueColumn, sum: u64, scale: Scal
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::symbols::Symbols;
     use crate::print::cell::cell;
-    use crate::read::snapshot::{KeyColumn, KeyOrder, Row, Sums};
-    use crate::tracefs::symbols::Symbols;
+    use crate::snapshot::{KeyColumn, KeyOrder, Row, Sums};
 
     const KALLSYMS: &str = "\
 ffffffff8fc90000 T _stext

@@ -1,9 +1,9 @@
 //! Takes a plan. Gives the snapshot of a histogram that has counted nothing: how its rows will be
 //! divided, shown and ordered.
 
-use super::snapshot::{KeyColumn, KeyShow, Losses, Snapshot, ValueColumn, ValueShow};
 use crate::plan::Plan;
 use crate::resolve::hist::{Key, KeyModifier, KeySource, Value, ValueModifier};
+use crate::snapshot::{KeyColumn, KeyShow, Losses, Snapshot, ValueColumn, ValueShow};
 
 /// A snapshot without rows.
 #[must_use]

@@ -3,10 +3,10 @@
 use std::io;
 
 use super::percpu;
-use super::snapshot::{KeyBytes, Row};
-use crate::load::bpf::RawMap;
-use crate::load::walk::{Fate, Way, walk};
 use crate::plan::Plan;
+use crate::snapshot::{KeyBytes, Row};
+use crate::sys::bpf::RawMap;
+use crate::sys::walk::{Fate, Way, walk};
 
 /// Bytes of a task's name.
 const COMM_SIZE: usize = 16;

@@ -1,22 +1,16 @@
 //! Takes an attached trigger's maps. Gives a [`Snapshot`].
 
-pub mod bucket;
 mod columns;
-pub mod delta;
 mod entries;
 mod percpu;
-pub mod snapshot;
-pub mod sort;
-pub mod stack;
-pub mod top;
 
 use std::io;
 
 use hist_common::layout;
 
-use crate::load::walk::{Fate, Way, walk};
 use crate::load::{AttachedTrigger, Table};
-use snapshot::{Losses, Row, Snapshot};
+use crate::snapshot::{Losses, Row, Snapshot};
+use crate::sys::walk::{Fate, Way, walk};
 
 pub use columns::empty;
 

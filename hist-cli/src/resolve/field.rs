@@ -5,8 +5,8 @@ use bstr::ByteSlice as _;
 use super::hist::{KeySource, Order, RecordField, Source, TextField};
 use super::{Scope, not_supported};
 use crate::diag::{Kind, Span, TriggerError, nearest};
+use crate::kernel::format::{EventFormat, FieldClass, FieldFormat};
 use crate::parse::ast::{Field, Modifier};
-use crate::tracefs::format::{EventFormat, FieldClass, FieldFormat};
 
 /// A name bound to its source.
 pub(super) struct Bound {

@@ -2,8 +2,8 @@
 
 use bstr::BString;
 
+use crate::kernel::format::FieldFormat;
 use crate::parse::ast::{BinaryOp, CompareOp};
-use crate::tracefs::format::FieldFormat;
 
 /// A histogram to be kept: what to count, under which keys, in which order to show it.
 #[derive(Clone, Debug, PartialEq, Eq)]

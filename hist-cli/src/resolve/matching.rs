@@ -9,7 +9,7 @@ use std::mem::{Discriminant, discriminant};
 use bstr::BString;
 
 use super::hist::{Hist, KeyModifier, KeySource, Sort, Source, ValueModifier};
-use crate::tracefs::format::EventFormat;
+use crate::kernel::format::EventFormat;
 
 /// What the kernel compares of a trigger: the shape of its table, and its filter. Event and name
 /// are not part of it, for named triggers of different events share a table.

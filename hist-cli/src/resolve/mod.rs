@@ -18,13 +18,11 @@ mod value;
 
 use bstr::{BString, ByteSlice as _};
 
-use crate::btf::Btf;
 use crate::diag::{Kind, Span, TriggerError};
+use crate::kernel::Context;
+use crate::kernel::format::EventFormat;
 use crate::parse;
 use crate::parse::ast::{Control, Spanned, Trigger};
-use crate::preemption::Preemption;
-use crate::tracefs::format::EventFormat;
-use crate::tracefs::symbols::Symbols;
 pub(crate) use display::with_state;
 use hist::{Hist, Key, Sort, SortBy, Value};
 
@@ -32,31 +30,6 @@ pub use int_type::IntType;
 
 /// The default capacity in entries (`TRACING_MAP_BITS_DEFAULT`, 11 bits).
 const DEFAULT_SIZE: u32 = 2048;
-
-/// What the meaning of a trigger depends on besides the event. What is absent is refused where it
-/// is needed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Context<'a> {
-    /// The kernel's symbols, looked at only if a filter has `.function`.
-    pub symbols: Option<&'a Symbols>,
-    /// One more than the highest number that a CPU can have; for `CPUS{}`.
-    pub possible_cpus: Option<u32>,
-    /// The kernel's types. Resolving does not need them, but planning does to use raw tracepoints.
-    pub btf: Option<&'a Btf>,
-    /// Whether programs on raw tracepoints can be preempted. Only planning needs it.
-    pub preemption: Preemption,
-    /// The first two numbers of its release, if they are known. Only planning needs them.
-    pub release: Option<(u32, u32)>,
-}
-
-impl Context<'_> {
-    /// The same without what says something of this kernel's tracepoints: for formats from
-    /// elsewhere, which are another kernel's.
-    #[must_use]
-    pub fn elsewhere(self) -> Self {
-        Self { btf: None, preemption: Preemption::default(), release: None, ..self }
-    }
-}
 
 /// The CPUs of a list as `CPUS{}` in a filter has it, ascending: numbers and ranges such as `0-3,8`.
 /// `None` if it is no list, or names a CPU that there cannot be. `possible` is one more than the

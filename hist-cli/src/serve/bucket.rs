@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::read::bucket::{Bucket, Buckets, Width};
+use crate::snapshot::bucket::{Bucket, Buckets, Width};
 
 /// The bounds that a histogram has at most, `+Inf` aside. Each is a series for each combination of
 /// the other keys. What would need more is counted in the next bucket above.

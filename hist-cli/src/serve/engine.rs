@@ -15,14 +15,15 @@ use super::http::Site;
 use super::metric::Metric;
 use super::own::{Cost, family, one, unix_seconds};
 use super::shape::{Place, Shape};
-use crate::load::{self, AttachedTrigger, Barrier, Facts, RunStats};
+use crate::kernel::Facts;
+use crate::kernel::symbols::Symbols;
+use crate::kernel::tracefs::Tracefs;
+use crate::load::{self, AttachedTrigger, Barrier, RunStats};
 use crate::plan::Wishes;
 use crate::read;
-use crate::read::snapshot::{KeyShow, Losses, Snapshot};
 use crate::session::registry::Entry;
 use crate::session::{Live, Session, SessionError, since_boot};
-use crate::tracefs::mount::Tracefs;
-use crate::tracefs::symbols::Symbols;
+use crate::snapshot::{KeyShow, Losses, Snapshot};
 
 /// What is known of the kernel is the same for all metrics, and takes time and memory to read.
 type Kernel = Live<Rc<Facts>>;

@@ -12,10 +12,10 @@ use super::config::MetricConfig;
 use super::exposition::{Family, Histogram, Kind, Labels, Number, Point, Points};
 use super::series::{OTHER, Series, Slot, Values};
 use super::shape::{Shape, ValueFamily};
+use crate::kernel::symbols::Symbols;
 use crate::print::cell::{Cell, cell};
 use crate::print::{self, readable};
-use crate::read::snapshot::{KeyColumn, KeyShow, Row, Snapshot};
-use crate::tracefs::symbols::Symbols;
+use crate::snapshot::{KeyColumn, KeyShow, Row, Snapshot};
 
 /// A metric, and what its samples must be consistent with.
 #[derive(Clone, Debug)]

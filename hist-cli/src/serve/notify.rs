@@ -12,8 +12,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
-use crate::load::rights::as_user;
 use crate::session::since_boot;
+use crate::sys::rights::as_user;
 
 /// Where systemd says its socket is: a path or, with `@` in front, an abstract name.
 const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";

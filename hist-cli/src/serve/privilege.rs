@@ -21,7 +21,7 @@ use rustix::thread::{
 };
 
 use super::error::ServeError;
-use crate::release::numbers;
+use crate::kernel::release::numbers;
 
 /// What is still to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::read::snapshot::{KeyBytes, Row};
+use crate::snapshot::{KeyBytes, Row};
 
 /// What every label of the others is.
 pub(super) const OTHER: &str = "other";
@@ -197,7 +197,7 @@ fn is_called_other(values: &Values) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::snapshot::Sums;
+    use crate::snapshot::Sums;
     use proptest::prelude::*;
 
     fn row(key: u8, hitcount: u64) -> Row {

@@ -5,8 +5,8 @@ use super::bucket::{MOST_BOUNDS, bounds_up_to};
 use super::config::MetricConfig;
 use super::names::sanitized;
 use crate::export::names::unique;
-use crate::read::bucket::{Buckets, Width};
 use crate::resolve::hist::{Hist, Key, KeyModifier, KeySource, Source};
+use crate::snapshot::bucket::{Buckets, Width};
 
 /// What is exposed of a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]

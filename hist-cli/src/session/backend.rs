@@ -1,11 +1,12 @@
 //! Takes changes that a session has decided on. Gives what a session needs of the world; a fake
 //! one can take the place of the kernel.
 
-use super::{EventName, SessionError};
-use crate::read::snapshot::Snapshot;
-use crate::resolve::Context;
+use super::SessionError;
+use crate::kernel::Context;
+use crate::kernel::EventName;
+use crate::kernel::format::EventFormat;
 use crate::resolve::hist::Hist;
-use crate::tracefs::format::EventFormat;
+use crate::snapshot::Snapshot;
 
 /// What carries out the changes of a session.
 pub trait Backend {

@@ -4,10 +4,10 @@
 use bstr::BString;
 
 use crate::diag::TriggerError;
+use crate::kernel::error::EventError;
 use crate::load::{ControlError, FocusError, LoadError};
 use crate::pipeline::CompileError;
 use crate::read::ReadError;
-use crate::tracefs::error::EventError;
 
 /// Why a command or a read has failed. Nothing has changed then, but what may be said of the kind.
 #[derive(Debug, thiserror::Error)]
@@ -90,8 +90,8 @@ fn load_errno(error: &LoadError) -> i32 {
         LoadError::Verifier { source, .. }
         | LoadError::Program { source, .. }
         | LoadError::Attach { source, .. }
-        | LoadError::PossibleCpus { source, .. }
         | LoadError::Map { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+        LoadError::Cpus(error) => error.source().raw_os_error().unwrap_or(libc::EIO),
         LoadError::Log(_) | LoadError::Affinity(_) | LoadError::Internal(_) => libc::EIO,
     }
 }

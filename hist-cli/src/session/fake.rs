@@ -7,14 +7,14 @@ use std::io;
 use std::rc::Rc;
 
 use super::{Backend, EventName, SessionError};
+use crate::kernel::Context;
+use crate::kernel::format::{self, EventFormat};
 use crate::load::{ControlError, LoadError};
 use crate::pipeline::CompileError;
 use crate::plan::{self, Wishes};
 use crate::read;
-use crate::read::snapshot::{Row, Snapshot};
-use crate::resolve::Context;
 use crate::resolve::hist::Hist;
-use crate::tracefs::format::{self, EventFormat};
+use crate::snapshot::{Row, Snapshot};
 
 /// What a fake kernel has been told and has counted.
 #[derive(Default)]
@@ -89,7 +89,7 @@ pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
         "two" => ("size_t c", "e"),
         _ => {
             let (system, name) = (event.system.clone(), event.name.clone());
-            return Err(crate::tracefs::error::EventError::UnknownEvent {
+            return Err(crate::kernel::error::EventError::UnknownEvent {
                 system,
                 name,
                 nearest: Vec::new(),

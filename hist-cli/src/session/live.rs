@@ -8,21 +8,23 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::registry::TriggerId;
-use super::{Backend, EventName, Session, SessionError};
+use super::{Backend, Session, SessionError};
 use crate::codegen;
+use crate::kernel;
+use crate::kernel::Context;
+use crate::kernel::EventName;
+use crate::kernel::Facts;
+use crate::kernel::format::EventFormat;
+use crate::kernel::tracefs::Tracefs;
 use crate::link;
 use crate::load::{
-    self, Attached, AttachedTrigger, Barrier, ControlError, Facts, Feeds, LiveFocus, LoadError,
-    Stopper,
+    self, Attached, AttachedTrigger, Barrier, ControlError, Feeds, LiveFocus, LoadError, Stopper,
 };
 use crate::pipeline::CompileError;
 use crate::plan::{self, AttachWish, Plan, Spill, Wishes};
-use crate::read::snapshot::{Row, Snapshot};
 use crate::read::{self, ReadError};
-use crate::resolve::Context;
 use crate::resolve::hist::Hist;
-use crate::tracefs::format::EventFormat;
-use crate::tracefs::mount::Tracefs;
+use crate::snapshot::{Row, Snapshot};
 
 /// The running kernel. Several of them may share what is known of it: `F` is the [`Facts`], or a
 /// pointer to them.
@@ -223,7 +225,7 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
         let format = self.tracefs.event(&event.system, &event.name)?;
         let dynamic_events = self.tracefs.dynamic_events()?;
-        match load::refuse_unattachable(&event.system, &event.name, &dynamic_events) {
+        match kernel::attachable::refuse_unattachable(&event.system, &event.name, &dynamic_events) {
             Some(reason) => {
                 Err(LoadError::Unattachable { event: event.to_string(), reason }.into())
             }
@@ -288,8 +290,8 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::tracefs::find_or_mount;
     use crate::plan::Attach;
-    use crate::tracefs::mount::find_or_mount;
     use crate::{parse, resolve};
 
     /// Only what was attached at once had the classic one to fall back on, and what the command

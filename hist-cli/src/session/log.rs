@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bstr::{BString, ByteSlice as _, ByteVec as _};
 
-use super::{EventName, SessionError};
+use super::SessionError;
 use crate::diag::{Kind, Span, TriggerError};
+use crate::kernel::EventName;
 use crate::parse::command;
 
 /// How many entries are kept (`TRACING_LOG_ERRS_MAX`).

@@ -6,7 +6,7 @@
 
 mod backend;
 mod error;
-mod event;
+
 mod live;
 mod log;
 pub mod registry;
@@ -17,24 +17,26 @@ use std::time::Duration;
 
 pub use backend::Backend;
 pub use error::SessionError;
-pub use event::EventName;
+
 pub use live::{Live, LiveTrigger, since_boot};
 pub use log::ErrorLog;
 
 use bstr::BString;
 
 use crate::diag::{Kind, TriggerError};
+use crate::kernel::Context;
+use crate::kernel::EventName;
+use crate::kernel::format::EventFormat;
+use crate::kernel::symbols::Symbols;
 use crate::parse;
 use crate::parse::ast::{Control, Trigger};
 use crate::print;
-use crate::read::snapshot::Snapshot;
-use crate::read::sort::{Ties, sort};
-use crate::read::stack;
+use crate::resolve;
 use crate::resolve::hist::Hist;
 use crate::resolve::matching::Identity;
-use crate::resolve::{self, Context};
-use crate::tracefs::format::EventFormat;
-use crate::tracefs::symbols::Symbols;
+use crate::snapshot::Snapshot;
+use crate::snapshot::sort::{Ties, sort};
+use crate::snapshot::stack;
 use registry::{Change, Entry, Registry, Request, TableId, TriggerId};
 
 /// What a `trigger` file without triggers says; the kernel lists more commands.

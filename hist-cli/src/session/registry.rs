@@ -6,8 +6,8 @@
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::EventName;
 use crate::diag::{Kind, Span, TriggerError};
+use crate::kernel::EventName;
 use crate::parse::ast::{Control, Trigger};
 use crate::resolve::matching::Identity;
 use crate::resolve::with_state;

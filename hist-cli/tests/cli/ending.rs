@@ -566,7 +566,7 @@ fn live_two_equal_triggers_show_the_same_at_the_end() {
         .collect();
     let pid = std::process::id().to_string();
     // A kernel that preempts raw programs skips other tasks' events meanwhile, by each program its own.
-    let facts = hist_cli::load::Facts::read().expect("this machine's");
+    let facts = hist_cli::kernel::Facts::read().expect("this machine's");
     let is_exact = !facts.context().preemption.loses(false);
     for way in ["tracepoint"].into_iter().chain(is_exact.then_some("raw")) {
         for end in 0..5 {

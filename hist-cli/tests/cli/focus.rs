@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use hist_cli::load::{Facts, LiveFocus, WatchedEvents, hold};
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::tracefs::{cgroup2_root, find_or_mount};
+use hist_cli::load::{LiveFocus, WatchedEvents};
 use hist_cli::plan::Focus;
 use hist_cli::plan::focus::Processes;
-use hist_cli::tracefs::mount::{cgroup2_root, find_or_mount};
+use hist_cli::sys::gate::hold;
 use hist_test_support::table::Entry;
 use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
 

@@ -197,7 +197,7 @@ fn opens(path: &Path) -> impl Fn() -> bool {
 #[test]
 fn the_format_of_all_system_calls_was_read_with_the_programs_rights() {
     each_raised(|raised| {
-        let real = hist_cli::tracefs::mount::find_or_mount().expect("root").root.join("events");
+        let real = hist_cli::kernel::tracefs::find_or_mount().expect("root").root.join("events");
         let hidden = raised.folder.path().join("hidden");
         fs::copy(real.join("raw_syscalls/sys_enter/format"), &hidden).expect("a file");
         fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600)).expect("a mode");

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use aya::programs::{RawTracePoint, TracePoint};
 use aya::{Ebpf, EbpfLoader};
-use hist_cli::codegen::insn::{INSN_SIZE, Insn, R0};
+use hist_cli::bpf::insn::{INSN_SIZE, Insn, R0};
 use object::write::{Object, StandardSegment, Symbol, SymbolSection};
 use object::{
     Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope,

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use hist_cli::tracefs::mount::cgroup2_root;
+use hist_cli::kernel::tracefs::cgroup2_root;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 

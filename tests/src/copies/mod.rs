@@ -15,11 +15,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use hist_cli::btf::Btf;
-use hist_cli::load::Facts;
-use hist_cli::plan::raw::{rows, rows_of_system_call};
-use hist_cli::tracefs::format::EventFormat;
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::btf::Btf;
+use hist_cli::kernel::format::EventFormat;
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
+use hist_cli::plan::access::arguments::{rows, rows_of_system_call};
 use rustix::process::getpid;
 
 pub use load::{Part, run as run_load};

@@ -19,16 +19,17 @@ use std::iter;
 
 use anyhow::{Context, Result};
 use aya::maps::{MapData, PerCpuArray};
-use hist_cli::btf::Btf;
-use hist_cli::codegen;
-use hist_cli::codegen::code::HoleCode;
-use hist_cli::codegen::insn::{
+use hist_cli::bpf::insn::{
     Alu, Compare, Insn, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Width, helper,
 };
+use hist_cli::codegen;
+use hist_cli::codegen::code::HoleCode;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::btf::Btf;
 use hist_cli::link::{self, DataSection, Object, Program, ProgramLine, Reference, Target};
-use hist_cli::load::{self, Attached, Facts, Feeds};
+use hist_cli::load::{self, Attached, Feeds};
 use hist_cli::pipeline;
-use hist_cli::plan::raw::plan_with_rows;
+use hist_cli::plan::access::arguments::plan_with_rows;
 use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Template, Wishes};
 use hist_common::holes;
 

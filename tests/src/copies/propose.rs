@@ -4,10 +4,10 @@
 use std::fs;
 
 use anyhow::Result;
-use hist_cli::btf::{Btf, Tracepoint, Type};
-use hist_cli::plan::raw::{check, rows};
-use hist_cli::tracefs::format::{EventFormat, FieldFormat};
-use hist_cli::tracefs::mount::Tracefs;
+use hist_cli::kernel::btf::{Btf, Tracepoint, Type};
+use hist_cli::kernel::format::{EventFormat, FieldFormat};
+use hist_cli::kernel::tracefs::Tracefs;
+use hist_cli::plan::access::arguments::{check, rows};
 
 use super::Subject;
 

@@ -1,14 +1,14 @@
 //! Takes what the kernel says of itself, or what stands in for it in a container. Gives nothing, and
 //! panics where something is wrong.
 
-use hist_cli::btf::{Btf, BtfError, Type};
-use hist_cli::load;
+use hist_cli::kernel::Context;
+use hist_cli::kernel::btf::{Btf, BtfError, Type};
+use hist_cli::kernel::symbols::Symbols;
+use hist_cli::kernel::{self, tracefs};
 use hist_cli::pipeline::{self, CompileError};
 use hist_cli::plan::Wishes;
 use hist_cli::plan::focus::TaskOffsets;
-use hist_cli::resolve::{self, Context};
-use hist_cli::tracefs::mount;
-use hist_cli::tracefs::symbols::Symbols;
+use hist_cli::resolve;
 
 use super::EVENTS;
 
@@ -111,7 +111,7 @@ pub fn kallsyms(text: &str) {
 /// # Panics
 /// When something is wrong with it.
 pub fn mountinfo(text: &str) {
-    for path in [mount::find(text), mount::find_cgroup2(text)].into_iter().flatten() {
+    for path in [tracefs::find(text), tracefs::find_cgroup2(text)].into_iter().flatten() {
         assert!(path.as_os_str().len() <= text.len() + "/tracing".len(), "{path:?}");
     }
 }
@@ -121,8 +121,8 @@ pub fn mountinfo(text: &str) {
 /// # Panics
 /// When something is wrong with it.
 pub fn status(text: &str) {
-    assert!(load::missing_capabilities(text).len() <= 2);
-    if let Some(cpus) = load::parse_cpus(text) {
+    assert!(kernel::capabilities::missing(text).len() <= 2);
+    if let Some(cpus) = kernel::cpus::parse(text) {
         assert!(cpus > 0);
     }
     for possible in [1, 8, 8192] {

@@ -14,16 +14,17 @@ use std::sync::LazyLock;
 use hist_cli::diag::TriggerError;
 use hist_cli::escape::Charset;
 use hist_cli::export::{self, Document, Exporter, Format};
-use hist_cli::load::Facts;
+use hist_cli::kernel::Context;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::format::{self, EventFormat};
+use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::parse::{self, ast::Trigger};
 use hist_cli::pipeline::{self, CompileError};
 use hist_cli::plan::Wishes;
-use hist_cli::resolve::{self, Context};
+use hist_cli::resolve;
 use hist_cli::serve::exposition::Exposition;
 use hist_cli::serve::{self, config};
 use hist_cli::session::Live;
-use hist_cli::tracefs::format::{self, EventFormat};
-use hist_cli::tracefs::mount::Tracefs;
 
 /// The events that triggers are resolved on: numbers, strings, pointers, arrays.
 static EVENTS: LazyLock<[EventFormat; 3]> = LazyLock::new(|| {

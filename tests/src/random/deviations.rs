@@ -548,8 +548,9 @@ fn compares_text(condition: &Condition, is_one: &impl Fn(&TextTest) -> bool) -> 
 
 #[cfg(test)]
 pub(super) mod tests {
-    use hist_cli::resolve::{self, Context};
-    use hist_cli::tracefs::format;
+    use hist_cli::kernel::Context;
+    use hist_cli::kernel::format;
+    use hist_cli::resolve;
 
     use super::*;
 

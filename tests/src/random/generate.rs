@@ -1,7 +1,7 @@
 //! Takes random numbers and an event's format. Gives a trigger on that event. Half of them are
 //! meant to be valid; in the others every part may be odd, and some are damaged afterwards.
 
-use hist_cli::tracefs::format::{EventFormat, FieldClass, FieldFormat};
+use hist_cli::kernel::format::{EventFormat, FieldClass, FieldFormat};
 
 use super::prng::Prng;
 
@@ -759,7 +759,7 @@ mod tests {
 
     fn event() -> EventFormat {
         let text = include_str!("../../golden/formats/events/sched/sched_switch/format");
-        hist_cli::tracefs::format::parse("sched", text).unwrap()
+        hist_cli::kernel::format::parse("sched", text).unwrap()
     }
 
     #[test]

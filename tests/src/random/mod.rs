@@ -15,11 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use hist_cli::kernel::EventName;
+use hist_cli::kernel::error::EventError;
+use hist_cli::kernel::format::EventFormat;
+use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::resolve::hist::Hist;
-use hist_cli::session::{EventName, SessionError};
-use hist_cli::tracefs::error::EventError;
-use hist_cli::tracefs::format::EventFormat;
-use hist_cli::tracefs::mount::{Tracefs, find_or_mount};
+use hist_cli::session::SessionError;
 
 use crate::compare;
 use crate::differential::Process;

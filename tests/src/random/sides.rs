@@ -7,14 +7,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use hist_cli::load::Facts;
+use hist_cli::kernel::EventName;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::plan::Wishes;
-use hist_cli::read::sort::{Ties, sort};
-use hist_cli::read::stack;
 use hist_cli::resolve::hist::Hist;
 use hist_cli::session::registry::Entry;
-use hist_cli::session::{EventName, Live, Session, SessionError, since_boot};
-use hist_cli::tracefs::mount::Tracefs;
+use hist_cli::session::{Live, Session, SessionError, since_boot};
+use hist_cli::snapshot::sort::{Ties, sort};
+use hist_cli::snapshot::stack;
 use hist_cli::{print, read};
 
 use super::generate::latin1;

@@ -6,12 +6,13 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use hist_cli::load::Facts;
+use hist_cli::kernel::EventName;
+use hist_cli::kernel::Facts;
+use hist_cli::kernel::tracefs::find_or_mount;
 use hist_cli::plan::Wishes;
-use hist_cli::read::sort::Ties;
-use hist_cli::read::stack;
-use hist_cli::session::{EventName, Live, Session, SessionError, since_boot};
-use hist_cli::tracefs::mount::find_or_mount;
+use hist_cli::session::{Live, Session, SessionError, since_boot};
+use hist_cli::snapshot::sort::Ties;
+use hist_cli::snapshot::stack;
 
 use crate::ftrace::TRACEFS;
 use crate::text::readable;

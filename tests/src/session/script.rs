@@ -17,7 +17,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use hist_cli::session::EventName;
+use hist_cli::kernel::EventName;
 use serde::Deserialize;
 
 use crate::suite::files;

@@ -11,7 +11,7 @@ use super::state::{MIN_HEIGHT, MIN_WIDTH, Mode, State};
 use super::tab::Tab;
 use super::table::{Table, rate_text};
 use super::text::{Charset, fit, shown, width};
-use crate::read::snapshot::Losses;
+use crate::snapshot::Losses;
 
 /// What the terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

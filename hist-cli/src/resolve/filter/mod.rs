@@ -17,8 +17,8 @@ use super::hist::{
 };
 use super::{Context, not_supported};
 use crate::diag::{Kind, Span, TriggerError};
+use crate::kernel::format::{EventFormat, FieldClass, FieldFormat};
 use crate::parse::ast::{self, CompareOp, FilterExpr, Operand, Predicate, Spanned};
-use crate::tracefs::format::{EventFormat, FieldClass, FieldFormat};
 
 /// Binds a whole filter.
 pub(super) fn filter(

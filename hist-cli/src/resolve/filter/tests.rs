@@ -3,11 +3,12 @@
 
 use super::ranges;
 use crate::diag::{Kind, TriggerError};
+use crate::kernel::Context;
+use crate::kernel::format::{EventFormat, FieldFormat};
+use crate::kernel::symbols::Symbols;
 use crate::parse;
+use crate::resolve;
 use crate::resolve::hist::{Condition, Filter, Location, Pattern, TextSource};
-use crate::resolve::{self, Context};
-use crate::tracefs::format::{EventFormat, FieldFormat};
-use crate::tracefs::symbols::Symbols;
 
 const KALLSYMS: &str = "\
 ffffffff81000000 T _stext

@@ -21,11 +21,12 @@ use table::{Placed, Table};
 use super::names::{wrong_label, wrong_metric, wrong_unit};
 use super::shape::{Misfit, Place, Shape};
 use crate::codegen;
+use crate::kernel::EventName;
 use crate::parse;
 use crate::parse::ast::Trigger;
 use crate::plan::{self, Wishes};
 use crate::resolve;
-use crate::session::{Backend, EventName};
+use crate::session::Backend;
 
 /// The series that a metric has at most, if the file does not say.
 pub const MAX_SERIES: u64 = 1000;
@@ -206,7 +207,7 @@ fn event(table: &mut Table<'_>) -> Option<Placed<EventName>> {
     match event.value.parse() {
         Ok(value) => Some(Placed { value, at: event.at }),
         Err(error) => {
-            let error: crate::tracefs::error::EventNameError = error;
+            let error: crate::kernel::error::EventNameError = error;
             table.problem(Problem::new(event.at, error.to_string()));
             None
         }

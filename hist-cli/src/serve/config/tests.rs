@@ -1,7 +1,7 @@
 use super::*;
-use crate::load::Facts;
+use crate::kernel::Facts;
+use crate::kernel::tracefs::Tracefs;
 use crate::session::Live;
-use crate::tracefs::mount::Tracefs;
 use proptest::prelude::*;
 
 /// A kernel whose events are those of the golden files.

@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::load::Facts;
+use crate::kernel::Context;
+use crate::kernel::Facts;
+use crate::kernel::tracefs::Tracefs;
 use crate::plan::Wishes;
-use crate::read::snapshot::{KeyBytes, Sums};
-use crate::resolve::Context;
 use crate::serve::config;
 use crate::serve::exposition::{Exposition, write};
 use crate::session::{Backend as _, Live};
-use crate::tracefs::mount::Tracefs;
+use crate::snapshot::{KeyBytes, Sums};
 use crate::{parse, plan, read, resolve};
 
 /// A metric of one of the golden events, and an empty snapshot of it.

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use memchr::memmem;
 
-use crate::load::mapping::Mapping;
+use crate::sys::mmap::Mapping;
 
 use super::types::{
     HEADER, Header, MEMBER, Member, PARAM, Parameter, Tracepoint, Type, TypeId, kind, words,

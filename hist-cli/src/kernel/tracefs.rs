@@ -18,7 +18,7 @@ use super::format::{self, EventFormat};
 use super::lockdown;
 use crate::diag::nearest;
 use crate::escape::is_clean;
-use crate::load::rights::as_user;
+use crate::sys::rights::as_user;
 
 /// Where tracefs belongs (Documentation/trace/ftrace.rst of the kernel).
 const USUAL_ROOT: &str = "/sys/kernel/tracing";

@@ -2,7 +2,7 @@
 //! their sign, so the buckets of negative numbers are above all others there; here they have their
 //! place below 0.
 
-use super::snapshot::{IntType, KeyShow};
+use super::{IntType, KeyShow};
 
 /// How a key is divided into buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

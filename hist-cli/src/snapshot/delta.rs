@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::snapshot::{Losses, Row, Snapshot};
+use super::{Losses, Row, Snapshot};
 
 /// What `now` has more than `before`, an earlier snapshot of the same table. Entries without a
 /// change are left out; the order stays. Sums are modulo 2^64, as they are counted.

@@ -105,14 +105,14 @@ pub enum MountError {
     /// Mounting needs a capability.
     #[error(
         "tracefs is not mounted, and mounting it needs CAP_SYS_ADMIN; as root, run: {command}",
-        command = super::mount::MOUNT_COMMAND
+        command = super::tracefs::MOUNT_COMMAND
     )]
     NotPermitted,
     /// The kernel does not know tracefs, or does not let it be seen here.
     #[error(
         "this kernel has no tracefs (CONFIG_TRACING is off, or /sys is not mounted): \
          `{command}` fails: {source}",
-        command = super::mount::MOUNT_COMMAND
+        command = super::tracefs::MOUNT_COMMAND
     )]
     NoTracefs {
         /// Why.
@@ -122,7 +122,7 @@ pub enum MountError {
     #[error("{}", lockdown::CONFIDENTIAL)]
     LockedDown,
     /// Anything else.
-    #[error("`{command}` fails: {source}", command = super::mount::MOUNT_COMMAND)]
+    #[error("`{command}` fails: {source}", command = super::tracefs::MOUNT_COMMAND)]
     Failed {
         /// Why.
         source: io::Error,

@@ -4,9 +4,9 @@
 use std::io;
 use std::path::Path;
 
-use super::bpf::{self, ProgramText};
 use super::cause::is_lack;
-use crate::btf::Btf;
+use crate::kernel::btf::Btf;
+use crate::sys::bpf::{self, ProgramText};
 
 /// Whether the kernel has something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

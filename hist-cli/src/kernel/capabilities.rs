@@ -9,7 +9,7 @@ const CAP_SYS_ADMIN: u32 = 21;
 
 /// The names of the missing ones; empty also if the text does not tell.
 #[must_use]
-pub fn missing_capabilities(status: &str) -> Vec<&'static str> {
+pub fn missing(status: &str) -> Vec<&'static str> {
     let Some(effective) = effective(status) else { return Vec::new() };
     let has = |bit: u32| effective >> bit & 1 == 1;
     if has(CAP_SYS_ADMIN) {
@@ -25,7 +25,6 @@ fn effective(status: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn names_what_is_missing() {
@@ -37,7 +36,7 @@ mod tests {
             ("0000004000000000", vec!["CAP_BPF"]),
         ] {
             let status = format!("Name:\tx\nCapEff:\t{mask}\nCapBnd:\t0\n");
-            assert_eq!(missing_capabilities(&status), missing, "{mask}");
+            assert_eq!(super::missing(&status), missing, "{mask}");
         }
     }
 }

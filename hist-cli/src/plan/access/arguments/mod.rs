@@ -4,7 +4,7 @@
 //!
 //! The knowledge is the table `arguments.txt`; each row that is used is checked against the running
 //! kernel's types. What does not fit is not guessed: the classic tracepoint is always right. It is
-//! used, too, where a raw program could be preempted ([`crate::preemption`]), for then the kernel
+//! used, too, where a raw program could be preempted ([`crate::kernel::preemption`]), for then the kernel
 //! skips it for other tasks' events.
 
 mod bind;
@@ -19,13 +19,13 @@ use self::bind::{BindError, Scope};
 use self::copy::{BtfId, CallNumber, Copied, FieldCopy, SystemCall};
 use self::rows::Row;
 use self::uses::Uses;
-use super::once::Once;
-use super::{Attach, Plan, PlanError, filter};
-use crate::btf::{Btf, BtfError, Tracepoint, Type};
-use crate::resolve::Context;
+use crate::kernel::Context;
+use crate::kernel::btf::{Btf, BtfError, Tracepoint, Type};
+use crate::kernel::format::{CALL_NUMBER, CALL_WORDS, EventFormat, FieldFormat};
+use crate::kernel::syscalls;
+use crate::plan::once::Once;
+use crate::plan::{self, Attach, Plan, PlanError, filter};
 use crate::resolve::hist::{Hist, KeySource};
-use crate::tracefs::format::{CALL_NUMBER, CALL_WORDS, EventFormat, FieldFormat};
-use crate::tracefs::syscalls;
 
 /// How programs are to be attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ const INSIST: &str = "--attach raw uses it";
 ///
 /// # Errors
 /// If nothing else is wished and it is not right.
-pub(super) fn choose(
+pub(in crate::plan) fn choose(
     plan: &mut Plan,
     wish: AttachWish,
     kernel: &Context<'_>,
@@ -209,7 +209,7 @@ fn plan_of(plan: &Plan, kernel: Types<'_>, rows: &[OwnedRow]) -> Result<Plan, No
     let raw = raw(plan, kernel, rows)?;
     let mut plan = plan.clone();
     apply(&mut plan, raw);
-    super::keep(&mut plan).map_err(|error| NotRaw::because(error.to_string()))?;
+    plan::keep(&mut plan).map_err(|error| NotRaw::because(error.to_string()))?;
     // The length of a string is in the record, and patterns cost more without it.
     let checked = plan.filter.as_ref().map_or(Ok(()), filter::check_complexity);
     checked.map_err(|error| NotRaw::because(error.to_string()))?;

@@ -39,7 +39,7 @@ const _: () = assert!(size_of::<Attr>() == 64);
 /// # Errors
 /// `EINVAL` if such events take no such program, `EACCES` if perf events are forbidden or the
 /// program reads beyond the record; otherwise what the system calls say.
-pub(super) fn attach(event_id: u32, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(crate) fn attach(event_id: u32, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let event = open_anywhere(event_id)?;
     set_bpf(event.as_fd(), program)?;
     Ok(event)
@@ -100,7 +100,7 @@ mod tests {
     use std::fs::{self, OpenOptions};
     use std::io::Write as _;
 
-    use crate::tracefs::mount::find_or_mount;
+    use crate::kernel::tracefs::find_or_mount;
 
     /// Else a program would count an event that is another one by then, or none.
     #[test]

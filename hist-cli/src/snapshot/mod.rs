@@ -1,5 +1,11 @@
-//! Takes nothing. Gives the type of a histogram's contents at one moment: all that print and
-//! export ever see.
+//! The contents of a histogram at one moment, as plain data: all that print and export ever see, and what
+//! is done with it before: sorted, compared with an earlier one, cut to its largest rows.
+
+pub mod bucket;
+pub mod delta;
+pub mod sort;
+pub mod stack;
+pub mod top;
 
 use bstr::BString;
 use smallvec::SmallVec;

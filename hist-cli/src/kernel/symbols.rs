@@ -20,8 +20,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::error::SymbolsError;
-use super::mount::mounted_root;
 use super::syscalls;
+use super::tracefs::mounted_root;
 use crate::escape::excerpt;
 
 /// The kernel's symbols, read when first needed, and again when [told](Symbols::refresh).

@@ -10,7 +10,7 @@
 use std::cmp::Ordering;
 use std::mem;
 
-use super::snapshot::{KeyColumn, KeyOrder, Row, Snapshot, ValueColumn};
+use super::{KeyColumn, KeyOrder, Row, Snapshot, ValueColumn};
 use crate::resolve::hist::{Sort, SortBy};
 
 /// Whose heapsort decides about rows that compare equal.
@@ -273,7 +273,7 @@ mod tests {
     use bstr::BString;
 
     use super::*;
-    use crate::read::snapshot::{IntType, KeyShow, Losses, ValueShow};
+    use crate::snapshot::{IntType, KeyShow, Losses, ValueShow};
     use proptest::prelude::*;
 
     fn column(index: usize, order: KeyOrder) -> KeyColumn {

@@ -6,7 +6,7 @@
 //! in Linux include/linux/bpf.h, called by `__bpf_trace_run()` in kernel/trace/bpf_trace.c).
 //! Classic tracepoints run their programs with preemption off on every kernel.
 
-use crate::release::numbers;
+use crate::kernel::release::numbers;
 
 /// When another task can preempt a program on a raw tracepoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,12 +11,38 @@ use std::sync::OnceLock;
 
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
-use super::LoadError;
-use super::bpf::{self, RawMap};
+use super::cause::{Call, explained};
 use crate::escape::{excerpt, name_of};
+use crate::sys::bpf::{self, RawMap};
+
+/// Why it is not known which CPUs there may be.
+#[derive(Debug, thiserror::Error)]
+pub enum CpusError {
+    /// The kernel's list of them cannot be read, or is not one.
+    #[error("cannot tell how many CPUs there may be: {path}: {source}")]
+    List {
+        /// The list, or what stands for it.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The map that would show it could not be made.
+    #[error("cannot create the map CPUS: {}", explained(Call::Map, .0))]
+    Map(#[source] io::Error),
+}
+
+impl CpusError {
+    /// What the system call said.
+    #[must_use]
+    pub const fn source(&self) -> &io::Error {
+        match self {
+            Self::List { source, .. } | Self::Map(source) => source,
+        }
+    }
+}
 
 /// Where the kernel lists the CPUs that may ever be there, such as `0-3`.
-pub(super) const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
+pub(crate) const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
 
 /// More CPUs than any kernel can be built for: `NR_CPUS` is at most 8192 (arch/x86/Kconfig and
 /// arch/powerpc/platforms/Kconfig.cputype in Linux).
@@ -29,8 +55,8 @@ const UNTOUCHED: u64 = u64::MAX;
 ///
 /// # Errors
 /// If the list cannot be read, or is not a list of CPUs.
-pub(super) fn listed(path: &Path, counted: Option<usize>) -> Result<u32, LoadError> {
-    let fail = |source| LoadError::PossibleCpus { path: name_of(path), source };
+pub(crate) fn listed(path: &Path, counted: Option<usize>) -> Result<u32, CpusError> {
+    let fail = |source| CpusError::List { path: name_of(path), source };
     let text = fs::read_to_string(path).map_err(fail)?;
     let broken = || {
         let shown = excerpt(text.trim());
@@ -61,14 +87,13 @@ pub fn parse(list: &str) -> Option<u32> {
 ///
 /// # Errors
 /// If the kernel refuses a map, or has more CPUs than there is room for.
-pub(super) fn count() -> Result<usize, LoadError> {
+pub(crate) fn count() -> Result<usize, CpusError> {
     static COUNT: OnceLock<usize> = OnceLock::new();
     if let Some(count) = COUNT.get() {
         return Ok(*count);
     }
-    let map = bpf::create_per_cpu_array()
-        .map_err(|source| LoadError::Map { name: "CPUS".to_owned(), source })?;
-    let unread = |source| LoadError::PossibleCpus { path: "a per-CPU map".to_owned(), source };
+    let map = bpf::create_per_cpu_array().map_err(CpusError::Map)?;
+    let unread = |source| CpusError::List { path: "a per-CPU map".to_owned(), source };
     let count = written(map.as_fd()).map_err(unread)?;
     Ok(*COUNT.get_or_init(|| count))
 }
@@ -90,7 +115,7 @@ fn written(map: BorrowedFd<'_>) -> io::Result<usize> {
 ///
 /// # Errors
 /// If the CPU is off or beyond what can be asked for, or a cpuset does not have it.
-pub(super) fn move_to(cpu: usize) -> io::Result<()> {
+pub(crate) fn move_to(cpu: usize) -> io::Result<()> {
     if cpu >= CpuSet::MAX_CPU {
         return Err(io::Error::other(format!("CPU {cpu} is beyond what can be asked for")));
     }
@@ -107,7 +132,7 @@ pub(super) fn move_to(cpu: usize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Facts;
+    use crate::kernel::Facts;
 
     #[test]
     fn the_highest_cpu_counts() {

@@ -6,14 +6,14 @@
 use std::fs;
 use std::io;
 
-use crate::tracefs::lockdown;
+use crate::kernel::lockdown;
 
 /// The kernel's own errno for what it cannot do (`ENOTSUPP` in Linux include/linux/errno.h).
 const ENOTSUPP: i32 = 524;
 
 /// What was asked of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Call {
+pub(crate) enum Call {
     /// `BPF_MAP_CREATE`
     Map,
     /// `BPF_PROG_LOAD`, before the verifier has said a word.
@@ -25,7 +25,7 @@ pub(super) enum Call {
 }
 
 /// The error, its cause and the way out, for the end of a message.
-pub(super) fn explained(call: Call, source: &io::Error) -> String {
+pub(crate) fn explained(call: Call, source: &io::Error) -> String {
     match (call, source.raw_os_error()) {
         (_, Some(libc::EPERM)) | (Call::Map | Call::Program, Some(libc::EACCES)) => {
             format!("{source}; {}", forbidden())
@@ -38,7 +38,7 @@ pub(super) fn explained(call: Call, source: &io::Error) -> String {
 }
 
 /// It is the process that lacks something, or the machine: no other program would do.
-pub(super) fn is_lack(source: &io::Error) -> bool {
+pub(crate) fn is_lack(source: &io::Error) -> bool {
     let errno = source.raw_os_error();
     matches!(errno, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EPERM | ENOTSUPP))
 }

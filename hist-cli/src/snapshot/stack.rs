@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::snapshot::{KeyColumn, KeyShow, Row, Snapshot};
-use crate::tracefs::symbols::Symbols;
+use super::{KeyColumn, KeyShow, Row, Snapshot};
+use crate::kernel::symbols::Symbols;
 
 /// Frames that the reference kernel keeps (`HIST_STACKTRACE_DEPTH`).
 pub const DEPTH: usize = 31;
@@ -97,7 +97,7 @@ mod tests {
     use bstr::BString;
 
     use super::*;
-    use crate::read::snapshot::{IntType, KeyOrder, Losses};
+    use crate::snapshot::{IntType, KeyOrder, Losses};
 
     const KALLSYMS: &str = "1000 T _stext\n1100 T __traceiter_kmalloc\n1200 T kmalloc_user\n\
                             1300 T do_syscall_64\n1400 T bpf_trace_run6\n2000 T _etext\n";

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::snapshot::Snapshot;
+use super::Snapshot;
 
 /// The `n` largest rows by the first sort key, which is the hitcount unless `sort=` says another:
 /// the last ones, or the first ones if that key descends. They stay in their order.
@@ -20,8 +20,8 @@ mod tests {
     use bstr::BString;
 
     use super::*;
-    use crate::read::snapshot::{Losses, Row};
     use crate::resolve::hist::{Sort, SortBy};
+    use crate::snapshot::{Losses, Row};
 
     #[test]
     fn the_largest_are_last_unless_they_descend() {

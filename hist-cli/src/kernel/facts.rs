@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use super::{LoadError, cpus};
-use crate::btf::Btf;
-use crate::preemption::Preemption;
-use crate::release::numbers;
-use crate::resolve::Context;
-use crate::tracefs::symbols::Symbols;
+use super::Context;
+use super::cpus::{self, CpusError};
+use crate::kernel::btf::Btf;
+use crate::kernel::preemption::Preemption;
+use crate::kernel::release::numbers;
+use crate::kernel::symbols::Symbols;
 
 /// `uname -r` and `uname -v`, which say the same to every process: uname(2) makes up a release for
 /// one that runs under `setarch --uname-2.6`.
@@ -37,7 +37,7 @@ impl Facts {
     ///
     /// # Errors
     /// If the list of possible CPUs cannot be read.
-    pub fn read() -> Result<Self, LoadError> {
+    pub fn read() -> Result<Self, CpusError> {
         Self::at(Path::new(cpus::POSSIBLE))
     }
 
@@ -45,7 +45,7 @@ impl Facts {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub(super) fn at(possible: &Path) -> Result<Self, LoadError> {
+    pub(super) fn at(possible: &Path) -> Result<Self, CpusError> {
         // A process that may not make maps does not read per-CPU values either.
         let possible_cpus = cpus::listed(possible, cpus::count().ok())?;
         let release = release();

@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use crate::codegen::insn::INSN_SIZE;
+use crate::bpf::insn::INSN_SIZE;
 
 /// `BPF_MAP_CREATE`
 const MAP_CREATE: libc::c_long = 0;

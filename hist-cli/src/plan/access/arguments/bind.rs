@@ -3,8 +3,8 @@
 
 use super::copy::{Copied, Number, Operator, Pointer, Scalar, Text};
 use super::expr::{self, Expr, Path, Step};
-use crate::btf::{Btf, BtfError, Member, Tracepoint, Type, TypeId};
-use crate::tracefs::format::{FieldClass, FieldFormat};
+use crate::kernel::btf::{Btf, BtfError, Member, Tracepoint, Type, TypeId};
+use crate::kernel::format::{FieldClass, FieldFormat};
 
 /// Why an expression is no copy of a field on this kernel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

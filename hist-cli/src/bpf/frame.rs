@@ -1,24 +1,24 @@
 //! Takes instructions. Gives where they address the stack.
 
-use crate::codegen::insn::{Insn, R10};
+use crate::bpf::insn::{Insn, R10};
 
 /// Bytes of stack that a program has (`MAX_BPF_STACK` in Linux include/linux/filter.h).
-pub(super) const STACK: u32 = 512;
+pub(crate) const STACK: u32 = 512;
 
 /// A place that holds an offset from r10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FrameUse {
+pub(crate) struct FrameUse {
     /// The instruction slot.
-    pub(super) slot: usize,
+    pub(crate) slot: usize,
     /// The field of the instruction.
-    pub(super) field: Field,
+    pub(crate) field: Field,
     /// From r10, in bytes; below the frame pointer, so negative.
-    pub(super) offset: i32,
+    pub(crate) offset: i32,
 }
 
 /// Which field of an instruction has the offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(crate) enum Field {
     /// `off` of a load or store.
     Off,
     /// `imm` of the addition after `rX = r10`.
@@ -30,7 +30,7 @@ pub(super) enum Field {
 /// # Errors
 /// The slot of an instruction that uses r10 in another way than to load, to store, or to make
 /// `rX = r10; rX += constant`.
-pub(super) fn uses(insns: &[Insn]) -> Result<Vec<FrameUse>, usize> {
+pub(crate) fn uses(insns: &[Insn]) -> Result<Vec<FrameUse>, usize> {
     let mut found = Vec::new();
     for (slot, insn) in insns.iter().enumerate() {
         let is_base = insn.is_load() && insn.src == R10 || insn.is_store() && insn.dst == R10;
@@ -60,7 +60,7 @@ fn addition(insns: &[Insn], copy: usize) -> Option<FrameUse> {
 }
 
 /// Bytes below r10 that the uses reach, rounded up to whole words.
-pub(super) fn depth(uses: &[FrameUse]) -> u32 {
+pub(crate) fn depth(uses: &[FrameUse]) -> u32 {
     let deepest = uses.iter().map(|frame_use| frame_use.offset).min().unwrap_or(0).min(0);
     deepest.unsigned_abs().next_multiple_of(8)
 }
@@ -68,7 +68,7 @@ pub(super) fn depth(uses: &[FrameUse]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codegen::insn::{Alu, R1, R2, Width, helper};
+    use crate::bpf::insn::{Alu, R1, R2, Width, helper};
 
     #[test]
     fn loads_stores_and_addresses_are_found() {

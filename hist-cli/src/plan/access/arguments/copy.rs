@@ -1,7 +1,7 @@
 //! Takes nothing. Gives the types of what stands for a record on a raw tracepoint, where a program
 //! sees the arguments alone.
 
-use crate::btf::TypeId;
+use crate::kernel::btf::TypeId;
 
 /// How a program gets what the record would have in one field.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::tracefs::error::EventNameError;
-use crate::tracefs::mount::parse_event_name;
+use crate::kernel::error::EventNameError;
+use crate::kernel::tracefs::parse_event_name;
 
 /// `system:name`
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,51 @@
+//! What the running kernel says of itself, as plain values: the events and formats of tracefs, symbols,
+//! system calls, types, and what it can do for programs.
+
+pub mod attachable;
+pub mod btf;
+pub mod capabilities;
+pub mod cause;
+pub mod cpus;
+pub mod error;
+mod event;
+pub mod facts;
+pub mod features;
+pub mod format;
+pub mod lockdown;
+pub mod preemption;
+pub mod release;
+pub mod symbols;
+pub mod syscalls;
+pub mod tracefs;
+
+use btf::Btf;
+use preemption::Preemption;
+use symbols::Symbols;
+
+pub use event::EventName;
+pub use facts::Facts;
+
+/// What the meaning of a trigger depends on besides the event. What is absent is refused where it
+/// is needed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
+    /// The kernel's symbols, looked at only if a filter has `.function`.
+    pub symbols: Option<&'a Symbols>,
+    /// One more than the highest number that a CPU can have; for `CPUS{}`.
+    pub possible_cpus: Option<u32>,
+    /// The kernel's types. Resolving does not need them, but planning does to use raw tracepoints.
+    pub btf: Option<&'a Btf>,
+    /// Whether programs on raw tracepoints can be preempted. Only planning needs it.
+    pub preemption: Preemption,
+    /// The first two numbers of its release, if they are known. Only planning needs them.
+    pub release: Option<(u32, u32)>,
+}
+
+impl Context<'_> {
+    /// The same without what says something of this kernel's tracepoints: for formats from
+    /// elsewhere, which are another kernel's.
+    #[must_use]
+    pub fn elsewhere(self) -> Self {
+        Self { btf: None, preemption: Preemption::default(), release: None, ..self }
+    }
+}
