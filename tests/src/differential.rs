@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
+use hist_test_support::table::total;
+
 use crate::compare;
 use crate::engine::{Engine, Request};
 use crate::ftrace::{Ftrace, Refusal};
@@ -143,14 +145,6 @@ fn judge(
     Ok(Verdict::Passed)
 }
 
-/// A number of a histogram's last lines.
-pub(crate) fn total(hist: &str, name: &str) -> Result<u64> {
-    let label = format!("    {name}: ");
-    let line = hist.lines().rev().find_map(|line| line.strip_prefix(&label));
-    let digits = line.with_context(|| format!("no `{name}:` line in\n{hist}"))?;
-    digits.parse().with_context(|| format!("`{digits}` behind `{name}:`"))
-}
-
 /// How long a workload may take: emulated machines are slow, and every event is counted often.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -266,13 +260,5 @@ mod tests {
     fn state_follows_the_name() {
         assert_eq!(state("7 (a) b) S 1 7").unwrap(), 'S');
         assert!(state("7").is_err());
-    }
-
-    #[test]
-    fn totals_are_read_from_the_end() {
-        let hist = "Totals:\n    Hits: 12\n    Entries: 3\n    Dropped: 4\n";
-        assert_eq!(total(hist, "Hits").unwrap(), 12);
-        assert_eq!(total(hist, "Dropped").unwrap(), 4);
-        assert!(total(hist, "Missed").is_err());
     }
 }

@@ -13,7 +13,7 @@
 //! with more threads than CPUs, [`surroundings`] where CPUs come and go and limits are low, and
 //! [`preemption`] tells which events occur with preemption off; [`command`] runs the command there;
 //! [`nested`] causes events inside perf's handlers; [`interpreter`] is for tests that run programs in
-//! user space.
+//! user space, [`live`] for those that count in this machine's kernel; [`cpus`] says where threads run.
 
 pub mod attachment;
 pub mod bench;
@@ -21,6 +21,7 @@ pub mod bpf;
 pub mod command;
 pub mod compare;
 pub mod copies;
+pub mod cpus;
 pub mod differential;
 pub mod engine;
 pub mod floods;
@@ -28,6 +29,7 @@ pub mod focus;
 pub mod ftrace;
 pub mod fuzz;
 pub mod interpreter;
+pub mod live;
 pub mod lockdown;
 pub mod model;
 pub mod nested;

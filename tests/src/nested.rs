@@ -4,14 +4,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use hist_cli::kernel::Facts;
-use hist_cli::kernel::tracefs::find_or_mount;
-use hist_cli::load::{self, AttachedTrigger};
-use hist_cli::pipeline;
+use hist_cli::load::AttachedTrigger;
 use hist_cli::plan::{Attach, AttachWish, Guard, Proof, Wishes};
 use hist_cli::read;
 use hist_cli::snapshot::Losses;
+
+use crate::live;
 
 use crate::differential::Verdict;
 use crate::version::Version;
@@ -155,18 +155,14 @@ fn attached(
     trigger: &str,
     wishes: Wishes,
 ) -> Result<AttachedTrigger> {
-    let (tracefs, facts) = (find_or_mount()?, Facts::read()?);
-    let format = tracefs.event(system, event)?;
-    let text = format!("hist:{trigger}");
-    let compiled = pipeline::compile(&text, &format, &facts.context(), wishes)?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    load::attach(&object, vec![compiled.plan])?.triggers.pop().context("one trigger")
+    let (event, trigger) = (format!("{system}:{event}"), format!("hist:{trigger}"));
+    live::attached(&event, &trigger, &Facts::read()?.context(), wishes)
 }
 
 /// Hits and losses so far.
 fn counted(trigger: &AttachedTrigger) -> Result<(u64, Losses)> {
     let snapshot = read::snapshot(trigger)?;
-    Ok((snapshot.rows.iter().map(|row| row.hitcount).sum(), snapshot.losses))
+    Ok((snapshot.hits(), snapshot.losses))
 }
 
 /// The names lie in memory that exists and cannot be read.

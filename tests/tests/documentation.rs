@@ -10,14 +10,15 @@ use std::io::{IsTerminal as _, Read as _};
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
-use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
 use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
-use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::plan::Wishes;
 use hist_cli::session::{Live, Session, SessionError, since_boot};
+use hist_test_support::needs;
+use hist_test_support::table::{self, Table};
+use hist_tests::live::tracefs;
 
 const KMALLOC: &str = "kmem:kmalloc";
 const READ: &str = "syscalls:sys_enter_read";
@@ -74,24 +75,15 @@ const FLAGS: &str = "hist:keys=len:vals=common_preempt_count";
 const WRONG: &str = "hist:key=call_site:val=bytes_req.buckets=32";
 
 fn session() -> Option<Session<Live>> {
-    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
-        return None;
-    }
     let facts = Facts::read().expect("the list of CPUs");
-    let live = Live::new(TRACEFS.clone(), facts, Wishes::default());
+    let live = Live::new(tracefs()?.clone(), facts, Wishes::default());
     Some(Session::new(live, Box::new(since_boot)))
 }
 
 /// This kernel has it. If not, the trigger runs in virtual machines only.
 fn exists(event: &str) -> bool {
     let path = format!("/sys/kernel/tracing/events/{}/format", event.replace(':', "/"));
-    let exists = Path::new(&path).exists();
-    if !exists {
-        eprintln!("this kernel has no {event}");
-    }
-    exists
+    needs::file(path, event)
 }
 
 fn write(session: &mut Session<Live>, event: &str, text: &str) -> Result<()> {
@@ -118,45 +110,15 @@ fn work() -> Result<()> {
     Ok(())
 }
 
-/// The tables in a `hist` file, one after the other.
+/// The tables in a `hist` file, one after the other. Each adds up, and nothing was dropped.
 fn tables(session: &Session<Live>, event: &str) -> Result<Vec<Table>> {
     let text = String::from_utf8(session.read_hist(&event.parse()?)?)?;
-    let bodies: Vec<_> = text.split("# event histogram\n").skip(1).collect();
-    bodies.into_iter().map(|body| Table::parse(body).with_context(|| body.to_owned())).collect()
-}
-
-/// What a histogram says.
-#[derive(Debug)]
-struct Table {
-    /// The trigger line with its state.
-    line: String,
-    entries: u64,
-    hits: u64,
-}
-
-impl Table {
-    /// Reads a table behind its first line; fails unless it has the kernel's form and adds up.
-    fn parse(text: &str) -> Result<Table> {
-        let rest = text.strip_prefix("#\n# trigger info: ").context("no trigger line")?;
-        let (line, rest) = rest.split_once("\n#\n\n").context("no end of the header")?;
-        let (entries, totals) = rest.split_once("\nTotals:\n").context("no totals")?;
-        let hitcounts = entries.lines().filter_map(|line| line.split_once("} hitcount: "));
-        let hitcounts = hitcounts.map(|(_, rest)| rest.split_whitespace().next().unwrap_or(""));
-        let hitcounts: Vec<u64> = hitcounts.map(str::parse).collect::<Result<_, _>>()?;
-        let entry_starts = entries.lines().filter(|line| line.starts_with("{ ")).count();
-        let mut totals = totals.lines();
-        let mut total = |name: &str| -> Result<u64> {
-            let label = format!("    {name}: ");
-            let number = totals.next().and_then(|line| line.strip_prefix(label.as_str()));
-            Ok(number.with_context(|| format!("no {name}"))?.parse()?)
-        };
-        let (hits, count, dropped) = (total("Hits")?, total("Entries")?, total("Dropped")?);
-        ensure!(count == hitcounts.len() as u64, "{} entries", hitcounts.len());
-        ensure!(entry_starts == hitcounts.len(), "{entry_starts} entries begin");
-        ensure!(hits == hitcounts.iter().sum::<u64>(), "the hits do not add up");
-        ensure!(dropped == 0, "{dropped} dropped");
-        Ok(Table { line: line.to_owned(), entries: count, hits })
+    let tables = table::tables(&text)?;
+    for table in &tables {
+        table.check_sums().with_context(|| text.clone())?;
+        ensure!(table.dropped == 0, "{text}");
     }
+    Ok(tables)
 }
 
 #[test]
@@ -168,7 +130,7 @@ fn single_triggers_count() -> Result<()> {
             work()?;
             let tables = tables(&session, event).with_context(|| text.to_owned())?;
             assert!(tables.len() == 1 && tables[0].hits > 0, "{text}: {tables:?}");
-            assert!(tables[0].line.ends_with(" [active]"), "{tables:?}");
+            assert!(tables[0].trigger.ends_with(" [active]"), "{tables:?}");
             write(&mut session, event, &format!("!{text}"))?;
             assert_eq!(session.read_hist(&event.parse()?)?, b"", "{text}");
         }
@@ -219,7 +181,7 @@ fn named_triggers_share_a_table() -> Result<()> {
         let (first, second) = (first?, second?);
         assert_eq!((first.len(), second.len()), (1, 1));
         assert!(first[0].hits >= 5, "{text}: {first:?}");
-        assert_eq!((first[0].hits, first[0].entries), (second[0].hits, second[0].entries));
+        assert_eq!((first[0].hits, first[0].n_entries), (second[0].hits, second[0].n_entries));
     }
     Ok(())
 }
@@ -236,7 +198,7 @@ fn a_trigger_is_paused_and_continued() -> Result<()> {
         let before = tables(&session, FORK)?.remove(0);
         work()?;
         let after = tables(&session, FORK)?.remove(0);
-        let state = after.line.rsplit(' ').next().unwrap_or_default().to_owned();
+        let state = after.trigger.rsplit(' ').next().unwrap_or_default().to_owned();
         seen.push((state, after.hits > before.hits));
     }
     let active = ("[active]".to_owned(), true);
@@ -260,7 +222,7 @@ fn a_paused_trigger_is_cleared() -> Result<()> {
     assert!(tables(&session, RECEIVE)?[0].hits >= 5);
     write(&mut session, RECEIVE, clear)?;
     let table = tables(&session, RECEIVE)?.remove(0);
-    assert!(table.hits == 0 && table.line.ends_with(" [paused]"), "{table:?}");
+    assert!(table.hits == 0 && table.trigger.ends_with(" [paused]"), "{table:?}");
     Ok(())
 }
 

@@ -8,38 +8,30 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use hist_cli::kernel;
 use hist_cli::bpf::insn::{Insn, R0, R1, R2, Width};
 use hist_cli::codegen;
 use hist_cli::codegen::code::Line;
-use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
-use hist_cli::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
+use hist_cli::kernel;
+use hist_cli::kernel::tracefs::Tracefs;
+use hist_cli::load::{self, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Compiled};
 use hist_cli::plan::{Attach, AttachWish, MapKind, Plan, Template, Wishes};
 use hist_cli::read;
 use hist_cli::snapshot::{KeyBytes, Losses, Snapshot, Sums};
 use hist_common::holes;
+use hist_test_support::needs;
+use hist_tests::live::{attach, getppid, tracefs};
 use rustix::process::Pid;
 
 /// How often a table is cleared under fire. Without waiting for the programs, about one in 500
 /// leaves a wrong number.
 const CLEARINGS: u32 = 100;
-
-/// tracefs, if this process may load programs.
-fn root() -> Option<&'static Tracefs> {
-    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
-        return None;
-    }
-    Some(&TRACEFS)
-}
 
 fn this_thread() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()
@@ -60,10 +52,6 @@ fn compile_with(tracefs: &Tracefs, event: &str, trigger: &str) -> Result<Compile
     )?)
 }
 
-fn attach(compiled: &[Compiled]) -> Result<Attached> {
-    Ok(load::attach(&pipeline::link(compiled)?, plans(compiled))?)
-}
-
 fn plans(compiled: &[Compiled]) -> Vec<Plan> {
     compiled.iter().map(|one| one.plan.clone()).collect()
 }
@@ -80,12 +68,6 @@ fn refusal(compiled: &[Compiled]) -> Result<LoadError> {
     }
 }
 
-fn getppid(times: u32) {
-    for _ in 0..times {
-        std::hint::black_box(rustix::process::getppid());
-    }
-}
-
 /// Hits of the syscall; 0 without entry.
 fn hits(trigger: &AttachedTrigger, syscall: i64) -> Result<u64> {
     let snapshot = read::snapshot(trigger)?;
@@ -99,7 +81,7 @@ fn hits_in(snapshot: &Snapshot, syscall: i64) -> u64 {
 
 #[test]
 fn a_trigger_counts_exactly() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let trigger = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
     getppid(1000);
     let snapshot = read::snapshot(&trigger)?;
@@ -115,7 +97,7 @@ fn a_trigger_counts_exactly() -> Result<()> {
 /// time than the key.
 #[test]
 fn each_use_of_the_time_read_the_clock_again() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let thread = this_thread();
     let trigger = "keys=common_timestamp-common_timestamp,common_timestamp/1:vals=common_timestamp*2:size=4096";
     let trigger = format!("{trigger} if common_pid=={thread} && id=={}", libc::SYS_getppid);
@@ -132,7 +114,7 @@ fn each_use_of_the_time_read_the_clock_again() -> Result<()> {
 
 #[test]
 fn pausing_stops_and_resuming_goes_on() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let trigger = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
     getppid(10);
     trigger.pause();
@@ -150,7 +132,7 @@ fn pausing_stops_and_resuming_goes_on() -> Result<()> {
 /// Its program was still called, looked at a flag and did nothing.
 #[test]
 fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let _stats = aya::sys::enable_stats(aya::sys::Stats::RunTime)?;
     let (facts, format) = (kernel::Facts::read()?, tracefs.event("raw_syscalls", "sys_enter")?);
     for wish in [AttachWish::Tracepoint, AttachWish::Raw] {
@@ -177,7 +159,7 @@ fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
 /// of it when they are detached.
 #[test]
 fn a_program_that_follows_pointers_can_be_attached_again() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let (facts, format) = (kernel::Facts::read()?, tracefs.event("sched", "sched_switch")?);
     let wishes = Wishes { attach: AttachWish::Raw, ..Wishes::default() };
     let text = "hist:keys=next_pid:pause";
@@ -197,7 +179,7 @@ fn a_program_that_follows_pointers_can_be_attached_again() -> Result<()> {
 
 #[test]
 fn a_trigger_that_starts_paused_counts_when_resumed() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let text = format!("keys=id:pause if common_pid=={}", this_thread());
     let trigger = attach_one(compile_with(tracefs, "sys_enter", &text)?)?;
     assert!(trigger.is_paused());
@@ -211,7 +193,7 @@ fn a_trigger_that_starts_paused_counts_when_resumed() -> Result<()> {
 
 #[test]
 fn clearing_empties_entries_and_losses_and_counting_goes_on() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
     compiled.plan.map.max_entries = 1;
     let trigger = attach_one(compiled)?;
@@ -238,7 +220,7 @@ fn clearing_empties_entries_and_losses_and_counting_goes_on() -> Result<()> {
 /// got its place would show.
 #[test]
 fn clearing_while_programs_run_leaves_no_wrong_number() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     // Dropped in any case, a panic included: that ends the thread.
     let (go_on, is_over) = mpsc::channel::<()>();
     let (sender, receiver) = mpsc::channel();
@@ -277,7 +259,7 @@ fn clear_and_check(trigger: &AttachedTrigger) -> Result<()> {
 
 #[test]
 fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let text = format!("keys=args:size=131072 if common_pid=={}", this_thread());
     // The field is an array; its first element is a number like any other.
     let mut format = tracefs.event("raw_syscalls", "sys_enter")?;
@@ -305,7 +287,7 @@ fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
 
 #[test]
 fn a_focus_tells_the_process_from_a_later_one_and_the_valve_opens_and_closes() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     hist_tests::focus::check()
@@ -313,7 +295,7 @@ fn a_focus_tells_the_process_from_a_later_one_and_the_valve_opens_and_closes() -
 
 #[test]
 fn two_events_feed_one_table() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let thread = this_thread();
     let enter = attach_one(compile(tracefs, "sys_enter", thread)?)?;
     let exit = compile(tracefs, "sys_exit", thread)?;
@@ -339,7 +321,7 @@ fn two_events_feed_one_table() -> Result<()> {
 
 #[test]
 fn triggers_of_one_call_feed_one_table() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let thread = this_thread();
     let both = [compile(tracefs, "sys_enter", thread)?, compile(tracefs, "sys_exit", thread)?];
     let feeds = [Feeds::New, Feeds::Earlier(0)];
@@ -353,7 +335,7 @@ fn triggers_of_one_call_feed_one_table() -> Result<()> {
 /// The runs of one program were compared with what all of them had logged.
 #[test]
 fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     /// More than the log has room for.
     const EVENTS: u64 = 300_000;
     // Few others cause it, and each event takes room in the log, whatever the filter says.
@@ -369,9 +351,7 @@ fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
     attached.triggers.iter().for_each(AttachedTrigger::pause);
     load::wait_for_programs()?;
     attached.flush_log();
-    let counted = |trigger| -> Result<u64> {
-        Ok(read::snapshot(trigger)?.rows.iter().map(|row| row.hitcount).sum())
-    };
+    let counted = |trigger| -> Result<u64> { Ok(read::snapshot(trigger)?.hits()) };
     for trigger in &attached.triggers {
         assert_eq!(counted(trigger)?, EVENTS);
     }
@@ -383,7 +363,7 @@ fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
 
 #[test]
 fn a_table_of_another_shape_is_refused() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let one = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
     let two = compile_with(tracefs, "sys_enter", "keys=id,common_pid:vals=id*3")?;
     let object = pipeline::link(std::slice::from_ref(&two))?;
@@ -400,7 +380,7 @@ fn a_table_of_another_shape_is_refused() -> Result<()> {
 /// Both feed one table, so that it can still be read.
 #[test]
 fn dropping_a_trigger_detaches_it_alone() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let thread = this_thread();
     let both = [compile(tracefs, "sys_enter", thread)?, compile(tracefs, "sys_exit", thread)?];
     let feeds = [Feeds::New, Feeds::Earlier(0)];
@@ -425,7 +405,7 @@ fn dropping_a_trigger_detaches_it_alone() -> Result<()> {
 /// the record: at the same place of the context.
 #[test]
 fn raw_tracepoints_count_too() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
     compiled.plan.attach = Attach::RawTracepoint { name: "sys_enter".into(), btf_id: None };
     let trigger = attach_one(compiled)?;
@@ -442,7 +422,7 @@ fn raw_tracepoints_count_too() -> Result<()> {
 
 #[test]
 fn what_has_no_tracepoint_is_refused() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
     compiled.plan.attach = Attach::RawTracepoint { name: "no_such".into(), btf_id: None };
     let error = refusal(std::slice::from_ref(&compiled))?;
@@ -457,7 +437,7 @@ fn what_has_no_tracepoint_is_refused() -> Result<()> {
 /// One of two is refused: the other must not count either.
 #[test]
 fn nothing_is_attached_unless_everything_is() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let good = compile(tracefs, "sys_enter", this_thread())?;
     let mut bad = compile(tracefs, "sys_exit", this_thread())?;
     bad.plan.attach = Attach::RawTracepoint { name: "no_such".into(), btf_id: None };
@@ -474,7 +454,7 @@ fn nothing_is_attached_unless_everything_is() -> Result<()> {
 
 #[test]
 fn a_refused_program_tells_the_verifiers_words() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let error = refusal(&[broken(tracefs, 0)?])?;
     let said = error.to_string();
     assert!(said.contains("verifier refused the program for raw_syscalls:sys_enter"), "{said}");
@@ -486,7 +466,7 @@ fn a_refused_program_tells_the_verifiers_words() -> Result<()> {
 /// More words than the log has room for at first.
 #[test]
 fn a_long_verifier_log_is_whole() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let LoadError::Verifier { log, .. } = refusal(&[broken(tracefs, 5000)?])? else {
         bail!("not by the verifier")
     };
@@ -511,7 +491,7 @@ fn broken(tracefs: &Tracefs, instructions: usize) -> Result<Compiled> {
 
 #[test]
 fn maps_that_are_too_large_are_told() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
     compiled.plan.map.max_entries = 1 << 31;
     let error = refusal(&[compiled])?;
@@ -523,7 +503,7 @@ fn maps_that_are_too_large_are_told() -> Result<()> {
 
 #[test]
 fn maps_are_preallocated() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let trigger = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
     let hist = trigger.hist_fd();
     assert_eq!(map_info(hist, "map_flags")?, "0x0", "BPF_F_NO_PREALLOC is 1");
@@ -576,7 +556,7 @@ fn aya_cpus() -> Result<u32> {
 /// All three on the same events at the same time, while several threads make system calls.
 #[test]
 fn every_kind_of_map_counts_the_same() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let threads = (0..4).map(|_| CallingThread::start()).collect::<Result<Vec<_>>>()?;
     let ids: Vec<_> = threads.iter().map(|thread| format!("common_pid=={}", thread.id)).collect();
     let filter = format!(" if {}", ids.join("||"));
@@ -659,7 +639,7 @@ impl CallingThread {
 /// What is planned is what the kernel says that it takes, but for some pages.
 #[test]
 fn memory_is_as_planned() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     for (kind, _) in KINDS {
         let mut compiled = compile_kind(tracefs, kind, ":size=4096")?;
         // Large enough that what does not depend on the size hardly counts.
@@ -677,7 +657,7 @@ fn memory_is_as_planned() -> Result<()> {
 /// no count ever gets less.
 #[test]
 fn reading_while_programs_insert_is_whole() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     for kind in [MapKind::PerCpuHash, MapKind::Hash] {
         let (go_on, is_over) = mpsc::channel::<()>();
         let (sender, receiver) = mpsc::channel();
@@ -732,7 +712,7 @@ fn first_arguments(tracefs: &Tracefs, thread: i32, kind: MapKind) -> Result<Comp
 /// The ELF is for others; that it is right shows when another loader takes it.
 #[test]
 fn ayas_own_loader_takes_the_object() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     for wishes in [Wishes::default(), Wishes { log: true, ..Wishes::default() }] {
         let format = tracefs.event("raw_syscalls", "sys_enter")?;
         let compiled =

@@ -19,6 +19,7 @@ use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::load::{self, LoadError};
 use hist_cli::pipeline::{self, CompileError, Compiled};
 use hist_cli::plan::Wishes;
+use hist_test_support::needs;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Why a trigger is not attached.
@@ -263,8 +264,7 @@ fn events(tracefs: &Tracefs) -> Result<Vec<EventFormat>> {
 
 #[test]
 fn every_field_of_every_event_attaches_or_is_refused_with_reason() -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
+    if !needs::root() {
         return Ok(());
     }
     let start = Instant::now();

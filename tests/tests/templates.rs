@@ -3,7 +3,7 @@
 //!
 //! Needs root and says so when it is not; as root everything must run.
 
-use std::sync::{Mutex, Once};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use aya::maps::{Map, MapData, PerCpuArray, PerCpuHashMap};
@@ -15,6 +15,7 @@ use hist_cli::link::{Object, ProgramNames, link};
 use hist_cli::plan::{Attach, Focus, Guard, MapKind, MapPlan, Plan, Template};
 use hist_cli::resolve::hist::Hist;
 use hist_common::holes;
+use hist_tests::live::{getppid, tracefs};
 
 /// `raw_syscalls:sys_enter`: where the record has the syscall's number, in bytes.
 const ID_OFFSET: i16 = 8;
@@ -119,24 +120,7 @@ fn expect(messages: &[String], start: &str) {
 
 /// This thread, if it may load programs; tracefs is mounted then.
 fn root_thread() -> Option<u32> {
-    static MOUNT: Once = Once::new();
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
-        return None;
-    }
-    MOUNT.call_once(|| {
-        let path = "/sys/kernel/tracing";
-        if !std::path::Path::new(path).join("events").is_dir() {
-            rustix::mount::mount(
-                "tracefs",
-                path,
-                "tracefs",
-                rustix::mount::MountFlags::empty(),
-                None,
-            )
-            .expect("mounting tracefs");
-        }
-    });
+    tracefs()?;
     rustix::thread::gettid().as_raw_nonzero().get().try_into().ok()
 }
 
@@ -268,12 +252,6 @@ fn detach(ebpf: &mut Ebpf, names: &ProgramNames) -> Result<()> {
 fn tracepoint<'ebpf>(ebpf: &'ebpf mut Ebpf, names: &ProgramNames) -> Result<&'ebpf mut TracePoint> {
     let program = ebpf.program_mut(&names.program);
     Ok(program.with_context(|| format!("no program {}", names.program))?.try_into()?)
-}
-
-fn getppid(times: u32) {
-    for _ in 0..times {
-        std::hint::black_box(rustix::process::getppid());
-    }
 }
 
 fn map<'ebpf>(ebpf: &'ebpf Ebpf, name: &str) -> Result<&'ebpf Map> {

@@ -535,7 +535,7 @@ impl Running {
             Ok(Some(rest)) => {
                 self.metric.add_rest(&rest);
                 // Read later, so it has all of them that were counted, but for those that are lost.
-                let counted = rest.rows.iter().map(|row| row.hitcount).sum();
+                let counted = rest.hits();
                 before.max(snapshot.losses.full.saturating_sub(counted))
             }
             Err(error) => {

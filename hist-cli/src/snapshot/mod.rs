@@ -35,6 +35,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Events that were counted, in all rows.
+    #[must_use]
+    pub fn hits(&self) -> u64 {
+        self.rows.iter().map(|row| row.hitcount).sum()
+    }
+
     /// Every address that is shown by its symbol; zeros may be among them.
     pub fn addresses(&self) -> impl Iterator<Item = u64> {
         let columns = self.keys.iter().filter(|column| {

@@ -14,9 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use hist_test_support::table::total;
 
 use crate::command::{Counted, Running};
-use crate::differential::{Verdict, total};
+use crate::differential::Verdict;
 use crate::engine::Request;
 use crate::ftrace::{Ftrace, Refusal};
 use crate::version::Version;

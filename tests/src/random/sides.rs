@@ -17,9 +17,10 @@ use hist_cli::session::{Live, Session, SessionError, since_boot};
 use hist_cli::snapshot::sort::{Ties, sort};
 use hist_cli::snapshot::stack;
 use hist_cli::{print, read};
+use hist_test_support::table::blocks;
 
 use super::generate::latin1;
-use crate::ftrace::{TRACEFS, blocks};
+use crate::ftrace::TRACEFS;
 use crate::text::readable;
 use crate::version::Version;
 

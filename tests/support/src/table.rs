@@ -116,12 +116,10 @@ fn entries(body: &str) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Keys may have braces, too; names of tasks, for one, may have anything. With `nohitcount` there may
-/// be no value.
+/// Keys may have braces, too: names of tasks may have anything. With `nohitcount` there may be no
+/// value.
 fn is_values(text: &str) -> bool {
-    text.is_empty()
-        || text.starts_with(" hitcount: ")
-        || text.starts_with("  ") && text.contains(':')
+    text.is_empty() || text.starts_with(' ') && text.contains(':')
 }
 
 /// The histograms in a text, one after the other, without the empty lines between them.
