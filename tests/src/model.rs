@@ -104,7 +104,7 @@ impl<'a> Model<'a> {
 
 fn row((key, entry): (&Vec<u8>, &Entry)) -> Row {
     let Entry { hitcount, sums, comm } = entry.clone();
-    Row { key: key.as_slice().into(), hitcount, sums: sums.into(), comm }
+    Row::new(key, hitcount, &sums).of_task(&comm)
 }
 
 fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u8> {

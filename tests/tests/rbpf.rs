@@ -343,7 +343,7 @@ const HELPERS: [(u32, Helper); 9] = [
 fn row(plan: &Plan, key: &[u8], value: &[u8]) -> Row {
     let words: Vec<u64> =
         value.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    Row { key: key.into(), hitcount: words[0], sums: plan.sums_of(key, &words), comm: [0; 16] }
+    Row::new(key, words[0], &plan.sums_of(key, &words))
 }
 
 fn text(mut snapshot: Snapshot) -> String {

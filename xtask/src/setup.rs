@@ -26,13 +26,14 @@ const MIRROR_VARIABLE: &str = "DEBIAN_MIRROR";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Programs that tests and checks run if they are there, and their packages in Debian and Ubuntu.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
     ("zsh", "zsh"),
     ("fish", "fish"),
     ("mandoc", "mandoc"),
     ("groff", "groff-base"),
     ("tmux", "tmux"),
     ("setcap", "libcap2-bin"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// If it is set, what a test or check needs and does not find is an error: nothing skips itself.

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::kernel::symbols::Symbols;
     use crate::print::cell::cell;
-    use crate::snapshot::{KeyColumn, KeyOrder, Row, Sums};
+    use crate::snapshot::{KeyOrder, Row, Snapshot};
 
     const KALLSYMS: &str = "\
 ffffffff8fc90000 T _stext
@@ -200,18 +200,9 @@ ffffffffc0000100 t ext4_close\t[ext4]
     }
 
     fn shown_bytes(show: KeyShow, word: u64, comm: [u8; 16]) -> Vec<u8> {
-        let order = KeyOrder::Unsigned(8);
-        let column = KeyColumn {
-            label: "u64".into(),
-            offset: 8,
-            size: 8,
-            show,
-            order,
-            number: IntType::U64,
-        };
-        let mut key = vec![0xee; 8];
-        key.extend(word.to_le_bytes());
-        let row = Row { key: key.into(), hitcount: 1, sums: Sums::new(), comm };
+        let keys = Snapshot::named("").with_number("before", KeyShow::Decimal);
+        let column = keys.with_key("u64", 8, show, KeyOrder::Unsigned(8)).keys.remove(1);
+        let row = Row::of_words(&[0xeeee_eeee_eeee_eeee, word], 1, &[]).of_task(&comm);
         let mut out = Bytes::default();
         let symbols = Symbols::from_kallsyms(KALLSYMS);
         let cell = cell(&column, &row, &symbols);

@@ -197,11 +197,10 @@ fn is_called_other(values: &Values) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::Sums;
     use proptest::prelude::*;
 
     fn row(key: u8, hitcount: u64) -> Row {
-        Row { key: KeyBytes::from_slice(&[key]), hitcount, sums: Sums::new(), comm: [0; 16] }
+        Row::new(&[key], hitcount, &[])
     }
 
     /// Two keys each have the same name.

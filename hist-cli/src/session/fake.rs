@@ -187,8 +187,8 @@ impl Backend for Fake {
             let size = plan.keys.iter().map(|slot| slot.size as usize).sum();
             let mut key = vec![0; size];
             key[0] = 1;
-            let sums = vec![0; plan.hist.values.len()].into();
-            snapshot.rows.push(Row { key: key.into(), hitcount, sums, comm: [0; 16] });
+            let sums = vec![0; plan.hist.values.len()];
+            snapshot.rows.push(Row::new(&key, hitcount, &sums));
         }
         Ok(snapshot)
     }

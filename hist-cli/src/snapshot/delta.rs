@@ -76,21 +76,10 @@ mod tests {
     type Counts = BTreeMap<u8, (u64, u64)>;
 
     fn snapshot(counts: &Counts, losses: Losses) -> Snapshot {
-        let row = |(&key, &(hitcount, sum)): (&u8, &(u64, u64))| Row {
-            key: vec![key; 8].into(),
-            hitcount,
-            sums: [sum].as_slice().into(),
-            comm: [0; 16],
-        };
-        Snapshot {
-            trigger: "hist:keys=k [active]".into(),
-            keys: Vec::new(),
-            values: Vec::new(),
-            show_hitcount: true,
-            sort: Vec::new(),
-            rows: counts.iter().map(row).collect(),
-            losses,
-        }
+        let row =
+            |(&key, &(hitcount, sum)): (&u8, &(u64, u64))| Row::new(&[key; 8], hitcount, &[sum]);
+        let rows = counts.iter().map(row);
+        Snapshot::named("hist:keys=k [active]").with_rows(rows).with_losses(losses)
     }
 
     fn counts(snapshot: &Snapshot) -> Counts {

@@ -94,43 +94,24 @@ fn add(into: &mut Row, row: &Row) {
 
 #[cfg(test)]
 mod tests {
-    use bstr::BString;
-
     use super::*;
-    use crate::snapshot::{IntType, KeyOrder, Losses};
+    use crate::snapshot::KeyOrder;
 
     const KALLSYMS: &str = "1000 T _stext\n1100 T __traceiter_kmalloc\n1200 T kmalloc_user\n\
                             1300 T do_syscall_64\n1400 T bpf_trace_run6\n2000 T _etext\n";
 
     fn row(stack: &[u64], number: u64, hitcount: u64) -> Row {
-        let mut frames = stack.to_vec();
-        frames.resize(4, 0);
-        frames.push(number);
-        let key = frames.iter().flat_map(|frame| frame.to_le_bytes()).collect();
-        Row { key, hitcount, sums: [hitcount * 10].as_slice().into(), comm: [0; 16] }
+        let mut words = stack.to_vec();
+        words.resize(4, 0);
+        words.push(number);
+        Row::of_words(&words, hitcount, &[hitcount * 10])
     }
 
     fn snapshot(rows: Vec<Row>) -> Snapshot {
-        let column = |label: &str, offset, size, show| KeyColumn {
-            label: label.into(),
-            offset,
-            size,
-            show,
-            order: KeyOrder::None,
-            number: IntType::U64,
-        };
-        Snapshot {
-            trigger: BString::default(),
-            keys: vec![
-                column("common_stacktrace", 0, 32, KeyShow::Stack),
-                column("n", 32, 8, KeyShow::Decimal),
-            ],
-            values: Vec::new(),
-            show_hitcount: true,
-            sort: Vec::new(),
-            rows,
-            losses: Losses::default(),
-        }
+        Snapshot::named("")
+            .with_key("common_stacktrace", 32, KeyShow::Stack, KeyOrder::None)
+            .with_key("n", 8, KeyShow::Decimal, KeyOrder::None)
+            .with_rows(rows)
     }
 
     #[test]

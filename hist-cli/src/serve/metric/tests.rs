@@ -8,7 +8,6 @@ use crate::plan::Wishes;
 use crate::serve::config;
 use crate::serve::exposition::{Exposition, write};
 use crate::session::{Backend as _, Live};
-use crate::snapshot::{KeyBytes, Sums};
 use crate::{parse, plan, read, resolve};
 
 /// A metric of one of the golden events, and an empty snapshot of it.
@@ -28,13 +27,7 @@ fn metric(event: &str, lines: &str) -> (Metric, Snapshot) {
 }
 
 fn row(words: &[u64], hitcount: u64, sums: &[u64]) -> Row {
-    let key: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    Row {
-        key: KeyBytes::from_slice(&key),
-        hitcount,
-        sums: Sums::from_slice(sums),
-        comm: *b"a\"b\\\n\xff\0\0\0\0\0\0\0\0\0\0",
-    }
+    Row::of_words(words, hitcount, sums).of_task(b"a\"b\\\n\xff")
 }
 
 fn text(metric: &Metric) -> String {
