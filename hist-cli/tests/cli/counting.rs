@@ -258,6 +258,7 @@ fn live_a_paused_trigger_counts_nothing() {
     assert_eq!(totals(text, "Hits"), [0]);
 }
 
+/// A task may call itself anything; the bytes were replaced by what stands for unknown characters.
 #[test]
 fn live_strings_of_any_bytes_are_printed_as_they_are() {
     if !needs::root() {

@@ -1,7 +1,6 @@
 //! Hits that were not counted are told, and can be made an error.
 
 use std::io::Read as _;
-use std::time::Duration;
 
 use super::support::*;
 
@@ -57,8 +56,8 @@ fn live_losses_are_told_with_every_table_on_v() {
     if !needs::root() {
         return;
     }
-    let script = "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; sleep 0.5";
-    let arguments = ["-vi0.1", "hist:keys=child_pid:size=128", "sched:sched_process_fork"];
+    let script = "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; sleep 1";
+    let arguments = ["-vi0.02", "hist:keys=child_pid:size=128", "sched:sched_process_fork"];
     let output = output(&[&arguments[..], &["--", "sh", "-c", script]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).matches("the table is full").count() >= 3, "{}", stderr(&output));
@@ -70,10 +69,15 @@ fn live_losses_are_told_when_the_pipe_is_closed() {
     if !needs::root() {
         return;
     }
-    let script = "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; exec sleep 60";
-    let interval = [&["-i1"], &MANY_KEYS[1..], &["--", "sh", "-c", script]].concat();
+    let folder = tempfile::tempdir().expect("a folder");
+    let done = folder.path().join("done");
+    let script = format!(
+        "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; : >{}; exec sleep 600",
+        done.display()
+    );
+    let interval = [&["-i1"], &MANY_KEYS[1..], &["--", "sh", "-c", &script]].concat();
     let mut running = Running::start(&interval);
-    std::thread::sleep(Duration::from_millis(500));
+    wait_until("the table is full", || done.exists());
     drop(running.child.stdout.take());
     let mut rest = String::new();
     running.stderr.read_to_string(&mut rest).expect("readable");

@@ -59,7 +59,6 @@ fn live_output_goes_to_the_file() {
     assert_eq!(totals(&text, "Dropped"), [0]);
 }
 
-/// A task may call itself anything; the bytes were replaced by what stands for unknown characters.
 /// The tick and the end came at the same moment, and each printed a table.
 #[test]
 fn live_no_table_is_printed_twice_at_the_end() {

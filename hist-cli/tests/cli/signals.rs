@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::support::*;
@@ -62,9 +63,7 @@ fn live_a_signal_during_the_start_is_not_lost() {
     let mut command = hist_bpf();
     command.args(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the binary starts");
-    while !catches(child.id(), Signal::INT) {
-        std::thread::sleep(Duration::from_micros(100));
-    }
+    wait_until("it has a handler", || catches(child.id(), Signal::INT));
     signal(&child, Signal::INT);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -84,7 +83,9 @@ fn live_interrupts_are_heeded_while_nobody_reads_stderr() {
         return;
     }
     let mut running = Running::start(&["-vvi0", "hist:keys=id", "raw_syscalls:sys_enter"]);
-    std::thread::sleep(Duration::from_secs(1));
+    // As much as there is room for.
+    let said = || ioctl_fionread(running.stderr.get_ref()).expect("a pipe");
+    wait_until("much is logged", || said() > 60_000);
     let deadline = Instant::now() + PATIENCE;
     let status = loop {
         running.signal(Signal::INT);
@@ -123,14 +124,18 @@ fn live_sigusr1_during_a_table_prints_another() {
     let mut running = Running::start(&["-i0", "hist:keys=id:pause", "raw_syscalls:sys_enter"]);
     let mut stdout = running.child.stdout.take().expect("piped");
     let room = rustix::pipe::fcntl_setpipe_size(&stdout, 4096).expect("a small pipe");
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(4) {
-        running.signal(Signal::USR1);
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    // By now the pipe is full, one table is under way, and another was asked for.
     let table = "# event histogram\n#\n# trigger info: hist:keys=id:vals=hitcount:sort=hitcount:\
                  size=2048 [paused]\n#\n\n\nTotals:\n    Hits: 0\n    Entries: 0\n    Dropped: 0\n";
+    let ask = || {
+        running.signal(Signal::USR1);
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    wait_until("there is no room for a whole table", || {
+        ask();
+        ioctl_fionread(&stdout).expect("a pipe") as usize + table.len() + 2 > room
+    });
+    (0..50).for_each(|_| ask());
+    // By now one table is under way, and another was asked for.
     let under_way = room / (table.len() + 2) + 1;
     let wanted = (table.len() + 2) * (under_way + 1) - 2;
     let pid = Pid::from_child(&running.child);
