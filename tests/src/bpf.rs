@@ -2,6 +2,7 @@
 //! library calls as the command.
 
 use anyhow::{Context as _, Result};
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::symbols::Symbols;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
@@ -57,7 +58,7 @@ impl Bpf {
     }
 
     fn compile(&self, request: &Request) -> Result<Compiled> {
-        let format = self.tracefs.event(&request.system, &request.event)?;
+        let format = self.tracefs.event(&EventName::new(&request.system, &request.event))?;
         Ok(compile(&request.trigger, &format, &self.facts.context(), self.wishes.clone())?)
     }
 

@@ -2,6 +2,7 @@
 //! process is the one that was named, and whether the valve is open.
 
 use anyhow::{Context as _, Result, ensure};
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::tracefs::find_or_mount;
 use hist_cli::link::link;
@@ -73,7 +74,7 @@ fn check_one(attach: AttachWish, processes: Processes, pid: u32) -> Result<()> {
 }
 
 fn attached(attach: AttachWish, focus: Focus, live: &LiveFocus, facts: &Facts) -> Result<Attached> {
-    let format = find_or_mount()?.event("raw_syscalls", "sys_enter")?;
+    let format = find_or_mount()?.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     // Other threads of this process may make such calls, too.
     let text = format!("hist:keys=id if id=={} && common_pid=={}", libc::SYS_getppid, gettid());
     let wishes = Wishes { attach, focus, ..Wishes::default() };

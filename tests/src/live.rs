@@ -29,8 +29,7 @@ pub fn tracefs() -> Option<&'static Tracefs> {
 /// # Errors
 /// If this kernel has no such event.
 pub fn format(event: &str) -> Result<EventFormat> {
-    let (system, name) = event.split_once(':').context("an event's name")?;
-    Ok(find_or_mount()?.event(system, name)?)
+    Ok(find_or_mount()?.event(&event.parse()?)?)
 }
 
 /// A trigger on `system:event` that counts.

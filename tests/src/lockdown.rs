@@ -60,10 +60,10 @@ pub fn run(mode: Mode) -> Result<()> {
 fn understand_all() -> Result<()> {
     let tracefs = find_or_mount()?;
     let mut count = 0;
-    for (system, name) in tracefs.event_names()? {
+    for name in tracefs.event_names()? {
         // `ftrace` has some without.
-        if tracefs.root.join("events").join(&system).join(&name).join("format").exists() {
-            tracefs.event(&system, &name)?;
+        if tracefs.root.join("events").join(&name.system).join(&name.name).join("format").exists() {
+            tracefs.event(&name)?;
             count += 1;
         }
     }
@@ -74,7 +74,7 @@ fn understand_all() -> Result<()> {
 
 fn late() -> Result<()> {
     // A string of the record is copied by what the kernel will forbid.
-    let event = Tracefs::at(TRACEFS).event("sched", "sched_process_exec")?;
+    let event = Tracefs::at(TRACEFS).event(&EventName::new("sched", "sched_process_exec"))?;
     ensure!(load(&event)?.is_ok(), "it is not locked down yet");
     mount_securityfs()?;
     fs::write(MODES, "confidentiality").context(MODES)?;

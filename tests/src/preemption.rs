@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::tracefs::find_or_mount;
 use hist_cli::plan::access::arguments::rows::with_preemption_off;
 use hist_test_support::table::{Entry, Table};
@@ -111,7 +112,7 @@ struct Watch {
 impl Watch {
     fn start(is_wanted: &dyn Fn(&str, &str) -> bool) -> Result<Self> {
         let mut requests = Vec::new();
-        for (system, event) in find_or_mount()?.event_names()? {
+        for EventName { system, name: event } in find_or_mount()?.event_names()? {
             let hist = Path::new(TRACEFS).join("events").join(&system).join(&event).join("hist");
             // Events of one system call have the tracepoint of all calls, those of ftrace have none.
             let is_own = system != "syscalls" && system != "ftrace" && hist.exists();
@@ -190,7 +191,7 @@ pub fn check(version: Version) -> Verdict {
 
 /// What is wrong with them on this kernel.
 fn watch_marked() -> Result<Vec<String>> {
-    let marked = with_preemption_off().map(|(system, event)| format!("{system}:{event}"));
+    let marked = with_preemption_off().map(|event| event.to_string());
     let others = OFTEN.into_iter().chain([PREEMPTIBLE]).map(str::to_owned);
     let wanted: BTreeSet<_> = marked.chain(others).collect();
     let is_wanted = |system: &str, event: &str| wanted.contains(&format!("{system}:{event}"));

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use hist_cli::kernel::Context;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::btf::Btf;
 use hist_cli::kernel::tracefs::find_or_mount;
@@ -26,7 +27,7 @@ use hist_tests::live::{attached, tracefs};
 /// The plan of a trigger on an event, given a kernel's types.
 fn plan(event: &str, trigger: &str, btf: &Btf, attach: AttachWish) -> Result<Plan> {
     let (system, name) = event.split_once(':').context("an event's name")?;
-    let format = find_or_mount()?.event(system, name)?;
+    let format = find_or_mount()?.event(&EventName::new(system, name))?;
     let context = Context { btf: Some(btf), ..Context::default() };
     let wishes = Wishes { attach, ..Wishes::default() };
     Ok(pipeline::plan(trigger, &format, &context, wishes)?)
@@ -41,9 +42,9 @@ fn every_field_of_the_table_has_a_row_that_fits() -> Result<()> {
     let Some(tracefs) = tracefs() else { return Ok(()) };
     let btf = Btf::at(Btf::VMLINUX);
     let (mut fields, mut misfits) = (0, Vec::<String>::new());
-    for (system, event, rows) in rows::all() {
+    for (event, rows) in rows::all() {
         // Not every kernel has every event, or every field of it.
-        let (Ok(format), Some(tracepoint)) = (tracefs.event(system, event), btf.tracepoint(event)?)
+        let (Ok(format), Some(tracepoint)) = (tracefs.event(&event), btf.tracepoint(&event.name)?)
         else {
             continue;
         };
@@ -56,7 +57,7 @@ fn every_field_of_the_table_has_a_row_that_fits() -> Result<()> {
             let results: Vec<_> =
                 own.map(|row| check(&btf, &tracepoint, row.expression, field)).collect();
             if results.iter().all(Result::is_err) {
-                misfits.push(format!("{system}:{event} {}: {results:?}", field.name));
+                misfits.push(format!("{event} {}: {results:?}", field.name));
             }
         }
     }
@@ -94,7 +95,7 @@ fn an_argument_that_older_kernels_keep_from_typed_programs_is_refused_in_words()
         return Ok(());
     }
     let btf = Btf::at(Btf::VMLINUX);
-    let format = find_or_mount()?.event("kmem", "kmem_cache_alloc")?;
+    let format = find_or_mount()?.event(&EventName::new("kmem", "kmem_cache_alloc"))?;
     let plan = |trigger: &str, attach, release| {
         let context = Context { btf: Some(&btf), release: Some(release), ..Context::default() };
         pipeline::plan(trigger, &format, &context, Wishes { attach, ..Wishes::default() })
@@ -150,11 +151,11 @@ fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
     const ENOUGH: usize = 15;
     let btf = Btf::at(Btf::VMLINUX);
     let mut told = 0;
-    for (system, event, rows) in rows::all() {
+    for (event, rows) in rows::all() {
         if told >= ENOUGH {
             break;
         }
-        let (Ok(format), Some(tracepoint)) = (tracefs.event(system, event), btf.tracepoint(event)?)
+        let (Ok(format), Some(tracepoint)) = (tracefs.event(&event), btf.tracepoint(&event.name)?)
         else {
             continue;
         };
@@ -162,8 +163,7 @@ fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
             let mut own = rows.iter().filter(|row| row.field == field.name);
             let first = own.find(|row| check(&btf, &tracepoint, row.expression, field).is_ok());
             let Some(row) = first.filter(|row| !row.is_proven()) else { continue };
-            let (name, trigger) =
-                (format!("{system}:{event}"), format!("hist:keys={}", field.name));
+            let (name, trigger) = (event.to_string(), format!("hist:keys={}", field.name));
             // Some are no keys.
             let Ok(careful) = auto(&name, &trigger, &btf) else { continue };
             assert!(careful.has_record(), "{name}: {careful}");

@@ -31,7 +31,7 @@ fn attach(event: &EventFormat, trigger: &str) -> Result<Result<AttachedTrigger, 
 
 /// System calls, with a string where the first argument is: its word is what a caller says.
 fn with_string(tracefs: &Tracefs, type_name: &str) -> Result<EventFormat> {
-    let mut event = tracefs.event("raw_syscalls", "sys_enter")?;
+    let mut event = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     let args = event.fields.iter_mut().find(|field| field.name == "args").context("args")?;
     (args.type_name, args.size) = (type_name.to_owned(), 4);
     Ok(event)
@@ -118,7 +118,7 @@ fn an_event_that_is_gone_by_then_is_an_error() -> Result<()> {
     // A session knows such events and says why it does not take them.
     let refused = live.event(&EventName::new(system, name)).err().context("it is refused")?;
     assert!(matches!(refused, SessionError::Load(LoadError::Unattachable { .. })), "{refused}");
-    let format = tracefs.event(system, name)?;
+    let format = tracefs.event(&EventName::new(system, name))?;
     event.remove()?;
     let Err(error) = attach(&format, "hist:keys=common_pid")? else { bail!("it is gone") };
     assert!(matches!(error, LoadError::Attach { .. }), "{error}");

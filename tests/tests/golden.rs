@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use hist_cli::kernel::Context;
 use hist_cli::kernel::format::EventFormat;
 use hist_cli::kernel::symbols::Symbols;
-use hist_cli::kernel::tracefs::{Tracefs, parse_event_name};
+use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::parse;
 use hist_cli::pipeline::{self, CompileError, Compiled};
 use hist_cli::plan::Wishes;
@@ -50,11 +50,12 @@ fn setting(head: &str, name: &str) -> String {
 fn read(text: &str) -> Golden {
     let (head, sections) = text.split_once("--- ").unwrap_or((text, ""));
     let event = setting(head, "event");
-    let (system, name) = parse_event_name(&event).expect("an event's name");
     Golden {
         head: head.to_owned(),
         trigger: setting(head, "trigger"),
-        event: Tracefs::at(folder().join("formats")).event(system, name).expect("its format"),
+        event: Tracefs::at(folder().join("formats"))
+            .event(&event.parse().expect("an event's name"))
+            .expect("its format"),
         stages: format!("--- {sections}")
             .lines()
             .filter_map(|line| line.strip_prefix("--- ").filter(|name| !name.is_empty()))

@@ -18,6 +18,7 @@ use hist_cli::bpf::insn::{Insn, R0, R1, R2, Width};
 use hist_cli::codegen;
 use hist_cli::codegen::code::Line;
 use hist_cli::kernel;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::load::{self, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Compiled};
@@ -43,7 +44,7 @@ fn compile(tracefs: &Tracefs, event: &str, thread: i32) -> Result<Compiled> {
 }
 
 fn compile_with(tracefs: &Tracefs, event: &str, trigger: &str) -> Result<Compiled> {
-    let format = tracefs.event("raw_syscalls", event)?;
+    let format = tracefs.event(&EventName::new("raw_syscalls", event))?;
     Ok(pipeline::compile(
         &format!("hist:{trigger}"),
         &format,
@@ -134,7 +135,8 @@ fn pausing_stops_and_resuming_goes_on() -> Result<()> {
 fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
     let Some(tracefs) = tracefs() else { return Ok(()) };
     let _stats = aya::sys::enable_stats(aya::sys::Stats::RunTime)?;
-    let (facts, format) = (kernel::Facts::read()?, tracefs.event("raw_syscalls", "sys_enter")?);
+    let (facts, format) =
+        (kernel::Facts::read()?, tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?);
     for wish in [AttachWish::Tracepoint, AttachWish::Raw] {
         let wishes = Wishes { attach: wish, ..Wishes::default() };
         let context = facts.context();
@@ -160,7 +162,8 @@ fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
 #[test]
 fn a_program_that_follows_pointers_can_be_attached_again() -> Result<()> {
     let Some(tracefs) = tracefs() else { return Ok(()) };
-    let (facts, format) = (kernel::Facts::read()?, tracefs.event("sched", "sched_switch")?);
+    let (facts, format) =
+        (kernel::Facts::read()?, tracefs.event(&EventName::new("sched", "sched_switch"))?);
     let wishes = Wishes { attach: AttachWish::Raw, ..Wishes::default() };
     let text = "hist:keys=next_pid:pause";
     let trigger = attach_one(pipeline::compile(text, &format, &facts.context(), wishes)?)?;
@@ -262,7 +265,7 @@ fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
     let Some(tracefs) = tracefs() else { return Ok(()) };
     let text = format!("keys=args:size=131072 if common_pid=={}", this_thread());
     // The field is an array; its first element is a number like any other.
-    let mut format = tracefs.event("raw_syscalls", "sys_enter")?;
+    let mut format = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     let args = format.fields.iter_mut().find(|field| field.name == "args").context("args")?;
     args.type_name = "unsigned long".into();
     args.size = 8;
@@ -339,7 +342,7 @@ fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
     /// More than the log has room for.
     const EVENTS: u64 = 300_000;
     // Few others cause it, and each event takes room in the log, whatever the filter says.
-    let format = tracefs.event("task", "task_rename")?;
+    let format = tracefs.event(&EventName::new("task", "task_rename"))?;
     let text = format!("hist:keys=oom_score_adj if common_pid == {}", this_thread());
     let wishes = || Wishes { log: true, ..Wishes::default() };
     let compile = || pipeline::compile(&text, &format, &kernel::Context::default(), wishes());
@@ -427,8 +430,8 @@ fn what_has_no_tracepoint_is_refused() -> Result<()> {
     compiled.plan.attach = Attach::RawTracepoint { name: "no_such".into(), btf_id: None };
     let error = refusal(std::slice::from_ref(&compiled))?;
     assert!(matches!(error, LoadError::Attach { .. }), "{error}");
-    let (system, event) = ("raw_syscalls".into(), "sys_enter".into());
-    compiled.plan.attach = Attach::Tracepoint { system, event, id: u32::MAX };
+    let event = EventName::new("raw_syscalls", "sys_enter");
+    compiled.plan.attach = Attach::Tracepoint { event, id: u32::MAX };
     let error = refusal(&[compiled])?;
     assert!(matches!(error, LoadError::Attach { .. }), "{error}");
     Ok(())
@@ -530,7 +533,7 @@ const KINDS: [(MapKind, &str); 3] =
 
 /// The syscalls' powers of two, kept in a map of that kind.
 fn compile_kind(tracefs: &Tracefs, kind: MapKind, rest: &str) -> Result<Compiled> {
-    let format = tracefs.event("raw_syscalls", "sys_enter")?;
+    let format = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     let hist = format!("hist:keys=id.log2,common_cpu:vals=id{rest}");
     let context =
         kernel::Context { possible_cpus: Some(aya_cpus()?), ..kernel::Context::default() };
@@ -696,7 +699,7 @@ fn reading_while_programs_insert_is_whole() -> Result<()> {
 
 /// Counts that thread's system calls by their first argument, which is not a field of its own.
 fn first_arguments(tracefs: &Tracefs, thread: i32, kind: MapKind) -> Result<Compiled> {
-    let mut format = tracefs.event("raw_syscalls", "sys_enter")?;
+    let mut format = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     let args = format.fields.iter_mut().find(|field| field.name == "args").context("args")?;
     (args.type_name, args.size) = ("unsigned long".into(), 8);
     let text = format!("hist:keys=args:vals=id:size=131072 if id==62 && common_pid=={thread}");
@@ -714,7 +717,7 @@ fn first_arguments(tracefs: &Tracefs, thread: i32, kind: MapKind) -> Result<Comp
 fn ayas_own_loader_takes_the_object() -> Result<()> {
     let Some(tracefs) = tracefs() else { return Ok(()) };
     for wishes in [Wishes::default(), Wishes { log: true, ..Wishes::default() }] {
-        let format = tracefs.event("raw_syscalls", "sys_enter")?;
+        let format = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
         let compiled =
             pipeline::compile("hist:keys=id", &format, &kernel::Context::default(), wishes)?;
         let object = pipeline::link(&[compiled])?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hist_cli::kernel;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::load::{self, AttachedTrigger, Feeds};
 use hist_cli::pipeline::{self, Compiled};
@@ -28,7 +29,7 @@ fn root() -> Option<(&'static Tracefs, MutexGuard<'static, ()>)> {
 }
 
 fn compile(tracefs: &Tracefs, (system, event): (&str, &str), trigger: &str) -> Result<Compiled> {
-    let format = tracefs.event(system, event)?;
+    let format = tracefs.event(&EventName::new(system, event))?;
     let context = kernel::Context::default();
     Ok(pipeline::compile(&format!("hist:{trigger}"), &format, &context, Wishes::default())?)
 }
@@ -183,7 +184,8 @@ fn more_threads_than_cpus_lose_nothing_untold_from_full_tables() -> Result<()> {
     let all = "keys=common_timestamp:size=128 if comm==\"flood\"";
     let one = format!("keys=common_timestamp:size=128 if id=={}", libc::SYS_getppid);
     let auto = |(system, event): (&str, &str), keys: &str| {
-        let (format, text) = (tracefs.event(system, event)?, format!("hist:{keys}"));
+        let (format, text) =
+            (tracefs.event(&EventName::new(system, event))?, format!("hist:{keys}"));
         let compiled = pipeline::compile(&text, &format, &facts.context(), Wishes::default())?;
         attach(compiled, Feeds::New)
     };
@@ -225,7 +227,8 @@ fn auto_attach_loses_no_interrupt_in_a_storm_of_system_calls() -> Result<()> {
     let Some((tracefs, _alone)) = root() else { return Ok(()) };
     let facts = kernel::Facts::read()?;
     let auto = |(system, event): (&str, &str), keys: &str| {
-        let (format, text) = (tracefs.event(system, event)?, format!("hist:keys={keys}"));
+        let (format, text) =
+            (tracefs.event(&EventName::new(system, event))?, format!("hist:keys={keys}"));
         let compiled = pipeline::compile(&text, &format, &facts.context(), Wishes::default())?;
         assert!(matches!(compiled.plan.attach, Attach::RawTracepoint { .. }), "{event}");
         attach(compiled, Feeds::New)
@@ -242,8 +245,8 @@ fn auto_attach_loses_no_interrupt_in_a_storm_of_system_calls() -> Result<()> {
     storm_until_missed(&classic)?;
     for trigger in &triggers {
         let (hits, losses) = counted(trigger)?;
-        assert_eq!(losses, Losses::default(), "{}", trigger.plan.event_name());
-        assert!(hits > 0, "{}", trigger.plan.event_name());
+        assert_eq!(losses, Losses::default(), "{}", trigger.plan.hist.event);
+        assert!(hits > 0, "{}", trigger.plan.hist.event);
     }
     Ok(())
 }

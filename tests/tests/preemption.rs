@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use hist_cli::discover::explain::explain;
 use hist_cli::discover::suits::Raw;
 use hist_cli::kernel::Context;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::btf::Btf;
 use hist_cli::kernel::format::EventFormat;
@@ -61,9 +62,9 @@ fn raw_programs_that_can_be_preempted_lose_events_so_auto_is_classic() -> Result
         assert!(!raw.has_record(), "{event}: {raw}");
         for preemption in [Preemption::Preemptible, Preemption::Realtime] {
             let classic = auto(event, trigger, preemption)?;
-            let (system, name) = event.split_once(':').context("a name")?;
-            let is_own = matches!(&classic.attach, Attach::Tracepoint { system: s, event: e, .. }
-                if (s.as_str(), e.as_str()) == (system, name));
+            let own: EventName = event.parse()?;
+            let is_own =
+                matches!(&classic.attach, Attach::Tracepoint { event, .. } if *event == own);
             assert!(is_own, "{event}: {classic}");
             let [why] = &classic.why[..] else { panic!("{event}: {classic}") };
             assert!(why.starts_with("this kernel can preempt a raw program"), "{why}");
@@ -90,8 +91,7 @@ fn events_that_have_preemption_off_stay_raw_but_on_realtime_kernels() -> Result<
         ("irq:softirq_entry", "hist:keys=vec"),
         ("timer:hrtimer_start", "hist:keys=common_stacktrace"),
     ] {
-        let (system, name) = event.split_once(':').context("a name")?;
-        assert!(rows::has_preemption_off(system, name), "{event}");
+        assert!(rows::has_preemption_off(&event.parse()?), "{event}");
         let raw = auto(event, trigger, Preemption::Never)?;
         assert!(!raw.has_record(), "{event}: {raw}");
         assert_eq!(auto(event, trigger, Preemption::Preemptible)?, raw);
@@ -110,15 +110,15 @@ fn a_system_calls_own_program_can_be_preempted_so_it_is_counted_among_all() -> R
         ("syscalls:sys_exit_lseek", "sys_exit", "hist:keys=ret", libc::SYS_lseek),
         ("syscalls:sys_exit_lseek", "sys_exit", "hist:keys=common_pid", libc::SYS_lseek),
     ] {
-        let id = tracefs.event("raw_syscalls", all)?.id;
+        let id = tracefs.event(&EventName::new("raw_syscalls", all))?.id;
         for wish in [AttachWish::Auto, AttachWish::Tracepoint] {
             let own = plan(event, trigger, (wish, Preemption::Never))?;
             assert_eq!(own.attach.to_string(), format!("tracepoint {event}"));
             assert_eq!(own.system_call, None);
             for preemption in [Preemption::Preemptible, Preemption::Realtime] {
                 let among = plan(event, trigger, (wish, preemption))?;
-                let (system, event) = ("raw_syscalls".to_owned(), all.to_owned());
-                assert_eq!(among.attach, Attach::Tracepoint { system, event, id });
+                let event = EventName::new("raw_syscalls", all);
+                assert_eq!(among.attach, Attach::Tracepoint { event, id });
                 let call = among.system_call.context("a number")?;
                 assert_eq!((call.id, i64::from(call.number)), (CallNumber::Record(8), number));
                 let why = format!("system call {number} among all: programs on the call's own");
@@ -154,7 +154,8 @@ fn a_system_call_that_cannot_be_told_from_others_stays_on_its_own_event() -> Res
     check(&format, None, "BTF")?;
     check(&format, Some(&Btf::at("/no/such/btf")), "BTF")?;
     check(&EventFormat { all_calls: None, ..format.clone() }, Some(&btf), "raw_syscalls")?;
-    let unknown = EventFormat { name: "sys_enter_no_such_call".to_owned(), ..format };
+    let unknown =
+        EventFormat { name: EventName::new("syscalls", "sys_enter_no_such_call"), ..format };
     check(&unknown, Some(&btf), "number")
 }
 
@@ -163,7 +164,10 @@ fn a_system_call_that_cannot_be_told_from_others_stays_on_its_own_event() -> Res
 fn the_event_of_all_calls_must_have_its_number_where_a_single_ones_is() -> Result<()> {
     let Some(tracefs) = tracefs() else { return Ok(()) };
     for (own, all) in [("sys_enter_openat", "sys_enter"), ("sys_exit_lseek", "sys_exit")] {
-        let (own, all) = (tracefs.event("syscalls", own)?, tracefs.event("raw_syscalls", all)?);
+        let (own, all) = (
+            tracefs.event(&EventName::new("syscalls", own))?,
+            tracefs.event(&EventName::new("raw_syscalls", all))?,
+        );
         assert_eq!((own.all_calls, all.all_calls), (Some(all.id), None));
         assert!(own.is_part_of(&all));
         for field in all.fields.iter().filter(|field| !field.common) {

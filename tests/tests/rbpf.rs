@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use hist_cli::bpf::insn::{Insn, R10, Width};
 use hist_cli::kernel::Context;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::format::{EventFormat, FieldFormat};
 use hist_cli::kernel::symbols::Symbols;
 use hist_cli::link::{Program, Target};
@@ -391,13 +392,7 @@ fn event(specs: &[Spec]) -> EventFormat {
         fields.push(field(&format!("f{idx}"), offset, spec, false));
         offset += spec.size;
     }
-    EventFormat {
-        system: "sys".to_owned(),
-        name: "event".to_owned(),
-        id: 77,
-        all_calls: None,
-        fields,
-    }
+    EventFormat { name: EventName::new("sys", "event"), id: 77, all_calls: None, fields }
 }
 
 /// The pieces of a random trigger; names are made of the numbers once the event is known.

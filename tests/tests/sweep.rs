@@ -14,6 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use hist_cli::diag::Kind;
 use hist_cli::kernel;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::format::{EventFormat, FieldClass, FieldFormat};
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::load::{self, LoadError};
@@ -182,9 +183,7 @@ const TOGETHER: usize = 60;
 fn sweep_event(event: &EventFormat, dynamic_events: &str) -> Tally {
     let trials = trials(event);
     let mut tally = Tally { events: 1, fields: event.fields.len(), ..Tally::default() };
-    if let Some(reason) =
-        kernel::attachable::refuse_unattachable(&event.system, &event.name, dynamic_events)
-    {
+    if let Some(reason) = kernel::attachable::refuse_unattachable(&event.name, dynamic_events) {
         for trial in &trials {
             tally.refuse(trial, &Refusal::Event(reason));
         }
@@ -255,7 +254,7 @@ fn events(tracefs: &Tracefs) -> Result<Vec<EventFormat>> {
     for system in folders(&root)? {
         for name in folders(&root.join(&system))? {
             if root.join(&system).join(&name).join("format").exists() {
-                events.push(tracefs.event(&system, &name)?);
+                events.push(tracefs.event(&EventName::new(&system, &name))?);
             }
         }
     }

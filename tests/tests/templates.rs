@@ -11,6 +11,7 @@ use aya::programs::TracePoint;
 use aya::{Ebpf, EbpfLoader};
 use hist_cli::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
 use hist_cli::codegen::code::{Code, HoleCode, Line};
+use hist_cli::kernel::EventName;
 use hist_cli::link::{Object, ProgramNames, link};
 use hist_cli::plan::{Attach, Focus, Guard, MapKind, MapPlan, Plan, Template};
 use hist_cli::resolve::hist::Hist;
@@ -141,8 +142,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
     Plan {
         comm: None,
         hist: Hist {
-            system: "raw_syscalls".into(),
-            event: "sys_enter".into(),
+            event: EventName::new("raw_syscalls", "sys_enter"),
             name: None,
             keys: vec![],
             values: vec![],
@@ -158,11 +158,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
             filter: None,
         },
         template,
-        attach: Attach::Tracepoint {
-            system: "raw_syscalls".into(),
-            event: "sys_enter".into(),
-            id: 0,
-        },
+        attach: Attach::Tracepoint { event: EventName::new("raw_syscalls", "sys_enter"), id: 0 },
         shared: false,
         map: MapPlan { kind: MapKind::PerCpuHash, key_size: 8, value_size: 8, max_entries },
         cpus: 1,

@@ -27,7 +27,7 @@ pub(super) fn emit(
         return options.pairs.iter().map(trigger).collect();
     }
     let (tracefs, facts) = (tracefs()?, Facts::read()?);
-    let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
+    let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
     let context = context(&facts, options.tracefs.as_deref());
     let wishes =

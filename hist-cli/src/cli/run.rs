@@ -25,7 +25,6 @@ use super::worker::Worker;
 use crate::escape::name_of;
 use crate::kernel;
 use crate::kernel::Context;
-use crate::kernel::EventName;
 use crate::kernel::Facts;
 use crate::kernel::tracefs::{Tracefs, find_or_mount};
 use crate::live::Unfit;
@@ -199,9 +198,9 @@ fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let live = live.with_barrier(Arc::new(Barrier::new()?));
     let mut session = Session::held(live, Box::new(since_boot));
-    for Pair { trigger, system, event } in &options.pairs {
-        ensure!(!is_blank(trigger), "the trigger for {system}:{event} is empty");
-        session.write(&EventName::new(system, event), trigger)?;
+    for Pair { trigger, event } in &options.pairs {
+        ensure!(!is_blank(trigger), "the trigger for {event} is empty");
+        session.write(event, trigger)?;
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
     Ok((session, focused))

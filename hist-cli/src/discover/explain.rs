@@ -21,7 +21,7 @@ pub fn explain(plan: &Plan, program: &Program) -> String {
         let _ = writeln!(text, "{head:HEAD$}{rest}");
     };
     let hist = &plan.hist;
-    line("counts", &format!("{}, {}", plan.event_name(), which(plan)));
+    line("counts", &format!("{}, {}", plan.hist.event, which(plan)));
     heads("focus", words::focus(&plan.focus).into_iter(), &mut line);
     heads("per", hist.keys.iter().map(|key| words::key(key, hist)), &mut line);
     let hitcount = (!hist.nohitcount).then(|| "hitcount, the number of events".to_owned());
@@ -84,9 +84,9 @@ fn key_bytes(plan: &Plan) -> u32 {
 /// To what, and why: whence each field is taken, or what stands against the raw tracepoint.
 fn attach(plan: &Plan) -> Vec<String> {
     let (head, reasons) = match &plan.attach {
-        Attach::Tracepoint { system, event, .. } => {
+        Attach::Tracepoint { event, .. } => {
             let why = if plan.system_call.is_some() { ":" } else { "; why not to the raw one:" };
-            (format!("to the classic tracepoint {system}:{event}"), why)
+            (format!("to the classic tracepoint {event}"), why)
         }
         Attach::RawTracepoint { name, .. } => {
             let fields = "; every field is taken from its arguments:";
@@ -107,11 +107,11 @@ fn states(plan: &Plan) -> Vec<String> {
 }
 
 fn others(plan: &Plan) -> String {
-    let examples = examples::of(&plan.hist.system, &plan.hist.event);
+    let examples = examples::of(&plan.hist.event);
     if examples.is_empty() {
         return String::new();
     }
-    let mut text = format!("\nexamples for {}:\n", plan.event_name());
+    let mut text = format!("\nexamples for {}:\n", plan.hist.event);
     for example in examples {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {}\n      {}", example.trigger, example.says);

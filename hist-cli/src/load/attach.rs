@@ -47,7 +47,7 @@ impl Drop for AttachedTrigger {
         // Not while the table is cleared, which attaches again what it has detached.
         self.table.pause(&self.feeder);
         if let Err(error) = self.table.leave(&self.feeder) {
-            log::warn!("cannot tell what {} has missed: {error}", self.plan.event_name());
+            log::warn!("cannot tell what {} has missed: {error}", self.plan.hist.event);
         }
     }
 }
@@ -214,7 +214,7 @@ fn existing(
     let (wanted, found) = (plan.map, table.map);
     let shape = |map: MapPlan| (map.kind, map.key_size, map.value_size);
     if shape(wanted) != shape(found) {
-        return Err(LoadError::OtherTable { event: plan.event_name(), wanted, found });
+        return Err(LoadError::OtherTable { event: plan.hist.event.to_string(), wanted, found });
     }
     Ok(Some(table.clone()))
 }
@@ -233,7 +233,7 @@ fn load(
     };
     let elsewhere = |name: &str| in_table(name).or_else(|| focus?.map(name));
     maps.open(program, |name| elsewhere(name).is_some())?;
-    let fd = program::load(program, program_type(&plan), &plan.event_name(), |name| {
+    let fd = program::load(program, program_type(&plan), &plan.hist.event.to_string(), |name| {
         elsewhere(name).or_else(|| maps.fd(name))
     })?;
     let table = match table {

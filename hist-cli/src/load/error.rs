@@ -110,8 +110,8 @@ impl LoadError {
     /// Attaching a program for `event` to `place` has failed.
     pub(super) fn attaching(event: &str, place: &Attach, source: io::Error) -> Self {
         match (source.raw_os_error(), place) {
-            (Some(libc::E2BIG), Attach::Tracepoint { system, event, .. }) => {
-                Self::Full { event: format!("{system}:{event}") }
+            (Some(libc::E2BIG), Attach::Tracepoint { event, .. }) => {
+                Self::Full { event: event.to_string() }
             }
             _ => Self::Attach { event: event.to_owned(), source },
         }
@@ -147,12 +147,13 @@ impl LoadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::EventName;
 
     /// The event was named whose trigger it is, on which there may be no program at all.
     #[test]
     fn another_event_than_the_full_one_was_named() {
-        let (system, event) = ("raw_syscalls".to_owned(), "sys_enter".to_owned());
-        let place = Attach::Tracepoint { system, event, id: 1 };
+        let event = EventName::new("raw_syscalls", "sys_enter");
+        let place = Attach::Tracepoint { event, id: 1 };
         let full = io::Error::from_raw_os_error(libc::E2BIG);
         let error = LoadError::attaching("syscalls:sys_enter_openat", &place, full).to_string();
         assert!(error.starts_with("raw_syscalls:sys_enter cannot be attached: 64 "), "{error}");

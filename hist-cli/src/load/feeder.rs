@@ -66,14 +66,14 @@ impl Feeder {
     pub(super) fn new(plan: &Plan, program: OwnedFd) -> Self {
         let sentinel = match &plan.attach {
             Attach::Tracepoint { event, id, .. } if plan.guard == Guard::Watched => {
-                Some(Sentinel::of(event, *id))
+                Some(Sentinel::of(&event.name, *id))
             }
             _ => None,
         };
         Self {
             program,
             attach: plan.attach.clone(),
-            event: plan.event_name(),
+            event: plan.hist.event.to_string(),
             link: Mutex::default(),
             sentinel,
             unknown: Mutex::default(),

@@ -5,6 +5,7 @@
 //! [`settle`](LiveFocus::settle), then name processes. So on a tracepoint that both use, the
 //! one that lets a process in runs before what counts, and the one that takes it out after.
 
+use crate::kernel::EventName;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
@@ -101,7 +102,8 @@ impl WatchedEvents {
     /// # Errors
     /// If one is not there or cannot be read.
     pub fn find(tracefs: &Tracefs) -> Result<Self, EventError> {
-        let event = |watch: Watch| tracefs.event(watch.system(), watch.tracepoint());
+        let event =
+            |watch: Watch| tracefs.event(&EventName::new(watch.system(), watch.tracepoint()));
         let (exec, fork, exit) = (event(Watch::Exec)?, event(Watch::Fork)?, event(Watch::Exit)?);
         let offset = |name| fork.field(name).map(|field| field.offset);
         let new_task = match (offset("pid"), offset("clone_flags")) {

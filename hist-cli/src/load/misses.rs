@@ -95,10 +95,11 @@ impl AttachedTrigger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::EventName;
 
     #[test]
     fn kernels_count_what_perf_programs_miss_since_6_7() {
-        let perf = Attach::Tracepoint { system: "a".into(), event: "b".into(), id: 1 };
+        let perf = Attach::Tracepoint { event: EventName::new("a", "b"), id: 1 };
         let raw = Attach::RawTracepoint { name: "b".into(), btf_id: None };
         for (release, counted) in [
             ("5.10.0-32-cloud-amd64", false),
@@ -119,7 +120,7 @@ mod tests {
     #[test]
     fn what_is_counted_depends_on_the_guard_and_not_on_the_release_alone() {
         use Uncounted::{Dropped, Preempted, Skipped, Unwatched};
-        let perf = Attach::Tracepoint { system: "a".into(), event: "b".into(), id: 1 };
+        let perf = Attach::Tracepoint { event: EventName::new("a", "b"), id: 1 };
         let raw = Attach::RawTracepoint { name: "b".into(), btf_id: None };
         let on = |release, guard| uncounted(&perf, guard, None, release);
         let skipped = || Skipped("6.1.0".to_owned());

@@ -88,7 +88,7 @@ impl Turns {
         barrier: Arc<Barrier>,
         focus: Option<&LiveFocus>,
     ) -> Result<(Self, OwnedFd), LoadError> {
-        let (event, kind) = (plan.event_name(), program_type(plan));
+        let (event, kind) = (plan.hist.event.to_string(), program_type(plan));
         let slots = slots()?;
         let spill = program.maps.iter().find(|map| map.map_type == PROG_ARRAY);
         let spill = |name: &str| spill.filter(|map| map.name == name).map(|_| slots.fd().as_fd());

@@ -55,7 +55,7 @@ impl fmt::Display for Plan {
 impl fmt::Display for Attach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tracepoint { system, event, .. } => write!(f, "tracepoint {system}:{event}"),
+            Self::Tracepoint { event, .. } => write!(f, "tracepoint {event}"),
             Self::RawTracepoint { name, btf_id: None } => write!(f, "raw tracepoint {name}"),
             Self::RawTracepoint { name, btf_id: Some(_) } => {
                 write!(f, "raw tracepoint {name}, with types")

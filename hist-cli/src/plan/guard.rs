@@ -57,8 +57,8 @@ pub(super) fn guard(plan: &Plan, proof: Proof, preemption: Preemption) -> Guard 
     if !matches!(plan.attach, Attach::Tracepoint { .. }) {
         return Guard::Harmless;
     }
-    let (system, event) = (plan.hist.system.as_str(), plan.hist.event.as_str());
-    let watched = match preemption.loses(has_preemption_off(system, event)) {
+    let (system, event) = (plan.hist.event.system.as_str(), plan.hist.event.name.as_str());
+    let watched = match preemption.loses(has_preemption_off(&plan.hist.event)) {
         false => Guard::Watched,
         true => Guard::Unwatchable,
     };

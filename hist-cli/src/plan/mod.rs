@@ -26,7 +26,7 @@ use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
 use self::access::arguments::copy::{BtfId, FieldCopy, SystemCall};
 use self::once::Kept;
-use crate::kernel::Context;
+use crate::kernel::{Context, EventName};
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
 use crate::snapshot::Sums;
 
@@ -74,12 +74,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// `system:event`
-    #[must_use]
-    pub fn event_name(&self) -> String {
-        format!("{}:{}", self.hist.system, self.hist.event)
-    }
-
     /// Not every event counts that the program sees.
     #[must_use]
     pub fn is_selective(&self) -> bool {
@@ -157,10 +151,8 @@ impl Template {
 pub enum Attach {
     /// As a program of type TRACEPOINT; the context is the record.
     Tracepoint {
-        /// The event's system.
-        system: String,
-        /// The event's name.
-        event: String,
+        /// The event.
+        event: EventName,
         /// The event's number, by which the kernel knows it.
         id: u32,
     },
@@ -347,8 +339,7 @@ fn template(key_size: u32, wishes: &Wishes) -> Result<Template, PlanError> {
 }
 
 fn attach(hist: &Hist) -> Attach {
-    let (system, event) = (hist.system.clone(), hist.event.clone());
-    Attach::Tracepoint { system, event, id: hist.event_id }
+    Attach::Tracepoint { event: hist.event.clone(), id: hist.event_id }
 }
 
 fn check_room(what: &'static str, size: u32, room: usize) -> Result<(), PlanError> {

@@ -2,16 +2,15 @@
 
 use bstr::BString;
 
+use crate::kernel::EventName;
 use crate::kernel::format::FieldFormat;
 use crate::parse::ast::{BinaryOp, CompareOp};
 
 /// A histogram to be kept: what to count, under which keys, in which order to show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hist {
-    /// The event's system.
-    pub system: String,
-    /// The event's name.
-    pub event: String,
+    /// The event that is counted.
+    pub event: EventName,
     /// Triggers of the same name count in one table.
     pub name: Option<BString>,
     /// The event's number, by which the kernel knows it.

@@ -67,7 +67,6 @@ pub fn hist(
     // Without a timestamp the kernel does not even look at the clock.
     let clock = clock::is_used(&keys, &values).then_some(clock).transpose()?;
     Ok(Hist {
-        system: event.system.clone(),
         event: event.name.clone(),
         name: trigger.name.as_ref().map(|name| name.node.clone()),
         event_id: event.id,

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::{Backend, EventName, SessionError};
 use crate::kernel::Context;
+use crate::kernel::error::EventError;
 use crate::kernel::format::{self, EventFormat};
 use crate::load::{ControlError, LoadError};
 use crate::pipeline::CompileError;
@@ -88,13 +89,8 @@ pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
         "one" => ("u64 c", "d"),
         "two" => ("size_t c", "e"),
         _ => {
-            let (system, name) = (event.system.clone(), event.name.clone());
-            return Err(crate::kernel::error::EventError::UnknownEvent {
-                system,
-                name,
-                nearest: Vec::new(),
-            }
-            .into());
+            let (event, nearest) = (event.clone(), Vec::new());
+            return Err(EventError::UnknownEvent { event, nearest }.into());
         }
     };
     let text = format!(
@@ -137,7 +133,7 @@ impl Backend for Fake {
         world.count += 1;
         let number = world.count;
         let table = joins.map_or(number, |joined| joined.table);
-        let event = format!("{}:{}", hist.system, hist.event);
+        let event = hist.event.to_string();
         let state = if hist.paused { "paused" } else { "active" };
         world.calls.push(format!("attach {number} to {event} into {table} {state}: {hist}"));
         world.attached.push(State { number, table, event, paused: hist.paused });

@@ -223,9 +223,9 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
-        let format = self.tracefs.event(&event.system, &event.name)?;
+        let format = self.tracefs.event(event)?;
         let dynamic_events = self.tracefs.dynamic_events()?;
-        match kernel::attachable::refuse_unattachable(&event.system, &event.name, &dynamic_events) {
+        match kernel::attachable::refuse_unattachable(event, &dynamic_events) {
             Some(reason) => {
                 Err(LoadError::Unattachable { event: event.to_string(), reason }.into())
             }

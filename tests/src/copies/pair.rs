@@ -93,7 +93,7 @@ impl Pair {
         (facts, btf): (&Facts, &Btf),
         report: &mut dyn FnMut(&Outcome),
     ) -> Result<Option<Self>> {
-        let event = format!("{}:{}", subject.format.system, subject.format.name);
+        let event = subject.format.name.to_string();
         let mut rows: Vec<Row> = Vec::new();
         let mut refused = |name: &(String, String), reason: String| {
             report(&Outcome {

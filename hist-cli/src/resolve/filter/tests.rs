@@ -4,6 +4,7 @@
 use super::ranges;
 use crate::diag::{Kind, TriggerError};
 use crate::kernel::Context;
+use crate::kernel::EventName;
 use crate::kernel::format::{EventFormat, FieldFormat};
 use crate::kernel::symbols::Symbols;
 use crate::parse;
@@ -42,13 +43,7 @@ fn event() -> EventFormat {
             common: name.starts_with("common_"),
         };
     let fields = fields.map(field).to_vec();
-    EventFormat {
-        system: "sys".to_owned(),
-        name: "event".to_owned(),
-        id: 1,
-        all_calls: None,
-        fields,
-    }
+    EventFormat { name: EventName::new("sys", "event"), id: 1, all_calls: None, fields }
 }
 
 /// What becomes of a filter on a machine with 4 CPUs; with the trigger's text.

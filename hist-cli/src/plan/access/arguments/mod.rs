@@ -13,6 +13,7 @@ mod expr;
 pub mod rows;
 mod uses;
 
+use crate::kernel::EventName;
 use std::fmt;
 
 use self::bind::{BindError, Scope};
@@ -118,7 +119,7 @@ pub(in crate::plan) fn choose(
         plan.why = vec![ALL_CALLS.to_owned()];
         return Ok(());
     }
-    let loses = loses(rows::has_preemption_off(&plan.hist.system, &plan.hist.event));
+    let loses = loses(rows::has_preemption_off(&plan.hist.event));
     if wish == AttachWish::Auto && loses {
         plan.why = vec![PREEMPTIBLE.to_owned()];
         return Ok(());
@@ -157,14 +158,15 @@ fn avoid_own_event(plan: &mut Plan, btf: Option<&Btf>) {
 /// The event of all system calls, and which of them counts.
 fn among_all(hist: &Hist, btf: Option<&Btf>) -> Result<(Attach, SystemCall), NotRaw> {
     let event = tracepoint_name(hist)?.to_owned();
-    let number = system_call_number(&hist.event)?;
+    let number = system_call_number(&hist.event.name)?;
     let id = hist.all_calls.ok_or_else(|| {
         NotRaw::because(format!("raw_syscalls:{event} is not there, or has other records"))
     })?;
     let btf = btf.ok_or_else(|| NotRaw::because("no BTF was given"))?;
     let status = compat_status(btf)?.ok_or_else(no_status)?;
     let call = SystemCall { id: CallNumber::Record(CALL_NUMBER), number, status };
-    Ok((Attach::Tracepoint { system: "raw_syscalls".to_owned(), event, id }, call))
+    let event = EventName::new("raw_syscalls", event);
+    Ok((Attach::Tracepoint { event, id }, call))
 }
 
 fn no_status() -> NotRaw {
@@ -172,7 +174,7 @@ fn no_status() -> NotRaw {
 }
 
 fn refusal(plan: &Plan, error: &NotRaw) -> PlanError {
-    PlanError::NotRaw { event: plan.event_name(), reasons: error.to_string() }
+    PlanError::NotRaw { event: plan.hist.event.to_string(), reasons: error.to_string() }
 }
 
 /// The same plan for the raw tracepoint, with rows of one's own instead of the table's: field and
@@ -200,7 +202,7 @@ fn raw_plan(plan: &Plan, kernel: Types<'_>, wish: AttachWish) -> Result<Plan, No
     };
     let rows: Vec<_> = match is_system_call(hist) {
         true => by_rule(hist)?,
-        false => rows::rows(&hist.system, &hist.event).iter().map(owned).collect(),
+        false => rows::rows(&hist.event).iter().map(owned).collect(),
     };
     plan_of(plan, kernel, &rows)
 }
@@ -233,7 +235,7 @@ fn apply(plan: &mut Plan, raw: Raw) {
 }
 
 fn is_system_call(hist: &Hist) -> bool {
-    hist.system == "syscalls"
+    hist.event.system == "syscalls"
 }
 
 fn raw(plan: &Plan, kernel: Types<'_>, rows: &[OwnedRow]) -> Result<Raw, NotRaw> {
@@ -259,11 +261,11 @@ fn raw(plan: &Plan, kernel: Types<'_>, rows: &[OwnedRow]) -> Result<Raw, NotRaw>
 /// The tracepoint behind an event. Events of one name would be told apart by system only, but a
 /// tracepoint is a symbol of the kernel's, so there is one of each name.
 fn tracepoint_name(hist: &Hist) -> Result<&str, NotRaw> {
-    match hist.system.as_str() {
-        "syscalls" if hist.event.starts_with("sys_enter_") => Ok("sys_enter"),
-        "syscalls" if hist.event.starts_with("sys_exit_") => Ok("sys_exit"),
+    match hist.event.system.as_str() {
+        "syscalls" if hist.event.name.starts_with("sys_enter_") => Ok("sys_enter"),
+        "syscalls" if hist.event.name.starts_with("sys_exit_") => Ok("sys_exit"),
         "syscalls" | "ftrace" => Err(NotRaw::because("the event has no tracepoint of its own")),
-        _ => Ok(&hist.event),
+        _ => Ok(&hist.event.name),
     }
 }
 
@@ -380,8 +382,8 @@ fn copy(field: &FieldFormat, scope: &Scope<'_>, rows: &[OwnedRow]) -> Result<Fie
 const REGISTERS: [&str; 6] = ["di", "si", "dx", "r10", "r8", "r9"];
 
 fn by_rule(hist: &Hist) -> Result<Vec<OwnedRow>, NotRaw> {
-    let number = system_call_number(&hist.event)?;
-    let rows = system_call_rows(&hist.event, number, &hist.fields);
+    let number = system_call_number(&hist.event.name)?;
+    let rows = system_call_rows(&hist.event.name, number, &hist.fields);
     let owned = |(field, expression)| OwnedRow { field, expression, is_usable: true };
     Ok(rows.into_iter().map(owned).collect())
 }
@@ -390,9 +392,11 @@ fn by_rule(hist: &Hist) -> Result<Vec<OwnedRow>, NotRaw> {
 /// the call's number is not known.
 #[must_use]
 pub fn rows_of_system_call(event: &EventFormat) -> Vec<(String, String)> {
-    let number = system_call_number(&event.name);
-    number
-        .map_or_else(|_| Vec::new(), |number| system_call_rows(&event.name, number, &event.fields))
+    let number = system_call_number(&event.name.name);
+    number.map_or_else(
+        |_| Vec::new(),
+        |number| system_call_rows(&event.name.name, number, &event.fields),
+    )
 }
 
 fn system_call_rows(event: &str, number: u32, fields: &[FieldFormat]) -> Vec<(String, String)> {
@@ -421,8 +425,9 @@ fn system_call_number(event: &str) -> Result<u32, NotRaw> {
 }
 
 fn system_call(hist: &Hist, scope: &Scope<'_>) -> Result<SystemCall, NotRaw> {
-    let number = system_call_number(&hist.event)?;
-    let text = if hist.event.starts_with("sys_enter_") { "(s32)id" } else { "(s32)regs->orig_ax" };
+    let number = system_call_number(&hist.event.name)?;
+    let text =
+        if hist.event.name.starts_with("sys_enter_") { "(s32)id" } else { "(s32)regs->orig_ax" };
     let unbound = |error: BindError| NotRaw::because(format!("the system call's number: {error}"));
     let expr = expr::parse(text).ok_or_else(|| NotRaw::because("no expression"))?;
     let id = scope.number(&expr).map_err(unbound)?;
