@@ -1,5 +1,5 @@
-//! Takes cases and an engine. Gives verdicts: the kernel's own hist triggers and the engine count
-//! the same events of one process at the same time, and must print the same.
+//! Compares an engine with the kernel's own hist triggers: both count the same events of one process
+//! at the same time, and must print the same.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -156,7 +156,7 @@ pub(crate) struct Process {
     from: BufReader<ChildStdout>,
 }
 
-/// What a [`Process`] is told, and what it answers.
+/// What a [`Process`] gets to read, and what it answers.
 const READY: &str = "ready\n";
 pub(crate) const GO: &str = "go\n";
 const DONE: &str = "done\n";
@@ -233,7 +233,7 @@ fn state(stat: &str) -> Result<char> {
     rest.and_then(|rest| rest.chars().next()).with_context(|| format!("no state in `{stat}`"))
 }
 
-/// The other side of a [`Process`]: works each time that it is told, until the end of its input.
+/// The other side of a [`Process`]: works at each [`GO`], until the end of its input.
 ///
 /// # Errors
 /// When the workload or talking fails.
@@ -243,7 +243,7 @@ pub fn serve(workload: Workload) -> Result<()> {
     output.write_all(READY.as_bytes())?;
     output.flush()?;
     while input.read_line(&mut line)? > 0 {
-        ensure!(line == GO, "told `{line}`");
+        ensure!(line == GO, "the workload got `{line}` instead of `{GO}`");
         workload.run()?;
         output.write_all(DONE.as_bytes())?;
         output.flush()?;

@@ -1,5 +1,5 @@
-//! Takes the running kernel. Gives whether it takes what programs do for a focus: find out that a
-//! process is the one that was named, and whether the valve is open.
+//! Asks the running kernel whether it takes what programs do for a focus: find out that a process is
+//! the one that was named, and whether the valve is open.
 
 use anyhow::{Context as _, Result, ensure};
 use hist_cli::kernel::EventName;

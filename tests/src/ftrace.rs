@@ -1,4 +1,4 @@
-//! Takes triggers. Gives the histograms that this kernel's own hist triggers make of them.
+//! Counts with this kernel's own hist triggers, to compare others with them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};

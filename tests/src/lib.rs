@@ -1,4 +1,5 @@
-//! Takes nothing. Gives what the suite's engines share.
+//! What the tests of the whole pipeline share: engines that count, suites for them, and what compares
+//! their histograms.
 //!
 //! The differential test, in the order of its parts: a [`suite`] of cases, each a trigger on an
 //! event; a [`workload`] that makes the events happen; the [`ftrace`] of this kernel and an

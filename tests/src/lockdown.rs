@@ -1,4 +1,4 @@
-//! Runs on a kernel that is locked down, and finds out whether what is said of that is true.
+//! Runs on a kernel that is locked down, and checks what the documentation says of it.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,5 @@
-//! Takes a resolved histogram and hits, one by one. Gives the snapshot that any right engine must
-//! come to. Written straight from the specification, sharing no code with codegen or the
-//! templates.
+//! Counts hits one by one as any right engine must. It is written straight from the specification,
+//! and shares no code with codegen or the templates.
 
 use std::collections::HashMap;
 

@@ -45,7 +45,7 @@ pub fn faults_in_handlers() -> Result<()> {
     let mine = format!("keys=common_pid:pause if common_pid=={thread}");
     let independent = attached(FAULT, &mine, Wishes::default())?;
     let is_raw = matches!(independent.plan.attach, Attach::RawTracepoint { .. });
-    ensure!(is_raw, "{}", independent.plan.attach);
+    ensure!(is_raw, "attached to the {}", independent.plan.attach);
     let classic = Wishes { attach: AttachWish::Tracepoint, ..Wishes::default() };
     let counting = attached(FAULT, &mine, classic.clone())?;
     ensure!(counting.plan.guard == Guard::Watched, "{:?}", counting.plan.guard);
@@ -68,10 +68,10 @@ pub fn faults_in_handlers() -> Result<()> {
     ensure!(none == Losses::default(), "{none:?}");
     let (hits, losses) = counted(&counting)?;
     ensure!(losses.missed >= u64::from(OPENS), "nothing fell into a handler: {losses:?}");
-    ensure!(hits + losses.total() == happened, "{hits} and {losses:?} of {happened}");
+    ensure!(hits + losses.total() == happened, "{hits} hits and {losses:?} for {happened} events");
     // What is forgotten stays forgotten.
     counting.clear()?;
-    ensure!(counted(&counting)? == (0, Losses::default()), "cleared");
+    ensure!(counted(&counting)? == (0, Losses::default()), "something is left after clearing");
     Ok(())
 }
 
@@ -114,7 +114,7 @@ fn misses_never_go_down(trigger: &AttachedTrigger, is_over: &AtomicBool) -> Resu
     let mut before = 0;
     while !is_over.load(Ordering::Relaxed) {
         let missed = counted(trigger)?.1.missed;
-        ensure!(missed >= before, "{missed} missed after {before}");
+        ensure!(missed >= before, "{missed} missed, after {before} before");
         before = missed;
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Takes a name. Gives events: a deterministic mix of system calls, each workload for events of one
-//! kind, with arguments from a fixed seed.
+//! Makes events happen: a deterministic mix of system calls for each kind of event, with arguments
+//! from a fixed seed.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -1,8 +1,8 @@
-//! Takes the table of what fields are copies of, and this kernel. Gives a verdict: every row fits the
-//! kernel's types, a kernel whose types are others is not misread, what raw tracepoints give is what
-//! records have, and nothing is lost where classic tracepoints lose events.
+//! Checks the table of what fields are copies of against this kernel: every row fits the kernel's
+//! types, a kernel with other types is not misread, raw tracepoints give what records have, and
+//! nothing is lost where classic tracepoints lose events.
 //!
-//! Needs root for events' formats and says so when it is not; as root everything must run.
+//! Skipped without root, which may read events' formats and load programs.
 
 use std::fs;
 use std::process::Command;

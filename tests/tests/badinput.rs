@@ -1,8 +1,8 @@
-//! Takes events that are not what they should be: strings that lie beyond their record, events that
-//! are gone. Gives proof that the running kernel and the programs bear them: an error or an entry,
-//! never a wrong number.
+//! Counts events that are not what they should be, such as strings that lie beyond their record and
+//! events that are gone: the kernel and the programs give an error or an entry, never a wrong
+//! number.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -1,5 +1,4 @@
-//! Takes the files in `contrib/`. Gives a verdict: each is what those who read it understand, and
-//! they fit together.
+//! Checks that the files in `contrib/` are right for the programs that read them, and fit together.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,9 +1,10 @@
-//! Takes the triggers that the kernel's own documentation of histograms shows (histogram.rst,
-//! section 2.1 and its examples). Gives a verdict on each in this machine's kernel: it attaches,
-//! counts, and prints a table that adds up. The suites that run in virtual machines have them all,
-//! too, and compare them with the kernel's own.
+//! Runs the triggers of the kernel's own documentation of histograms (histogram.rst, section 2.1 and
+//! its examples) on this machine's kernel: each attaches, counts, and prints a table that adds up.
+//! The suites that run in virtual machines have them all, too, and compare them with the kernel's
+//! own.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root. Packets are those of a network of the test's own, so that nobody else's
+//! count.
 
 use std::fs;
 use std::io::{IsTerminal as _, Read as _};

@@ -1,6 +1,5 @@
-//! Takes fixed snapshots, and tests/golden/export. Gives a diff where a format now writes
-//! something else, and a verdict on every JSON document by the published schema. `BLESS=1`
-//! rewrites the expectations.
+//! Compares what each format writes for fixed snapshots with the files in tests/golden/export, and
+//! checks every JSON document by the published schema. `BLESS=1` rewrites the expected files.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,7 @@
-//! Takes triggers on events that the tests cause themselves. Gives a verdict on what runs in this
-//! machine's kernel: it counts, it can be paused, resumed, cleared and shared, it goes away when
-//! dropped, and what the kernel refuses is told.
+//! Counts events that the tests cause themselves in this machine's kernel: a trigger can be paused,
+//! resumed, cleared and shared, it goes away when dropped, and a refusal by the kernel is reported.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::collections::HashMap;
 use std::fs;

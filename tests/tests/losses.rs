@@ -1,8 +1,8 @@
-//! Takes triggers on events that interrupt other programs, fill tables and meet each other's locks.
-//! Gives proof that no hit is lost in silence: what a trigger has counted, dropped and missed is
-//! together what happened, by the count of somebody else.
+//! Proves that no hit is lost in silence, by triggers on events that interrupt other programs, fill
+//! tables and meet each other's locks: what a trigger has counted, dropped and missed is together
+//! what an independent program counts.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -173,7 +173,7 @@ fn flood(
 }
 
 /// The same flood by every way of attaching: all tables overflow, some triggers leave out what their
-/// filter says. No event may be counted twice, and none may be lost untold, ever. That no more is
+/// filter says. No event may be counted twice, and none may be lost without a report, ever. That no more is
 /// told than that holds unless somebody else's system call has passed a program by meanwhile, where
 /// the kernel can be preempted.
 #[test]

@@ -1,8 +1,8 @@
-//! Takes the fact whether a kernel can preempt raw programs, as a value, and this kernel's types and
-//! events. Gives a verdict: auto attach goes where no event is lost, and says why; and a system call
-//! that is counted among all of them has the counts of its own event.
+//! Checks what differs on kernels that can preempt raw programs, with that fact given as a value:
+//! auto attach goes where no event is lost and says why, and a system call counted among all of them
+//! has the counts of its own event.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::hint::black_box;
 use std::sync::{Arc, Barrier, mpsc};

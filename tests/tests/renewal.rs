@@ -1,6 +1,6 @@
-//! Floods of events while tables take turns: each event is in one of them, and in one only.
+//! Floods tables with events while they take turns: each event is in one of them, and in one only.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::num::NonZeroI32;
 use std::sync::atomic::{AtomicBool, Ordering};

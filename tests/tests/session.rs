@@ -1,8 +1,8 @@
-//! Takes commands for trigger files, while the events happen. Gives a verdict on sessions in this
-//! machine's kernel: what is added, paused, resumed, cleared, removed or joined while it runs
-//! counts exactly what it should.
+//! Writes commands to trigger files of a session in this machine's kernel while the events happen:
+//! what is added, paused, resumed, cleared, removed or joined meanwhile counts exactly what it
+//! should.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::thread;

@@ -1,8 +1,8 @@
-//! Takes every event that this machine's tracefs offers, and every field of it. Gives a verdict:
-//! counting by that field compiles, passes the verifier and attaches, or is refused for a reason
-//! that the kernel's own rules or the limits of BPF explain.
+//! Counts by every field of every event that this machine's tracefs offers: each compiles, passes
+//! the verifier and attaches, or is refused for a reason that the kernel's own rules or the limits
+//! of BPF explain.
 //!
-//! Needs root and says so when it is not. Ends with the totals per reason.
+//! Skipped without root. Ends with the totals per reason.
 
 use std::collections::BTreeMap;
 use std::fs;

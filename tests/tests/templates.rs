@@ -1,7 +1,7 @@
-//! Takes the prebuilt templates, filled by hand. Gives a verdict: the running kernel takes them,
-//! and they count, drop and log as they should.
+//! Loads the prebuilt templates, filled by hand, into the running kernel: it takes them, and they
+//! count, drop and log as they should.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::sync::Mutex;
 

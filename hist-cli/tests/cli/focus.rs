@@ -1,6 +1,5 @@
-//! Takes command lines that say whose events count. Gives exact counts, from the real binary on the
-//! real kernel, of processes that fork, have threads and execute, while others do the same. What
-//! needs root runs only as root, and must run then.
+//! Counts events of some processes only, while others make the same calls: the counts of processes
+//! that fork, have threads and execute are exact.
 //!
 //! What is counted is kill(2) with signal 0, which the shell's own `kill -0` calls exactly once.
 

@@ -1,5 +1,5 @@
-//! Takes keys that are typed in a terminal, which tmux(1) plays. Gives verdicts on what its screen
-//! shows, and on what is left of it afterwards.
+//! Types keys in a terminal, which tmux(1) plays, and checks what its screen shows, and what is left
+//! of it afterwards.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Takes nothing. Gives events of kinds that the suite's workloads do not have, some hundred at a
-//! time. What a machine does not allow is left out: fewer events happen there.
+//! Makes events of kinds that the suite's workloads do not have, some hundred at a time. What a
+//! machine does not allow is left out: fewer events happen there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};

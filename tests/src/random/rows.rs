@@ -1,4 +1,4 @@
-//! Takes two texts of one histogram. Gives whether they are the same but for some of its columns.
+//! Compares two texts of one histogram without some of its columns.
 
 use std::collections::BTreeMap;
 

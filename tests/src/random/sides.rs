@@ -1,5 +1,5 @@
-//! Takes commands for `trigger` files. Gives what they do, on both sides: in the kernel's own
-//! tracefs, and in a [`Session`] of ours.
+//! Carries out commands for `trigger` files on both sides: in the kernel's own tracefs, and in a
+//! [`Session`] of ours.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};

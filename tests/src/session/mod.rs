@@ -1,6 +1,6 @@
-//! Takes scripts of operations on trigger files. Gives verdicts: each is carried out on the files of
-//! this kernel and on a session of ours at the same time, and after each step both must have given
-//! the same answer and show the same in all of their files.
+//! Plays scripts of operations on trigger files: each is carried out on the files of this kernel and
+//! on a session of ours at the same time, and after each step both must have given the same answer
+//! and show the same in all of their files.
 
 mod files;
 mod script;
@@ -51,7 +51,8 @@ fn play(script: &Script, kernel: &mut Kernel, version: Version) -> Result<()> {
         let shown = play.step(step).with_context(place)?;
         counted |= totals(&shown, "Hits").iter().any(|hits| *hits > 0);
     }
-    ensure!(counted == script.counts(), "something was counted: {counted}");
+    let expected = script.counts();
+    ensure!(counted == expected, "the script should count: {expected}; it did: {counted}");
     play.process.map_or(Ok(()), Process::end)
 }
 
