@@ -50,7 +50,9 @@ pub fn faults_in_handlers() -> Result<()> {
     let counting = attached(FAULT, &mine, classic.clone())?;
     ensure!(counting.plan.guard == Guard::Watched, "{:?}", counting.plan.guard);
     let open = ("syscalls", "sys_enter_openat");
-    let _reader = attached(open, "keys=common_pid if filename.ustring ~ \"/x*\"", classic)?;
+    // Misses are of all threads, so only this one may fault there.
+    let names = format!("keys=common_pid if common_pid=={thread} && filename.ustring ~ \"/x*\"");
+    let _reader = attached(open, &names, classic)?;
     independent.resume()?;
     counting.resume()?;
     ensure!(counting.unwatched().is_none(), "{:?}", counting.unwatched());
