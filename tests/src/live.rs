@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use hist_cli::kernel::Context as KernelContext;
 use hist_cli::kernel::format::EventFormat;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
-use hist_cli::load::{self, Attached, AttachedTrigger};
-use hist_cli::pipeline::{self, Compiled};
+use hist_cli::load::{self, AttachedTrigger};
+use hist_cli::pipeline;
 use hist_cli::plan::Wishes;
 use hist_test_support::needs;
 
@@ -42,17 +42,8 @@ pub fn attached(
     context: &KernelContext<'_>,
     wishes: Wishes,
 ) -> Result<AttachedTrigger> {
-    let compiled = pipeline::compile(trigger, &format(event)?, context, wishes)?;
-    attach(std::slice::from_ref(&compiled))?.triggers.pop().context("one trigger")
-}
-
-/// Triggers, attached together.
-///
-/// # Errors
-/// If the kernel refuses one.
-pub fn attach(compiled: &[Compiled]) -> Result<Attached> {
-    let plans = compiled.iter().map(|one| one.plan.clone()).collect();
-    Ok(load::attach(&pipeline::link(compiled)?, plans)?)
+    let built = pipeline::build_text(trigger, &format(event)?, context, wishes)?;
+    load::attach(built)?.triggers.pop().context("one trigger")
 }
 
 /// Makes this thread call getppid(2), which does nothing, and hardly anything else calls.

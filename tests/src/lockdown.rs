@@ -88,9 +88,8 @@ fn late() -> Result<()> {
 fn load(event: &EventFormat) -> Result<Result<(), LoadError>> {
     let facts = Facts::read()?;
     let text = "hist:keys=filename";
-    let compiled = pipeline::compile(text, event, &facts.context(), Wishes::default())?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    Ok(load::attach(&object, vec![compiled.plan]).map(drop))
+    let built = pipeline::build_text(text, event, &facts.context(), Wishes::default())?;
+    Ok(load::attach(built).map(drop))
 }
 
 fn check_refused(result: &Result<()>) -> Result<()> {

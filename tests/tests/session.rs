@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::plan::Wishes;
-use hist_cli::session::registry::Entry;
+use hist_cli::session::registry::TriggerEntry;
 use hist_cli::session::{Live, Session, SessionError, since_boot};
 use hist_tests::live::{getppid, tracefs};
 
@@ -51,7 +51,7 @@ fn hits(session: &Session<Live>, event: &EventName) -> Result<Vec<u64>> {
     of_event.map(|entry| hits_of(session, entry)).collect()
 }
 
-fn hits_of(session: &Session<Live>, entry: &Entry) -> Result<u64> {
+fn hits_of(session: &Session<Live>, entry: &TriggerEntry) -> Result<u64> {
     let snapshot = session.snapshot(entry)?;
     assert_eq!(snapshot.losses.total(), 0, "{:?}", snapshot.losses);
     Ok(snapshot.hits())

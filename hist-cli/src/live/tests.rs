@@ -45,11 +45,11 @@ fn symbols() -> Symbols {
     Symbols::from_kallsyms(KALLSYMS)
 }
 
-fn table(snapshot: &Snapshot, before: Option<(&Snapshot, Duration)>) -> Table {
-    Table::new("sys:event".into(), false, snapshot, before, (&symbols(), Charset::Utf8))
+fn table(snapshot: &Snapshot, before: Option<(&Snapshot, Duration)>) -> Sheet {
+    Sheet::new("sys:event".into(), false, snapshot, before, (&symbols(), Charset::Utf8))
 }
 
-fn state(tables: Vec<Table>, size: (u16, u16)) -> State {
+fn state(tables: Vec<Sheet>, size: (u16, u16)) -> State {
     let mut state = State::default();
     state.resize(size);
     state.refresh(tables);
@@ -214,14 +214,14 @@ fn columns_sort_both_ways_and_rates_follow_the_number() {
     press(&mut state, KeyCode::Char('9'));
     assert_eq!(state.tabs[0].sort, Column::Key(0));
     let mut now = three();
-    now.rows[0].sums[0] += 50;
+    now.rows[0].counts.values[0] += 50;
     let newer = table(&now, Some((&three(), Duration::from_millis(500))));
     state.refresh(vec![newer]);
     press(&mut state, KeyCode::Char('4'));
     assert_eq!(names(&state)[0], "beta");
     let tab = state.tab().expect("tables");
-    assert_eq!(tab.table.cell(&tab.table.rows[0], Column::Rate, tab.measure), "100.0");
-    assert_eq!(tab.table.total_rate(tab.measure), Some(100.0));
+    assert_eq!(tab.sheet.cell(&tab.sheet.rows[0], Column::Rate, tab.measure), "100.0");
+    assert_eq!(tab.sheet.total_rate(tab.measure), Some(100.0));
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn a_filter_with_a_quote_is_told_as_it_was_typed() {
 fn keys_ask_for_what_the_state_cannot_do() {
     let mut state = state(vec![table(&three(), None); 3], (80, 20));
     assert_eq!(press(&mut state, KeyCode::Char('p')), Some(Action::Pause(true)));
-    state.tabs[0].table.paused = true;
+    state.tabs[0].sheet.paused = true;
     assert_eq!(press(&mut state, KeyCode::Char('p')), Some(Action::Pause(false)));
     assert_eq!(press(&mut state, KeyCode::Char('c')), Some(Action::Clear));
     assert_eq!(press(&mut state, KeyCode::Char('q')), Some(Action::Quit));
@@ -506,7 +506,7 @@ proptest! {
                 let len = tab.shown.len();
                 prop_assert!(tab.selected < len.max(1));
                 prop_assert!(tab.top <= tab.selected && tab.selected < tab.top + state.page());
-                prop_assert!(tab.shown.iter().all(|&row| row < tab.table.rows.len()));
+                prop_assert!(tab.shown.iter().all(|&row| row < tab.sheet.rows.len()));
                 prop_assert_eq!(tab.selected_row().is_some(), len > 0);
             }
             let buffer = buffer(&state, if utf8 { PLAIN } else { ASCII });

@@ -309,8 +309,7 @@ ffffffffc0000100 t ext4_close\t[ext4]
             (ValueShow::Graph, u64::MAX, " b:              [ERROR]"),
         ] {
             let mut out = Bytes::default();
-            let column =
-                ValueColumn { label: "b".into(), show, hidden: false, number: IntType::S64 };
+            let column = Snapshot::named("").with_value("b", show, IntType::S64).values.remove(0);
             value(&mut out, &column, sum, Scale { total: 33, max: 30 }).expect("memory");
             assert_eq!(out.into_vec(), want.as_bytes());
         }

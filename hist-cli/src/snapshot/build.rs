@@ -1,7 +1,7 @@
 //! Makes snapshots by hand, column by column: for the tests of all that is done with them. Those that
 //! count come from [`crate::read`].
 
-use super::{IntType, KeyBytes, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot};
+use super::{Counts, Fold, IntType, KeyBytes, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot};
 use super::{ValueColumn, ValueShow};
 use crate::resolve::hist::{Sort, SortBy};
 
@@ -41,10 +41,11 @@ impl Snapshot {
         self.with_key(label, 8, show, KeyOrder::Signed(8))
     }
 
-    /// With one more sum.
+    /// With one more value, a sum.
     #[must_use]
     pub fn with_value(mut self, label: &str, show: ValueShow, number: IntType) -> Self {
-        self.values.push(ValueColumn { label: label.into(), show, hidden: false, number });
+        let (label, fold) = (label.into(), Fold::Sum);
+        self.values.push(ValueColumn { label, show, hidden: false, fold, number });
         self
     }
 
@@ -72,15 +73,16 @@ impl Snapshot {
 impl Row {
     /// One of nobody's name.
     #[must_use]
-    pub fn new(key: &[u8], hitcount: u64, sums: &[u64]) -> Self {
-        Self { key: KeyBytes::from_slice(key), hitcount, sums: sums.into(), comm: [0; 16] }
+    pub fn new(key: &[u8], hits: u64, values: &[u64]) -> Self {
+        let counts = Counts::new(hits, values);
+        Self { key: KeyBytes::from_slice(key), counts, comm: [0; 16] }
     }
 
     /// One whose key is of such words.
     #[must_use]
-    pub fn of_words(words: &[u64], hitcount: u64, sums: &[u64]) -> Self {
+    pub fn of_words(words: &[u64], hits: u64, values: &[u64]) -> Self {
         let key: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        Self::new(&key, hitcount, sums)
+        Self::new(&key, hits, values)
     }
 
     /// The same with a task's name, of which the first 16 bytes are taken.

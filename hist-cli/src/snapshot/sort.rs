@@ -69,8 +69,8 @@ fn fill(items: &mut [Item], snapshot: &Snapshot, sort: Sort) {
         let row = &snapshot.rows[item.row];
         item.word = flip
             ^ match sort.by {
-                SortBy::Hitcount => row.hitcount,
-                SortBy::Value(index) => row.sums[index],
+                SortBy::Hitcount => row.counts.hits,
+                SortBy::Value(index) => row.counts.values[index],
                 SortBy::Key(index) => key_word(&snapshot.keys[index], row, &texts),
             };
     }
@@ -156,9 +156,9 @@ fn compare_as_shown(
     b: &Row,
 ) -> Ordering {
     match by {
-        SortBy::Hitcount => a.hitcount.cmp(&b.hitcount),
+        SortBy::Hitcount => a.counts.hits.cmp(&b.counts.hits),
         SortBy::Value(index) => {
-            let rank = |row: &Row| values[index].number.rank(row.sums[index]);
+            let rank = |row: &Row| values[index].number.rank(row.counts.values[index]);
             rank(a).cmp(&rank(b))
         }
         SortBy::Key(index) => {
@@ -284,7 +284,7 @@ mod tests {
     }
 
     fn snapshot(orders: &[KeyOrder], sort: &[Sort], rows: Vec<Row>) -> Snapshot {
-        let n_values = rows.first().map_or(0, |row| row.sums.len());
+        let n_values = rows.first().map_or(0, |row| row.counts.values.len());
         let keys = orders.iter().fold(Snapshot::named(""), |snapshot, &order| {
             snapshot.with_key("k", 8, KeyShow::Decimal, order)
         });
@@ -488,7 +488,7 @@ mod tests {
             let rank = |row: &Row| {
                 #[allow(clippy::cast_possible_truncation, reason = "compared as an s8")]
                 let first = i64::from(row.word(0) as i8);
-                let second = row.sums[0].cast_signed();
+                let second = row.counts.values[0].cast_signed();
                 let turn = |number: i64, down: bool| if down { -number } else { number };
                 (turn(first, first_down), turn(second, second_down))
             };

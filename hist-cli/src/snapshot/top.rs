@@ -1,4 +1,4 @@
-//! Takes a sorted snapshot. Gives which rows are the largest.
+//! Which rows of a sorted snapshot are the largest.
 
 use std::ops::Range;
 
