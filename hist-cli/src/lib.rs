@@ -16,6 +16,8 @@ pub mod sys;
 
 pub mod diag;
 
+pub mod modifier;
+
 pub mod kernel;
 
 pub mod parse;

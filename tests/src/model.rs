@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 
+use hist_cli::modifier::BucketWidth;
 use hist_cli::parse::ast::{BinaryOp, CompareOp};
 use hist_cli::plan::Plan;
 use hist_cli::read::empty;
 use hist_cli::resolve::Fold;
 use hist_cli::resolve::hist::{
-    Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeyModifier, KeySource, Location,
-    Pattern, RecordField, Source, TextField, TextSource, TextTest,
+    Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeySource, Location, Pattern,
+    RecordField, Source, TextField, TextSource, TextTest,
 };
 use hist_cli::snapshot::{Row, Snapshot};
 
@@ -80,11 +81,10 @@ impl<'a> Model<'a> {
             self.dropped += 1;
             return;
         }
-        let keeps_comm = hist.keys.iter().any(|key| key.modifier == KeyModifier::Execname);
         let entry = self.entries.entry(key).or_insert_with(|| Counted {
             hits: 0,
             values: vec![0; hist.values.len()],
-            comm: if keeps_comm { hit.comm } else { [0; 16] },
+            comm: if hist.keeps_comm() { hit.comm } else { [0; 16] },
         });
         entry.hits += 1;
         for (number, value) in entry.values.iter_mut().zip(&hist.values) {
@@ -164,8 +164,8 @@ fn image(source: &Source, hit: Hit<'_>) -> u64 {
         Source::Timestamp { usecs: false, .. } => hit.now,
         Source::Timestamp { usecs: true, .. } => hit.now / 1000,
         Source::Constant(number) => *number,
-        Source::Log2(inner) => log2(image(inner, hit)),
-        Source::Buckets(width, inner) => image(inner, hit) / width * width,
+        Source::Bucket(BucketWidth::Log2, inner) => log2(image(inner, hit)),
+        Source::Bucket(BucketWidth::Fixed(width), inner) => image(inner, hit) / width * width,
         Source::Negate(inner) => image(inner, hit).wrapping_neg(),
         Source::Binary(op, lhs, rhs) => {
             let (lhs, rhs) = (image(lhs, hit), image(rhs, hit));

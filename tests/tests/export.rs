@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 use boon::{Compiler, SchemaIndex, Schemas};
 use hist_cli::export::{self, Document, Exporter, Format, Meta, Source};
 use hist_cli::kernel::symbols::Symbols;
+use hist_cli::modifier::{BucketWidth, Digits, Naming, Share};
 use hist_cli::resolve::hist::{Sort, SortBy};
 use hist_cli::snapshot::sort;
-use hist_cli::snapshot::{IntType, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueShow};
+use hist_cli::snapshot::{IntType, KeyOrder, Losses, Row, Show, Snapshot};
 use serde_json::Value;
 use similar::TextDiff;
 
@@ -56,17 +57,17 @@ fn every_key(moved: u64) -> Snapshot {
     let (signed, unsigned) = (KeyOrder::Signed(8), KeyOrder::Unsigned(8));
     let trigger = "hist:keys=ret,ret.hex,call_site.sym:vals=hitcount,bytes.percent,addr.hex";
     let columns = snapshot(trigger)
-        .with_key("ret", 8, KeyShow::Decimal, signed)
-        .with_key("ret", 8, KeyShow::Hex, unsigned)
-        .with_key("call_site", 8, KeyShow::Sym, unsigned)
-        .with_key("ip", 8, KeyShow::SymOffset, unsigned)
-        .with_key("common_pid", 8, KeyShow::Execname, KeyOrder::Signed(4))
-        .with_key("id", 8, KeyShow::Syscall, signed)
-        .with_key("name", 16, KeyShow::Text, KeyOrder::Text)
-        .with_key("len", 8, KeyShow::Log2, unsigned)
-        .with_key("off", 8, KeyShow::Buckets(10), signed)
-        .with_value("bytes", ValueShow::Percent, IntType::U64)
-        .with_value("addr", ValueShow::Hex, IntType::U64);
+        .with_key("ret", 8, Show::DECIMAL, signed)
+        .with_key("ret", 8, Show::Digits(Digits::Hex), unsigned)
+        .with_key("call_site", 8, Show::Name(Naming::Symbol), unsigned)
+        .with_key("ip", 8, Show::Name(Naming::SymbolOffset), unsigned)
+        .with_key("common_pid", 8, Show::Name(Naming::Task), KeyOrder::Signed(4))
+        .with_key("id", 8, Show::Name(Naming::SystemCall), signed)
+        .with_key("name", 16, Show::Text, KeyOrder::Text)
+        .with_key("len", 8, Show::Bucket(BucketWidth::Log2), unsigned)
+        .with_key("off", 8, Show::Bucket(BucketWidth::Fixed(10)), signed)
+        .with_value("bytes", Show::Share(Share::Percent), IntType::U64)
+        .with_value("addr", Show::Digits(Digits::Hex), IntType::U64);
     let minus = |number: i64| word(number.cast_unsigned());
     let one = |ret: i64, ip: u64, pid: u64, name: &[u8], hitcount, comm: &[u8]| {
         let ip = word(ip + moved);
@@ -94,9 +95,9 @@ fn stacks() -> Snapshot {
         stack(b"cat", [READ, KSYS + 1, SYSCALL, 0], 34),
     ];
     snapshot("hist:keys=common_comm,common_stacktrace:vals=hitcount,bytes")
-        .with_key("common_comm", 16, KeyShow::Text, KeyOrder::Text)
-        .with_key("common_stacktrace", 32, KeyShow::Stack, KeyOrder::None)
-        .with_value("bytes", ValueShow::Decimal, IntType::U64)
+        .with_key("common_comm", 16, Show::Text, KeyOrder::Text)
+        .with_key("common_stacktrace", 32, Show::Stack, KeyOrder::None)
+        .with_value("bytes", Show::DECIMAL, IntType::U64)
         .with_rows(rows)
 }
 
@@ -111,15 +112,15 @@ fn latencies() -> Snapshot {
         bar(4, b"sda", 400),
     ];
     snapshot("hist:keys=usecs.log2,dev:vals=hitcount")
-        .with_key("usecs", 8, KeyShow::Log2, KeyOrder::Unsigned(8))
-        .with_key("dev", 16, KeyShow::Text, KeyOrder::Text)
+        .with_key("usecs", 8, Show::Bucket(BucketWidth::Log2), KeyOrder::Unsigned(8))
+        .with_key("dev", 16, Show::Text, KeyOrder::Text)
         .with_rows(rows)
 }
 
 fn offsets() -> Snapshot {
     let bar = |low: i64, hitcount| row(&[&word(low.cast_unsigned())], hitcount, &[], b"");
     snapshot("hist:keys=off.buckets=10:vals=hitcount")
-        .with_number("off", KeyShow::Buckets(10))
+        .with_number("off", Show::Bucket(BucketWidth::Fixed(10)))
         .with_rows([bar(0, 3), bar(-16, 4), bar(990, 5), bar(30, 60)])
 }
 
@@ -136,9 +137,9 @@ fn returns() -> Snapshot {
         call(64, 3, 1, -2),
     ];
     let mut snapshot = snapshot("hist:keys=ret.log2,dfd.hex:vals=hitcount,ret")
-        .with_number("ret", KeyShow::Log2)
-        .with_key("dfd", 8, KeyShow::Hex, KeyOrder::Signed(4))
-        .with_value("ret", ValueShow::Decimal, IntType::S64)
+        .with_number("ret", Show::Bucket(BucketWidth::Log2))
+        .with_key("dfd", 8, Show::Digits(Digits::Hex), KeyOrder::Signed(4))
+        .with_value("ret", Show::DECIMAL, IntType::S64)
         .with_rows(rows);
     snapshot.sort = vec![Sort { by: SortBy::Value(0), descending: true }];
     sort::sort(&mut snapshot, sort::Ties::default());

@@ -5,10 +5,21 @@
 use hist_cli::kernel::btf::Btf;
 use hist_cli::kernel::symbols::Symbols;
 use hist_cli::kernel::tracefs;
+use hist_cli::modifier::TABLE;
 use hist_tests::fuzz;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+
+/// The fuzz targets have no other way to learn words.
+#[test]
+fn every_modifier_is_in_the_dictionary() {
+    let words = include_str!("../fuzz/words.dict");
+    for row in &TABLE {
+        let word = format!("\n\".{}\"\n", row.beginning());
+        assert!(words.contains(&word), "tests/fuzz/words.dict lacks {word}");
+    }
+}
 
 /// The words that libFuzzer puts in.
 fn words() -> Vec<&'static str> {

@@ -9,12 +9,13 @@ use anyhow::bail;
 use super::output;
 use super::run;
 use crate::discover::list::{Listed, list, meant};
-use crate::discover::suits::{self, BUILT_IN, Raw, Role};
+use crate::discover::suits::{self, BUILT_IN, Raw};
 use crate::discover::{Glob, examples};
 use crate::kernel::Context;
 use crate::kernel::Facts;
 use crate::kernel::format::EventFormat;
 use crate::kernel::tracefs::Tracefs;
+use crate::modifier::Role;
 
 /// The words of `hist-bpf list`.
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ use super::bits;
 use super::copy;
 use super::emit::Emitter;
 use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
+use crate::modifier::BucketWidth;
 use crate::parse::ast::BinaryOp;
 use crate::plan::access::arguments::copy::{Copied, Scalar};
 use crate::resolve::hist::{Clock, RecordField, Source};
@@ -55,9 +56,7 @@ pub(super) fn reads_record(emitter: &Emitter, source: &Source) -> bool {
 fn any(source: &Source, test: &impl Fn(&Source) -> bool) -> bool {
     test(source)
         || match source {
-            Source::Log2(inner) | Source::Buckets(_, inner) | Source::Negate(inner) => {
-                any(inner, test)
-            }
+            Source::Bucket(_, inner) | Source::Negate(inner) => any(inner, test),
             Source::Binary(_, lhs, rhs) => any(lhs, test) || any(rhs, test),
             _ => false,
         }
@@ -104,13 +103,12 @@ pub(super) fn read(
             }
         }
         Source::Constant(number) => constant(emitter, *number, R3, note),
-        Source::Log2(inner) => {
+        Source::Bucket(width, inner) => {
             load(emitter, arguments, inner, note)?;
-            bits::log2(emitter, used_bits(inner));
-        }
-        Source::Buckets(width, inner) => {
-            load(emitter, arguments, inner, note)?;
-            bits::buckets(emitter, *width);
+            match width {
+                BucketWidth::Log2 => bits::log2(emitter, used_bits(inner)),
+                BucketWidth::Fixed(width) => bits::buckets(emitter, *width),
+            }
         }
         Source::Negate(inner) => {
             load(emitter, arguments, inner, note)?;

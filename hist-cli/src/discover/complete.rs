@@ -1,7 +1,8 @@
 //! Takes a half-written trigger and the event that it is for. Gives what may come next in it.
 
-use super::suits::{self, BUILT_IN, Role};
+use super::suits::{self, BUILT_IN};
 use crate::kernel::format::EventFormat;
+use crate::modifier::{self, Role, TABLE};
 use crate::parse;
 
 /// Something that the current word may become.
@@ -77,8 +78,8 @@ fn value_of(text: &str, keyword: &str, items: &str, event: Option<&EventFormat>)
 /// A name of `keys=` or `vals=`, or the modifier behind one.
 fn item(text: &str, items: &str, role: Role, event: Option<&EventFormat>) -> Vec<Candidate> {
     let item = items.rsplit(|c: char| ",+-*/(".contains(c)).next().unwrap_or_default();
-    // `sym-offset` has an operator in it.
-    let item = items.rsplit(',').next().filter(|item| item.contains(".sym-")).unwrap_or(item);
+    let whole = items.rsplit(',').next().filter(|item| modifier::is_split_by_minus(item));
+    let item = whole.unwrap_or(item);
     match item.split_once('.') {
         None => ending(text, item, names(role, event)),
         Some((name, modifier)) => ending(text, modifier, modifiers(name, role, event)),
@@ -108,10 +109,9 @@ fn names(role: Role, event: Option<&EventFormat>) -> Vec<(String, String)> {
 fn modifiers(name: &str, role: Role, event: Option<&EventFormat>) -> Vec<(String, String)> {
     let suiting = match event {
         Some(event) => suits::modifiers(event, name, role).unwrap_or_default(),
-        None => suits::MODIFIERS.to_vec(),
+        None => TABLE.iter().collect(),
     };
-    let written = suiting.into_iter().map(|modifier| modifier.trim_end_matches("10").to_owned());
-    written.map(|modifier| (modifier, String::new())).collect()
+    suiting.into_iter().map(|row| (row.beginning(), String::new())).collect()
 }
 
 /// What the trigger counts, by name; and the directions.
@@ -203,6 +203,20 @@ mod tests {
         assert_eq!(words("hist:keys=ptr:size=51"), ["hist:keys=ptr:size=512"]);
         assert_eq!(words("hist:keys=ptr:name=x"), [""; 0]);
         assert_eq!(words("hist:keys=nosuch.s"), [""; 0]);
+    }
+
+    #[test]
+    fn every_modifier_is_offered() {
+        for row in &TABLE {
+            let word = format!("hist:keys=x.{}", row.beginning());
+            let offered = trigger("hist:keys=x.", None).into_iter().map(|one| one.word);
+            assert!(offered.collect::<Vec<_>>().contains(&word), "{word}");
+            // Up to any character of it, a `-` included.
+            for end in 12..word.len() {
+                let offered = trigger(&word[..end], None).into_iter().map(|one| one.word);
+                assert!(offered.collect::<Vec<_>>().contains(&word), "{word} from {end} bytes on");
+            }
+        }
     }
 
     #[test]

@@ -5,67 +5,45 @@
 use crate::kernel::Context;
 use crate::kernel::btf::{Btf, Tracepoint};
 use crate::kernel::format::{EventFormat, FieldFormat};
-use crate::plan::{
-    self,
-    access::arguments::rows::{self, Row},
-};
+use crate::modifier::{Role, Row, Suits, TABLE};
+use crate::plan::access::arguments::{self, rows};
 use crate::resolve;
 use crate::{diag::TriggerError, parse};
-
-/// Every modifier, as a trigger that is tried has it; `=N` stands for the number in listings.
-pub const MODIFIERS: [&str; 11] = [
-    "hex",
-    "sym",
-    "sym-offset",
-    "execname",
-    "syscall",
-    "log2",
-    "buckets=10",
-    "usecs",
-    "percent",
-    "graph",
-    "stacktrace",
-];
 
 /// Names that every event has besides its fields; `common_pid` is one of its fields.
 pub const BUILT_IN: [&str; 5] =
     ["common_cpu", "common_comm", "common_stacktrace", "common_timestamp", "hitcount"];
 
-/// What a name may be in a trigger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A part of the key.
-    Key,
-    /// A sum.
-    Value,
-}
-
 /// The modifiers that suit `name` of `event`; or, if not even the name alone does, why.
 ///
 /// # Errors
 /// One sentence.
-pub fn modifiers(event: &EventFormat, name: &str, role: Role) -> Result<Vec<&'static str>, String> {
+pub fn modifiers(event: &EventFormat, name: &str, role: Role) -> Result<Vec<&'static Row>, String> {
     resolves(event, name, role).map_err(|error| reason(&error))?;
-    let resolves = |modifier: &&str| resolves(event, &format!("{name}.{modifier}"), role).is_ok();
-    let is_number = self::resolves(event, name, Role::Value).is_ok();
-    let tells = |modifier: &&str| is_number && tells(event, name, modifier, role);
-    Ok(MODIFIERS.into_iter().filter(tells).filter(resolves).collect())
+    if self::resolves(event, name, Role::Value).is_err() {
+        return Ok(Vec::new());
+    }
+    let suits = |row: &&'static Row| {
+        let item = || format!("{name}.{}", row.example());
+        tells(event, name, row, role) && resolves(event, &item(), role).is_ok()
+    };
+    Ok(TABLE.iter().filter(suits).collect())
 }
 
 /// Whether a number with the modifier says more than without.
-fn tells(event: &EventFormat, name: &str, modifier: &str, role: Role) -> bool {
+fn tells(event: &EventFormat, name: &str, row: &Row, role: Role) -> bool {
     let field = event.field(name);
-    match modifier {
-        "sym" | "sym-offset" => field.is_some_and(is_address),
-        "syscall" => {
+    let is_suited = match row.suits {
+        Suits::Addresses => field.is_some_and(is_address),
+        Suits::SystemCalls => {
             let is_system = matches!(event.name.system.as_str(), "syscalls" | "raw_syscalls");
             is_system && matches!(name, "id" | "nr" | "__syscall_nr")
         }
-        "usecs" => name == "common_timestamp",
-        // A sum of pids is no task.
-        "execname" => role == Role::Key,
-        _ => true,
-    }
+        Suits::Time => name == "common_timestamp",
+        // Resolving refuses the rest.
+        Suits::Anything | Suits::Numbers | Suits::Only(_) | Suits::SyntheticStacks => true,
+    };
+    is_suited && row.has_effect(role)
 }
 
 /// Whether the number may be the place of a function.
@@ -93,7 +71,7 @@ fn reason(error: &TriggerError) -> String {
 pub struct Raw<'a> {
     btf: Option<&'a Btf>,
     tracepoint: Option<Tracepoint>,
-    rows: Vec<Row>,
+    rows: Vec<rows::Row>,
 }
 
 impl<'a> Raw<'a> {
@@ -116,18 +94,16 @@ impl<'a> Raw<'a> {
         let own = event.fields.iter().find(|field| field.name == name && !field.common);
         let Some(field) = own else { return true };
         let mut rows = self.rows.iter().filter(|row| row.field == name);
-        let fits = |row: &&Row| {
-            plan::access::arguments::check(btf, tracepoint, row.expression, field).is_ok()
-        };
-        rows.find(fits).is_some_and(Row::is_proven)
+        let fits =
+            |row: &&rows::Row| arguments::check(btf, tracepoint, row.expression, field).is_ok();
+        rows.find(fits).is_some_and(rows::Row::is_proven)
     }
 }
 
 /// The modifiers as people write them: ` .hex .buckets=N`.
 #[must_use]
-pub fn shown(modifiers: &[&str]) -> String {
-    let one = |modifier: &&str| format!(".{}", modifier.replace("=10", "=N"));
-    modifiers.iter().map(one).collect::<Vec<_>>().join(" ")
+pub fn shown(modifiers: &[&Row]) -> String {
+    modifiers.iter().map(|row| row.usage()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -159,5 +135,21 @@ mod tests {
         assert!(shown("args", Role::Key).contains("48 bytes"));
         assert!(shown("common_flags", Role::Key).contains("first 8 bytes"));
         assert_eq!(shown("common_stacktrace", Role::Key), "");
+    }
+
+    /// But for the one that suits only what programs never see.
+    #[test]
+    fn every_modifier_suits_some_name() {
+        let text = EVENT.replace("u64 n;", "u64 id;");
+        let event = format::parse("raw_syscalls", &text).expect("a format");
+        let names = event.fields.iter().map(|field| field.name.as_str()).chain(BUILT_IN);
+        let suiting = |name| {
+            [Role::Key, Role::Value].map(|role| modifiers(&event, name, role).unwrap_or_default())
+        };
+        let listed: Vec<_> = names.flat_map(suiting).flatten().collect();
+        for row in &TABLE {
+            let is_seen = row.suits != Suits::SyntheticStacks;
+            assert_eq!(listed.iter().any(|one| one.word == row.word), is_seen, "{}", row.word);
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Takes parts of a resolved trigger. Gives what they mean, in plain words.
 
+use crate::modifier::Role;
 use crate::parse::ast::CompareOp;
 use crate::plan::Focus;
 use crate::plan::focus::Processes;
 use crate::resolve::hist::{
-    Compare, Condition, CpumaskOp, Hist, Key, KeyModifier, KeySource, Pattern, Sort, SortBy,
-    Source, TextSource, TextTest, Value, ValueModifier,
+    Compare, Condition, CpumaskOp, Hist, Key, KeySource, Pattern, Sort, SortBy, Source, TextSource,
+    TextTest, Value,
 };
 
 /// What entries are told apart by.
@@ -20,32 +21,14 @@ pub(super) fn key(key: &Key, hist: &Hist) -> String {
         KeySource::Number(source) => source_words(source),
         KeySource::Text(_) => ", as text",
     };
-    let shown = match key.modifier {
-        KeyModifier::None => "",
-        KeyModifier::Hex => ", in hexadecimal",
-        KeyModifier::Sym => ", shown as the kernel symbol at that address",
-        KeyModifier::SymOffset => ", shown as the kernel symbol at that address, with offset",
-        KeyModifier::Log2 => ", in powers of two: `~ 2^N` is for what is above 2^(N-1), up to 2^N",
-        KeyModifier::Buckets(width) => {
-            return format!("{name}{of}, in ranges of {width}");
-        }
-        KeyModifier::Execname => ", shown with the task's name when it was first counted",
-        KeyModifier::Syscall => ", shown as the name of the system call",
-        KeyModifier::Usecs => ", in microseconds",
-    };
+    let shown = key.modifier.map(|modifier| modifier.words(Role::Key)).unwrap_or_default();
     format!("{name}{of}{shown}")
 }
 
 /// What is added up.
 pub(super) fn value(value: &Value, hist: &Hist) -> String {
     let name = name(&value.canonical, hist);
-    let shown = match value.modifier {
-        ValueModifier::None | ValueModifier::Execname => "",
-        ValueModifier::Hex => ", in hexadecimal",
-        ValueModifier::Percent => ", shown as its share in percent",
-        ValueModifier::Graph => ", shown as a bar",
-        ValueModifier::Usecs => ", in microseconds",
-    };
+    let shown = value.modifier.map(|modifier| modifier.words(Role::Value)).unwrap_or_default();
     let hidden = if value.hidden { ", not shown (as in ftrace), only to sort by" } else { "" };
     format!("the sum of {name}{shown}{hidden}")
 }
@@ -111,11 +94,7 @@ const fn source_words(source: &Source) -> &'static str {
         Source::Cpu => ", the number of the CPU",
         Source::Timestamp { .. } => ", the time of the event",
         Source::Constant(_) => ", a constant",
-        Source::Record(_)
-        | Source::Log2(_)
-        | Source::Buckets(..)
-        | Source::Negate(_)
-        | Source::Binary(..) => "",
+        Source::Record(_) | Source::Bucket(..) | Source::Negate(_) | Source::Binary(..) => "",
     }
 }
 

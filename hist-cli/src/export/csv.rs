@@ -11,9 +11,9 @@ use super::document::{Document, DocumentRow, Key, Value};
 use super::names;
 use super::time;
 use crate::escape::{Charset, clean};
+use crate::modifier::Show;
 use crate::print;
 use crate::print::cell::{Cell, Named};
-use crate::snapshot::KeyShow;
 
 /// The records, with the header before them if asked for.
 pub(super) fn csv(document: &Document, header: bool, terminal: Option<Charset>) -> Vec<u8> {
@@ -43,8 +43,8 @@ fn names(document: &Document) -> Vec<String> {
 }
 
 /// Whether the kernel shows something else than the number in decimal.
-const fn has_text(show: KeyShow) -> bool {
-    !matches!(show, KeyShow::Decimal | KeyShow::Text)
+fn has_text(show: Show) -> bool {
+    !matches!(show, Show::DECIMAL | Show::Text)
 }
 
 /// A text as a spreadsheet may get it: one that it would take for a formula gets an apostrophe

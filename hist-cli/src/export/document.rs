@@ -7,12 +7,11 @@ use std::time::SystemTime;
 use super::error::ExportError;
 use super::names;
 use crate::kernel::symbols::Symbols;
+use crate::modifier::BucketWidth;
 use crate::print::cell::{Cell, Named, cell};
 use crate::print::readable;
 use crate::resolve::hist::Sort;
-use crate::snapshot::{
-    Counts, Fold, IntType, KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueShow, counts,
-};
+use crate::snapshot::{Counts, Fold, IntType, KeyColumn, KeyOrder, Losses, Show, Snapshot, counts};
 
 /// Where and when a snapshot was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +77,7 @@ pub struct Key {
     /// What the kernel's text calls it.
     pub label: String,
     /// How that shows it.
-    pub show: KeyShow,
+    pub show: Show,
     /// What its numbers mean; of powers of two and buckets, the numbers that they divide. Where
     /// `order` is absent, they are shown as having 64 bits.
     pub number: IntType,
@@ -94,7 +93,7 @@ pub struct Value {
     /// What the kernel's text calls it.
     pub label: String,
     /// How that shows it.
-    pub show: ValueShow,
+    pub show: Show,
     /// It is there to sort by, and is not shown.
     pub hidden: bool,
     /// How the numbers of several hits are put together.
@@ -107,7 +106,7 @@ impl Key {
     /// The number itself may be negative: exponents have no sign whatever they are exponents of.
     #[must_use]
     pub fn is_signed(&self) -> bool {
-        self.number.signed && self.show != KeyShow::Log2
+        self.number.signed && self.show != Show::Bucket(BucketWidth::Log2)
     }
 }
 

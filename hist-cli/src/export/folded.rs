@@ -8,7 +8,7 @@ use super::error::ExportError;
 use crate::escape::{Charset, clean};
 use crate::print;
 use crate::print::cell::Cell;
-use crate::snapshot::KeyShow;
+use crate::snapshot::Show;
 
 /// The lines, sorted. Stacks that differ in offsets only are one line.
 pub(super) fn folded(
@@ -16,7 +16,7 @@ pub(super) fn folded(
     weight: Option<&str>,
     terminal: Option<Charset>,
 ) -> Result<Vec<u8>, ExportError> {
-    if !document.keys.iter().any(|key| key.show == KeyShow::Stack) {
+    if !document.keys.iter().any(|key| key.show == Show::Stack) {
         return Err(ExportError::NoStack(
             document.keys.iter().map(|key| key.name.clone()).collect(),
         ));

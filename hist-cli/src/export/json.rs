@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::document::{Document, DocumentRow, Key, Source, Value};
 use super::time;
+use crate::modifier::BucketWidth;
 use crate::print;
 use crate::print::cell::{Cell, Named};
 use crate::resolve::hist::{Sort, SortBy};
-use crate::snapshot::{Fold, KeyOrder, KeyShow, Losses, ValueShow};
+use crate::snapshot::{Fold, KeyOrder, Losses, Show};
 
 /// The version of the documents that are written, and read.
 pub(super) const VERSION: u32 = 1;
@@ -91,14 +92,14 @@ struct KeyOut<'a> {
 impl<'a> KeyOut<'a> {
     fn new(key: &'a Key) -> Self {
         let width = match key.show {
-            KeyShow::Buckets(width) => Some(width),
+            Show::Bucket(BucketWidth::Fixed(width)) => Some(width),
             _ => None,
         };
-        let is_number = !matches!(key.show, KeyShow::Text | KeyShow::Stack);
+        let is_number = !matches!(key.show, Show::Text | Show::Stack);
         Self {
             name: &key.name,
             label: &key.label,
-            show: key_show(key.show),
+            show: key.show.name(),
             width,
             signed: key.is_signed(),
             bits: key.order.filter(|_| is_number).map(|_| key.number.bits),
@@ -117,22 +118,6 @@ pub(super) fn order(order: KeyOrder) -> String {
     }
 }
 
-/// What the modifier is called; where there is none, what the key is.
-pub(super) const fn key_show(show: KeyShow) -> &'static str {
-    match show {
-        KeyShow::Decimal => "decimal",
-        KeyShow::Hex => "hex",
-        KeyShow::Sym => "sym",
-        KeyShow::SymOffset => "sym-offset",
-        KeyShow::Log2 => "log2",
-        KeyShow::Buckets(_) => "buckets",
-        KeyShow::Execname => "execname",
-        KeyShow::Syscall => "syscall",
-        KeyShow::Stack => "stacktrace",
-        KeyShow::Text => "string",
-    }
-}
-
 #[derive(Serialize)]
 struct ValueOut<'a> {
     name: &'a str,
@@ -148,20 +133,10 @@ struct ValueOut<'a> {
 
 impl<'a> ValueOut<'a> {
     fn new(value: &'a Value) -> Self {
-        let show = value_show(value.show);
+        let show = value.show.name();
         let Value { name, label, hidden, fold, signed, .. } = value;
         let fold = (*fold != Fold::Sum).then(|| fold.name());
         Self { name, label, show, hidden: *hidden, signed: *signed, fold }
-    }
-}
-
-/// What the modifier is called.
-pub(super) const fn value_show(show: ValueShow) -> &'static str {
-    match show {
-        ValueShow::Decimal => "decimal",
-        ValueShow::Hex => "hex",
-        ValueShow::Percent => "percent",
-        ValueShow::Graph => "graph",
     }
 }
 

@@ -11,7 +11,7 @@ use super::error::MergeError;
 use super::order;
 use crate::escape::excerpt;
 use crate::print::cell::Cell;
-use crate::snapshot::{Fold, KeyShow, Losses};
+use crate::snapshot::{Fold, Losses, Show};
 
 /// The sum. That of one document is the document itself; the rows of others are sorted as the
 /// trigger says, those that compare equal by their keys.
@@ -192,7 +192,7 @@ fn rows(documents: Vec<Document>, folds: &[Fold], is_one_boot: bool) -> Vec<Docu
 fn leave_addresses_out(keys: &[Key], row: &mut DocumentRow) {
     for (key, cell) in keys.iter().zip(&mut row.cells) {
         match (key.show, cell) {
-            (KeyShow::Sym | KeyShow::SymOffset, Cell::Named(named)) => named.number = None,
+            (Show::Name(naming), Cell::Named(named)) if naming.is_symbol() => named.number = None,
             (_, Cell::Stack(frames)) => frames.iter_mut().for_each(|frame| frame.number = None),
             _ => {}
         }

@@ -7,9 +7,10 @@ use std::fmt::{self, Write as _};
 use super::document::{Document, DocumentRow, Key};
 use super::error::ExportError;
 use crate::escape::{Charset, shown};
+use crate::modifier::BucketWidth;
 use crate::print;
 use crate::print::cell::Cell;
-use crate::snapshot::bucket::{Bucket, Buckets, Width};
+use crate::snapshot::bucket::{Bucket, Buckets};
 
 /// A longer stretch of empty buckets is one line.
 const LONGEST_GAP: i128 = 3;
@@ -157,7 +158,9 @@ fn empty(buckets: Buckets, from: i128, to: i128) -> Vec<Line> {
 
 fn label(buckets: Buckets, line: &Line) -> String {
     match line {
-        Line::Bar(Bucket { low: ..0, .. }, _) if buckets.width == Width::Log2 => "< 0".to_owned(),
+        Line::Bar(Bucket { low: ..0, .. }, _) if buckets.width == BucketWidth::Log2 => {
+            "< 0".to_owned()
+        }
         Line::Bar(Bucket { low, high }, _) => format!("{low}..{high}"),
         Line::Gap(_) => "...".to_owned(),
     }
@@ -177,7 +180,7 @@ fn percentiles(out: &mut String, plot: &Plot<'_>) -> fmt::Result {
     if plot.bars.values().any(|count| *count < 0) {
         return writeln!(out, "(no percentiles: {} is negative in a row)", plot.weight);
     }
-    let is_log2 = plot.buckets.width == Width::Log2;
+    let is_log2 = plot.buckets.width == BucketWidth::Log2;
     let bars: Vec<_> = plot
         .bars
         .iter()
@@ -214,8 +217,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LOG2: Buckets = Buckets { width: Width::Log2, signed: true };
-    const TENS: Buckets = Buckets { width: Width::Fixed(10), signed: true };
+    const LOG2: Buckets = Buckets { width: BucketWidth::Log2, signed: true };
+    const TENS: Buckets = Buckets { width: BucketWidth::Fixed(10), signed: true };
 
     fn bucket(low: i128, high: i128) -> Bucket {
         Bucket { low, high }
@@ -279,7 +282,7 @@ mod tests {
     /// A row `-616..383` stood beside `0..999`.
     #[test]
     fn buckets_of_negative_numbers_overlapped_those_from_zero_on() {
-        let thousands = Buckets { width: Width::Fixed(1000), signed: true };
+        let thousands = Buckets { width: BucketWidth::Fixed(1000), signed: true };
         let words = [image(-616), 0, image(-2616)];
         assert_eq!(
             drawn(thousands, &words)[..4],

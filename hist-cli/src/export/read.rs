@@ -14,8 +14,9 @@ use super::error::ReadError;
 use super::json::{self, LossesOut, Totals, VERSION};
 use super::{rows, time};
 use crate::escape::excerpt;
+use crate::modifier::{BucketWidth, NameError, Role};
 use crate::resolve::hist::{Sort, SortBy};
-use crate::snapshot::{Fold, IntType, KeyOrder, KeyShow, ValueShow};
+use crate::snapshot::{Fold, IntType, KeyOrder, Show};
 
 /// All documents of a text, in order.
 ///
@@ -263,7 +264,7 @@ impl KeyIn {
     fn key(self) -> Result<Key, Mistake> {
         let show = self.show()?;
         let order = self.order.as_deref().map(order).transpose()?;
-        let is_number = !matches!(show, KeyShow::Text | KeyShow::Stack);
+        let is_number = !matches!(show, Show::Text | Show::Stack);
         let bits = match self.bits {
             Some(bits @ (8 | 16 | 32 | 64)) if order.is_some() && is_number => bits,
             None | Some(8 | 16 | 32 | 64) => 64,
@@ -271,33 +272,18 @@ impl KeyIn {
         };
         let signed = match show {
             // Exponents have no sign, but what they are exponents of may.
-            KeyShow::Log2 => matches!(order, Some(KeyOrder::Signed(_))),
+            Show::Bucket(BucketWidth::Log2) => matches!(order, Some(KeyOrder::Signed(_))),
             _ => self.signed,
         };
         let number = IntType { signed, bits };
         Ok(Key { name: self.name, label: self.label, show, number, order })
     }
 
-    fn show(&self) -> Result<KeyShow, Mistake> {
-        let plain = [
-            KeyShow::Decimal,
-            KeyShow::Hex,
-            KeyShow::Sym,
-            KeyShow::SymOffset,
-            KeyShow::Log2,
-            KeyShow::Execname,
-            KeyShow::Syscall,
-            KeyShow::Stack,
-            KeyShow::Text,
-        ];
-        match (&*self.show, self.width) {
-            ("buckets", Some(width)) if width > 0 => Ok(KeyShow::Buckets(width)),
-            ("buckets", _) => Err(format!("the key `{}` has no width", self.name)),
-            (show, _) => plain
-                .into_iter()
-                .find(|plain| json::key_show(*plain) == show)
-                .ok_or_else(|| format!("a key cannot be shown as `{show}`")),
-        }
+    fn show(&self) -> Result<Show, Mistake> {
+        Show::named(&self.show, self.width, Role::Key).map_err(|error| match error {
+            NameError::NoWidth => format!("the key `{}` has no width", self.name),
+            NameError::Unknown => format!("a key cannot be shown as `{}`", self.show),
+        })
     }
 }
 
@@ -311,9 +297,8 @@ fn order(text: &str) -> Result<KeyOrder, Mistake> {
 
 impl ValueIn {
     fn value(self) -> Result<Value, Mistake> {
-        let all = [ValueShow::Decimal, ValueShow::Hex, ValueShow::Percent, ValueShow::Graph];
-        let show = all.into_iter().find(|show| json::value_show(*show) == self.show);
-        let show = show.ok_or_else(|| format!("a value cannot be shown as `{}`", self.show))?;
+        let show = Show::named(&self.show, None, Role::Value)
+            .map_err(|_| format!("a value cannot be shown as `{}`", self.show))?;
         let fold = self.fold.as_deref().map_or(Ok(Fold::Sum), fold)?;
         let Self { name, label, hidden, signed, .. } = self;
         Ok(Value { name, label, show, hidden, fold, signed })

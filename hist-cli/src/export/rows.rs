@@ -6,9 +6,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::document::{DocumentRow, Key, Value};
-use super::json;
+use crate::modifier::BucketWidth;
 use crate::print::cell::{Cell, Named};
-use crate::snapshot::{Counts, KeyShow, Values};
+use crate::snapshot::{Counts, Show, Values};
 
 /// A document of which only the rows are looked at.
 #[derive(Clone, Copy)]
@@ -327,27 +327,21 @@ impl CellIn {
             Some(Raw::Frames(_)) | None => None,
         };
         match (key.show, raw, text) {
-            (KeyShow::Stack, raw, Text::Frames(names)) => stack(raw, names),
-            (KeyShow::Text, None, Text::One(text)) => Ok(Cell::Text(exact(text, bytes)?.into())),
-            (KeyShow::Sym | KeyShow::SymOffset, None, Text::One(text)) => {
+            (Show::Stack, raw, Text::Frames(names)) => stack(raw, names),
+            (Show::Text, None, Text::One(text)) => Ok(Cell::Text(exact(text, bytes)?.into())),
+            (Show::Name(naming), None, Text::One(text)) if naming.is_symbol() => {
                 Ok(Cell::Named(Named { name: exact(text, bytes)?.into(), number: None }))
             }
-            (
-                KeyShow::Sym | KeyShow::SymOffset | KeyShow::Execname | KeyShow::Syscall,
-                _,
-                Text::One(text),
-            ) if number.is_some() => {
+            (Show::Name(_), _, Text::One(text)) if number.is_some() => {
                 Ok(Cell::Named(Named { name: exact(text, bytes)?.into(), number }))
             }
-            (KeyShow::Log2, _, _) if number > Some(64) => {
+            (Show::Bucket(BucketWidth::Log2), _, _) if number > Some(64) => {
                 Err("an exponent of 2 is 64 at most".to_owned())
             }
-            (
-                KeyShow::Decimal | KeyShow::Hex | KeyShow::Log2 | KeyShow::Buckets(_),
-                _,
-                Text::One(_),
-            ) if number.is_some() => Ok(Cell::Number(number.unwrap_or_default())),
-            _ => Err(format!("`raw` and `text` are not those of `{}`", json::key_show(key.show))),
+            (Show::Digits(_) | Show::Bucket(_), _, Text::One(_)) if number.is_some() => {
+                Ok(Cell::Number(number.unwrap_or_default()))
+            }
+            _ => Err(format!("`raw` and `text` are not those of `{}`", key.show.name())),
         }
     }
 }

@@ -5,10 +5,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::symbols::Symbols;
+use crate::modifier::{BucketWidth, Naming, Share};
 use crate::print;
 use crate::print::cell::Cell;
 use crate::resolve::hist::{Sort, SortBy};
-use crate::snapshot::{IntType, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueShow};
+use crate::snapshot::{IntType, KeyOrder, Losses, Row, Show, Snapshot};
 
 const KALLSYMS: &str = "\
 ffffffff81000000 T _stext
@@ -32,16 +33,16 @@ const STACK: usize = 16;
 /// A number with a sign, a function, a stack of two frames, a string and a task.
 fn columns() -> Snapshot {
     Snapshot::named("hist:keys=ret:vals=hitcount:sort=hitcount:size=2048 if ret > 1 [active]")
-        .with_key("ret", 8, KeyShow::Decimal, KeyOrder::Signed(8))
-        .with_key("ip", 8, KeyShow::Sym, KeyOrder::Unsigned(8))
-        .with_key("stack", STACK, KeyShow::Stack, KeyOrder::None)
-        .with_key("name", 8, KeyShow::Text, KeyOrder::Text)
-        .with_key("common_pid", 8, KeyShow::Execname, KeyOrder::Signed(4))
+        .with_key("ret", 8, Show::DECIMAL, KeyOrder::Signed(8))
+        .with_key("ip", 8, Show::Name(Naming::Symbol), KeyOrder::Unsigned(8))
+        .with_key("stack", STACK, Show::Stack, KeyOrder::None)
+        .with_key("name", 8, Show::Text, KeyOrder::Text)
+        .with_key("common_pid", 8, Show::Name(Naming::Task), KeyOrder::Signed(4))
 }
 
 fn snapshot(rows: Vec<Row>, sort: Vec<Sort>) -> Snapshot {
-    let columns = columns().with_value("len", ValueShow::Percent, IntType::S64);
-    let mut snapshot = columns.with_value("len", ValueShow::Decimal, IntType::S64);
+    let columns = columns().with_value("len", Show::Share(Share::Percent), IntType::S64);
+    let mut snapshot = columns.with_value("len", Show::DECIMAL, IntType::S64);
     snapshot.values[1].hidden = true;
     Snapshot { sort, rows, losses: Losses { full: 1, busy: 0, missed: 2 }, ..snapshot }
 }
@@ -359,7 +360,7 @@ fn stacks_are_folded_from_the_outermost_frame() {
 #[test]
 fn formats_say_which_key_they_need() {
     let mut one = snapshot(Vec::new(), Vec::new());
-    one.keys.retain(|key| key.show != KeyShow::Stack);
+    one.keys.retain(|key| key.show != Show::Stack);
     let check = |one: &Snapshot, format, want: &str| {
         let error = Exporter::new(format, None, 80).check(&document(one, 0)).expect_err("a key");
         assert!(error.to_string().contains(want), "{error}");
@@ -374,8 +375,8 @@ fn formats_say_which_key_they_need() {
         Format::Plot,
         "this trigger's are ret, ip, name, common_pid: give one of them .log2",
     );
-    one.keys[0].show = KeyShow::Log2;
-    one.keys[1].show = KeyShow::Buckets(10);
+    one.keys[0].show = Show::Bucket(BucketWidth::Log2);
+    one.keys[1].show = Show::Bucket(BucketWidth::Fixed(10));
     check(&one, Format::Plot, "draws one key in buckets, and this trigger has ret, ip");
 }
 
@@ -383,7 +384,7 @@ fn formats_say_which_key_they_need() {
 fn returned() -> Snapshot {
     let mut one = snapshot(vec![row(1, READ, 10), row(2, READ, 1)], Vec::new());
     one.values.remove(1);
-    one.values[0].show = ValueShow::Decimal;
+    one.values[0].show = Show::DECIMAL;
     let sums = [(-90_i64).cast_unsigned(), 4096];
     for (row, sum) in one.rows.iter_mut().zip(sums) {
         row.counts.values = [sum].as_slice().into();
@@ -524,7 +525,7 @@ fn hostile() -> Document {
         row.comm[..HOSTILE.len()].copy_from_slice(HOSTILE);
         row.comm[HOSTILE.len()..].fill(0);
     }
-    one.keys[0].show = KeyShow::Log2;
+    one.keys[0].show = Show::Bucket(BucketWidth::Log2);
     document(&one, 0)
 }
 

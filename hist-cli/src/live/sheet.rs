@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::text::{Charset, shown, width};
 use crate::kernel::symbols::Symbols;
+use crate::modifier::Share;
 use crate::print::cell::{Cell, Named, cell};
 use crate::print::{Scale, part, scales, shown_number};
 use crate::resolve::hist::SortBy;
 use crate::snapshot::bucket::Buckets;
 use crate::snapshot::delta::counterparts;
 use crate::snapshot::{
-    Counts, Fold, IntType, KeyBytes, KeyColumn, KeyShow, Losses, Row, Snapshot, ValueColumn,
-    ValueShow, folds,
+    Counts, Fold, IntType, KeyBytes, KeyColumn, Losses, Row, Show, Snapshot, ValueColumn, folds,
 };
 
 /// A histogram at one moment, as it is looked at.
@@ -171,11 +171,15 @@ impl Sheet {
     fn value(&self, index: usize, word: u64) -> String {
         let ValueColumn { show, number, .. } = self.values[index];
         match show {
-            ValueShow::Decimal | ValueShow::Graph => number.decimal(word),
-            ValueShow::Hex => number.hex(word),
-            ValueShow::Percent => {
+            Show::Digits(digits) => number.digits(digits, word),
+            Show::Share(Share::Percent) => {
                 percent(number, word, self.scales[index].total).unwrap_or("[ERROR]".to_owned())
             }
+            Show::Share(Share::Graph)
+            | Show::Bucket(_)
+            | Show::Name(_)
+            | Show::Stack
+            | Show::Text => number.decimal(word),
         }
     }
 
@@ -388,7 +392,7 @@ fn key(column: &KeyColumn, cell: &Cell<'_>, charset: Charset) -> Key {
 fn named_key(column: &KeyColumn, named: &Named<'_>, charset: Charset) -> Key {
     let name = shown(&named.name, charset);
     match (column.show, named.number) {
-        (KeyShow::Execname | KeyShow::Syscall, Some(number)) => {
+        (Show::Name(naming), Some(number)) if !naming.is_symbol() => {
             let number = column.number.decimal(number);
             Key { text: format!("{name}[{number}]"), lines: Vec::new(), rank: 0 }
         }

@@ -12,8 +12,9 @@ use ratatui::style::{Color, Modifier};
 use super::text::Charset;
 use super::*;
 use crate::kernel::symbols::Symbols;
+use crate::modifier::{BucketWidth, Digits, Share};
 use crate::resolve::hist::{Sort, SortBy};
-use crate::snapshot::{IntType, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueShow};
+use crate::snapshot::{IntType, KeyOrder, Losses, Row, Show, Snapshot};
 
 const KALLSYMS: &str = "\
 1000 T _stext
@@ -37,8 +38,8 @@ fn named(rows: &[(&[u8], u64, u64)]) -> Snapshot {
         key.resize(16, 0);
         Row::new(&key, hitcount, &[bytes])
     });
-    let named = snapshot().with_key("name", 16, KeyShow::Text, KeyOrder::Text);
-    named.with_value("bytes", ValueShow::Decimal, IntType::U64).with_rows(rows)
+    let named = snapshot().with_key("name", 16, Show::Text, KeyOrder::Text);
+    named.with_value("bytes", Show::DECIMAL, IntType::U64).with_rows(rows)
 }
 
 fn symbols() -> Symbols {
@@ -149,7 +150,7 @@ alpha           40        1            -
     );
     let mut wide = three();
     wide.values[0].label = "a_value_with_a_name_of_some_length".into();
-    wide = wide.with_number("second", KeyShow::Decimal);
+    wide = wide.with_number("second", Show::DECIMAL);
     let mut state = self::state(vec![table(&wide, None)], (40, 8));
     press(&mut state, KeyCode::Char('4'));
     let head = lines(&state, ASCII)[3].clone();
@@ -227,7 +228,7 @@ fn columns_sort_both_ways_and_rates_follow_the_number() {
 #[test]
 fn numbers_sort_as_numbers_with_their_sign() {
     let rows = [5_i64, -3, 40].map(|key| Row::of_words(&[key.cast_unsigned()], 1, &[]));
-    let returned = snapshot().with_number("ret", KeyShow::Hex).with_rows(rows);
+    let returned = snapshot().with_number("ret", Show::Digits(Digits::Hex)).with_rows(rows);
     let mut state = state(vec![table(&returned, None)], (80, 20));
     press(&mut state, KeyCode::Left);
     assert_eq!(names(&state), ["fffffffffffffffd", "5", "28"]);
@@ -280,7 +281,7 @@ fn a_filter_is_typed_kept_and_dropped() {
 #[test]
 fn a_stack_is_one_line_and_its_frames_are_details() {
     let row = Row::of_words(&[0x1110, 0x1208, 0x1300, 0], 4, &[]);
-    let stacks = snapshot().with_key("common_stacktrace", 32, KeyShow::Stack, KeyOrder::Signed(8));
+    let stacks = snapshot().with_key("common_stacktrace", 32, Show::Stack, KeyOrder::Signed(8));
     let mut state = state(vec![table(&stacks.with_rows([row]), None)], (60, 8));
     assert!(lines(&state, PLAIN)[4].starts_with("inner < middle < outer"));
     press(&mut state, KeyCode::Enter);
@@ -374,7 +375,7 @@ fn the_current_trigger_is_named_where_not_all_are() {
 #[test]
 fn of_many_rows_only_the_visible_ones_are_looked_at() {
     let rows = (0..5000_u64).map(|n| Row::of_words(&[n], n, &[]));
-    let numbers = snapshot().with_number("n", KeyShow::Decimal).with_rows(rows);
+    let numbers = snapshot().with_number("n", Show::DECIMAL).with_rows(rows);
     let mut state = state(vec![table(&numbers, None)], (80, 25));
     assert_eq!(names(&state).len(), 20);
     press(&mut state, KeyCode::PageDown);
@@ -448,8 +449,8 @@ fn negative_sums_and_keys_had_no_sign() {
     let minus = |number: i64| number.cast_unsigned();
     let row = |key: i64, sum: i64| Row::of_words(&[minus(key)], 10, &[minus(sum)]);
     let one = Snapshot::named("hist:keys=k [active]").sorted_by(SortBy::Value(0), true);
-    let one = one.with_number("k", KeyShow::Buckets(1000));
-    let one = one.with_value("ret", ValueShow::Decimal, IntType::S64);
+    let one = one.with_number("k", Show::Bucket(BucketWidth::Fixed(1000)));
+    let one = one.with_value("ret", Show::DECIMAL, IntType::S64);
     let mut one = one.with_rows([row(-616, -90), row(0, 45), row(1000, 0)]);
     let mut state = state(vec![table(&one, None)], (80, 10));
     let shown = lines(&state, PLAIN);
@@ -469,7 +470,7 @@ fn negative_sums_and_keys_had_no_sign() {
     press(&mut state, KeyCode::Char('1'));
     assert_eq!(row(&lines(&state, PLAIN)[4])[0], "~ -616..-1");
     // Of a whole that is negative itself.
-    one.values[0].show = ValueShow::Percent;
+    one.values[0].show = Show::Share(Share::Percent);
     let table = table(&one, None);
     let texts: Vec<_> =
         table.rows.iter().map(|row| table.cell(row, Column::Value(0), Measure::Hits)).collect();
@@ -483,7 +484,7 @@ proptest! {
     #[test]
     fn a_column_of_numbers_with_a_sign_is_as_wide_as_its_widest_cell(
         sums in prop::collection::vec(prop_oneof![any::<i64>(), -1000..1000_i64], 1..9),
-        show in prop::sample::select(vec![ValueShow::Decimal, ValueShow::Hex, ValueShow::Percent]),
+        show in prop::sample::select(vec![Show::DECIMAL, Show::Digits(Digits::Hex), Show::Share(Share::Percent)]),
     ) {
         let rows: Vec<_> = sums.iter().map(|sum| (&b"a"[..], 1, sum.cast_unsigned())).collect();
         let mut snapshot = named(&rows);

@@ -5,6 +5,7 @@
 use bstr::BString;
 
 use crate::diag::{Span, TriggerError};
+use crate::modifier::Modifier;
 
 /// Something and the place where it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,39 +142,11 @@ pub struct Field {
     pub prefix: Option<Spanned<BString>>,
     /// The name; may be empty.
     pub name: Spanned<BString>,
-    /// What follows its first dot.
-    pub modifier: Option<Spanned<Modifier>>,
+    /// What follows its first dot: a modifier, or text that is none. The span of the latter is where
+    /// the kernel puts its caret.
+    pub modifier: Option<Result<Spanned<Modifier>, Spanned<BString>>>,
     /// All of it.
     pub span: Span,
-}
-
-/// What may follow the dot behind a field's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Modifier {
-    /// `.hex`
-    Hex,
-    /// `.sym`
-    Sym,
-    /// `.sym-offset`
-    SymOffset,
-    /// `.execname`
-    Execname,
-    /// `.syscall`
-    Syscall,
-    /// `.stacktrace`
-    Stacktrace,
-    /// `.log2`
-    Log2,
-    /// `.usecs`
-    Usecs,
-    /// `.bucket=N` or `.buckets=N`, N at least 1.
-    Buckets(u64),
-    /// `.percent`, matched by prefix.
-    Percent,
-    /// `.graph`, matched by prefix.
-    Graph,
-    /// Anything else. The span is where the kernel puts its caret.
-    Unknown(BString),
 }
 
 /// The condition behind ` if `.

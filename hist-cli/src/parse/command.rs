@@ -4,6 +4,7 @@
 use bstr::{BStr, BString, ByteSlice as _, ByteVec as _};
 
 use crate::diag::{Kind, Span, TriggerError};
+use crate::modifier;
 
 /// A write must be shorter than one page (`event_trigger_regex_write` in
 /// kernel/trace/trace_events_trigger.c).
@@ -125,7 +126,7 @@ pub(super) fn filter_of(text: &BStr) -> &BStr {
 /// Every byte keeps its place.
 pub(super) fn hide_minus(text: &BStr) -> BString {
     let (params, filter) = text.split_at(text.len() - filter_of(text).len());
-    let mut scanned = BString::from(params.replace(".sym-offset", ".symXoffset"));
+    let mut scanned = BString::from(modifier::hide_minus(params));
     scanned.push_str(filter);
     scanned
 }

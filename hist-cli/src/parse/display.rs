@@ -6,8 +6,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::ast::{
-    Binary, BinaryOp, CompareOp, Control, Expr, Field, FilterExpr, Modifier, Operand, Predicate,
-    SortKey, Trigger, Variable,
+    Binary, BinaryOp, CompareOp, Control, Expr, Field, FilterExpr, Operand, Predicate, SortKey,
+    Trigger, Variable,
 };
 use super::command::{is_space, split_filter};
 
@@ -141,28 +141,10 @@ impl Display for Field {
         }
         write!(f, "{}", self.name.node)?;
         match &self.modifier {
-            Some(modifier) => write!(f, ".{}", modifier.node),
+            Some(Ok(modifier)) => write!(f, ".{}", modifier.node),
+            Some(Err(text)) => write!(f, ".{}", text.node),
             None => Ok(()),
         }
-    }
-}
-
-impl Display for Modifier {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hex => "hex",
-            Self::Sym => "sym",
-            Self::SymOffset => "sym-offset",
-            Self::Execname => "execname",
-            Self::Syscall => "syscall",
-            Self::Stacktrace => "stacktrace",
-            Self::Log2 => "log2",
-            Self::Usecs => "usecs",
-            Self::Buckets(size) => return write!(f, "buckets={size}"),
-            Self::Percent => "percent",
-            Self::Graph => "graph",
-            Self::Unknown(text) => return write!(f, "{text}"),
-        })
     }
 }
 

@@ -4,13 +4,14 @@
 //! else, and counts operators over the whole expression in the order of descent (`parse_expr` in
 //! kernel/trace/trace_events_hist.c).
 
-use bstr::{BStr, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 
-use super::ast::{Binary, BinaryOp, Expr, Field, Modifier, Reference, Spanned};
+use super::ast::{Binary, BinaryOp, Expr, Field, Reference, Spanned};
 use super::command::split_once;
 use super::number;
 use super::source::Source;
 use crate::diag::{Kind, TriggerError};
+use crate::modifier::{Argument, Modifier, Row, TABLE};
 
 /// The most operators in one expression.
 const MAX_OPERATORS: u32 = 3;
@@ -134,32 +135,34 @@ fn field(source: Source<'_>, text: &BStr, prefix: Option<&BStr>, name: &BStr) ->
     }
 }
 
-/// What follows the dot. `.sym-offset` arrives here with its `-` hidden.
-fn modifier_of(source: Source<'_>, text: &BStr) -> Spanned<Modifier> {
-    let modifier = match &**text {
-        b"hex" => Modifier::Hex,
-        b"sym" => Modifier::Sym,
-        b"symXoffset" => Modifier::SymOffset,
-        b"execname" => Modifier::Execname,
-        b"syscall" => Modifier::Syscall,
-        b"stacktrace" => Modifier::Stacktrace,
-        b"log2" => Modifier::Log2,
-        b"usecs" => Modifier::Usecs,
-        _ if text.starts_with(b"bucket") => return buckets(source, text),
-        _ if text.starts_with(b"percent") => Modifier::Percent,
-        _ if text.starts_with(b"graph") => Modifier::Graph,
-        _ => Modifier::Unknown(text.to_owned()),
-    };
-    source.node(modifier, text)
+/// What follows the dot, in which the scan has hidden any `-`.
+fn modifier_of(source: Source<'_>, text: &BStr) -> Result<Spanned<Modifier>, Spanned<BString>> {
+    let modifier = |row| Ok(source.node(Modifier::new(row, 0), text));
+    for row in &TABLE {
+        match row.argument {
+            Argument::None if *text == *row.scanned() => return modifier(row),
+            Argument::Ignored if text.starts_with(row.word.as_bytes()) => return modifier(row),
+            Argument::Width { stem } if text.starts_with(stem.as_bytes()) => {
+                return with_width(source, text, row, stem);
+            }
+            Argument::None | Argument::Ignored | Argument::Width { .. } => {}
+        }
+    }
+    Err(source.text(text))
 }
 
 /// `bucket=N` or `buckets=N`. The kernel's caret is on what follows the part that it could read.
-fn buckets(source: Source<'_>, text: &BStr) -> Spanned<Modifier> {
-    let rest = &text["bucket".len()..];
-    let rest = rest.strip_prefix(b"s").unwrap_or(rest).as_bstr();
-    let size = rest.strip_prefix(b"=").map(BStr::new);
-    match size.and_then(|size| number::unsigned(size).ok()) {
-        Some(size) if size > 0 => source.node(Modifier::Buckets(size), text),
-        _ => source.node(Modifier::Unknown(text.to_owned()), size.unwrap_or(rest)),
+fn with_width(
+    source: Source<'_>,
+    text: &BStr,
+    row: &'static Row,
+    stem: &str,
+) -> Result<Spanned<Modifier>, Spanned<BString>> {
+    let rest = &text[stem.len()..];
+    let rest = rest.strip_prefix(&row.word.as_bytes()[stem.len()..]).unwrap_or(rest).as_bstr();
+    let width = rest.strip_prefix(b"=").map(BStr::new);
+    match width.and_then(|width| number::unsigned(width).ok()) {
+        Some(number) if number > 0 => Ok(source.node(Modifier::new(row, number), text)),
+        _ => Err(source.node(text.to_owned(), width.unwrap_or(rest))),
     }
 }

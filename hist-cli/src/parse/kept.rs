@@ -1,9 +1,10 @@
 //! Takes a [`Trigger`]. Gives the errors that are kept within it, in the kernel's order, and what
 //! else follows from its syntax alone.
 
-use super::ast::{Expr, Field, Filter, FilterExpr, Modifier, SortKey, Trigger};
+use super::ast::{Expr, Field, Filter, FilterExpr, SortKey, Spanned, Trigger};
 use super::trigger::MAX_VALUES;
 use crate::diag::{Kind, TriggerError};
+use crate::modifier::Modifier;
 
 impl Trigger {
     /// The first error that is kept in the tree: variables' syntax, values, variables, keys, sort,
@@ -74,6 +75,12 @@ impl Field {
     pub fn is_bare(&self, name: &str) -> bool {
         self.prefix.is_none() && self.modifier.is_none() && self.name.node == name
     }
+
+    /// The modifier, if it has one that there is.
+    #[must_use]
+    pub fn known_modifier(&self) -> Option<&Spanned<Modifier>> {
+        self.modifier.as_ref()?.as_ref().ok()
+    }
 }
 
 impl FilterExpr {
@@ -95,9 +102,8 @@ fn first_in<'a>(mut exprs: impl Iterator<Item = &'a Expr>) -> Option<TriggerErro
 }
 
 fn modifier_error(field: &Field) -> Option<TriggerError> {
-    let modifier = field.modifier.as_ref()?;
-    matches!(modifier.node, Modifier::Unknown(_))
-        .then(|| TriggerError::new(Kind::BadFieldModifier, modifier.span))
+    let text = field.modifier.as_ref()?.as_ref().err()?;
+    Some(TriggerError::new(Kind::BadFieldModifier, text.span))
 }
 
 fn sort_error(key: &Result<SortKey, TriggerError>) -> Option<TriggerError> {

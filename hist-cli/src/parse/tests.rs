@@ -4,6 +4,7 @@ mod random;
 
 use super::ast::{Control, Expr, FilterExpr, Trigger};
 use crate::diag::{Kind, Logged, TriggerError};
+use crate::modifier::TABLE;
 
 /// The error that a caller without names would report.
 fn error_of(text: &str) -> Option<TriggerError> {
@@ -405,7 +406,7 @@ fn spans_of_expressions() {
     let Expr::Field(field) = &operand.node else { panic!("not a field") };
     assert_eq!(field.span.of(text), "u.v.a.hex");
     assert_eq!(field.name.span.of(text), "a");
-    assert_eq!(field.modifier.as_ref().unwrap().span.of(text), "hex");
+    assert_eq!(field.known_modifier().unwrap().span.of(text), "hex");
     let Expr::Number(number) = &binary.rhs else { panic!("not a number") };
     assert_eq!(number.span.of(text), "0x1F");
 }
@@ -414,21 +415,13 @@ fn spans_of_expressions() {
 
 #[test]
 fn modifiers() {
-    for modifier in [
-        "hex",
-        "sym",
-        "sym-offset",
-        "execname",
-        "syscall",
-        "stacktrace",
-        "log2",
-        "usecs",
-        "buckets=10",
-        "percent",
-        "graph",
-    ] {
+    for row in &TABLE {
+        let modifier = row.example();
         let text = format!("hist:keys=a.{modifier}:vals=b.{modifier}");
         check(&text, &text);
+        let trigger = parsed(&text);
+        let Expr::Field(field) = &trigger.keys[0] else { panic!("{text} is not a field") };
+        assert_eq!(field.known_modifier().map(|known| known.node), Some(modifier));
     }
     check("hist:keys=a.bucket=0x10", "hist:keys=a.buckets=16");
     check("hist:keys=a.buckets=18446744073709551615", "hist:keys=a.buckets=18446744073709551615");

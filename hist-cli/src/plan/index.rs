@@ -1,8 +1,9 @@
 //! Takes a [`Hist`] whose keys can have few different values. Gives the number of each key's
 //! entry, and the key of each number: such a histogram is an array.
 
+use crate::modifier::BucketWidth;
 use crate::parse::ast::BinaryOp;
-use crate::resolve::hist::{Hist, KeyModifier, KeySource, RecordField, Source};
+use crate::resolve::hist::{Hist, KeySource, RecordField, Source};
 use crate::snapshot::KeyBytes;
 
 /// The most entries that an array is made for. It is read as a whole, whatever has been hit.
@@ -48,7 +49,7 @@ impl Index {
     #[must_use]
     pub fn of(hist: &Hist, cpus: Option<u32>, most: u32) -> Option<Self> {
         // An entry keeps the name of who made it, which an array has no first hit to tell by.
-        if hist.keys.iter().any(|key| key.modifier == KeyModifier::Execname) {
+        if hist.keeps_comm() {
             return None;
         }
         let digits = hist.keys.iter().map(|key| match &key.source {
@@ -95,7 +96,7 @@ fn digit(source: &Source, cpus: Option<u32>) -> Option<Digit> {
     match source {
         Source::Cpu => number(u64::from(cpus?), Image::Times(1)),
         Source::Constant(0) => number(1, Image::Times(0)),
-        Source::Log2(inner) => {
+        Source::Bucket(BucketWidth::Log2, inner) => {
             number(bits(inner).map_or(POWERS, |bits| u64::from(bits) + 1), Image::Times(1))
         }
         Source::Record(field @ RecordField { signed: true, size, .. }) => {
@@ -104,7 +105,7 @@ fn digit(source: &Source, cpus: Option<u32>) -> Option<Digit> {
             Some(Digit { source, base, image: Image::Signed(8 * size) })
         }
         Source::Record(_) => number(1 << bits(source)?, Image::Times(1)),
-        Source::Buckets(width, inner) => {
+        Source::Bucket(BucketWidth::Fixed(width), inner) => {
             let most = match **inner {
                 Source::Cpu => u64::from(cpus?) - 1,
                 _ => (1 << bits(inner)?) - 1,

@@ -5,8 +5,7 @@ use hist_common::layout::STACK_DEPTH;
 pub(super) use super::scan::COMM_SIZE;
 use super::{KeySlot, Origin, Plan, PlanError, ValueSlot};
 use crate::resolve::hist::{
-    Condition, Hist, Key, KeyModifier, KeySource, Location, RecordField, Source, TextField,
-    TextSource, TextTest,
+    Condition, Hist, Key, KeySource, Location, RecordField, Source, TextField, TextSource, TextTest,
 };
 use crate::snapshot::counts::HITS;
 
@@ -63,11 +62,6 @@ pub(super) fn value_slots(hist: &Hist) -> (Vec<ValueSlot>, Vec<Origin>) {
         }
     }
     (slots, origins)
-}
-
-/// A key is shown with the task's name.
-pub(super) fn keeps_comm(hist: &Hist) -> bool {
-    hist.keys.iter().any(|key| key.modifier == KeyModifier::Execname)
 }
 
 /// Every load must lie in the part of the record that a program may read: the kernel would
@@ -127,9 +121,7 @@ fn check_location(label: &str, location: Location, record_size: u32) -> Result<(
 fn check_source(label: &str, source: &Source, record_size: u32) -> Result<(), PlanError> {
     match source {
         Source::Record(field) => check_field(label, *field, record_size),
-        Source::Log2(inner) | Source::Buckets(_, inner) | Source::Negate(inner) => {
-            check_source(label, inner, record_size)
-        }
+        Source::Bucket(_, inner) | Source::Negate(inner) => check_source(label, inner, record_size),
         Source::Binary(_, lhs, rhs) => {
             check_source(label, lhs, record_size)?;
             check_source(label, rhs, record_size)

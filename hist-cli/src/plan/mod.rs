@@ -234,7 +234,7 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
     let keys = layout::key_slots(&hist);
     let (values, origins) = layout::value_slots(&hist);
     let words = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
-    let comm = layout::keeps_comm(&hist).then_some(words);
+    let comm = hist.keeps_comm().then_some(words);
     let hash = MapPlan {
         kind: MapKind::PerCpuHash,
         key_size: keys.last().map_or(0, |slot| slot.offset + slot.size),

@@ -218,7 +218,7 @@ impl<'a> Uses<'a> {
 
     fn number(&mut self, source: &Source, place: Place) {
         match source {
-            Source::Log2(inner) | Source::Buckets(_, inner) | Source::Negate(inner) => {
+            Source::Bucket(_, inner) | Source::Negate(inner) => {
                 self.number(inner, place);
             }
             Source::Binary(_, lhs, rhs) => {

@@ -2,7 +2,7 @@
 //! the plan for those: their sums are known all the same, in their buckets if there are any.
 
 use super::{Index, MapKind, MapPlan, Plan, PlanError, Template, index, layout, memory};
-use crate::resolve::hist::{Hist, Key, KeyModifier, KeySource, Order, Source};
+use crate::resolve::hist::{Hist, Key, KeySource, Order, Source};
 
 /// Two plans for the same event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub fn spill(plan: &Plan) -> Result<Option<Spill>, PlanError> {
 /// The hits have passed the filter when they get there, and it may not say the same again: strings of
 /// user space change.
 fn rest(plan: &Plan) -> Result<Plan, PlanError> {
-    let bucket = plan.hist.keys.iter().find(|key| is_bucket(key)).cloned();
+    let bucket = plan.hist.keys.iter().find(|key| key.buckets().is_some()).cloned();
     let keys = vec![bucket.unwrap_or_else(nothing)];
     let hist = Hist { keys, filter: None, ..plan.hist.clone() };
     let (keys, (values, origins)) = (layout::key_slots(&hist), layout::value_slots(&hist));
@@ -71,10 +71,6 @@ fn rest(plan: &Plan) -> Result<Plan, PlanError> {
     Ok(rest)
 }
 
-fn is_bucket(key: &Key) -> bool {
-    matches!(key.modifier, KeyModifier::Log2 | KeyModifier::Buckets(_))
-}
-
 /// The key of a table with one entry.
 fn nothing() -> Key {
     Key {
@@ -82,6 +78,6 @@ fn nothing() -> Key {
         canonical: "0".to_owned(),
         source: KeySource::Number(Source::Constant(0)),
         order: Order::None,
-        modifier: KeyModifier::None,
+        modifier: None,
     }
 }

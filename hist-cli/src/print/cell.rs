@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use crate::escape::{Charset, shown};
 use crate::kernel::symbols::{Symbol, Symbols};
-use crate::snapshot::{KeyColumn, KeyShow, Row};
+use crate::modifier::{Naming, Show};
+use crate::snapshot::{KeyColumn, Row};
 
 /// One key of an entry, looked up but not laid out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,13 +41,19 @@ impl<'a> Named<'a> {
 pub fn cell<'a>(column: &KeyColumn, row: &'a Row, symbols: &'a Symbols) -> Cell<'a> {
     let word = row.word(column.offset);
     match column.show {
-        KeyShow::Decimal | KeyShow::Hex | KeyShow::Log2 | KeyShow::Buckets(_) => Cell::Number(word),
-        KeyShow::Sym => Cell::Named(address(word, symbols, false)),
-        KeyShow::SymOffset => Cell::Named(address(word, symbols, true)),
-        KeyShow::Execname => Cell::Named(Named::new(word, task_name(word, &row.comm))),
-        KeyShow::Syscall => Cell::Named(Named::new(word, syscall_name(word, symbols).into_bytes())),
-        KeyShow::Stack => Cell::Stack(stack(column, row, symbols)),
-        KeyShow::Text => Cell::Text(row.text(column.offset, column.size).into()),
+        Show::Digits(_) | Show::Bucket(_) | Show::Share(_) => Cell::Number(word),
+        Show::Name(naming) => Cell::Named(named(naming, word, row, symbols)),
+        Show::Stack => Cell::Stack(stack(column, row, symbols)),
+        Show::Text => Cell::Text(row.text(column.offset, column.size).into()),
+    }
+}
+
+fn named<'a>(naming: Naming, word: u64, row: &'a Row, symbols: &'a Symbols) -> Named<'a> {
+    match naming {
+        Naming::Symbol => address(word, symbols, false),
+        Naming::SymbolOffset => address(word, symbols, true),
+        Naming::Task => Named::new(word, task_name(word, &row.comm)),
+        Naming::SystemCall => Named::new(word, syscall_name(word, symbols).into_bytes()),
     }
 }
 

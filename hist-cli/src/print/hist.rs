@@ -10,7 +10,7 @@ use super::cell::{Cell, cell, clean_cell};
 use super::modifier::{self, Scale};
 use crate::escape::{Charset, clean};
 use crate::kernel::symbols::Symbols;
-use crate::snapshot::{Counts, KeyShow, Row, Snapshot, ValueColumn};
+use crate::snapshot::{Counts, Row, Show, Snapshot, ValueColumn};
 
 /// The `hist` file's text for one trigger; strings of the kernel stand in it byte for byte, so it
 /// may be no UTF-8. Addresses that have no symbol print as numbers;
@@ -129,7 +129,7 @@ pub(crate) struct EntryLine<'a, K> {
 pub(crate) fn entry<'a, 'b, C, K>(out: &mut Bytes, line: EntryLine<'a, K>) -> fmt::Result
 where
     C: std::borrow::Borrow<Cell<'b>>,
-    K: Iterator<Item = (&'a str, KeyShow, C)>,
+    K: Iterator<Item = (&'a str, Show, C)>,
 {
     out.push_str("{ ");
     let mut has_stack = false;
@@ -138,7 +138,7 @@ where
             out.push_str(", ");
         }
         modifier::key(out, label, show, cell.borrow())?;
-        has_stack |= show == KeyShow::Stack;
+        has_stack |= show == Show::Stack;
     }
     // A stack ends with its own newline, and the kernel then leaves out the space.
     out.push_str(if has_stack { "}" } else { " }" });
@@ -164,13 +164,14 @@ pub(crate) fn totals(out: &mut Bytes, (hits, entries, dropped): (u64, u64, u64))
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{IntType, KeyShow, Losses, ValueShow};
+    use crate::modifier::Digits;
+    use crate::snapshot::{IntType, Losses, Show};
     use hist_test_support::table::Table;
     use proptest::prelude::*;
 
     fn s32() -> Snapshot {
         let trigger = "hist:keys=s32:vals=hitcount:sort=hitcount:size=2048 [active]";
-        Snapshot::named(trigger).with_number("s32", KeyShow::Decimal)
+        Snapshot::named(trigger).with_number("s32", Show::DECIMAL)
     }
 
     fn no_symbols() -> Symbols {
@@ -238,16 +239,16 @@ Totals:
 
     #[test]
     fn values_stand_two_spaces_apart() {
-        let (decimal, s64) = (ValueShow::Decimal, IntType::S64);
-        let two = s32().with_number("b", KeyShow::Decimal);
+        let (decimal, s64) = (Show::DECIMAL, IntType::S64);
+        let two = s32().with_number("b", Show::DECIMAL);
         let two = two.with_value("b", decimal, s64).with_value("c", decimal, s64);
         check_entry(
             &two.with_rows([Row::of_words(&[1, 2], 1, &[2, 3])]),
             "{ s32:          1, b:          2 } hitcount:          1  b:          2  c:          3",
         );
-        let pids = Snapshot::named("").with_number("prev_pid", KeyShow::Decimal);
+        let pids = Snapshot::named("").with_number("prev_pid", Show::DECIMAL);
         let pids = pids.with_value("prev_prio", decimal, s64);
-        let pids = pids.with_value("next_prio", ValueShow::Hex, s64);
+        let pids = pids.with_value("next_prio", Show::Digits(Digits::Hex), s64);
         check_entry(
             &pids.with_rows([Row::of_words(&[0], 18, &[2160, 0x870])]),
             "{ prev_pid:          0 } hitcount:         18  prev_prio:       2160  next_prio:        870",
@@ -256,7 +257,7 @@ Totals:
 
     #[test]
     fn without_hitcount_two_spaces_follow_the_key() {
-        let mut snapshot = s32().with_value("b", ValueShow::Decimal, IntType::S64);
+        let mut snapshot = s32().with_value("b", Show::DECIMAL, IntType::S64);
         snapshot.show_hitcount = false;
         let snapshot = snapshot.with_rows([Row::of_words(&[2], 1, &[2])]);
         check_entry(&snapshot, "{ s32:          2 }  b:          2");
@@ -267,7 +268,7 @@ Totals:
         let sum = (-1_i64).cast_unsigned().wrapping_mul(2);
         let row = Row::of_words(&[(-5_i64).cast_unsigned()], 2, &[sum]);
         check_entry(
-            &s32().with_value("s32", ValueShow::Decimal, IntType::S64).with_rows([row]),
+            &s32().with_value("s32", Show::DECIMAL, IntType::S64).with_rows([row]),
             "{ s32: 18446744073709551611 } hitcount:          2  s32: 18446744073709551614",
         );
     }
@@ -279,8 +280,8 @@ Totals:
         ) {
             let row = |&(k, hits, sum): &_| Row::of_words(&[k], hits, &[sum]);
             let rows: Vec<_> = rows.iter().map(row).collect();
-            let snapshot = Snapshot::named("hist:keys=k").with_number("k", KeyShow::Decimal);
-            let snapshot = snapshot.with_value("v", ValueShow::Decimal, IntType::S64);
+            let snapshot = Snapshot::named("hist:keys=k").with_number("k", Show::DECIMAL);
+            let snapshot = snapshot.with_value("v", Show::DECIMAL, IntType::S64);
             let text = text(hist(&snapshot.with_rows(rows.clone()), &no_symbols()));
             let table = Table::parse(&text).expect("the kernel's form");
             let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).expect("one");

@@ -6,20 +6,25 @@ use std::fmt::{self, Write};
 use super::bytes::Bytes;
 use super::cell::{Cell, Named};
 use crate::escape::{Charset, shown};
+use crate::modifier::{BucketWidth, Digits, Naming, Share, Show};
 use crate::snapshot::bucket::{Bucket, Buckets};
-use crate::snapshot::{IntType, KeyShow, ValueColumn, ValueShow};
+use crate::snapshot::{IntType, ValueColumn};
 
 /// Appends one key of an entry.
-pub(super) fn key(out: &mut Bytes, label: &str, show: KeyShow, cell: &Cell<'_>) -> fmt::Result {
+pub(super) fn key(out: &mut Bytes, label: &str, show: Show, cell: &Cell<'_>) -> fmt::Result {
     out.push_str(label);
     out.push_str(if matches!(cell, Cell::Stack(_)) { ":\n" } else { ": " });
     match cell {
-        Cell::Number(number) if show == KeyShow::Decimal => {
+        Cell::Number(number) if show == Show::DECIMAL => {
             decimal(out, *number);
             Ok(())
         }
-        Cell::Number(number) => write_number(out, show, *number),
-        Cell::Named(named) => self::named(out, show, named),
+        Cell::Number(number) => show.write_number(out, *number),
+        Cell::Named(named) => {
+            // Other columns have no such cells.
+            let naming = if let Show::Name(naming) = show { naming } else { Naming::Symbol };
+            self::named(out, naming, named)
+        }
         Cell::Text(text) => {
             padded(out, text, 50);
             Ok(())
@@ -48,20 +53,25 @@ pub(super) fn decimal(out: &mut Bytes, mut number: u64) {
 }
 
 /// A key that is a number, without what fills its column up.
-pub(crate) fn number(show: KeyShow, number: u64) -> String {
+pub(crate) fn number(show: Show, number: u64) -> String {
     let mut out = String::new();
-    write_number(&mut out, show, number).expect("writing to a String cannot fail");
+    show.write_number(&mut out, number).expect("writing to a String cannot fail");
     out.trim().to_owned()
 }
 
 /// The same for every format but ftrace's own text: with the sign and in the width of its type.
-pub(crate) fn shown_number(show: KeyShow, number: IntType, word: u64) -> String {
-    match (show, Buckets::of(show, number).map(|buckets| buckets.bucket(word))) {
-        (KeyShow::Hex, _) => number.hex(word),
-        (KeyShow::Log2, Some(Bucket { low: ..0, .. })) => "< 0".to_owned(),
-        (KeyShow::Buckets(_), Some(Bucket { low: low @ ..0, high })) => format!("~ {low}..{high}"),
-        (KeyShow::Buckets(_), Some(Bucket { low, high })) => format!("~ {low}-{high}"),
-        (KeyShow::Log2, _) => self::number(show, word),
+pub(crate) fn shown_number(show: Show, number: IntType, word: u64) -> String {
+    let bucket = Buckets::of(show, number).map(|buckets| buckets.bucket(word));
+    match (show, bucket) {
+        (Show::Digits(digits), _) => number.digits(digits, word),
+        (Show::Bucket(BucketWidth::Log2), Some(Bucket { low: ..0, .. })) => "< 0".to_owned(),
+        (Show::Bucket(BucketWidth::Fixed(_)), Some(Bucket { low: low @ ..0, high })) => {
+            format!("~ {low}..{high}")
+        }
+        (Show::Bucket(BucketWidth::Fixed(_)), Some(Bucket { low, high })) => {
+            format!("~ {low}-{high}")
+        }
+        (Show::Bucket(BucketWidth::Log2), _) => self::number(show, word),
         _ => number.decimal(word),
     }
 }
@@ -69,50 +79,29 @@ pub(crate) fn shown_number(show: KeyShow, number: IntType, word: u64) -> String 
 /// What has a name as well as a number, in every format but ftrace's own text. Addresses are left
 /// out.
 pub(crate) fn shown_name(
-    show: KeyShow,
+    show: Show,
     number: IntType,
     named: &Named<'_>,
     charset: Charset,
 ) -> String {
     let name = shown(&named.name, charset);
     match (show, named.number) {
-        (KeyShow::Execname | KeyShow::Syscall, Some(word)) => {
+        (Show::Name(naming), Some(word)) if !naming.is_symbol() => {
             format!("{name} [{}]", number.decimal(word))
         }
         _ => name,
     }
 }
 
-fn write_number(out: &mut impl Write, show: KeyShow, number: u64) -> fmt::Result {
-    match show {
-        KeyShow::Hex => write!(out, "{number:x}"),
-        KeyShow::Log2 => write!(out, "~ 2^{number:<2}"),
-        KeyShow::Buckets(width) => {
-            // The kernel lets the upper bound of the last bucket wrap.
-            write!(out, "~ {number}-{}", number.wrapping_add(width).wrapping_sub(1))
-        }
-        _ => write!(out, "{number:>10}"),
-    }
-}
-
 /// A number that is left out takes its brackets with it.
-fn named(out: &mut Bytes, show: KeyShow, named: &Named<'_>) -> fmt::Result {
-    let (name, number) = (&*named.name, named.number);
-    match (show, number) {
-        (KeyShow::Execname, Some(pid)) => {
-            padded(out, name, 16);
-            write!(out, "[{pid:>10}]")?;
-        }
-        (KeyShow::Syscall, Some(number)) => {
-            padded(out, name, 30);
-            write!(out, "[{number:>3}]")?;
-        }
-        (_, number) => {
-            if let Some(address) = number {
-                write!(out, "[{address:x}] ")?;
-            }
-            padded(out, name, if show == KeyShow::SymOffset { 55 } else { 45 });
-        }
+fn named(out: &mut Bytes, naming: Naming, named: &Named<'_>) -> fmt::Result {
+    let layout = naming.layout();
+    if let (None, Some(address)) = (layout.number_behind, named.number) {
+        write!(out, "[{address:x}] ")?;
+    }
+    padded(out, &named.name, layout.name);
+    if let (Some(width), Some(number)) = (layout.number_behind, named.number) {
+        write!(out, "[{number:>width$}]")?;
     }
     Ok(())
 }
@@ -162,19 +151,22 @@ fn bar(part: Option<u64>) -> String {
 pub(super) fn value(out: &mut Bytes, column: &ValueColumn, sum: u64, scale: Scale) -> fmt::Result {
     let label = &column.label;
     match column.show {
-        ValueShow::Decimal => {
+        Show::Share(Share::Percent) => match part(sum, scale.total) {
+            Some(part) => write!(out, " {label} (%): {:>3}.{:02}", part / 100, part % 100),
+            None => write!(out, " {label} (%):[ERROR]"),
+        },
+        Show::Share(Share::Graph) => write!(out, " {label}: {}", bar(part(sum, scale.max))),
+        Show::Digits(Digits::Decimal) => {
             out.push(' ');
             out.push_str(label);
             out.push_str(": ");
             decimal(out, sum);
             Ok(())
         }
-        ValueShow::Hex => write!(out, " {label}: {sum:>10x}"),
-        ValueShow::Percent => match part(sum, scale.total) {
-            Some(part) => write!(out, " {label} (%): {:>3}.{:02}", part / 100, part % 100),
-            None => write!(out, " {label} (%):[ERROR]"),
-        },
-        ValueShow::Graph => write!(out, " {label}: {}", bar(part(sum, scale.max))),
+        Show::Digits(digits) => write!(out, " {label}: {:>10}", digits.text(sum)),
+        Show::Bucket(_) | Show::Name(_) | Show::Stack | Show::Text => {
+            write!(out, " {label}: {sum:>10}")
+        }
     }
 }
 
@@ -194,13 +186,13 @@ ffffffffc0000000 t ext4_open\t[ext4]
 ffffffffc0000100 t ext4_close\t[ext4]
 ";
 
-    fn shown_key(show: KeyShow, word: u64) -> String {
+    fn shown_key(show: Show, word: u64) -> String {
         let bytes = shown_bytes(show, word, *b"abcdefghijklmno\0");
         String::from_utf8(bytes).expect("UTF-8")
     }
 
-    fn shown_bytes(show: KeyShow, word: u64, comm: [u8; 16]) -> Vec<u8> {
-        let keys = Snapshot::named("").with_number("before", KeyShow::Decimal);
+    fn shown_bytes(show: Show, word: u64, comm: [u8; 16]) -> Vec<u8> {
+        let keys = Snapshot::named("").with_number("before", Show::DECIMAL);
         let column = keys.with_key("u64", 8, show, KeyOrder::Unsigned(8)).keys.remove(1);
         let row = Row::of_words(&[0xeeee_eeee_eeee_eeee, word], 1, &[]).of_task(&comm);
         let mut out = Bytes::default();
@@ -214,10 +206,9 @@ ffffffffc0000100 t ext4_close\t[ext4]
     #[test]
     fn strings_of_any_bytes_stay_as_they_are() {
         let name = *b"\xff\xfe\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-        let shown = shown_bytes(KeyShow::Execname, 483, name);
+        let shown = shown_bytes(Show::Name(Naming::Task), 483, name);
         assert_eq!(shown, b"u64: \xff\xfe              [       483]");
-        let shown =
-            shown_bytes(KeyShow::Text, u64::from_le_bytes(*b"\xff\xfe\x80\0\0\0\0\0"), name);
+        let shown = shown_bytes(Show::Text, u64::from_le_bytes(*b"\xff\xfe\x80\0\0\0\0\0"), name);
         assert_eq!(shown, [&b"u64: \xff\xfe\x80"[..], &[b' '; 47]].concat());
     }
 
@@ -226,65 +217,73 @@ ffffffffc0000100 t ext4_close\t[ext4]
         let tee = 0xffff_ffff_8fc9_0a20;
         let open = 0xffff_ffff_c000_0010;
         for (show, word, want) in [
-            (KeyShow::Decimal, 1, "u64:          1"),
-            (KeyShow::Decimal, (-5_i64).cast_unsigned(), "u64: 18446744073709551611"),
-            (KeyShow::Hex, u64::MAX, "u64: ffffffffffffffff"),
-            (KeyShow::Hex, 0, "u64: 0"),
+            (Show::DECIMAL, 1, "u64:          1"),
+            (Show::DECIMAL, (-5_i64).cast_unsigned(), "u64: 18446744073709551611"),
+            (Show::Digits(Digits::Hex), u64::MAX, "u64: ffffffffffffffff"),
+            (Show::Digits(Digits::Hex), 0, "u64: 0"),
             (
-                KeyShow::Sym,
+                Show::Name(Naming::Symbol),
                 tee,
                 "u64: [ffffffff8fc90a20] __x64_sys_tee                                ",
             ),
             (
-                KeyShow::SymOffset,
+                Show::Name(Naming::SymbolOffset),
                 tee,
                 "u64: [ffffffff8fc90a20] __x64_sys_tee+0x0/0xf0                                 ",
             ),
             (
-                KeyShow::Sym,
+                Show::Name(Naming::Symbol),
                 open,
                 "u64: [ffffffffc0000010] ext4_open [ext4]                             ",
             ),
             (
-                KeyShow::SymOffset,
+                Show::Name(Naming::SymbolOffset),
                 open,
                 "u64: [ffffffffc0000010] ext4_open+0x10/0x100 [ext4]                            ",
             ),
             (
-                KeyShow::Sym,
+                Show::Name(Naming::Symbol),
                 0xffff_ffff_8fc9_0b10,
                 "u64: [ffffffff8fc90b10] __x64_sys_a_name_that_is_longer_than_the_field_it_stands_in",
             ),
-            (KeyShow::Sym, 5, "u64: [5] 0x5                                          "),
             (
-                KeyShow::SymOffset,
+                Show::Name(Naming::Symbol),
+                5,
+                "u64: [5] 0x5                                          ",
+            ),
+            (
+                Show::Name(Naming::SymbolOffset),
                 5,
                 "u64: [5] 0x5                                                    ",
             ),
             (
-                KeyShow::SymOffset,
+                Show::Name(Naming::SymbolOffset),
                 0,
                 "u64: [0] 0x0                                                    ",
             ),
-            (KeyShow::Log2, 0, "u64: ~ 2^0 "),
-            (KeyShow::Log2, 10, "u64: ~ 2^10"),
-            (KeyShow::Buckets(10), 10, "u64: ~ 10-19"),
-            (KeyShow::Buckets(10), (-6_i64).cast_unsigned(), "u64: ~ 18446744073709551610-3"),
-            (KeyShow::Buckets(1), 7, "u64: ~ 7-7"),
-            (KeyShow::Execname, 483, "u64: abcdefghijklmno [       483]"),
-            (KeyShow::Execname, 0, "u64: <idle>          [         0]"),
-            (KeyShow::Syscall, 276, "u64: sys_tee                       [276]"),
+            (Show::Bucket(BucketWidth::Log2), 0, "u64: ~ 2^0 "),
+            (Show::Bucket(BucketWidth::Log2), 10, "u64: ~ 2^10"),
+            (Show::Bucket(BucketWidth::Fixed(10)), 10, "u64: ~ 10-19"),
             (
-                KeyShow::Syscall,
+                Show::Bucket(BucketWidth::Fixed(10)),
+                (-6_i64).cast_unsigned(),
+                "u64: ~ 18446744073709551610-3",
+            ),
+            (Show::Bucket(BucketWidth::Fixed(1)), 7, "u64: ~ 7-7"),
+            (Show::Name(Naming::Task), 483, "u64: abcdefghijklmno [       483]"),
+            (Show::Name(Naming::Task), 0, "u64: <idle>          [         0]"),
+            (Show::Name(Naming::SystemCall), 276, "u64: sys_tee                       [276]"),
+            (
+                Show::Name(Naming::SystemCall),
                 u64::MAX,
                 "u64: unknown_syscall               [18446744073709551615]",
             ),
             (
-                KeyShow::Text,
+                Show::Text,
                 u64::from_le_bytes(*b"hello\0\0\0"),
                 "u64: hello                                             ",
             ),
-            (KeyShow::Stack, tee + 9, "u64:\n         __x64_sys_tee+0x9/0xf0\n"),
+            (Show::Stack, tee + 9, "u64:\n         __x64_sys_tee+0x9/0xf0\n"),
         ] {
             assert_eq!(shown_key(show, word), want, "{show:?}");
         }
@@ -293,20 +292,20 @@ ffffffffc0000100 t ext4_close\t[ext4]
     #[test]
     fn values_are_shown_as_the_kernel_shows_them() {
         for (show, sum, want) in [
-            (ValueShow::Decimal, 2, " b:          2"),
-            (ValueShow::Decimal, u64::MAX, " b: 18446744073709551615"),
-            (ValueShow::Hex, 0x870, " b:        870"),
-            (ValueShow::Hex, u64::MAX, " b: ffffffffffffffff"),
+            (Show::DECIMAL, 2, " b:          2"),
+            (Show::DECIMAL, u64::MAX, " b: 18446744073709551615"),
+            (Show::Digits(Digits::Hex), 0x870, " b:        870"),
+            (Show::Digits(Digits::Hex), u64::MAX, " b: ffffffffffffffff"),
             // Computed by hand from the specified formulas.
-            (ValueShow::Percent, 1, " b (%):   3.03"),
-            (ValueShow::Percent, 2, " b (%):   6.06"),
-            (ValueShow::Percent, 30, " b (%):  90.90"),
-            (ValueShow::Percent, 0, " b (%):   0.00"),
-            (ValueShow::Percent, u64::MAX, " b (%):[ERROR]"),
-            (ValueShow::Graph, 1, " b:                     "),
-            (ValueShow::Graph, 2, " b: #                   "),
-            (ValueShow::Graph, 30, " b: ####################"),
-            (ValueShow::Graph, u64::MAX, " b:              [ERROR]"),
+            (Show::Share(Share::Percent), 1, " b (%):   3.03"),
+            (Show::Share(Share::Percent), 2, " b (%):   6.06"),
+            (Show::Share(Share::Percent), 30, " b (%):  90.90"),
+            (Show::Share(Share::Percent), 0, " b (%):   0.00"),
+            (Show::Share(Share::Percent), u64::MAX, " b (%):[ERROR]"),
+            (Show::Share(Share::Graph), 1, " b:                     "),
+            (Show::Share(Share::Graph), 2, " b: #                   "),
+            (Show::Share(Share::Graph), 30, " b: ####################"),
+            (Show::Share(Share::Graph), u64::MAX, " b:              [ERROR]"),
         ] {
             let mut out = Bytes::default();
             let column = Snapshot::named("").with_value("b", show, IntType::S64).values.remove(0);

@@ -2,8 +2,8 @@
 //! ordered.
 
 use crate::plan::Plan;
-use crate::resolve::hist::{Key, KeyModifier, KeySource, Value, ValueModifier};
-use crate::snapshot::{KeyColumn, KeyShow, Losses, Snapshot, ValueColumn, ValueShow};
+use crate::resolve::hist::{Key, Value};
+use crate::snapshot::{KeyColumn, Losses, Snapshot, ValueColumn};
 
 /// A snapshot without rows.
 #[must_use]
@@ -25,41 +25,16 @@ fn key_column(key: &Key, offset: u32, size: u32) -> KeyColumn {
         label: key.label.clone(),
         offset: offset as usize,
         size: size as usize,
-        show: key_show(key),
+        show: key.show(),
         order: key.order,
         number: key.int_type(),
-    }
-}
-
-/// The first that applies, in the kernel's order: modifiers before types.
-fn key_show(key: &Key) -> KeyShow {
-    match (key.modifier, &key.source) {
-        (KeyModifier::Hex, _) => KeyShow::Hex,
-        (KeyModifier::Sym, _) => KeyShow::Sym,
-        (KeyModifier::SymOffset, _) => KeyShow::SymOffset,
-        (KeyModifier::Execname, _) => KeyShow::Execname,
-        (KeyModifier::Syscall, _) => KeyShow::Syscall,
-        (KeyModifier::Log2, _) => KeyShow::Log2,
-        (KeyModifier::Buckets(width), _) => KeyShow::Buckets(width),
-        (KeyModifier::None | KeyModifier::Usecs, KeySource::Number(_)) => KeyShow::Decimal,
-        (KeyModifier::None | KeyModifier::Usecs, KeySource::Stack) => KeyShow::Stack,
-        (KeyModifier::None | KeyModifier::Usecs, KeySource::Text(_) | KeySource::Comm) => {
-            KeyShow::Text
-        }
     }
 }
 
 fn value_column(value: &Value) -> ValueColumn {
     ValueColumn {
         label: value.label.clone(),
-        show: match value.modifier {
-            ValueModifier::None | ValueModifier::Usecs | ValueModifier::Execname => {
-                ValueShow::Decimal
-            }
-            ValueModifier::Hex => ValueShow::Hex,
-            ValueModifier::Percent => ValueShow::Percent,
-            ValueModifier::Graph => ValueShow::Graph,
-        },
+        show: value.show(),
         hidden: value.hidden,
         fold: value.fold,
         number: value.int_type(),

@@ -4,7 +4,7 @@ use bstr::ByteSlice as _;
 
 use super::hist::{Clock, Key, KeySource, Source, Value};
 use crate::diag::{Kind, TriggerError};
-use crate::parse::ast::{Expr, Field, Modifier, Trigger};
+use crate::parse::ast::{Expr, Field, Trigger};
 
 /// The kernel's other trace clocks (`trace_clocks` in kernel/trace/trace.c): no BPF helper reads
 /// them.
@@ -43,8 +43,8 @@ fn has_usecs(expr: &Expr) -> bool {
 }
 
 fn is_usecs_field(field: &Field) -> bool {
-    let modifier = field.modifier.as_ref().map(|modifier| &modifier.node);
-    field.name.node == "common_timestamp" && modifier == Some(&Modifier::Usecs)
+    let is_usecs = field.known_modifier().is_some_and(|modifier| modifier.node.is_usecs());
+    field.name.node == "common_timestamp" && is_usecs
 }
 
 /// Something reads a timestamp.
@@ -59,7 +59,7 @@ pub(super) fn is_used(keys: &[Key], values: &[Value]) -> bool {
 fn reads(source: &Source) -> bool {
     match source {
         Source::Timestamp { .. } => true,
-        Source::Log2(inner) | Source::Buckets(_, inner) | Source::Negate(inner) => reads(inner),
+        Source::Bucket(_, inner) | Source::Negate(inner) => reads(inner),
         Source::Binary(_, lhs, rhs) => reads(lhs) || reads(rhs),
         Source::Record(_) | Source::Pid | Source::Cpu | Source::Constant(_) => false,
     }

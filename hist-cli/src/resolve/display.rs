@@ -6,9 +6,10 @@ use std::fmt;
 use bstr::{BString, ByteVec as _};
 
 use super::hist::{
-    Clock, Compare, Condition, CpumaskTest, Hist, Key, KeyModifier, KeySource, RecordField, Sort,
-    SortBy, Source, TextField, TextTest, Value, ValueModifier, Within,
+    Clock, Compare, Condition, CpumaskTest, Hist, Key, KeySource, RecordField, Sort, SortBy,
+    Source, TextField, TextTest, Value, Within,
 };
+use crate::modifier::BucketWidth;
 
 /// The [line](Hist::line), with U+FFFD for bytes that are not UTF-8.
 impl fmt::Display for Hist {
@@ -114,29 +115,20 @@ impl<T: fmt::Display> fmt::Display for Commas<'_, T> {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.canonical, self.modifier)
+        f.write_str(&self.canonical)?;
+        match self.modifier {
+            Some(modifier) => write!(f, ".{}", modifier.canonical()),
+            None => Ok(()),
+        }
     }
 }
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.canonical, self.modifier)
-    }
-}
-
-impl fmt::Display for KeyModifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => Ok(()),
-            Self::Hex => f.write_str(".hex"),
-            Self::Sym => f.write_str(".sym"),
-            Self::SymOffset => f.write_str(".sym-offset"),
-            Self::Log2 => f.write_str(".log2"),
-            // The kernel prints it as a signed number.
-            Self::Buckets(width) => write!(f, ".buckets={}", width.cast_signed()),
-            Self::Execname => f.write_str(".execname"),
-            Self::Syscall => f.write_str(".syscall"),
-            Self::Usecs => f.write_str(".usecs"),
+        f.write_str(&self.canonical)?;
+        match self.modifier {
+            Some(modifier) => write!(f, ".{}", modifier.canonical()),
+            None => Ok(()),
         }
     }
 }
@@ -176,19 +168,6 @@ impl fmt::Display for KeySource {
     }
 }
 
-impl fmt::Display for ValueModifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => Ok(()),
-            Self::Hex => f.write_str(".hex"),
-            Self::Percent => f.write_str(".percent"),
-            Self::Graph => f.write_str(".graph"),
-            Self::Usecs => f.write_str(".usecs"),
-            Self::Execname => f.write_str(".execname"),
-        }
-    }
-}
-
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -198,8 +177,10 @@ impl fmt::Display for Source {
             Self::Timestamp { clock, usecs: false } => write!(f, "clock {clock}"),
             Self::Timestamp { clock, usecs: true } => write!(f, "clock {clock} / 1000"),
             Self::Constant(number) => write!(f, "{number}"),
-            Self::Log2(inner) => write!(f, "log2({inner})"),
-            Self::Buckets(width, inner) => write!(f, "{inner} in buckets of {width}"),
+            Self::Bucket(BucketWidth::Log2, inner) => write!(f, "log2({inner})"),
+            Self::Bucket(BucketWidth::Fixed(width), inner) => {
+                write!(f, "{inner} in buckets of {width}")
+            }
             Self::Negate(inner) => write!(f, "-({inner})"),
             Self::Binary(op, lhs, rhs) => write!(f, "({lhs} {op} {rhs})"),
         }

@@ -5,9 +5,8 @@ use super::field::{self, Bound};
 use super::hist::{KeySource, Order, Source};
 use super::{Scope, not_supported};
 use crate::diag::{Kind, Logged, Rejection, Span, TriggerError};
-use crate::parse::ast::{Binary, BinaryOp, Expr, Field, Modifier, Reference};
-
-const MODIFIERS: &str = "an operand takes .log2, .buckets=N, or .usecs";
+use crate::modifier::{self, Modifier};
+use crate::parse::ast::{Binary, BinaryOp, Expr, Field, Reference};
 
 /// An expression bound to its sources.
 pub(super) struct Operand {
@@ -58,7 +57,7 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Operand, Rejection>
         Expr::Number(number) => Ok(Operand::constant(number.node)),
         Expr::Field(field) => Ok(atom(field, scope)?),
         Expr::VarRef(reference) => {
-            let modifier = field::check_modifier(&reference.field, MODIFIERS);
+            let modifier = field::check_modifier(&reference.field, &modifier::operand_help());
             Err(unknown_variable(reference, modifier))
         }
         Expr::Bad(error) => Err(error.clone().into()),
@@ -94,23 +93,22 @@ pub(super) fn unknown_variable(
 }
 
 fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
-    field::check_modifier(field, MODIFIERS)?;
+    field::check_modifier(field, &modifier::operand_help())?;
     let bound = field::bind(field, scope)?;
     let source = operand_source(field, &bound)?;
-    let modifier = field.modifier.as_ref();
+    let modifier = field.known_modifier().map(|modifier| modifier.node);
     // Here even the trigger line has the name as typed.
     let text = match modifier {
-        Some(modifier) => format!("{}.{}", bound.label, modifier.node),
+        Some(modifier) => format!("{}.{modifier}", bound.label),
         None => bound.label,
     };
-    let source = match modifier.map(|modifier| &modifier.node) {
-        Some(Modifier::Log2) => Source::Log2(Box::new(source)),
-        Some(Modifier::Buckets(width)) => Source::Buckets(*width, Box::new(source)),
-        _ => source,
+    let source = match modifier.and_then(Modifier::buckets) {
+        Some(width) => Source::Bucket(width, Box::new(source)),
+        None => source,
     };
     let signed = matches!(bound.order, Order::Signed(_));
     // To the kernel even a field that is no time counts microseconds then.
-    let usecs = modifier.is_some_and(|modifier| modifier.node == Modifier::Usecs);
+    let usecs = modifier.is_some_and(Modifier::is_usecs);
     Ok(Operand { text, source, signed, usecs })
 }
 

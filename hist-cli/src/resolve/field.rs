@@ -6,7 +6,8 @@ use super::hist::{KeySource, Order, RecordField, Source, TextField};
 use super::{Scope, not_supported};
 use crate::diag::{Kind, Span, TriggerError, nearest};
 use crate::kernel::format::{EventFormat, FieldClass, FieldFormat};
-use crate::parse::ast::{Field, Modifier};
+use crate::modifier::Suits;
+use crate::parse::ast::Field;
 
 /// A name bound to its source.
 pub(super) struct Bound {
@@ -51,14 +52,17 @@ pub(super) fn bind(field: &Field, scope: &Scope<'_>) -> Result<Bound, TriggerErr
 /// What the kernel refuses of a modifier before it looks at the name that it is behind; `help` says
 /// what would be accepted.
 pub(super) fn check_modifier(field: &Field, help: &str) -> Result<(), TriggerError> {
-    let Some(modifier) = &field.modifier else { return Ok(()) };
-    let bad = |help: &str| {
-        Err(TriggerError::new(Kind::BadFieldModifier, modifier.span).help(help.to_owned()))
+    let modifier = match &field.modifier {
+        None => return Ok(()),
+        Some(Err(text)) => {
+            return Err(TriggerError::new(Kind::BadFieldModifier, text.span).help(help));
+        }
+        Some(Ok(modifier)) => modifier,
     };
-    match &modifier.node {
-        Modifier::Unknown(_) => bad(help),
-        Modifier::Execname if field.name.node != "common_pid" => {
-            bad("`.execname` is for common_pid alone")
+    match modifier.node.row().suits {
+        Suits::Only(name) if field.name.node != name => {
+            Err(TriggerError::new(Kind::BadFieldModifier, modifier.span)
+                .help(format!("`.{}` is for {name} alone", modifier.node)))
         }
         _ => Ok(()),
     }

@@ -5,6 +5,7 @@ use bstr::BString;
 use super::Fold;
 use crate::kernel::EventName;
 use crate::kernel::format::FieldFormat;
+use crate::modifier::{BucketWidth, Modifier, Naming, Role, Show};
 use crate::parse::ast::{BinaryOp, CompareOp};
 
 /// A histogram to be kept: what to count, under which keys, in which order to show it.
@@ -51,8 +52,43 @@ pub struct Key {
     pub source: KeySource,
     /// How sorting compares it.
     pub order: Order,
+    /// How it is counted and shown.
+    pub modifier: Option<Modifier>,
+}
+
+impl Hist {
+    /// Entries keep the name of the task that made them.
+    #[must_use]
+    pub fn keeps_comm(&self) -> bool {
+        self.keys.iter().any(|key| key.show() == Show::Name(Naming::Task))
+    }
+}
+
+impl Key {
+    /// How it is shown: as its modifier says, else by its type. The kernel asks in that order.
+    #[must_use]
+    pub fn show(&self) -> Show {
+        let by_type = match self.source {
+            KeySource::Number(_) => Show::DECIMAL,
+            KeySource::Stack => Show::Stack,
+            KeySource::Text(_) | KeySource::Comm => Show::Text,
+        };
+        self.modifier.and_then(|modifier| modifier.show(Role::Key)).unwrap_or(by_type)
+    }
+
+    /// The buckets that it is counted by.
+    #[must_use]
+    pub fn buckets(&self) -> Option<BucketWidth> {
+        self.modifier.and_then(Modifier::buckets)
+    }
+}
+
+impl Value {
     /// How it is shown.
-    pub modifier: KeyModifier,
+    #[must_use]
+    pub fn show(&self) -> Show {
+        self.modifier.and_then(|modifier| modifier.show(Role::Value)).unwrap_or(Show::DECIMAL)
+    }
 }
 
 /// How sorting by a key compares entries.
@@ -80,7 +116,7 @@ pub struct Value {
     /// How the numbers of an entry's hits are put together.
     pub fold: Fold,
     /// How it is shown.
-    pub modifier: ValueModifier,
+    pub modifier: Option<Modifier>,
     /// Entries never show it: it is an expression, only good for sorting.
     pub hidden: bool,
 }
@@ -145,10 +181,9 @@ pub enum Source {
     },
     /// A number written in the trigger.
     Constant(u64),
-    /// The least power of two that is not below: its exponent; 0 for 0.
-    Log2(Box<Source>),
-    /// The multiple of the number at or below.
-    Buckets(u64, Box<Source>),
+    /// The bucket that the number falls into. Of [`BucketWidth::Log2`], the exponent of the least
+    /// power of two that is not below, 0 for 0; of [`BucketWidth::Fixed`], the multiple at or below.
+    Bucket(BucketWidth, Box<Source>),
     /// The two's complement.
     Negate(Box<Source>),
     /// Arithmetic on wrapping u64; a division by 0 gives all ones.
@@ -179,46 +214,6 @@ pub struct RecordField {
     pub size: u32,
     /// Sign-extend.
     pub signed: bool,
-}
-
-/// What a modifier does to a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyModifier {
-    /// Shown in decimal.
-    None,
-    /// Shown in hexadecimal.
-    Hex,
-    /// Shown as the symbol at that address.
-    Sym,
-    /// Shown as symbol+offset/size.
-    SymOffset,
-    /// Counted by the power of two that is not below it.
-    Log2,
-    /// Counted by ranges of that width.
-    Buckets(u64),
-    /// Shown with the name that the current task had at the entry's first hit.
-    Execname,
-    /// Shown as a system call's name.
-    Syscall,
-    /// Timestamps in microseconds; elsewhere without effect.
-    Usecs,
-}
-
-/// What a modifier does to a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueModifier {
-    /// Shown in decimal.
-    None,
-    /// Shown in hexadecimal.
-    Hex,
-    /// Shown as a part of the sum of all entries shown.
-    Percent,
-    /// Shown as a bar, relative to the largest entry shown.
-    Graph,
-    /// Timestamps in microseconds; elsewhere without effect.
-    Usecs,
-    /// Shown in decimal all the same.
-    Execname,
 }
 
 /// One sort key.

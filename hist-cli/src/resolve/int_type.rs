@@ -1,7 +1,8 @@
 //! The sign and width of everything that is counted. Every format but ftrace's own text, which
 //! prints all numbers as unsigned, asks here.
 
-use super::hist::{Key, KeyModifier, Order, RecordField, Source, Value};
+use super::hist::{Key, Order, RecordField, Source, Value};
+use crate::modifier::{BucketWidth, Digits, Show};
 use crate::parse::ast::BinaryOp;
 
 /// What the 64 bits of a key or of a sum mean.
@@ -31,10 +32,14 @@ impl IntType {
         if self.signed { word.cast_signed().to_string() } else { word.to_string() }
     }
 
-    /// The bits in hexadecimal, as many as the type has.
+    /// The same in those digits. Only decimal ones have a sign; others show the bits, as many as the
+    /// type has.
     #[must_use]
-    pub fn hex(self, word: u64) -> String {
-        format!("{:x}", word & (u64::MAX >> (64 - self.bits.clamp(1, 64))))
+    pub fn digits(self, digits: Digits, word: u64) -> String {
+        match digits {
+            Digits::Decimal => self.decimal(word),
+            others => others.text(word & (u64::MAX >> (64 - self.bits.clamp(1, 64)))),
+        }
     }
 
     /// How far the number is from 0.
@@ -61,11 +66,11 @@ impl Key {
             Order::Unsigned(bytes) => (is_small(source) && may_be_negative(source), bytes),
             Order::Text | Order::None => (false, 8),
         };
-        match self.modifier {
+        match self.show() {
             // Addresses.
-            KeyModifier::Sym | KeyModifier::SymOffset => IntType::U64,
+            Show::Name(naming) if naming.is_symbol() => IntType::U64,
             // A bucket may begin below the least number of its field's type.
-            KeyModifier::Log2 | KeyModifier::Buckets(_) => IntType { signed, bits: 64 },
+            Show::Bucket(_) => IntType { signed, bits: 64 },
             _ => IntType { signed, bits: 8 * bytes.clamp(1, 8) },
         }
     }
@@ -86,8 +91,11 @@ fn may_be_negative(source: &Source) -> bool {
         Source::Negate(_) | Source::Binary(BinaryOp::Sub, ..) => true,
         Source::Binary(_, left, right) => may_be_negative(left) || may_be_negative(right),
         Source::Constant(number) => number.cast_signed() < 0,
-        Source::Buckets(_, inner) => may_be_negative(inner),
-        Source::Log2(_) | Source::Pid | Source::Cpu | Source::Timestamp { .. } => false,
+        Source::Bucket(BucketWidth::Fixed(_), inner) => may_be_negative(inner),
+        Source::Bucket(BucketWidth::Log2, _)
+        | Source::Pid
+        | Source::Cpu
+        | Source::Timestamp { .. } => false,
     }
 }
 
@@ -96,10 +104,10 @@ fn may_be_negative(source: &Source) -> bool {
 fn is_small(source: &Source) -> bool {
     match source {
         Source::Record(RecordField { size, .. }) => *size < 8,
-        Source::Pid | Source::Cpu | Source::Log2(_) => true,
+        Source::Pid | Source::Cpu | Source::Bucket(BucketWidth::Log2, _) => true,
         Source::Constant(number) => *number <= u32::MAX.into(),
         Source::Timestamp { .. } => false,
-        Source::Buckets(_, inner) | Source::Negate(inner) => is_small(inner),
+        Source::Bucket(BucketWidth::Fixed(_), inner) | Source::Negate(inner) => is_small(inner),
         Source::Binary(BinaryOp::Add | BinaryOp::Sub, left, right) => {
             is_small(left) && is_small(right)
         }
@@ -110,8 +118,9 @@ fn is_small(source: &Source) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::modifier::{self, Modifier};
     use crate::resolve::Fold;
-    use crate::resolve::hist::{KeySource, ValueModifier};
+    use crate::resolve::hist::KeySource;
 
     fn field(size: u32, signed: bool) -> Source {
         Source::Record(RecordField { offset: 8, size, signed })
@@ -121,7 +130,7 @@ mod tests {
         Source::Binary(BinaryOp::Sub, Box::new(left), Box::new(right))
     }
 
-    fn key(source: Source, order: Order, modifier: KeyModifier) -> IntType {
+    fn key(source: Source, order: Order, modifier: Option<Modifier>) -> IntType {
         let (label, canonical) = (String::new(), String::new());
         Key { label, canonical, source: KeySource::Number(source), order, modifier }.int_type()
     }
@@ -129,16 +138,16 @@ mod tests {
     #[test]
     fn keys_have_the_type_of_their_field() {
         let s32 = IntType { signed: true, bits: 32 };
-        let plain = KeyModifier::None;
-        assert_eq!(key(field(4, true), Order::Signed(4), plain), s32);
-        assert_eq!(key(field(8, false), Order::Unsigned(8), KeyModifier::Hex), IntType::U64);
-        assert_eq!(key(field(8, true), Order::Signed(8), KeyModifier::Sym), IntType::U64);
-        assert_eq!(key(field(1, true), Order::Signed(1), KeyModifier::Buckets(9)), IntType::S64);
+        let with = |word| Some(modifier::row(word).expect("a modifier").example());
+        assert_eq!(key(field(4, true), Order::Signed(4), None), s32);
+        assert_eq!(key(field(8, false), Order::Unsigned(8), with("hex")), IntType::U64);
+        assert_eq!(key(field(8, true), Order::Signed(8), with("sym")), IntType::U64);
+        assert_eq!(key(field(1, true), Order::Signed(1), with("buckets")), IntType::S64);
     }
 
     #[test]
     fn a_small_difference_has_a_sign_and_an_address_has_none() {
-        let of = |source| key(source, Order::Unsigned(8), KeyModifier::None);
+        let of = |source| key(source, Order::Unsigned(8), None);
         assert_eq!(of(less(field(4, false), field(4, false))), IntType::S64);
         assert_eq!(of(less(field(8, false), Source::Constant(16))), IntType::U64);
     }
@@ -147,22 +156,28 @@ mod tests {
     fn sums_that_may_fall_have_a_sign() {
         let of = |source| {
             let (label, canonical, hidden) = (String::new(), String::new(), false);
-            let (fold, modifier) = (Fold::Sum, ValueModifier::None);
+            let (fold, modifier) = (Fold::Sum, None);
             Value { label, canonical, source, fold, modifier, hidden }.int_type()
         };
         assert_eq!(of(field(4, true)), IntType::S64);
         assert_eq!(of(field(4, false)), IntType::U64);
         assert_eq!(of(less(field(8, false), field(8, false))), IntType::S64);
-        assert_eq!(of(Source::Buckets(10, Box::new(field(4, true)))), IntType::S64);
-        assert_eq!(of(Source::Log2(Box::new(field(4, true)))), IntType::U64);
+        assert_eq!(
+            of(Source::Bucket(BucketWidth::Fixed(10), Box::new(field(4, true)))),
+            IntType::S64
+        );
+        assert_eq!(of(Source::Bucket(BucketWidth::Log2, Box::new(field(4, true)))), IntType::U64);
     }
 
     #[test]
     fn numbers_show_their_sign_and_width() {
         let (minus, s32) = ((-5_i64).cast_unsigned(), IntType { signed: true, bits: 32 });
-        assert_eq!((s32.decimal(minus), s32.hex(minus)), ("-5".into(), "fffffffb".into()));
+        assert_eq!(
+            (s32.decimal(minus), s32.digits(Digits::Hex, minus)),
+            ("-5".into(), "fffffffb".into())
+        );
         assert_eq!((s32.value(minus), s32.magnitude(minus)), (-5, 5));
-        assert_eq!(IntType::U64.hex(minus), "fffffffffffffffb");
+        assert_eq!(IntType::U64.digits(Digits::Hex, minus), "fffffffffffffffb");
         assert_eq!(IntType::U64.decimal(minus), "18446744073709551611");
         assert!(s32.rank(minus) < s32.rank(0) && s32.rank(0) < s32.rank(1));
     }

@@ -1,9 +1,10 @@
-//! Takes one key as written. Gives a [`Key`].
+//! Binds keys: each is looked up, typed, and checked against its modifier and the room for keys.
 
-use super::hist::{Key, KeyModifier, KeySource, Source, TextField};
+use super::hist::{Key, KeySource, Source, TextField};
 use super::{Scope, expr, field, not_supported};
 use crate::diag::{Kind, Rejection, Span, TriggerError};
-use crate::parse::ast::{self, Expr, Modifier, Spanned, Trigger};
+use crate::modifier::{self, Modifier, Role, Suits, Taken};
+use crate::parse::ast::{self, Expr, Spanned, Trigger};
 
 /// The most bytes that the kernel's own table has for a key: `HIST_KEY_SIZE_MAX`, which is
 /// 256 + 8 for each of the 31 frames of a stack.
@@ -12,9 +13,6 @@ const MAX_SIZE: u32 = 504;
 const TEXT_SIZE: u32 = 256;
 /// What the kernel reserves for a stack: 31 return addresses.
 const STACK_SIZE: u32 = 31 * 8;
-
-const MODIFIERS: &str = "a key takes .hex, .sym, .sym-offset, .syscall, .log2, .buckets=N, \
-                         .usecs, and common_pid also .execname";
 
 /// Binds all keys. Like the kernel, it checks after each whether they still fit, so that a wrong
 /// key behind those that do not is not what is reported.
@@ -40,15 +38,16 @@ fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Key, Rejection> {
             canonical: canonical(&operand),
             source: KeySource::Number(operand.source),
             order,
-            modifier: KeyModifier::None,
+            modifier: None,
         });
     };
     check_modifier(name)?;
     let bound = field::bind(name, scope)?;
-    let modifier = match &name.modifier {
-        None => KeyModifier::None,
-        Some(modifier) => self::modifier(modifier, name, &bound.source)?,
-    };
+    let modifier = name.known_modifier();
+    if let Some(modifier) = modifier {
+        refuse_unsuited(modifier, name, &bound.source)?;
+    }
+    let modifier = modifier.map(|modifier| modifier.node);
     Ok(Key {
         label: bound.label,
         canonical: bound.canonical,
@@ -60,11 +59,10 @@ fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Key, Rejection> {
 
 /// What is refused before the name is looked up.
 fn check_modifier(field: &ast::Field) -> Result<(), TriggerError> {
-    field::check_modifier(field, MODIFIERS)?;
-    match &field.modifier {
-        Some(Spanned { node: Modifier::Percent | Modifier::Graph, span }) => {
-            Err(TriggerError::new(Kind::BadFieldModifier, *span)
-                .help("`.percent` and `.graph` are for values"))
+    field::check_modifier(field, &modifier::help(Role::Key))?;
+    match field.known_modifier() {
+        Some(Spanned { node, span }) if node.row().taken(Role::Key) == Taken::No => {
+            Err(TriggerError::new(Kind::BadFieldModifier, *span).help(modifier::value_only_help()))
         }
         _ => Ok(()),
     }
@@ -78,48 +76,34 @@ fn canonical(operand: &expr::Operand) -> String {
     }
 }
 
-/// `.log2` and `.buckets` change what is counted; the rest only how it is shown.
-fn counted(source: KeySource, modifier: KeyModifier) -> KeySource {
-    match (source, modifier) {
-        (KeySource::Number(number), KeyModifier::Log2) => {
-            KeySource::Number(Source::Log2(Box::new(number)))
-        }
-        (KeySource::Number(number), KeyModifier::Buckets(width)) => {
-            KeySource::Number(Source::Buckets(width, Box::new(number)))
+/// Buckets change what is counted; the rest only how it is shown.
+fn counted(source: KeySource, modifier: Option<Modifier>) -> KeySource {
+    match (source, modifier.and_then(Modifier::buckets)) {
+        (KeySource::Number(number), Some(width)) => {
+            KeySource::Number(Source::Bucket(width, Box::new(number)))
         }
         (source, _) => source,
     }
 }
 
-fn modifier(
+/// What is refused once it is known what the name stands for.
+fn refuse_unsuited(
     modifier: &Spanned<Modifier>,
     field: &ast::Field,
     source: &KeySource,
-) -> Result<KeyModifier, TriggerError> {
-    let bad = |span: Span| TriggerError::new(Kind::BadFieldModifier, span);
-    let is_number = matches!(source, KeySource::Number(_));
-    match &modifier.node {
-        Modifier::Log2 | Modifier::Buckets(_) if !is_number => {
-            Err(not_supported("buckets of a string's address", modifier.span))
-        }
-        _ if *source == KeySource::Stack => {
-            Err(not_supported("modifiers on stacks", modifier.span))
-        }
-        Modifier::Hex => Ok(KeyModifier::Hex),
-        Modifier::Sym => Ok(KeyModifier::Sym),
-        Modifier::SymOffset => Ok(KeyModifier::SymOffset),
-        Modifier::Syscall => Ok(KeyModifier::Syscall),
-        Modifier::Usecs => Ok(KeyModifier::Usecs),
-        Modifier::Log2 => Ok(KeyModifier::Log2),
-        Modifier::Buckets(width) => Ok(KeyModifier::Buckets(*width)),
-        Modifier::Execname => Ok(KeyModifier::Execname),
-        Modifier::Stacktrace => {
-            Err(bad(field.span).help("`.stacktrace` is for stack fields of synthetic events"))
-        }
-        Modifier::Percent | Modifier::Graph | Modifier::Unknown(_) => {
-            Err(bad(modifier.span).help(MODIFIERS))
-        }
+) -> Result<(), TriggerError> {
+    let suits = modifier.node.row().suits;
+    if suits == Suits::Numbers && !matches!(source, KeySource::Number(_)) {
+        return Err(not_supported("buckets of a string's address", modifier.span));
     }
+    if *source == KeySource::Stack {
+        return Err(not_supported("modifiers on stacks", modifier.span));
+    }
+    if suits == Suits::SyntheticStacks {
+        let help = format!("`.{}` is for stack fields of synthetic events", modifier.node);
+        return Err(TriggerError::new(Kind::BadFieldModifier, field.span).help(help));
+    }
+    Ok(())
 }
 
 /// The kernel refuses keys that its own table has no room for.

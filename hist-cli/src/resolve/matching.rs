@@ -4,12 +4,11 @@
 //! Not compared: size, clock, `nohitcount`, the N of `.buckets=N`, constants, and of expressions
 //! all but the type of their first operand, in keys without its size.
 
-use std::mem::{Discriminant, discriminant};
-
 use bstr::BString;
 
-use super::hist::{Hist, KeyModifier, KeySource, Sort, Source, ValueModifier};
+use super::hist::{Hist, KeySource, Sort, Source};
 use crate::kernel::format::EventFormat;
+use crate::modifier::Modifier;
 
 /// What the kernel compares of a trigger: the shape of its table, and its filter. Event and name
 /// are not part of it, for named triggers of different events share a table.
@@ -24,16 +23,17 @@ pub struct Identity {
 /// What triggers that share a table must have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
-    keys: Vec<Column<KeyModifier>>,
-    values: Vec<Column<ValueModifier>>,
+    keys: Vec<Column>,
+    values: Vec<Column>,
     sort: Vec<Sort>,
 }
 
 /// One key or value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Column<Modifier> {
+struct Column {
     what: What,
-    modifier: Discriminant<Modifier>,
+    /// The modifier's word; arguments are not compared.
+    modifier: Option<&'static str>,
 }
 
 /// What a column counts.
@@ -72,16 +72,20 @@ impl Identity {
                 KeySource::Number(source) => key_what(&key.label, source, event),
                 KeySource::Text(_) | KeySource::Comm | KeySource::Stack => name(&key.label, event),
             },
-            modifier: discriminant(&key.modifier),
+            modifier: word(key.modifier),
         });
         let values = hist.values.iter().map(|value| Column {
             what: what(&value.label, &value.source, event),
-            modifier: discriminant(&value.modifier),
+            modifier: word(value.modifier),
         });
         let shape =
             Shape { keys: keys.collect(), values: values.collect(), sort: hist.sort.clone() };
         Self { shape, filter: hist.filter.as_ref().map(|filter| filter.text.clone()) }
     }
+}
+
+fn word(modifier: Option<Modifier>) -> Option<&'static str> {
+    modifier.map(|modifier| modifier.row().word)
 }
 
 fn what(label: &str, source: &Source, event: &EventFormat) -> What {
@@ -115,7 +119,7 @@ fn first_operand(source: &Source) -> Operand {
         Source::Binary(_, lhs, _) => first_operand(lhs),
         Source::Negate(inner) => first_operand(inner),
         // The kernel takes over the size of what is put into buckets, but not its sign.
-        Source::Log2(inner) | Source::Buckets(_, inner) => plain(first_operand(inner).size, false),
+        Source::Bucket(_, inner) => plain(first_operand(inner).size, false),
         Source::Record(field) => plain(field.size, field.signed),
         Source::Pid => plain(4, true),
         Source::Cpu => plain(4, false),

@@ -1,21 +1,21 @@
-//! Takes one value as written. Gives a [`Value`].
+//! Binds values: each is looked up, typed, and checked against its modifier.
 
-use super::hist::{KeySource, Source, Value, ValueModifier};
+use super::hist::{KeySource, Source, Value};
 use super::{Fold, Scope, expr, field, not_supported};
-use crate::diag::{Kind, Rejection, Span, TriggerError};
-use crate::parse::ast::{self, Expr, Modifier, Spanned};
-
-const MODIFIERS: &str = "a value takes .hex, .percent, .graph or .usecs";
+use crate::diag::{Kind, Rejection, TriggerError};
+use crate::modifier::{self, Role, Taken};
+use crate::parse::ast::Expr;
 
 /// Binds a value other than the hitcount column.
 pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Value, Rejection> {
     let Expr::Field(name) = expr else { return bind_expression(expr, scope) };
-    field::check_modifier(name, MODIFIERS)?;
+    field::check_modifier(name, &modifier::help(Role::Value))?;
     let bound = field::bind(name, scope)?;
-    let modifier = match &name.modifier {
-        None => ValueModifier::None,
-        Some(modifier) => self::modifier(modifier, name)?,
-    };
+    let modifier = name.known_modifier().map(|modifier| modifier.node);
+    if modifier.is_some_and(|modifier| modifier.row().taken(Role::Value) == Taken::No) {
+        let help = format!("this modifier is for keys; {}", modifier::help(Role::Value));
+        return Err(TriggerError::new(Kind::BadFieldModifier, name.span).help(help).into());
+    }
     let source = match bound.source {
         KeySource::Number(source) => source,
         KeySource::Stack => {
@@ -45,34 +45,6 @@ fn bind_expression(expr: &Expr, scope: &Scope<'_>) -> Result<Value, Rejection> {
         _ => (operand.text.clone(), true),
     };
     let label = operand.text;
-    Ok(Value {
-        label,
-        canonical,
-        source: operand.source,
-        fold: Fold::Sum,
-        modifier: ValueModifier::None,
-        hidden,
-    })
-}
-
-fn modifier(
-    modifier: &Spanned<Modifier>,
-    field: &ast::Field,
-) -> Result<ValueModifier, TriggerError> {
-    let bad = |span: Span| TriggerError::new(Kind::BadFieldModifier, span);
-    match &modifier.node {
-        Modifier::Hex => Ok(ValueModifier::Hex),
-        Modifier::Usecs => Ok(ValueModifier::Usecs),
-        Modifier::Percent => Ok(ValueModifier::Percent),
-        Modifier::Graph => Ok(ValueModifier::Graph),
-        Modifier::Execname => Ok(ValueModifier::Execname),
-        Modifier::Sym
-        | Modifier::SymOffset
-        | Modifier::Syscall
-        | Modifier::Stacktrace
-        | Modifier::Log2
-        | Modifier::Buckets(_) => Err(bad(field.span)
-            .help("this modifier is for keys; a value takes .hex, .percent, .graph or .usecs")),
-        Modifier::Unknown(_) => Err(bad(modifier.span).help(MODIFIERS)),
-    }
+    let (source, fold) = (operand.source, Fold::Sum);
+    Ok(Value { label, canonical, source, fold, modifier: None, hidden })
 }

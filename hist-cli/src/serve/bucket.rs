@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::snapshot::bucket::{Bucket, Buckets, Width};
+use crate::modifier::BucketWidth;
+use crate::snapshot::bucket::{Bucket, Buckets};
 
 /// The bounds that a histogram has at most, `+Inf` aside. Each is a series for each combination of
 /// the other keys. What would need more is counted in the next bucket above.
@@ -13,8 +14,10 @@ pub(super) const MOST_BOUNDS: usize = 256;
 pub(super) fn bounds_up_to(buckets: Buckets, max: u64) -> Option<BTreeSet<i128>> {
     let max = i128::from(max);
     let bounds: BTreeSet<i128> = match buckets.width {
-        Width::Log2 => (0..64).map(|power| 1 << power).take_while(|bound| *bound <= max).collect(),
-        Width::Fixed(width) => {
+        BucketWidth::Log2 => {
+            (0..64).map(|power| 1 << power).take_while(|bound| *bound <= max).collect()
+        }
+        BucketWidth::Fixed(width) => {
             let width = i128::from(width);
             let multiples = (1..=MOST_BOUNDS as i128 + 1).map(|number| number * width - 1);
             multiples.take_while(|bound| *bound <= max).collect()
@@ -79,7 +82,7 @@ mod tests {
 
     #[test]
     fn bounds_have_the_bucket_below_and_never_go() {
-        let log2 = Buckets { width: Width::Log2, signed: true };
+        let log2 = Buckets { width: BucketWidth::Log2, signed: true };
         let mut seen = Bounds::default();
         seen.see(log2.bucket(0));
         assert_eq!(bounds(&seen), [1]);
@@ -89,7 +92,7 @@ mod tests {
         seen.see(log2.bucket(64));
         assert_eq!(bounds(&seen), [-1, 1, 512, 1024]);
         assert!(seen.has_negative());
-        let tens = Buckets { width: Width::Fixed(10), signed: true };
+        let tens = Buckets { width: BucketWidth::Fixed(10), signed: true };
         let mut seen = Bounds::default();
         seen.see(tens.bucket((-6_i64).cast_unsigned()));
         seen.see(tens.bucket(0));
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_bounds() {
-        let ones = Buckets { width: Width::Fixed(1), signed: false };
+        let ones = Buckets { width: BucketWidth::Fixed(1), signed: false };
         let mut seen = Bounds::default();
         (0..10_000).for_each(|number| seen.see(ones.bucket(number)));
         assert_eq!(bounds(&seen).len(), MOST_BOUNDS);
@@ -107,11 +110,11 @@ mod tests {
 
     #[test]
     fn given_bounds_stay() {
-        let log2 = Buckets { width: Width::Log2, signed: false };
+        let log2 = Buckets { width: BucketWidth::Log2, signed: false };
         let mut given = Bounds::given(bounds_up_to(log2, 9).expect("some"));
         given.see(log2.bucket(20));
         assert_eq!(bounds(&given), [1, 2, 4, 8]);
-        let tens = Buckets { width: Width::Fixed(10), signed: false };
+        let tens = Buckets { width: BucketWidth::Fixed(10), signed: false };
         assert_eq!(
             bounds_up_to(tens, 30).expect("some").into_iter().collect::<Vec<_>>(),
             [9, 19, 29]

@@ -23,7 +23,7 @@ use crate::load::{self, AttachedTrigger, Barrier, RunStats};
 use crate::read;
 use crate::session::registry::TriggerEntry;
 use crate::session::{Live, Session, SessionError, since_boot};
-use crate::snapshot::{KeyShow, Losses, Snapshot};
+use crate::snapshot::{Losses, Snapshot};
 
 /// What is known of the kernel is the same for all metrics, and takes time and memory to read.
 type Kernel = Live<Rc<Facts>>;
@@ -315,9 +315,7 @@ impl Engine {
             let trigger = running.trigger();
             crate::read::empty(&trigger.plan, false)
         });
-        plans
-            .flat_map(|snapshot| snapshot.keys)
-            .any(|key| matches!(key.show, KeyShow::Sym | KeyShow::SymOffset | KeyShow::Stack))
+        plans.flat_map(|snapshot| snapshot.keys).any(|key| key.show.has_symbols())
     }
 
     /// When a table is to be [looked at](Self::look) next; `None` if none is.

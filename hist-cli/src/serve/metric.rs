@@ -16,7 +16,7 @@ use crate::kernel::symbols::Symbols;
 use crate::print::cell::{Cell, cell};
 use crate::print::{self, readable};
 use crate::snapshot::counts::HITS;
-use crate::snapshot::{Counts, Fold, KeyColumn, KeyShow, Row, Snapshot};
+use crate::snapshot::{Counts, Fold, KeyColumn, Row, Show, Snapshot};
 
 /// A metric, and what its samples must be consistent with.
 #[derive(Clone, Debug)]
@@ -346,7 +346,7 @@ fn counted<'a>(
 /// What is shown of a stack depends on the symbols of the moment: its key is not the one that the
 /// table has, and need not be the same the next time.
 fn has_stacks(snapshot: &Snapshot) -> bool {
-    snapshot.keys.iter().any(|key| key.show == KeyShow::Stack)
+    snapshot.keys.iter().any(|key| key.show == Show::Stack)
 }
 
 /// The values of the labels of a row.

@@ -6,8 +6,8 @@ use super::metric_config::MetricConfig;
 use super::names::sanitized;
 use crate::export::names::unique;
 use crate::resolve::Fold;
-use crate::resolve::hist::{Hist, Key, KeyModifier, KeySource, Source};
-use crate::snapshot::bucket::{Buckets, Width};
+use crate::resolve::hist::{Hist, Key, KeySource, Source};
+use crate::snapshot::bucket::Buckets;
 
 /// What is exposed of a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,17 +160,13 @@ fn bucket_key(hist: &Hist) -> Result<Option<BucketKey>, Misfit> {
 }
 
 fn buckets(key: &Key) -> Option<Buckets> {
-    let width = match key.modifier {
-        KeyModifier::Log2 => Width::Log2,
-        KeyModifier::Buckets(width) => Width::Fixed(width),
-        _ => return None,
-    };
+    let width = key.buckets()?;
     Some(Buckets { width, signed: key.int_type().signed })
 }
 
 /// The value that sums up what the buckets divide.
 fn sum(hist: &Hist, key: &Key) -> Option<usize> {
-    let KeySource::Number(Source::Log2(raw) | Source::Buckets(_, raw)) = &key.source else {
+    let KeySource::Number(Source::Bucket(_, raw)) = &key.source else {
         return None;
     };
     hist.values.iter().position(|value| value.source == **raw && value.fold == Fold::Sum)

@@ -2,24 +2,16 @@
 //! their sign, so the buckets of negative numbers are above all others there; here they have their
 //! place below 0.
 
-use super::{IntType, KeyShow};
+use super::{IntType, Show};
+use crate::modifier::BucketWidth;
 
 /// How a key is divided into buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buckets {
     /// How wide they are.
-    pub width: Width,
+    pub width: BucketWidth,
     /// The numbers have a sign.
     pub signed: bool,
-}
-
-/// How wide buckets are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Width {
-    /// `.log2`: as wide as all below together.
-    Log2,
-    /// `.buckets=N`: all the same.
-    Fixed(u64),
 }
 
 /// The numbers that are counted together.
@@ -34,22 +26,22 @@ pub struct Bucket {
 impl Buckets {
     /// The buckets of a key that is shown like this; `None` if it is not in buckets.
     #[must_use]
-    pub const fn of(show: KeyShow, number: IntType) -> Option<Self> {
-        let width = match show {
-            KeyShow::Log2 => Width::Log2,
-            KeyShow::Buckets(width) => Width::Fixed(width),
-            _ => return None,
-        };
-        Some(Self { width, signed: number.signed })
+    pub const fn of(show: Show, number: IntType) -> Option<Self> {
+        match show {
+            Show::Bucket(width) => Some(Self { width, signed: number.signed }),
+            _ => None,
+        }
     }
 
     /// The bucket that the key `word` stands for. All negative numbers have one power of two.
     #[must_use]
     pub fn bucket(self, word: u64) -> Bucket {
         match self.width {
-            Width::Log2 if self.signed && word >= 64 => Bucket { low: i64::MIN.into(), high: -1 },
-            Width::Log2 => log2(word),
-            Width::Fixed(width) => self.fixed(word, width),
+            BucketWidth::Log2 if self.signed && word >= 64 => {
+                Bucket { low: i64::MIN.into(), high: -1 }
+            }
+            BucketWidth::Log2 => log2(word),
+            BucketWidth::Fixed(width) => self.fixed(word, width),
         }
     }
 
@@ -64,12 +56,12 @@ impl Buckets {
     #[must_use]
     pub fn place(self, bucket: Bucket) -> i128 {
         match self.width {
-            Width::Log2 if bucket.low < 0 => -1,
-            Width::Log2 => (bucket.high.ilog2()).into(),
-            Width::Fixed(width) if bucket.low < 0 => {
+            BucketWidth::Log2 if bucket.low < 0 => -1,
+            BucketWidth::Log2 => (bucket.high.ilog2()).into(),
+            BucketWidth::Fixed(width) if bucket.low < 0 => {
                 (bucket.low - lowest_of_last(width)) / i128::from(width) - 1
             }
-            Width::Fixed(width) => bucket.low / i128::from(width),
+            BucketWidth::Fixed(width) => bucket.low / i128::from(width),
         }
     }
 
@@ -77,11 +69,11 @@ impl Buckets {
     #[must_use]
     pub fn at(self, place: i128) -> Bucket {
         match self.width {
-            Width::Log2 => {
+            BucketWidth::Log2 => {
                 let exponent = u64::try_from(place);
                 exponent.map_or(Bucket { low: i64::MIN.into(), high: -1 }, log2)
             }
-            Width::Fixed(width) => {
+            BucketWidth::Fixed(width) => {
                 let step = i128::from(width);
                 let low = match place {
                     0.. => place * step,
@@ -118,17 +110,17 @@ mod tests {
     /// What the kernel makes of a number, as it is specified.
     fn kernels_key(buckets: Buckets, number: u64) -> u64 {
         match buckets.width {
-            Width::Log2 if number <= 1 => 0,
-            Width::Log2 => u64::from((number - 1).ilog2()) + 1,
-            Width::Fixed(width) => number / width * width,
+            BucketWidth::Log2 if number <= 1 => 0,
+            BucketWidth::Log2 => u64::from((number - 1).ilog2()) + 1,
+            BucketWidth::Fixed(width) => number / width * width,
         }
     }
 
     fn any_buckets() -> impl Strategy<Value = Buckets> {
         let width = prop_oneof![
-            Just(Width::Log2),
-            (1..5_u64).prop_map(Width::Fixed),
-            (1..3_000_000_u64).prop_map(Width::Fixed),
+            Just(BucketWidth::Log2),
+            (1..5_u64).prop_map(BucketWidth::Fixed),
+            (1..3_000_000_u64).prop_map(BucketWidth::Fixed),
         ];
         (width, any::<bool>()).prop_map(|(width, signed)| Buckets { width, signed })
     }

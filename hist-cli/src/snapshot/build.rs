@@ -1,8 +1,9 @@
 //! Makes snapshots by hand, column by column: for the tests of all that is done with them. Those that
 //! count come from [`crate::read`].
 
-use super::{Counts, Fold, IntType, KeyBytes, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot};
-use super::{ValueColumn, ValueShow};
+use super::{
+    Counts, Fold, IntType, KeyBytes, KeyColumn, KeyOrder, Losses, Row, Show, Snapshot, ValueColumn,
+};
 use crate::resolve::hist::{Sort, SortBy};
 
 impl Snapshot {
@@ -23,7 +24,7 @@ impl Snapshot {
     /// With one more key, of `size` bytes after those of the others. Its order says of how many bytes
     /// its numbers are, and whether they have a sign.
     #[must_use]
-    pub fn with_key(mut self, label: &str, size: usize, show: KeyShow, order: KeyOrder) -> Self {
+    pub fn with_key(mut self, label: &str, size: usize, show: Show, order: KeyOrder) -> Self {
         let offset = self.keys.last().map_or(0, |last| last.offset + last.size);
         let (signed, bits) = match order {
             KeyOrder::Signed(bytes) => (true, 8 * bytes),
@@ -37,13 +38,13 @@ impl Snapshot {
 
     /// With one more key of 8 bytes that is a number with a sign.
     #[must_use]
-    pub fn with_number(self, label: &str, show: KeyShow) -> Self {
+    pub fn with_number(self, label: &str, show: Show) -> Self {
         self.with_key(label, 8, show, KeyOrder::Signed(8))
     }
 
     /// With one more value, a sum.
     #[must_use]
-    pub fn with_value(mut self, label: &str, show: ValueShow, number: IntType) -> Self {
+    pub fn with_value(mut self, label: &str, show: Show, number: IntType) -> Self {
         let (label, fold) = (label.into(), Fold::Sum);
         self.values.push(ValueColumn { label, show, hidden: false, fold, number });
         self

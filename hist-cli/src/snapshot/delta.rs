@@ -60,7 +60,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::snapshot::{IntType, Losses, ValueShow};
+    use crate::snapshot::{IntType, Losses, Show};
     use proptest::prelude::*;
 
     /// Key → hitcount and sum.
@@ -70,7 +70,7 @@ mod tests {
         let row =
             |(&key, &(hitcount, sum)): (&u8, &(u64, u64))| Row::new(&[key; 8], hitcount, &[sum]);
         Snapshot::named("hist:keys=k [active]")
-            .with_value("v", ValueShow::Decimal, IntType::U64)
+            .with_value("v", Show::DECIMAL, IntType::U64)
             .with_rows(counts.iter().map(row))
             .with_losses(losses)
     }

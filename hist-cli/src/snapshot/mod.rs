@@ -14,6 +14,8 @@ use smallvec::SmallVec;
 
 pub use counts::{Counts, Losses, Values};
 
+/// How keys and values are shown.
+pub use crate::modifier::Show;
 /// How the numbers of several hits are put together.
 pub use crate::resolve::Fold;
 /// The sign and width of numbers.
@@ -55,9 +57,7 @@ impl Snapshot {
 
     /// Every address that is shown by its symbol; zeros may be among them.
     pub fn addresses(&self) -> impl Iterator<Item = u64> {
-        let columns = self.keys.iter().filter(|column| {
-            matches!(column.show, KeyShow::Sym | KeyShow::SymOffset | KeyShow::Stack)
-        });
+        let columns = self.keys.iter().filter(|column| column.show.has_symbols());
         columns.flat_map(|column| {
             let offsets = (column.offset..column.offset + column.size).step_by(8);
             self.rows.iter().flat_map(move |row| offsets.clone().map(|offset| row.word(offset)))
@@ -110,38 +110,12 @@ pub struct KeyColumn {
     /// In bytes, padding included.
     pub size: usize,
     /// How it is shown.
-    pub show: KeyShow,
+    pub show: Show,
     /// How the kernel compares it.
     pub order: KeyOrder,
     /// What its numbers mean; of powers of two and buckets, the numbers that they divide. ftrace's
     /// own text shows them all without a sign.
     pub number: IntType,
-}
-
-/// How a key is shown. The formats are those of `hist_trigger_print_key()` in the kernel's
-/// trace_events_hist.c.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyShow {
-    /// `%10llu`
-    Decimal,
-    /// `%llx`
-    Hex,
-    /// `[%llx] %-45ps`
-    Sym,
-    /// `[%llx] %-55pS`
-    SymOffset,
-    /// `~ 2^%-2llu`
-    Log2,
-    /// `~ %llu-%llu`, the width given
-    Buckets(u64),
-    /// `%-16s[%10llu]`, the name being [`Row::comm`]
-    Execname,
-    /// `%-30s[%3llu]`
-    Syscall,
-    /// One `%pS` a line
-    Stack,
-    /// `%-50s`
-    Text,
 }
 
 /// One number besides the hits.
@@ -150,7 +124,7 @@ pub struct ValueColumn {
     /// What entries call it.
     pub label: String,
     /// How it is shown.
-    pub show: ValueShow,
+    pub show: Show,
     /// Entries leave it out; sorting knows it.
     pub hidden: bool,
     /// How the numbers of several hits are put together.
@@ -163,17 +137,4 @@ pub struct ValueColumn {
 #[must_use]
 pub fn folds(values: &[ValueColumn]) -> Vec<Fold> {
     values.iter().map(|value| value.fold).collect()
-}
-
-/// How a value is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueShow {
-    /// ` N: %10llu`
-    Decimal,
-    /// ` N: %10llx`
-    Hex,
-    /// ` N (%): %3u.%02u`, of the sum over all entries
-    Percent,
-    /// ` N: %20s`, a bar relative to the largest entry
-    Graph,
 }

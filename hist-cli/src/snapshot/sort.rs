@@ -271,7 +271,7 @@ fn leaf(heap: &[Item], root: usize, is_left: impl Fn(Ordering) -> bool) -> usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{IntType, KeyShow, ValueShow};
+    use crate::snapshot::{IntType, Show};
     use proptest::prelude::*;
 
     fn row(keys: &[i64], hitcount: u64, sums: &[u64]) -> Row {
@@ -286,10 +286,10 @@ mod tests {
     fn snapshot(orders: &[KeyOrder], sort: &[Sort], rows: Vec<Row>) -> Snapshot {
         let n_values = rows.first().map_or(0, |row| row.counts.values.len());
         let keys = orders.iter().fold(Snapshot::named(""), |snapshot, &order| {
-            snapshot.with_key("k", 8, KeyShow::Decimal, order)
+            snapshot.with_key("k", 8, Show::DECIMAL, order)
         });
         let values = (0..n_values)
-            .fold(keys, |snapshot, _| snapshot.with_value("v", ValueShow::Decimal, IntType::S64));
+            .fold(keys, |snapshot, _| snapshot.with_value("v", Show::DECIMAL, IntType::S64));
         Snapshot { sort: sort.to_vec(), rows, ..values }
     }
 

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::{Fold, KeyColumn, KeyShow, Row, Snapshot};
+use super::{Fold, KeyColumn, Row, Show, Snapshot};
 use crate::kernel::symbols::Symbols;
 
 /// Frames that the reference kernel keeps (`HIST_STACKTRACE_DEPTH`).
@@ -48,7 +48,7 @@ pub fn settle(snapshot: &mut Snapshot, symbols: &Symbols, cut: &Cut) {
 }
 
 fn is_stack(column: &KeyColumn) -> bool {
-    column.show == KeyShow::Stack
+    column.show == Show::Stack
 }
 
 /// A row's bytes for one column.
@@ -91,7 +91,7 @@ fn merge(rows: impl Iterator<Item = Row>, folds: &[Fold]) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{IntType, KeyOrder, ValueShow};
+    use crate::snapshot::{IntType, KeyOrder, Show};
 
     const KALLSYMS: &str = "1000 T _stext\n1100 T __traceiter_kmalloc\n1200 T kmalloc_user\n\
                             1300 T do_syscall_64\n1400 T bpf_trace_run6\n2000 T _etext\n";
@@ -109,9 +109,9 @@ mod tests {
 
     fn snapshot(rows: Vec<Row>) -> Snapshot {
         Snapshot::named("")
-            .with_key("common_stacktrace", 32, KeyShow::Stack, KeyOrder::None)
-            .with_key("n", 8, KeyShow::Decimal, KeyOrder::None)
-            .with_value("v", ValueShow::Decimal, IntType::U64)
+            .with_key("common_stacktrace", 32, Show::Stack, KeyOrder::None)
+            .with_key("n", 8, Show::DECIMAL, KeyOrder::None)
+            .with_value("v", Show::DECIMAL, IntType::U64)
             .with_rows(rows)
     }
 

@@ -2,12 +2,13 @@
 //! a documented one. The reasons are data, each with what it rests on.
 
 use hist_cli::diag::{Kind, Origin, Rejection, TriggerError};
+use hist_cli::modifier::{self, BucketWidth, TABLE};
 use hist_cli::parse::ast::{BinaryOp, Expr, Trigger};
 use hist_cli::pipeline::CompileError;
 use hist_cli::plan::PlanError;
 use hist_cli::resolve::hist::{
-    Condition, GlobPart, Hist, Key, KeyModifier, KeySource, Pattern, Source, TextField, TextSource,
-    TextTest, Value,
+    Condition, GlobPart, Hist, Key, KeySource, Pattern, Source, TextField, TextSource, TextTest,
+    Value,
 };
 use hist_cli::session::SessionError;
 
@@ -64,10 +65,8 @@ struct Deviation {
 }
 
 /// Words of the reference that older kernels do not have, with the version that has brought them:
-/// section 8 of the specification.
-const NEW_WORDS: [(&str, Version); 15] = [
-    (".percent", Version(7, 0)),
-    (".graph", Version(7, 0)),
+/// section 8 of the specification. Modifiers are in [`new_modifiers`].
+const NEW_WORDS: [(&str, Version); 12] = [
     ("common_comm", Version(7, 0)),
     ("comm", Version(7, 0)),
     ("COMM", Version(7, 0)),
@@ -77,7 +76,6 @@ const NEW_WORDS: [(&str, Version); 15] = [
     ("common_stacktrace", Version(6, 12)),
     ("STACKTRACE", Version(7, 0)),
     ("stacktrace", Version(6, 12)),
-    (".stacktrace", Version(7, 0)),
     ("CPUS", Version(6, 12)),
     (".function", Version(6, 12)),
     ("common_cpu", Version(6, 12)),
@@ -227,7 +225,7 @@ fn is_stack(expr: &Expr) -> bool {
 }
 
 /// The words in `text` that a kernel of `version` does not know.
-fn new_words(text: &str, version: Version) -> Vec<&'static str> {
+fn new_words(text: &str, version: Version) -> Vec<String> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let stands_alone = |(at, word): (usize, &str)| {
         let before = text[..at].chars().next_back();
@@ -236,8 +234,23 @@ fn new_words(text: &str, version: Version) -> Vec<&'static str> {
         dotted || !before.is_some_and(is_word) && !after.is_some_and(is_word)
     };
     let found = |word: &str| text.match_indices(word).any(stands_alone);
-    let new = NEW_WORDS.iter().filter(|(word, since)| version < *since && found(word));
-    new.map(|(word, _)| *word).collect()
+    let words = NEW_WORDS.iter().map(|(word, since)| ((*word).to_owned(), *since));
+    let new = new_modifiers().chain(words);
+    let new = new.filter(|(word, since)| version < *since && found(word));
+    new.map(|(word, _)| word).collect()
+}
+
+/// The same for modifiers, dot included. Those that are ours alone are unknown to every version.
+fn new_modifiers() -> impl Iterator<Item = (String, Version)> {
+    TABLE.iter().filter_map(|row| {
+        let since = match row.origin {
+            modifier::Origin::Kernel { since } => {
+                since.map(|(major, minor)| Version(major, minor))?
+            }
+            modifier::Origin::Ours => Version(u32::MAX, 0),
+        };
+        Some((format!(".{}", row.word), since))
+    })
 }
 
 // --- lists of triggers --------------------------------------------------------------------------
@@ -421,7 +434,7 @@ const OTHER_COLUMNS: [OtherColumns; 4] = [
         key: |counted, key| {
             let Counted { kernel, ours, .. } = counted;
             let is_beyond = ours.contains(BEYOND) && !kernel.contains(BEYOND);
-            key.modifier == KeyModifier::Log2 && is_beyond
+            key.buckets() == Some(BucketWidth::Log2) && is_beyond
         },
         value: |_| false,
     },
@@ -502,9 +515,7 @@ fn depends_on_time(source: &Source) -> bool {
         Source::Timestamp { .. } => true,
         Source::Binary(BinaryOp::Sub, lhs, rhs) if lhs == rhs => false,
         Source::Binary(_, lhs, rhs) => depends_on_time(lhs) || depends_on_time(rhs),
-        Source::Log2(inner) | Source::Buckets(_, inner) | Source::Negate(inner) => {
-            depends_on_time(inner)
-        }
+        Source::Bucket(_, inner) | Source::Negate(inner) => depends_on_time(inner),
         Source::Record(_) | Source::Pid | Source::Cpu | Source::Constant(_) => false,
     }
 }
@@ -516,7 +527,7 @@ fn divides(source: &Source) -> bool {
             let by = matches!(**rhs, Source::Constant(number) if is_approximate(number));
             *op == BinaryOp::Div && by || divides(lhs) || divides(rhs)
         }
-        Source::Log2(inner) | Source::Buckets(_, inner) | Source::Negate(inner) => divides(inner),
+        Source::Bucket(_, inner) | Source::Negate(inner) => divides(inner),
         _ => false,
     }
 }

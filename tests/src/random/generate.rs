@@ -2,6 +2,7 @@
 //! meant to be valid; in the others every part may be odd, and some are damaged afterwards.
 
 use hist_cli::kernel::format::{EventFormat, FieldClass, FieldFormat};
+use hist_cli::modifier::{Argument, Modifier, Role, Row, Suits, TABLE, Taken};
 
 use super::prng::Prng;
 
@@ -267,7 +268,11 @@ impl Writer<'_> {
                 None => self.number(),
             },
             2 => {
-                let modifier = self.some(&[".execname", ".execname", ".hex", ""]);
+                let modifier = match self.prng.weighted(&[50, 25, 25]) {
+                    0 => self.own_modifier("common_pid"),
+                    1 => ".hex".to_owned(),
+                    _ => String::new(),
+                };
                 return self.labelled("common_pid".to_owned(), modifier);
             }
             3 => self.some(&["common_cpu", "cpu", "CPU"]),
@@ -314,37 +319,55 @@ impl Writer<'_> {
         if self.odd() {
             return self.odd_modifier();
         }
-        match self.prng.weighted(&[50, 50]) {
-            0 => String::new(),
-            _ => match self.prng.below(9) {
-                0 => ".sym".to_owned(),
-                1 => ".sym-offset".to_owned(),
-                2 => ".syscall".to_owned(),
-                3 => ".usecs".to_owned(),
-                4 | 5 => ".log2".to_owned(),
-                6 | 7 => {
-                    let word = self.some(&["buckets", "bucket"]);
-                    let width = *self.prng.pick(&[1, 2, 3, 10, 100, 1000, 4096, u64::MAX]);
-                    format!(".{word}={width}")
-                }
-                _ => ".hex".to_owned(),
-            },
-        }
+        if self.prng.chance(50) { String::new() } else { self.suiting(Role::Key) }
     }
 
     fn value_modifier(&mut self) -> String {
         if self.odd() {
             return self.odd_modifier();
         }
-        self.some(&["", "", "", ".hex", ".usecs", ".percent", ".graph"])
+        if self.prng.chance(40) { String::new() } else { self.suiting(Role::Value) }
+    }
+
+    /// A modifier that any number takes. Buckets, which change more than the text, come twice as
+    /// often as others.
+    fn suiting(&mut self, role: Role) -> String {
+        let is_common = |row: &&Row| !matches!(row.suits, Suits::Only(_) | Suits::SyntheticStacks);
+        let rows = TABLE.iter().filter(|row| row.taken(role) != Taken::No).filter(is_common);
+        let twice =
+            |row: &'static Row| [row].repeat(1 + usize::from(row.example().buckets().is_some()));
+        let rows: Vec<_> = rows.flat_map(twice).collect();
+        let row = *self.prng.pick(&rows);
+        self.written(row)
+    }
+
+    /// A modifier that the name alone takes, or one for any number.
+    fn own_modifier(&mut self, name: &'static str) -> String {
+        let rows: Vec<_> = TABLE.iter().filter(|row| row.suits == Suits::Only(name)).collect();
+        let row = *self.prng.pick(&rows);
+        self.written(row)
+    }
+
+    /// One that need not suit.
+    fn any_modifier(&mut self) -> String {
+        let row = self.prng.pick(&TABLE);
+        self.written(row)
+    }
+
+    fn written(&mut self, row: &'static Row) -> String {
+        let argument = *self.prng.pick(&[1, 2, 3, 10, 100, 1000, 4096, u64::MAX]);
+        let text = format!(".{}", Modifier::new(row, argument));
+        match row.argument {
+            Argument::Width { stem } if self.prng.chance(50) => text.replace(row.word, stem),
+            Argument::None | Argument::Ignored | Argument::Width { .. } => text,
+        }
     }
 
     fn odd_modifier(&mut self) -> String {
+        if self.prng.chance(30) {
+            return self.any_modifier();
+        }
         self.some(&[
-            ".percent",
-            ".graph",
-            ".execname",
-            ".stacktrace",
             ".foo",
             ".",
             ".hex.hex",
@@ -359,12 +382,8 @@ impl Writer<'_> {
             ".percentage",
             ".graphs",
             ".log",
-            ".log2",
             ".sym-offse",
             ".symXoffset",
-            ".syscall",
-            ".sym",
-            ".usecs",
             ".bucketsx=5",
             ".buckets=18446744073709551616",
         ])
@@ -756,6 +775,7 @@ impl Writer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hist_cli::parse::ast::Expr;
 
     fn event() -> EventFormat {
         let text = include_str!("../../golden/formats/events/sched/sched_switch/format");
@@ -776,5 +796,34 @@ mod tests {
         let valid = texts.iter().filter(valid).count();
         assert!((1000..1900).contains(&valid), "{valid} of 2000 are well-formed");
         assert!(texts.iter().any(|one| !one.limited));
+    }
+
+    /// Each of a key and of a value that takes it, in a trigger without oddities; and each at all.
+    #[test]
+    fn every_modifier_is_generated() {
+        let event = event();
+        let texts = (0..20_000).map(|index| trigger(&mut Prng::new(1, index), &event, 7).text);
+        let texts: Vec<_> = texts.collect();
+        let read = texts.iter().filter_map(|text| hist_cli::parse::trigger(&latin1(text)).ok());
+        let modifiers = |exprs: &[Expr]| -> Vec<_> {
+            let fields = exprs.iter().filter_map(|expr| match expr {
+                Expr::Field(field) => field.known_modifier(),
+                _ => None,
+            });
+            fields.map(|modifier| modifier.node.row().word).collect()
+        };
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        for trigger in read {
+            keys.extend(modifiers(&trigger.keys));
+            values.extend(modifiers(&trigger.values));
+        }
+        for row in &TABLE {
+            for (role, words) in [(Role::Key, &keys), (Role::Value, &values)] {
+                let count = words.iter().filter(|word| **word == row.word).count();
+                let is_suiting = row.has_effect(role) && row.suits != Suits::SyntheticStacks;
+                let least = if is_suiting { 100 } else { 1 };
+                assert!(count >= least, "{} is {count} times on a {role:?}", row.word);
+            }
+        }
     }
 }

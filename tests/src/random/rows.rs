@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hist_cli::resolve::hist::{Hist, ValueModifier};
+use hist_cli::modifier::{Share, Show};
+use hist_cli::resolve::hist::Hist;
 use hist_test_support::table::Table;
 
 /// Columns that may differ: one for each key, one for each value besides the hitcount.
@@ -123,23 +124,25 @@ fn keys_of<'a>(text: &'a str, hist: &Hist) -> Option<Vec<&'a str>> {
 
 /// The sums and the parts of the values that may not differ.
 fn values_of(text: &str, hist: &Hist, mask: &Mask) -> Option<(Vec<u64>, Vec<String>)> {
-    let hitcount = (!hist.nohitcount).then(|| (" hitcount:".to_owned(), Some(ValueModifier::None)));
+    let hitcount = (!hist.nohitcount).then(|| (" hitcount:".to_owned(), Some(Show::DECIMAL)));
     let shown = hist.values.iter().zip(&mask.values).filter(|(value, _)| !value.hidden);
     let shown = shown.map(|(value, is_masked)| {
-        let percent = if value.modifier == ValueModifier::Percent { " (%)" } else { "" };
-        (format!(" {}{percent}:", value.label), (!is_masked).then_some(value.modifier))
+        let is_percent = value.show() == Show::Share(Share::Percent);
+        let percent = if is_percent { " (%)" } else { "" };
+        (format!(" {}{percent}:", value.label), (!is_masked).then(|| value.show()))
     });
     let columns: Vec<_> = hitcount.into_iter().chain(shown).collect();
     let (mut sums, mut parts, mut rest) = (Vec::new(), Vec::new(), text);
-    for (index, (name, modifier)) in columns.iter().enumerate() {
+    for (index, (name, show)) in columns.iter().enumerate() {
         rest = &rest[rest.find(name)? + name.len()..];
         let next = columns.get(index + 1).and_then(|(next, _)| rest.find(next));
         let value = rest[..next.unwrap_or(rest.len())].trim();
-        match modifier {
+        match show {
             None => {}
-            Some(ValueModifier::Percent | ValueModifier::Graph) => parts.push(value.to_owned()),
-            Some(ValueModifier::Hex) => sums.push(u64::from_str_radix(value, 16).ok()?),
-            Some(_) => sums.push(value.parse().ok()?),
+            Some(Show::Digits(digits)) => {
+                sums.push(u64::from_str_radix(value, digits.radix()).ok()?)
+            }
+            Some(_) => parts.push(value.to_owned()),
         }
     }
     Some((sums, parts))

@@ -9,9 +9,10 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use crate::diag::{Logged, Span};
+use crate::modifier::{Modifier, TABLE, hide_minus};
 use crate::parse::ast::{
-    Binary, BinaryOp, CompareOp, Control, Expr, Field, Filter, FilterExpr, Modifier, Operand,
-    Predicate, Reference, SortKey, Spanned, Trigger, Variable,
+    Binary, BinaryOp, CompareOp, Control, Expr, Field, Filter, FilterExpr, Operand, Predicate,
+    Reference, SortKey, Spanned, Trigger, Variable,
 };
 
 const NOWHERE: Span = Span { start: 0, end: 0 };
@@ -27,21 +28,8 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn modifier() -> impl Strategy<Value = Modifier> {
-    prop_oneof![
-        select(vec![
-            Modifier::Hex,
-            Modifier::Sym,
-            Modifier::SymOffset,
-            Modifier::Execname,
-            Modifier::Syscall,
-            Modifier::Stacktrace,
-            Modifier::Log2,
-            Modifier::Usecs,
-            Modifier::Percent,
-            Modifier::Graph,
-        ]),
-        (1..=u64::MAX).prop_map(Modifier::Buckets),
-    ]
+    let rows: Vec<_> = TABLE.iter().collect();
+    (select(rows), 1..=u64::MAX).prop_map(|(row, argument)| Modifier::new(row, argument))
 }
 
 fn field() -> impl Strategy<Value = Expr> {
@@ -50,7 +38,7 @@ fn field() -> impl Strategy<Value = Expr> {
             Expr::Field(Field {
                 prefix: prefix.map(|(system, event)| spanned(format!("{system}.{event}"))),
                 name: spanned(name),
-                modifier: modifier.map(spanned),
+                modifier: modifier.map(|modifier| Ok(spanned(modifier))),
                 span: NOWHERE,
             })
         },
@@ -67,11 +55,11 @@ fn leaf() -> impl Strategy<Value = Expr> {
                 let field = Field {
                     prefix: prefix.map(spanned),
                     name: spanned(format!("${name}")),
-                    modifier: modifier.map(spanned),
+                    modifier: modifier.map(|modifier| Ok(spanned(modifier))),
                     span: NOWHERE,
                 };
-                // `.sym-offset` is parsed without its `-`.
-                let text = field.to_string().replace("sym-offset", "symXoffset");
+                // Modifiers are parsed without their `-`.
+                let text = BString::from(hide_minus(field.to_string().as_bytes()));
                 Expr::VarRef(Box::new(Reference { text: spanned(text), field }))
             },
         ),

@@ -53,7 +53,7 @@ impl Uses {
     fn source(&mut self, source: &Source) {
         match source {
             Source::Record(field) => self.add(field.offset),
-            Source::Log2(inner) | Source::Buckets(_, inner) | Source::Negate(inner) => {
+            Source::Bucket(_, inner) | Source::Negate(inner) => {
                 self.source(inner);
             }
             Source::Binary(_, lhs, rhs) => {
