@@ -1,5 +1,5 @@
-//! Takes cases and an engine. Gives verdicts: the kernel's own hist triggers and the engine count
-//! the same events of one process at the same time, and must print the same.
+//! Compares an engine with the kernel's own hist triggers: both count the same events of one process
+//! at the same time, and must print the same.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -7,6 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+
+use hist_test_support::table::total;
 
 use crate::compare;
 use crate::engine::{Engine, Request};
@@ -143,14 +145,6 @@ fn judge(
     Ok(Verdict::Passed)
 }
 
-/// A number of a histogram's last lines.
-pub(crate) fn total(hist: &str, name: &str) -> Result<u64> {
-    let label = format!("    {name}: ");
-    let line = hist.lines().rev().find_map(|line| line.strip_prefix(&label));
-    let digits = line.with_context(|| format!("no `{name}:` line in\n{hist}"))?;
-    digits.parse().with_context(|| format!("`{digits}` behind `{name}:`"))
-}
-
 /// How long a workload may take: emulated machines are slow, and every event is counted often.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -162,7 +156,7 @@ pub(crate) struct Process {
     from: BufReader<ChildStdout>,
 }
 
-/// What a [`Process`] is told, and what it answers.
+/// What a [`Process`] gets to read, and what it answers.
 const READY: &str = "ready\n";
 pub(crate) const GO: &str = "go\n";
 const DONE: &str = "done\n";
@@ -239,7 +233,7 @@ fn state(stat: &str) -> Result<char> {
     rest.and_then(|rest| rest.chars().next()).with_context(|| format!("no state in `{stat}`"))
 }
 
-/// The other side of a [`Process`]: works each time that it is told, until the end of its input.
+/// The other side of a [`Process`]: works at each [`GO`], until the end of its input.
 ///
 /// # Errors
 /// When the workload or talking fails.
@@ -249,7 +243,7 @@ pub fn serve(workload: Workload) -> Result<()> {
     output.write_all(READY.as_bytes())?;
     output.flush()?;
     while input.read_line(&mut line)? > 0 {
-        ensure!(line == GO, "told `{line}`");
+        ensure!(line == GO, "the workload got `{line}` instead of `{GO}`");
         workload.run()?;
         output.write_all(DONE.as_bytes())?;
         output.flush()?;
@@ -266,13 +260,5 @@ mod tests {
     fn state_follows_the_name() {
         assert_eq!(state("7 (a) b) S 1 7").unwrap(), 'S');
         assert!(state("7").is_err());
-    }
-
-    #[test]
-    fn totals_are_read_from_the_end() {
-        let hist = "Totals:\n    Hits: 12\n    Entries: 3\n    Dropped: 4\n";
-        assert_eq!(total(hist, "Hits").unwrap(), 12);
-        assert_eq!(total(hist, "Dropped").unwrap(), 4);
-        assert!(total(hist, "Missed").is_err());
     }
 }

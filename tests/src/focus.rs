@@ -1,5 +1,5 @@
-//! Takes the running kernel. Gives whether it takes what programs do for a focus: find out that a
-//! process is the one that was named, and whether the valve is open.
+//! Asks the running kernel whether it takes what programs do for a focus: find out that a process is
+//! the one that was named, and whether the valve is open.
 
 use anyhow::{Context as _, Result, ensure};
 use hist_cli::kernel::EventName;
@@ -10,10 +10,11 @@ use hist_cli::pipeline::build_text;
 use hist_cli::plan::focus::{Birth, BirthOffsets, Processes};
 use hist_cli::plan::{AttachWish, Focus, Wishes};
 use hist_cli::read;
-use rustix::process::{getpid, getppid};
+use rustix::process::getpid;
 use rustix::thread::gettid;
 
 use crate::differential::Verdict;
+use crate::live::getppid;
 
 /// Calls that are made while the valve is closed, open, and closed again.
 const CALLS: u64 = 100;
@@ -57,15 +58,14 @@ fn check_one(attach: AttachWish, processes: Processes, pid: u32) -> Result<()> {
         let live = LiveFocus::open(&Focus { birth: found, ..focus.clone() }, None, btf, 1, None)?;
         let attached = attached(attach, focus, &live, &facts)?;
         live.settle()?;
-        make_calls();
+        getppid(CALLS);
         live.let_count(true);
-        make_calls();
+        getppid(CALLS);
         live.let_count(false);
-        make_calls();
+        getppid(CALLS);
         attached.triggers[0].pause();
         wait_for_programs()?;
-        let counted: u64 =
-            read::snapshot(&attached.triggers[0])?.rows.iter().map(|row| row.counts.hits).sum();
+        let counted = read::snapshot(&attached.triggers[0])?.hits();
         ensure!(counted == hits, "{counted} hits of {hits}; as if started later: {is_later}");
         birth.ticks[0] -= 1;
     }
@@ -79,10 +79,4 @@ fn attached(attach: AttachWish, focus: Focus, live: &LiveFocus, facts: &Facts) -
     let wishes = Wishes { attach, focus, ..Wishes::default() };
     let built = build_text(&text, &format, &facts.context(), wishes)?;
     Ok(attach_among(built, Among { focus: Some(live), ..Among::default() })?)
-}
-
-fn make_calls() {
-    for _ in 0..CALLS {
-        let _ = std::hint::black_box(getppid());
-    }
 }

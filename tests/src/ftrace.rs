@@ -1,4 +1,4 @@
-//! Takes triggers. Gives the histograms that this kernel's own hist triggers make of them.
+//! Counts with this kernel's own hist triggers, to compare others with them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
@@ -6,14 +6,12 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow};
+use hist_test_support::table::blocks;
 
 use crate::engine::{Engine, Request};
 
 /// Where tracefs is.
 pub const TRACEFS: &str = "/sys/kernel/tracing";
-
-/// How each histogram in a `hist` file begins.
-const HEADER: &str = "# event histogram\n";
 
 /// Tracefs or an instance in it, and the triggers placed there.
 #[derive(Debug)]
@@ -133,26 +131,7 @@ impl Engine for Ftrace {
     }
 }
 
-/// The histograms in a `hist` file, without the empty lines between them.
-pub(crate) fn blocks(text: &str) -> Vec<String> {
-    let bodies = text.split(HEADER).skip(1);
-    bodies.map(|body| format!("{HEADER}{}\n", body.trim_end_matches('\n'))).collect()
-}
-
 /// One `write`, since the kernel takes each for a command.
 fn append(path: &Path, text: &str) -> std::io::Result<()> {
     OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_are_separated() {
-        let one = "# event histogram\n#\n# trigger info: a\n#\n\n\nTotals:\n    Dropped: 0\n";
-        let two = one.replace("info: a", "info: b");
-        assert_eq!(blocks(&format!("{one}\n\n{two}")), [one.to_owned(), two]);
-        assert!(blocks("").is_empty());
-    }
 }

@@ -1,4 +1,5 @@
-//! What the suite's engines share, and the bodies of tests that also run on other kernels.
+//! What the tests of the whole pipeline share: engines that count, suites for them, and what compares
+//! their histograms.
 //!
 //! The differential test, in the order of its parts: a [`suite`] of cases, each a trigger on an
 //! event; a [`workload`] that makes the events happen; the [`ftrace`] of this kernel and an
@@ -13,12 +14,13 @@
 //! tells which events occur with preemption off, while [`traffic`] makes them all happen; [`command`]
 //! runs the command there; [`guest`] is what programs share that are a machine's first process;
 //! [`nested`] causes events inside perf's handlers; [`interpreter`] is for tests that run programs in
-//! user space.
+//! user space, [`live`] for those that count in this machine's kernel; [`cpus`] says where threads run.
 
 pub mod attachment;
 pub mod bpf;
 pub mod command;
 pub mod compare;
+pub mod cpus;
 pub mod differential;
 pub mod engine;
 pub mod floods;
@@ -27,6 +29,7 @@ pub mod ftrace;
 pub mod fuzz;
 pub mod guest;
 pub mod interpreter;
+pub mod live;
 pub mod lockdown;
 pub mod model;
 pub mod nested;

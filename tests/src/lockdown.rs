@@ -1,4 +1,4 @@
-//! Runs on a kernel that is locked down, and finds out whether what is said of that is true.
+//! Runs on a kernel that is locked down, and checks what the documentation says of it.
 
 use std::fs;
 use std::path::Path;
@@ -16,6 +16,7 @@ use hist_cli::session::{Live, Session, since_boot};
 use rustix::mount::{MountFlags, mount};
 
 use crate::ftrace::TRACEFS;
+use crate::live::getppid;
 
 /// How the kernel is locked down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -112,11 +113,9 @@ fn count() -> Result<()> {
     let trigger = format!("hist:keys=id if id=={} && common_pid=={thread}", libc::SYS_getppid);
     session.write(&EventName::new("raw_syscalls", "sys_enter"), trigger.as_bytes())?;
     session.release()?;
-    for _ in 0..CALLS {
-        std::hint::black_box(rustix::process::getppid());
-    }
+    getppid(CALLS);
     let entry = session.triggers().first().context("a trigger")?;
-    let hits: u64 = session.snapshot(entry)?.rows.iter().map(|row| row.counts.hits).sum();
+    let hits = session.snapshot(entry)?.hits();
     ensure!(hits == CALLS, "{hits} of {CALLS}");
     Ok(())
 }

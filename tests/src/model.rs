@@ -1,5 +1,5 @@
-//! Counts hits one by one, and has the snapshot that any right engine must come to. Written straight from the specification, sharing no code with codegen or the
-//! templates.
+//! Counts hits one by one as any right engine must. It is written straight from the specification,
+//! and shares no code with codegen or the templates.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use hist_cli::resolve::hist::{
     Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeySource, Location, Pattern,
     RecordField, Source, TextField, TextSource, TextTest,
 };
-use hist_cli::snapshot::{Counts, Row, Snapshot};
+use hist_cli::snapshot::{Row, Snapshot};
 
 /// One occurrence of an event.
 #[derive(Clone, Copy, Debug)]
@@ -106,8 +106,8 @@ impl<'a> Model<'a> {
 }
 
 fn row((key, entry): (&Vec<u8>, &Counted)) -> Row {
-    let Counted { hits, values, comm } = entry.clone();
-    Row { key: key.as_slice().into(), counts: Counts::new(hits, values), comm }
+    let Counted { hits, values, comm } = entry;
+    Row::new(key, *hits, values).of_task(comm)
 }
 
 fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u8> {

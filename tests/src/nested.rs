@@ -4,15 +4,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use hist_cli::kernel::EventName;
+use anyhow::{Result, ensure};
 use hist_cli::kernel::Facts;
-use hist_cli::kernel::tracefs::find_or_mount;
-use hist_cli::load::{self, AttachedTrigger};
-use hist_cli::pipeline;
+use hist_cli::load::AttachedTrigger;
 use hist_cli::plan::{Attach, AttachWish, Guard, Proof, Wishes};
 use hist_cli::read;
 use hist_cli::snapshot::Losses;
+
+use crate::live;
 
 use crate::differential::Verdict;
 use crate::version::Version;
@@ -46,12 +45,14 @@ pub fn faults_in_handlers() -> Result<()> {
     let mine = format!("keys=common_pid:pause if common_pid=={thread}");
     let independent = attached(FAULT, &mine, Wishes::default())?;
     let is_raw = matches!(independent.plan.attach, Attach::RawTracepoint { .. });
-    ensure!(is_raw, "{}", independent.plan.attach);
+    ensure!(is_raw, "attached to the {}", independent.plan.attach);
     let classic = Wishes { attach: AttachWish::Tracepoint, ..Wishes::default() };
     let counting = attached(FAULT, &mine, classic.clone())?;
     ensure!(counting.plan.guard == Guard::Watched, "{:?}", counting.plan.guard);
     let open = ("syscalls", "sys_enter_openat");
-    let _reader = attached(open, "keys=common_pid if filename.ustring ~ \"/x*\"", classic)?;
+    // Misses are of all threads, so only this one may fault there.
+    let names = format!("keys=common_pid if common_pid=={thread} && filename.ustring ~ \"/x*\"");
+    let _reader = attached(open, &names, classic)?;
     independent.resume()?;
     counting.resume()?;
     ensure!(counting.unwatched().is_none(), "{:?}", counting.unwatched());
@@ -69,10 +70,10 @@ pub fn faults_in_handlers() -> Result<()> {
     ensure!(none == Losses::default(), "{none:?}");
     let (hits, losses) = counted(&counting)?;
     ensure!(losses.missed >= u64::from(OPENS), "nothing fell into a handler: {losses:?}");
-    ensure!(hits + losses.total() == happened, "{hits} and {losses:?} of {happened}");
+    ensure!(hits + losses.total() == happened, "{hits} hits and {losses:?} for {happened} events");
     // What is forgotten stays forgotten.
     counting.clear()?;
-    ensure!(counted(&counting)? == (0, Losses::default()), "cleared");
+    ensure!(counted(&counting)? == (0, Losses::default()), "something is left after clearing");
     Ok(())
 }
 
@@ -86,8 +87,9 @@ pub fn on_its_way() -> Result<()> {
     let classic = Wishes { attach, ..Wishes::default() };
     // As long as two others are on the tracepoint, the kernel need not patch the code that calls it,
     // which emulated CPUs that run it do not always survive.
-    let _others = [classic.clone(), Wishes { attach: AttachWish::Raw, ..Wishes::default() }]
+    let others = [classic.clone(), Wishes { attach: AttachWish::Raw, ..Wishes::default() }]
         .map(|wishes| attached(SYSCALL, "keys=common_cpu", wishes));
+    let _others = others.into_iter().collect::<Result<Vec<_>>>()?;
     let trigger = attached(SYSCALL, "keys=id:pause", Wishes { proof, ..classic })?;
     ensure!(trigger.plan.guard == Guard::Watched, "{:?}", trigger.plan.guard);
     let is_over = AtomicBool::new(false);
@@ -114,7 +116,7 @@ fn misses_never_go_down(trigger: &AttachedTrigger, is_over: &AtomicBool) -> Resu
     let mut before = 0;
     while !is_over.load(Ordering::Relaxed) {
         let missed = counted(trigger)?.1.missed;
-        ensure!(missed >= before, "{missed} missed after {before}");
+        ensure!(missed >= before, "{missed} missed, after {before} before");
         before = missed;
     }
     Ok(())
@@ -155,17 +157,14 @@ fn attached(
     trigger: &str,
     wishes: Wishes,
 ) -> Result<AttachedTrigger> {
-    let (tracefs, facts) = (find_or_mount()?, Facts::read()?);
-    let format = tracefs.event(&EventName::new(system, event))?;
-    let text = format!("hist:{trigger}");
-    let built = pipeline::build_text(&text, &format, &facts.context(), wishes)?;
-    load::attach(built)?.triggers.pop().context("one trigger")
+    let (event, trigger) = (format!("{system}:{event}"), format!("hist:{trigger}"));
+    live::attached(&event, &trigger, &Facts::read()?.context(), wishes)
 }
 
 /// Hits and losses so far.
 fn counted(trigger: &AttachedTrigger) -> Result<(u64, Losses)> {
     let snapshot = read::snapshot(trigger)?;
-    Ok((snapshot.rows.iter().map(|row| row.counts.hits).sum(), snapshot.losses))
+    Ok((snapshot.hits(), snapshot.losses))
 }
 
 /// The names lie in memory that exists and cannot be read.

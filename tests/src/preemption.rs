@@ -12,6 +12,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use hist_cli::kernel::EventName;
 use hist_cli::kernel::tracefs::find_or_mount;
+use hist_cli::plan::access::arguments::rows::with_preemption_off;
+use hist_test_support::table::{Entry, Table};
 
 use crate::differential::Verdict;
 use crate::engine::{Engine as _, Request};
@@ -142,21 +144,6 @@ impl Watch {
     }
 }
 
-/// The table of arguments, whose heads have the marks.
-const TABLE: &str = include_str!("../../hist-cli/src/plan/access/arguments/arguments.txt");
-
-/// What stands behind an event whose call sites the kernel cannot preempt.
-const MARK: &str = "preemption-off";
-
-/// The events of a table that have the mark: `system:event  preemption-off @7.3`.
-fn marked(table: &str) -> impl Iterator<Item = &str> {
-    let heads = table.lines().filter(|line| !line.starts_with(['#', ' ']));
-    heads.filter_map(|line| {
-        let mut words = line.split_whitespace();
-        words.next().filter(|_| words.next() == Some(MARK))
-    })
-}
-
 /// Hits without which a check proves nothing.
 const PROOF: u64 = 1000;
 
@@ -206,8 +193,10 @@ pub fn check(version: Version) -> Verdict {
 
 /// What is wrong with them on this kernel.
 fn watch_marked() -> Result<Vec<String>> {
-    let marked: BTreeSet<_> = marked(TABLE).chain(OFTEN).chain([PREEMPTIBLE]).collect();
-    let is_wanted = |event: &EventName| marked.contains(event.to_string().as_str());
+    let marked = with_preemption_off().map(|event| event.to_string());
+    let others = OFTEN.into_iter().chain([PREEMPTIBLE]).map(str::to_owned);
+    let wanted: BTreeSet<_> = marked.chain(others).collect();
+    let is_wanted = |event: &EventName| wanted.contains(&event.to_string());
     let mut watch = Watch::start(&is_wanted)?;
     for _ in 0..ROUNDS {
         traffic::happen(Duration::from_secs(3))?;
@@ -242,19 +231,21 @@ fn complaints(sites: &[Sites]) -> Vec<String> {
 
 fn sites(request: &Request, text: &str) -> Result<Sites> {
     let event = format!("{}:{}", request.system, request.event);
-    let rows = text.lines().filter(|line| line.starts_with('{'));
-    let states = rows.map(|line| row(line).with_context(|| format!("{event}: `{line}`")));
+    let table = Table::parse(text).with_context(|| event.clone())?;
+    let states = table.entries.iter().map(|entry| state(entry).with_context(|| event.clone()));
     let states = states.collect::<Result<_>>()?;
-    ensure!(text.contains("    Dropped: 0\n"), "{event} has more states than room");
+    ensure!(table.dropped == 0, "{event} has more states than room");
     Ok(Sites { event, states })
 }
 
 /// `{ common_flags:          1, common_preempt_count:          0 } hitcount:         12`
-fn row(line: &str) -> Option<(State, u64)> {
-    let (keys, hits) = line.strip_prefix("{ common_flags:")?.split_once("} hitcount:")?;
-    let (flags, count) = keys.split_once(", common_preempt_count:")?;
-    let state = State { flags: flags.trim().parse().ok()?, count: count.trim().parse().ok()? };
-    Some((state, hits.trim().parse().ok()?))
+fn state(entry: &Entry) -> Result<(State, u64)> {
+    let number = |name: &str| -> Result<u32> {
+        let text = entry.key(name).with_context(|| format!("no {name} in {entry:?}"))?;
+        text.parse().with_context(|| format!("`{text}` for {name}"))
+    };
+    let state = State { flags: number("common_flags")?, count: number("common_preempt_count")? };
+    Ok((state, entry.hitcount()?))
 }
 
 #[cfg(test)]
@@ -276,20 +267,14 @@ mod tests {
 
     #[test]
     fn rows_are_read_as_the_kernel_prints_them() {
-        let text = "{ common_flags:          1, common_preempt_count:          0 } hitcount:         12\n\
+        let text = "# event histogram\n#\n# trigger info: x [active]\n#\n\n\
+                    { common_flags:          1, common_preempt_count:          0 } hitcount:         12\n\
                     { common_flags:          4, common_preempt_count:         16 } hitcount:          3\n\n\
                     Totals:\n    Hits: 15\n    Entries: 2\n    Dropped: 0\n";
         let request = Request { system: "a".into(), event: "b".into(), trigger: String::new() };
         let sites = sites(&request, text).unwrap();
         assert_eq!(sites.to_string(), "a:b 15 3 01/00=12 04/10=3");
-        assert!(row("{ common_flags: x, common_preempt_count: 0 } hitcount: 1").is_none());
-    }
-
-    #[test]
-    fn marks_stand_behind_events() {
-        let table = "# a:b  preemption-off @7.3\n\na:c  preemption-off @7.3\n    x  preemption-off\n\n\
-                     a:d\n    x\n\na:e  preemption-off\n    x\n";
-        assert_eq!(marked(table).collect::<Vec<_>>(), ["a:c", "a:e"]);
+        assert!(self::sites(&request, &text.replace("         16", "          x")).is_err());
     }
 
     #[test]

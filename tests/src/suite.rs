@@ -34,7 +34,7 @@ struct WrittenCase {
     empty: bool,
     #[serde(default)]
     overflow: bool,
-    #[allow(dead_code, reason = "for who reads the file")]
+    #[allow(dead_code, reason = "for readers of the file")]
     note: Option<String>,
 }
 

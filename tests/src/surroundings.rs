@@ -70,7 +70,7 @@ fn hotplug() -> Result<()> {
     for (way, tables) in ways.into_iter().zip(counted) {
         let exact = Counted { hits: happened, ..Counted::default() };
         let wrong = tables.iter().find(|table| **table != exact);
-        ensure!(wrong.is_none(), "{way}: {happened} happened, counted are {tables:?}");
+        ensure!(wrong.is_none(), "{way}: {happened} events happened, and {tables:?} were counted");
     }
     running.into_iter().try_for_each(|way| {
         let ended = way.end()?;

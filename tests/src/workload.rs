@@ -1,5 +1,5 @@
-//! Takes a name. Gives events: a deterministic mix of system calls, each workload for events of one
-//! kind, with arguments from a fixed seed.
+//! Makes events happen: a deterministic mix of system calls for each kind of event, with arguments
+//! from a fixed seed.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -9,8 +9,9 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Deserialize;
+
+use crate::cpus;
 
 /// A kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -60,12 +61,10 @@ impl Workload {
     /// # Errors
     /// When a file or CPU that it needs is not there; that single system calls fail is its purpose.
     pub fn run(self) -> Result<()> {
-        let cpus = std::thread::available_parallelism()?.get();
+        let n_cpus = std::thread::available_parallelism()?.get();
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
-        for cpu in [0, cpus - 1] {
-            let mut set = CpuSet::new();
-            set.set(cpu);
-            sched_setaffinity(None, &set).with_context(|| format!("moving to CPU {cpu}"))?;
+        for cpu in [0, n_cpus - 1] {
+            cpus::pin([cpu])?;
             match self {
                 Workload::Syscalls => syscalls(&mut random)?,
                 Workload::Keys => keys()?,
@@ -76,7 +75,7 @@ impl Workload {
                 Workload::Sockets => sockets(),
                 Workload::Packets => packets(),
                 Workload::Strings => strings()?,
-                Workload::Threads => threads(cpu, cpus)?,
+                Workload::Threads => threads(cpu, n_cpus)?,
             }
         }
         Ok(())
@@ -477,16 +476,14 @@ fn log(text: &str) -> Result<()> {
 }
 
 /// All other CPUs run threads of this process while its memory is protected: they must be told.
-fn threads(own: usize, cpus: usize) -> Result<()> {
+fn threads(own: usize, n_cpus: usize) -> Result<()> {
     let (stop, running) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let others: Vec<_> = (0..cpus).filter(|cpu| *cpu != own).collect();
+    let others: Vec<_> = (0..n_cpus).filter(|cpu| *cpu != own).collect();
     thread::scope(|scope| {
         for cpu in &others {
             let (stop, running) = (&stop, &running);
             scope.spawn(move || {
-                let mut set = CpuSet::new();
-                set.set(*cpu);
-                let moved = sched_setaffinity(None, &set);
+                let moved = cpus::pin([*cpu]);
                 running.fetch_add(1, Ordering::SeqCst);
                 while moved.is_ok() && !stop.load(Ordering::Relaxed) {
                     std::hint::spin_loop();

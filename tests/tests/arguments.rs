@@ -1,10 +1,9 @@
 //! The table of arguments and this kernel agree: every row fits the kernel's types, a kernel whose
 //! types are others is not misread, and nothing is lost where classic tracepoints lose events.
 //!
-//! Needs root for events' formats and says so when it is not; as root everything must run.
+//! Skipped without root, which may read events' formats and load programs.
 
 use std::fs;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,22 +12,15 @@ use hist_cli::kernel::Context;
 use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::btf::Btf;
-use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
-use hist_cli::load::{self, Attached};
+use hist_cli::kernel::tracefs::find_or_mount;
+use hist_cli::load::AttachedTrigger;
 use hist_cli::pipeline;
 use hist_cli::plan::access::arguments::{check, rows};
 use hist_cli::plan::once::{Kept, Once};
 use hist_cli::plan::{Attach, AttachWish, Plan, Wishes};
 use hist_cli::read;
-
-fn root() -> Option<&'static Tracefs> {
-    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: reading formats and loading programs needs root");
-        return None;
-    }
-    Some(&TRACEFS)
-}
+use hist_test_support::needs;
+use hist_tests::live::{attached, tracefs};
 
 /// The plan of a trigger on an event, given a kernel's types.
 fn plan(event: &str, trigger: &str, btf: &Btf, attach: AttachWish) -> Result<Plan> {
@@ -45,7 +37,7 @@ fn auto(event: &str, trigger: &str, btf: &Btf) -> Result<Plan> {
 
 #[test]
 fn every_field_of_the_table_has_a_row_that_fits() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let btf = Btf::at(Btf::VMLINUX);
     let (mut fields, mut misfits) = (0, Vec::<String>::new());
     for (event, rows) in rows::all() {
@@ -74,7 +66,7 @@ fn every_field_of_the_table_has_a_row_that_fits() -> Result<()> {
 
 #[test]
 fn what_is_no_plain_copy_is_read_from_the_record() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     let btf = Btf::at(Btf::VMLINUX);
@@ -97,7 +89,7 @@ fn what_is_no_plain_copy_is_read_from_the_record() -> Result<()> {
 /// The verifier's own words were shown: `invalid bpf_context access` and some hundred lines more.
 #[test]
 fn an_argument_that_older_kernels_keep_from_typed_programs_is_refused_in_words() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     let btf = Btf::at(Btf::VMLINUX);
@@ -127,7 +119,7 @@ fn an_argument_that_older_kernels_keep_from_typed_programs_is_refused_in_words()
 /// than the key. Short ones are kept on the stack; for others the record has the one copy.
 #[test]
 fn a_string_that_was_used_twice_was_read_twice() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     let btf = Btf::at(Btf::VMLINUX);
@@ -152,7 +144,7 @@ fn a_string_that_was_used_twice_was_read_twice() -> Result<()> {
 /// The kernel that runs has not proven it, or its events do not occur anywhere.
 #[test]
 fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     /// Planning takes its time.
     const ENOUGH: usize = 15;
     let btf = Btf::at(Btf::VMLINUX);
@@ -188,7 +180,7 @@ fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
 
 #[test]
 fn a_system_calls_own_event_goes_raw_only_when_told() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     let btf = Btf::at(Btf::VMLINUX);
@@ -215,7 +207,7 @@ fn find(bytes: &[u8], wanted: &[u8]) -> usize {
 
 #[test]
 fn types_that_are_others_mean_the_record() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     // An argument of another name.
@@ -259,19 +251,9 @@ fn types_that_are_others_mean_the_record() -> Result<()> {
 }
 
 /// A trigger that counts timers, attached so.
-fn timers(tracefs: &Tracefs, facts: &Facts, attach: AttachWish) -> Result<Attached> {
-    let format = tracefs.event(&EventName::new("timer", "hrtimer_expire_entry"))?;
+fn timers(facts: &Facts, attach: AttachWish) -> Result<AttachedTrigger> {
     let wishes = Wishes { attach, ..Wishes::default() };
-    attached("hist:keys=function", &format, facts, wishes)
-}
-
-fn attached(
-    trigger: &str,
-    format: &hist_cli::kernel::format::EventFormat,
-    facts: &Facts,
-    wishes: Wishes,
-) -> Result<Attached> {
-    Ok(load::attach(pipeline::build_text(trigger, format, &facts.context(), wishes)?)?)
+    attached("timer:hrtimer_expire_entry", "hist:keys=function", &facts.context(), wishes)
 }
 
 /// The slowest program that a trigger can be runs at every system call of every thread, while timers
@@ -279,14 +261,16 @@ fn attached(
 #[test]
 #[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn timers_are_not_lost_in_a_storm_of_system_calls() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    if !needs::root() {
+        return Ok(());
+    }
     let facts = Facts::read()?;
-    let storm = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     let classic = Wishes { attach: AttachWish::Tracepoint, ..Wishes::default() };
-    let _slow = attached("hist:keys=common_stacktrace", &storm, &facts, classic)?;
-    let auto = timers(tracefs, &facts, AttachWish::Auto)?;
-    assert!(!auto.triggers[0].plan.has_record(), "{}", auto.triggers[0].plan);
-    let classic = timers(tracefs, &facts, AttachWish::Tracepoint)?;
+    let storm = ("raw_syscalls:sys_enter", "hist:keys=common_stacktrace");
+    let _slow = attached(storm.0, storm.1, &facts.context(), classic)?;
+    let auto = timers(&facts, AttachWish::Auto)?;
+    assert!(!auto.plan.has_record(), "{}", auto.plan);
+    let classic = timers(&facts, AttachWish::Tracepoint)?;
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -302,11 +286,11 @@ fn timers_are_not_lost_in_a_storm_of_system_calls() -> Result<()> {
         }
         is_over.store(true, Ordering::Relaxed);
     });
-    let hits = |attached: &Attached| -> Result<(u64, u64)> {
-        let snapshot = read::snapshot(&attached.triggers[0])?;
+    let hits = |trigger: &AttachedTrigger| -> Result<(u64, u64)> {
+        let snapshot = read::snapshot(trigger)?;
         let losses = snapshot.losses;
         assert_eq!((losses.full, losses.busy), (0, 0));
-        Ok((snapshot.rows.iter().map(|row| row.counts.hits).sum(), losses.missed))
+        Ok((snapshot.hits(), losses.missed))
     };
     // The classic one was attached later and is read earlier, so it can have no event more.
     let ((seen, missed), (raw, raw_missed)) = (hits(&classic)?, hits(&auto)?);

@@ -1,34 +1,25 @@
-//! Takes events that are not what they should be: strings that lie beyond their record, events that
-//! are gone. Gives proof that the running kernel and the programs bear them: an error or an entry,
-//! never a wrong number.
+//! Counts events that are not what they should be, such as strings that lie beyond their record and
+//! events that are gone: the kernel and the programs give an error or an entry, never a wrong
+//! number.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 use hist_cli::kernel;
 use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::format::EventFormat;
-use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
+use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::load::{self, AttachedTrigger, LoadError};
 use hist_cli::pipeline;
 use hist_cli::plan::Wishes;
 use hist_cli::read;
 use hist_cli::session::{Backend as _, Live, SessionError};
-
-/// tracefs, if this process may load programs.
-fn root() -> Option<&'static Tracefs> {
-    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
-        return None;
-    }
-    Some(&TRACEFS)
-}
+use hist_test_support::needs;
+use hist_tests::live::tracefs;
 
 fn attach(event: &EventFormat, trigger: &str) -> Result<Result<AttachedTrigger, LoadError>> {
     let context = kernel::Context::default();
@@ -57,7 +48,7 @@ const WORDS: [u32; 8] =
 
 #[test]
 fn strings_beyond_their_record_are_strings_or_nothing() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let ours = format!("id=={} && common_pid=={}", libc::SYS_getppid, rustix::thread::gettid());
     for type_name in ["__data_loc char[]", "__rel_loc char[]"] {
         let event = with_string(tracefs, type_name)?;
@@ -66,7 +57,7 @@ fn strings_beyond_their_record_are_strings_or_nothing() -> Result<()> {
             WORDS.into_iter().for_each(getppid);
             trigger.pause();
             let snapshot = read::snapshot(&trigger)?;
-            let hits: u64 = snapshot.rows.iter().map(|row| row.counts.hits).sum();
+            let hits = snapshot.hits();
             // A string that cannot be read is in no case wanted by a filter.
             let all = WORDS.len() as u64;
             assert!(hits == all || !filter.is_empty() && hits < all, "{filter}: {snapshot:?}");
@@ -99,8 +90,7 @@ impl<'a> Dynamic<'a> {
     /// `None` if this kernel has no such events.
     fn new(tracefs: &'a Tracefs) -> Result<Option<Self>> {
         let file = tracefs.root.join("uprobe_events");
-        if !file.exists() {
-            eprintln!("skipped: this kernel has no uprobe events");
+        if !needs::file(&file, "uprobe events") {
             return Ok(None);
         }
         let event = Self(tracefs);
@@ -120,7 +110,7 @@ impl<'a> Dynamic<'a> {
 
 #[test]
 fn an_event_that_is_gone_by_then_is_an_error() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let Some(event) = Dynamic::new(tracefs)? else { return Ok(()) };
     let (system, name) = Dynamic::NAME.split_once('/').context("two parts")?;
     let live = Live::new(tracefs.clone(), Facts::read()?, Wishes::default());

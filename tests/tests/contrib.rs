@@ -1,5 +1,4 @@
-//! Takes the files in `contrib/`. Gives a verdict: each is what those who read it understand, and
-//! they fit together.
+//! Checks that the files in `contrib/` are right for the programs that read them, and fit together.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,10 +7,12 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use hist_cli::kernel::Facts;
-use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
+use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::plan::Wishes;
 use hist_cli::serve::{Config, config};
 use hist_cli::session::Live;
+use hist_test_support::needs;
+use hist_tests::live::tracefs;
 use saphyr::{LoadableYamlNode as _, Yaml};
 use serde_json::Value;
 
@@ -25,11 +26,10 @@ fn contrib(name: &str) -> Result<String> {
 
 /// What a file of metrics says; with this machine's kernel as root.
 fn checked(text: &str) -> Result<Config> {
-    let tracefs = rustix::process::geteuid().is_root().then(find_or_mount).transpose()?;
-    let live = |tracefs: Tracefs| -> Result<Live> {
-        Ok(Live::new(tracefs, Facts::read()?, Wishes::default()))
+    let live = |tracefs: &Tracefs| -> Result<Live> {
+        Ok(Live::new(tracefs.clone(), Facts::read()?, Wishes::default()))
     };
-    let kernel = tracefs.map(live).transpose()?;
+    let kernel = tracefs().map(live).transpose()?;
     let config = config::read(text, kernel.as_ref());
     config.map_err(|problems| anyhow::anyhow!("{}", problems.render("serve.toml", text)))
 }
@@ -116,13 +116,10 @@ fn verify(unit: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("hist-bpf.service");
     fs::write(&path, unit.replace("/usr/bin/hist-bpf", "/bin/true"))?;
-    let output = match Command::new("systemd-analyze").arg("verify").arg(&path).output() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("no systemd-analyze here");
-            return Ok(());
-        }
-        output => output?,
-    };
+    if !needs::program("systemd-analyze") {
+        return Ok(());
+    }
+    let output = Command::new("systemd-analyze").arg("verify").arg(&path).output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     let ours = said.lines().filter(|line| line.contains("hist-bpf.service"));
     assert_eq!(ours.collect::<Vec<_>>(), Vec::<&str>::new());

@@ -1,6 +1,5 @@
-//! Takes fixed snapshots, and tests/golden/export. Gives a diff where a format now writes
-//! something else, and a verdict on every JSON document by the published schema. `BLESS=1`
-//! rewrites the expectations.
+//! Compares what each format writes for fixed snapshots with the files in tests/golden/export, and
+//! checks every JSON document by the published schema. `BLESS=1` rewrites the expected files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +11,7 @@ use hist_cli::kernel::symbols::Symbols;
 use hist_cli::modifier::{BucketWidth, Digits, Naming, Share};
 use hist_cli::resolve::hist::{Sort, SortBy};
 use hist_cli::snapshot::sort;
-use hist_cli::snapshot::{
-    Counts, Fold, IntType, KeyColumn, KeyOrder, Losses, Row, Show, Snapshot, ValueColumn,
-};
+use hist_cli::snapshot::{IntType, KeyOrder, Losses, Row, Show, Snapshot};
 use serde_json::Value;
 use similar::TextDiff;
 
@@ -35,32 +32,8 @@ const OPEN: u64 = 0xffff_ffff_c000_0010;
 /// How far functions are moved on the second machine.
 const MOVED: u64 = 0x1000_0000;
 
-/// Keys of a snapshot in the making: one behind the other.
-#[derive(Default)]
-struct Columns(Vec<KeyColumn>);
-
-impl Columns {
-    fn with(mut self, label: &str, size: usize, show: Show, order: KeyOrder) -> Self {
-        let offset = self.0.last().map_or(0, |last| last.offset + last.size);
-        let (signed, bits) = match order {
-            KeyOrder::Signed(bytes) => (true, 8 * bytes),
-            KeyOrder::Unsigned(bytes) => (false, 8 * bytes),
-            KeyOrder::Text | KeyOrder::None => (false, 64),
-        };
-        let number = IntType { signed, bits };
-        self.0.push(KeyColumn { label: label.into(), offset, size, show, order, number });
-        self
-    }
-
-    fn number(self, label: &str, show: Show) -> Self {
-        self.with(label, 8, show, KeyOrder::Unsigned(8))
-    }
-}
-
 fn row(parts: &[&[u8]], hitcount: u64, sums: &[u64], name: &[u8]) -> Row {
-    let mut comm = [0; 16];
-    comm[..name.len()].copy_from_slice(name);
-    Row { key: parts.concat().into(), counts: Counts::new(hitcount, sums), comm }
+    Row::new(&parts.concat(), hitcount, sums).of_task(name)
 }
 
 fn word(number: u64) -> Vec<u8> {
@@ -73,39 +46,28 @@ fn text(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn snapshot(
-    trigger: &str,
-    keys: Columns,
-    values: &[(&str, Show, IntType)],
-    rows: Vec<Row>,
-) -> Snapshot {
-    let value = |&(label, show, number): &(&str, _, _)| {
-        let label = label.to_owned();
-        ValueColumn { label, show, hidden: false, fold: Fold::Sum, number }
-    };
-    Snapshot {
-        trigger: format!("{trigger}:sort=hitcount:size=2048 [active]").into(),
-        keys: keys.0,
-        values: values.iter().map(value).collect(),
-        show_hitcount: true,
-        sort: vec![Sort { by: SortBy::Hitcount, descending: false }],
-        rows,
-        losses: Losses { full: 3, busy: 0, missed: 9 },
-    }
+fn snapshot(trigger: &str) -> Snapshot {
+    Snapshot::named(&format!("{trigger}:sort=hitcount:size=2048 [active]"))
+        .sorted_by(SortBy::Hitcount, false)
+        .with_losses(Losses { full: 3, busy: 0, missed: 9 })
 }
 
 /// Every way to show a key, on two machines.
 fn every_key(moved: u64) -> Snapshot {
-    let keys = Columns::default()
-        .with("ret", 8, Show::DECIMAL, KeyOrder::Signed(8))
-        .number("ret", Show::Digits(Digits::Hex))
-        .number("call_site", Show::Name(Naming::Symbol))
-        .number("ip", Show::Name(Naming::SymbolOffset))
-        .with("common_pid", 8, Show::Name(Naming::Task), KeyOrder::Signed(4))
-        .with("id", 8, Show::Name(Naming::SystemCall), KeyOrder::Signed(8))
-        .with("name", 16, Show::Text, KeyOrder::Text)
-        .number("len", Show::Bucket(BucketWidth::Log2))
-        .with("off", 8, Show::Bucket(BucketWidth::Fixed(10)), KeyOrder::Signed(8));
+    let (signed, unsigned) = (KeyOrder::Signed(8), KeyOrder::Unsigned(8));
+    let trigger = "hist:keys=ret,ret.hex,call_site.sym:vals=hitcount,bytes.percent,addr.hex";
+    let columns = snapshot(trigger)
+        .with_key("ret", 8, Show::DECIMAL, signed)
+        .with_key("ret", 8, Show::Digits(Digits::Hex), unsigned)
+        .with_key("call_site", 8, Show::Name(Naming::Symbol), unsigned)
+        .with_key("ip", 8, Show::Name(Naming::SymbolOffset), unsigned)
+        .with_key("common_pid", 8, Show::Name(Naming::Task), KeyOrder::Signed(4))
+        .with_key("id", 8, Show::Name(Naming::SystemCall), signed)
+        .with_key("name", 16, Show::Text, KeyOrder::Text)
+        .with_key("len", 8, Show::Bucket(BucketWidth::Log2), unsigned)
+        .with_key("off", 8, Show::Bucket(BucketWidth::Fixed(10)), signed)
+        .with_value("bytes", Show::Share(Share::Percent), IntType::U64)
+        .with_value("addr", Show::Digits(Digits::Hex), IntType::U64);
     let minus = |number: i64| word(number.cast_unsigned());
     let one = |ret: i64, ip: u64, pid: u64, name: &[u8], hitcount, comm: &[u8]| {
         let ip = word(ip + moved);
@@ -114,94 +76,71 @@ fn every_key(moved: u64) -> Snapshot {
             [&ret, &ret, &ip, &ip, &word(pid), &word(0), &text(name), &word(12), &minus(-20)];
         row(&parts.map(|part| &part[..]), hitcount, &[hitcount * 100, u64::MAX], comm)
     };
-    let rows = vec![
+    columns.with_rows([
         one(0, READ, 1, b"a \"quoted\", name", 2, b"systemd"),
         one(-5, KSYS, 0, b"two\r\nlines", 5, b""),
         one(7, 5, 77, b"no utf-8: \xff\xfe", 40, b"\xffbad"),
-    ];
-    let unsigned = IntType::U64;
-    let values = [
-        ("bytes", Show::Share(Share::Percent), unsigned),
-        ("addr", Show::Digits(Digits::Hex), unsigned),
-    ];
-    snapshot(
-        "hist:keys=ret,ret.hex,call_site.sym:vals=hitcount,bytes.percent,addr.hex",
-        keys,
-        &values,
-        rows,
-    )
+    ])
 }
 
 fn stacks() -> Snapshot {
-    let keys = Columns::default().with("common_comm", 16, Show::Text, KeyOrder::Text).with(
-        "common_stacktrace",
-        32,
-        Show::Stack,
-        KeyOrder::None,
-    );
     let stack = |comm: &[u8], frames: [u64; 4], hitcount| {
         let frames: Vec<u8> = frames.iter().flat_map(|frame| frame.to_le_bytes()).collect();
         row(&[&text(comm), &frames], hitcount, &[hitcount * 4096], b"")
     };
-    let rows = vec![
+    let rows = [
         stack(b"sh", [OPEN, SYSCALL, 0, 0], 1),
         stack(b"cat", [READ, KSYS, SYSCALL, 0], 8),
         // Another line of the same function.
         stack(b"cat", [READ, KSYS + 1, SYSCALL, 0], 34),
     ];
-    let values = [("bytes", Show::DECIMAL, IntType::U64)];
-    snapshot("hist:keys=common_comm,common_stacktrace:vals=hitcount,bytes", keys, &values, rows)
+    snapshot("hist:keys=common_comm,common_stacktrace:vals=hitcount,bytes")
+        .with_key("common_comm", 16, Show::Text, KeyOrder::Text)
+        .with_key("common_stacktrace", 32, Show::Stack, KeyOrder::None)
+        .with_value("bytes", Show::DECIMAL, IntType::U64)
+        .with_rows(rows)
 }
 
 fn latencies() -> Snapshot {
-    let keys = Columns::default().number("usecs", Show::Bucket(BucketWidth::Log2)).with(
-        "dev",
-        16,
-        Show::Text,
-        KeyOrder::Text,
-    );
     let bar =
         |exponent, dev: &[u8], hitcount| row(&[&word(exponent), &text(dev)], hitcount, &[], b"");
-    let rows = vec![
+    let rows = [
         bar(0, b"sda", 1),
         bar(12, b"sdb", 2),
         bar(6, b"sda", 70),
         bar(3, b"sda", 200),
         bar(4, b"sda", 400),
     ];
-    snapshot("hist:keys=usecs.log2,dev:vals=hitcount", keys, &[], rows)
+    snapshot("hist:keys=usecs.log2,dev:vals=hitcount")
+        .with_key("usecs", 8, Show::Bucket(BucketWidth::Log2), KeyOrder::Unsigned(8))
+        .with_key("dev", 16, Show::Text, KeyOrder::Text)
+        .with_rows(rows)
 }
 
 fn offsets() -> Snapshot {
-    let keys = Columns::default().with(
-        "off",
-        8,
-        Show::Bucket(BucketWidth::Fixed(10)),
-        KeyOrder::Signed(8),
-    );
     let bar = |low: i64, hitcount| row(&[&word(low.cast_unsigned())], hitcount, &[], b"");
-    let rows = vec![bar(0, 3), bar(-16, 4), bar(990, 5), bar(30, 60)];
-    snapshot("hist:keys=off.buckets=10:vals=hitcount", keys, &[], rows)
+    snapshot("hist:keys=off.buckets=10:vals=hitcount")
+        .with_number("off", Show::Bucket(BucketWidth::Fixed(10)))
+        .with_rows([bar(0, 3), bar(-16, 4), bar(990, 5), bar(30, 60)])
 }
 
 /// What system calls have returned: errors, nothing, bytes.
 fn returns() -> Snapshot {
-    let keys = Columns::default()
-        .with("ret", 8, Show::Bucket(BucketWidth::Log2), KeyOrder::Signed(8))
-        .with("dfd", 8, Show::Digits(Digits::Hex), KeyOrder::Signed(4));
     let image = |number: i64| number.cast_unsigned();
     let call = |exponent, dfd: i64, hitcount, sum: i64| {
         row(&[&word(exponent), &word(image(dfd))], hitcount, &[image(sum)], b"")
     };
-    let rows = vec![
+    let rows = [
         call(64, -100, 10, -90),
         call(0, -100, 3, 2),
         call(12, -100, 7, 28672),
         call(64, 3, 1, -2),
     ];
-    let values = [("ret", Show::DECIMAL, IntType::S64)];
-    let trigger = "hist:keys=ret.log2,dfd.hex:vals=hitcount,ret";
-    let mut snapshot = snapshot(trigger, keys, &values, rows);
+    let mut snapshot = snapshot("hist:keys=ret.log2,dfd.hex:vals=hitcount,ret")
+        .with_number("ret", Show::Bucket(BucketWidth::Log2))
+        .with_key("dfd", 8, Show::Digits(Digits::Hex), KeyOrder::Signed(4))
+        .with_value("ret", Show::DECIMAL, IntType::S64)
+        .with_rows(rows);
     snapshot.sort = vec![Sort { by: SortBy::Value(0), descending: true }];
     sort::sort(&mut snapshot, sort::Ties::default());
     sort::sort_as_shown(&mut snapshot);

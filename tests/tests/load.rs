@@ -1,16 +1,15 @@
-//! Takes triggers on events that the tests cause themselves. Gives a verdict on what runs in this
-//! machine's kernel: it counts, it can be paused, resumed, cleared and shared, it goes away when
-//! dropped, and what the kernel refuses is told.
+//! Counts events that the tests cause themselves in this machine's kernel: a trigger can be paused,
+//! resumed, cleared and shared, it goes away when dropped, and a refusal by the kernel is reported.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::collections::HashMap;
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -20,28 +19,20 @@ use hist_cli::codegen::code::Line;
 use hist_cli::kernel;
 use hist_cli::kernel::EventName;
 use hist_cli::kernel::format::EventFormat;
-use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
+use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::load::{self, Among, Attached, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Built, Segment};
 use hist_cli::plan::{Attach, AttachWish, MapKind, Template, Wishes};
 use hist_cli::read;
 use hist_cli::snapshot::{KeyBytes, Losses, Snapshot, Values};
 use hist_common::holes;
+use hist_test_support::needs;
+use hist_tests::live::{getppid, tracefs};
 use rustix::process::Pid;
 
 /// How often a table is cleared under fire. Without waiting for the programs, about one in 500
 /// leaves a wrong number.
 const CLEARINGS: u32 = 100;
-
-/// tracefs, if this process may load programs.
-fn root() -> Option<&'static Tracefs> {
-    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
-        return None;
-    }
-    Some(&TRACEFS)
-}
 
 fn this_thread() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()
@@ -88,12 +79,6 @@ fn refusal(segments: &[Segment]) -> Result<LoadError> {
     }
 }
 
-fn getppid(times: u32) {
-    for _ in 0..times {
-        std::hint::black_box(rustix::process::getppid());
-    }
-}
-
 /// Hits of the syscall; 0 without entry.
 fn hits(trigger: &AttachedTrigger, syscall: i64) -> Result<u64> {
     let snapshot = read::snapshot(trigger)?;
@@ -107,7 +92,7 @@ fn hits_in(snapshot: &Snapshot, syscall: i64) -> u64 {
 
 #[test]
 fn a_trigger_counts_exactly() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let trigger = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
     getppid(1000);
     let snapshot = read::snapshot(&trigger)?;
@@ -126,7 +111,7 @@ fn a_trigger_counts_exactly() -> Result<()> {
 /// time than the key.
 #[test]
 fn each_use_of_the_time_read_the_clock_again() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let thread = this_thread();
     let trigger = "keys=common_timestamp-common_timestamp,common_timestamp/1:vals=common_timestamp*2:size=4096";
     let trigger = format!("{trigger} if common_pid=={thread} && id=={}", libc::SYS_getppid);
@@ -143,7 +128,7 @@ fn each_use_of_the_time_read_the_clock_again() -> Result<()> {
 
 #[test]
 fn pausing_stops_and_resuming_goes_on() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let trigger = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
     getppid(10);
     trigger.pause();
@@ -161,7 +146,7 @@ fn pausing_stops_and_resuming_goes_on() -> Result<()> {
 /// Its program was still called, looked at a flag and did nothing.
 #[test]
 fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let _stats = aya::sys::enable_stats(aya::sys::Stats::RunTime)?;
     let (facts, format) =
         (kernel::Facts::read()?, tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?);
@@ -188,7 +173,7 @@ fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
 /// of it when they are detached.
 #[test]
 fn a_program_that_follows_pointers_can_be_attached_again() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let (facts, format) =
         (kernel::Facts::read()?, tracefs.event(&EventName::new("sched", "sched_switch"))?);
     let wishes = Wishes { attach: AttachWish::Raw, ..Wishes::default() };
@@ -209,7 +194,7 @@ fn a_program_that_follows_pointers_can_be_attached_again() -> Result<()> {
 
 #[test]
 fn a_trigger_that_starts_paused_counts_when_resumed() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let text = format!("keys=id:pause if common_pid=={}", this_thread());
     let trigger = attach_one(compile_with(tracefs, "sys_enter", &text)?)?;
     assert!(trigger.is_paused());
@@ -223,7 +208,7 @@ fn a_trigger_that_starts_paused_counts_when_resumed() -> Result<()> {
 
 #[test]
 fn clearing_empties_entries_and_losses_and_counting_goes_on() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
     compiled.plan.map.max_entries = 1;
     let trigger = attach_one(compiled)?;
@@ -251,7 +236,7 @@ fn clearing_empties_entries_and_losses_and_counting_goes_on() -> Result<()> {
 #[test]
 #[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn clearing_while_programs_run_leaves_no_wrong_number() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     // Dropped in any case, a panic included: that ends the thread.
     let (go_on, is_over) = mpsc::channel::<()>();
     let (sender, receiver) = mpsc::channel();
@@ -290,7 +275,7 @@ fn clear_and_check(trigger: &AttachedTrigger) -> Result<()> {
 
 #[test]
 fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let text = format!("keys=args:size=131072 if common_pid=={}", this_thread());
     // The field is an array; its first element is a number like any other.
     let mut format = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
@@ -314,7 +299,7 @@ fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
 
 #[test]
 fn a_focus_tells_the_process_from_a_later_one_and_the_valve_opens_and_closes() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     hist_tests::focus::check()
@@ -322,7 +307,7 @@ fn a_focus_tells_the_process_from_a_later_one_and_the_valve_opens_and_closes() -
 
 #[test]
 fn two_events_feed_one_table() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let thread = this_thread();
     let enter = attach_one(compile(tracefs, "sys_enter", thread)?)?;
     let exit = compile(tracefs, "sys_exit", thread)?;
@@ -347,7 +332,7 @@ fn two_events_feed_one_table() -> Result<()> {
 
 #[test]
 fn triggers_of_one_call_feed_one_table() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let thread = this_thread();
     let both = [compile(tracefs, "sys_enter", thread)?, compile(tracefs, "sys_exit", thread)?];
     let feeds = [Feeds::New, Feeds::Earlier(0)];
@@ -360,7 +345,7 @@ fn triggers_of_one_call_feed_one_table() -> Result<()> {
 /// The runs of one program were compared with what all of them had logged.
 #[test]
 fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     /// More than the log has room for.
     const EVENTS: u64 = 300_000;
     // Few others cause it, and each event takes room in the log, whatever the filter says.
@@ -376,9 +361,7 @@ fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
     attached.triggers.iter().for_each(AttachedTrigger::pause);
     load::wait_for_programs()?;
     attached.flush_log();
-    let counted = |trigger| -> Result<u64> {
-        Ok(read::snapshot(trigger)?.rows.iter().map(|row| row.counts.hits).sum())
-    };
+    let counted = |trigger| -> Result<u64> { Ok(read::snapshot(trigger)?.hits()) };
     for trigger in &attached.triggers {
         assert_eq!(counted(trigger)?, EVENTS);
     }
@@ -390,7 +373,7 @@ fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
 
 #[test]
 fn a_table_of_another_shape_is_refused() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let one = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
     let two = compile_with(tracefs, "sys_enter", "keys=id,common_pid:vals=id*3")?;
     let result = attach_to(&[two], &[Feeds::Open(one.table().clone())])?;
@@ -406,7 +389,7 @@ fn a_table_of_another_shape_is_refused() -> Result<()> {
 /// Both feed one table, so that it can still be read.
 #[test]
 fn dropping_a_trigger_detaches_it_alone() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let thread = this_thread();
     let both = [compile(tracefs, "sys_enter", thread)?, compile(tracefs, "sys_exit", thread)?];
     let feeds = [Feeds::New, Feeds::Earlier(0)];
@@ -429,7 +412,7 @@ fn dropping_a_trigger_detaches_it_alone() -> Result<()> {
 /// the record: at the same place of the context.
 #[test]
 fn raw_tracepoints_count_too() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
     compiled.plan.attach = Attach::RawTracepoint { name: "sys_enter".into(), btf_id: None };
     let trigger = attach_one(compiled)?;
@@ -446,7 +429,7 @@ fn raw_tracepoints_count_too() -> Result<()> {
 
 #[test]
 fn what_has_no_tracepoint_is_refused() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
     compiled.plan.attach = Attach::RawTracepoint { name: "no_such".into(), btf_id: None };
     let error = refusal(std::slice::from_ref(&compiled))?;
@@ -461,7 +444,7 @@ fn what_has_no_tracepoint_is_refused() -> Result<()> {
 /// One of two is refused: the other must not count either.
 #[test]
 fn nothing_is_attached_unless_everything_is() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let good = compile(tracefs, "sys_enter", this_thread())?;
     let mut bad = compile(tracefs, "sys_exit", this_thread())?;
     bad.plan.attach = Attach::RawTracepoint { name: "no_such".into(), btf_id: None };
@@ -477,7 +460,7 @@ fn nothing_is_attached_unless_everything_is() -> Result<()> {
 
 #[test]
 fn a_refused_program_tells_the_verifiers_words() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let error = refusal(&[broken(tracefs, 0)?])?;
     let said = error.to_string();
     assert!(said.contains("verifier refused the program for raw_syscalls:sys_enter"), "{said}");
@@ -489,7 +472,7 @@ fn a_refused_program_tells_the_verifiers_words() -> Result<()> {
 /// More words than the log has room for at first.
 #[test]
 fn a_long_verifier_log_is_whole() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let LoadError::Verifier { log, .. } = refusal(&[broken(tracefs, 5000)?])? else {
         bail!("not by the verifier")
     };
@@ -514,7 +497,7 @@ fn broken(tracefs: &Tracefs, instructions: usize) -> Result<Segment> {
 
 #[test]
 fn maps_that_are_too_large_are_told() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
     compiled.plan.map.max_entries = 1 << 31;
     let error = refusal(&[compiled])?;
@@ -526,7 +509,7 @@ fn maps_that_are_too_large_are_told() -> Result<()> {
 
 #[test]
 fn maps_are_preallocated() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let trigger = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
     let hist = trigger.hist_fd();
     assert_eq!(map_info(hist, "map_flags")?, "0x0", "BPF_F_NO_PREALLOC is 1");
@@ -578,7 +561,7 @@ fn aya_cpus() -> Result<u32> {
 /// All three on the same events at the same time, while several threads make system calls.
 #[test]
 fn every_kind_of_map_counts_the_same() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let threads = (0..4).map(|_| CallingThread::start()).collect::<Result<Vec<_>>>()?;
     let ids: Vec<_> = threads.iter().map(|thread| format!("common_pid=={}", thread.id)).collect();
     let filter = format!(" if {}", ids.join("||"));
@@ -661,7 +644,7 @@ impl CallingThread {
 /// What is planned is what the kernel says that it takes, but for some pages.
 #[test]
 fn memory_is_as_planned() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     for (kind, _) in KINDS {
         let mut compiled = compile_kind(tracefs, kind, ":size=4096")?;
         // Large enough that what does not depend on the size hardly counts.
@@ -679,7 +662,7 @@ fn memory_is_as_planned() -> Result<()> {
 /// no count ever gets less.
 #[test]
 fn reading_while_programs_insert_is_whole() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     for kind in [MapKind::PerCpuHash, MapKind::Hash] {
         let (go_on, is_over) = mpsc::channel::<()>();
         let (sender, receiver) = mpsc::channel();
@@ -734,7 +717,7 @@ fn first_arguments(tracefs: &Tracefs, thread: i32, kind: MapKind) -> Result<Segm
 /// The ELF is for others; that it is right shows when another loader takes it, for what it is.
 #[test]
 fn ayas_own_loader_takes_the_object() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     let facts = kernel::Facts::read()?;
     let elf = |(system, event), trigger: &str, wishes: Wishes| -> Result<Vec<u8>> {
         let format = tracefs.event(&EventName::new(system, event))?;

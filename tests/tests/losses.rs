@@ -1,36 +1,32 @@
-//! Takes triggers on events that interrupt other programs, fill tables and meet each other's locks.
-//! Gives proof that no hit is lost in silence: what a trigger has counted, dropped and missed is
-//! together what happened, by the count of somebody else.
+//! Proves that no hit is lost in silence, by triggers on events that interrupt other programs, fill
+//! tables and meet each other's locks: what a trigger has counted, dropped and missed is together
+//! what an independent program counts.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hist_cli::kernel;
 use hist_cli::kernel::EventName;
-use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
+use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::load::{self, Among, AttachedTrigger, Feeds};
 use hist_cli::pipeline::{self, Built, Segment};
 use hist_cli::plan::map::Role;
 use hist_cli::plan::{Attach, Wishes};
 use hist_cli::read;
-use hist_cli::snapshot::{Losses, Snapshot};
+use hist_cli::snapshot::Losses;
 use hist_tests::floods::crew::{Crew, Flood, Work};
+use hist_tests::live::tracefs;
 use hist_tests::nested;
 
 /// tracefs, if this process may load programs; and leave to cause events, which one test has at a
 /// time.
 fn root() -> Option<(&'static Tracefs, MutexGuard<'static, ()>)> {
-    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
     static ALONE: Mutex<()> = Mutex::new(());
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
-        return None;
-    }
-    Some((&TRACEFS, ALONE.lock().unwrap_or_else(PoisonError::into_inner)))
+    Some((tracefs()?, ALONE.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 fn compile(tracefs: &Tracefs, (system, event): (&str, &str), trigger: &str) -> Result<Segment> {
@@ -58,14 +54,10 @@ fn raw(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Segment>
     Ok(compiled)
 }
 
-fn hits(snapshot: &Snapshot) -> u64 {
-    snapshot.rows.iter().map(|row| row.counts.hits).sum()
-}
-
 /// Hits and losses so far.
 fn counted(trigger: &AttachedTrigger) -> Result<(u64, Losses)> {
     let snapshot = read::snapshot(trigger)?;
-    Ok((hits(&snapshot), snapshot.losses))
+    Ok((snapshot.hits(), snapshot.losses))
 }
 
 /// Fires in an interrupt, and only for interval timers, which hardly any program has.
@@ -184,7 +176,7 @@ fn flood(
 }
 
 /// The same flood by every way of attaching: all tables overflow, some triggers leave out what their
-/// filter says. No event may be counted twice, and none may be lost untold, ever. That no more is
+/// filter says. No event may be counted twice, and none may be lost without a report, ever. That no more is
 /// told than that holds unless somebody else's system call has passed a program by meanwhile, where
 /// the kernel can be preempted.
 #[test]

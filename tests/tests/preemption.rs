@@ -1,11 +1,11 @@
-//! Takes the fact whether a kernel can preempt raw programs, as a value, and this kernel's types and
-//! events. Gives a verdict: auto attach goes where no event is lost, and says why; and a system call
-//! that is counted among all of them has the counts of its own event.
+//! Checks what differs on kernels that can preempt raw programs, with that fact given as a value:
+//! auto attach goes where no event is lost and says why, and a system call counted among all of them
+//! has the counts of its own event.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::hint::black_box;
-use std::sync::{Arc, Barrier, LazyLock, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
 use anyhow::{Context as _, Result};
@@ -17,29 +17,17 @@ use hist_cli::kernel::Facts;
 use hist_cli::kernel::btf::Btf;
 use hist_cli::kernel::format::EventFormat;
 use hist_cli::kernel::preemption::Preemption;
-use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
-use hist_cli::load::{self, Attached};
+use hist_cli::load::AttachedTrigger;
 use hist_cli::pipeline;
 use hist_cli::plan::access::arguments::copy::CallNumber;
 use hist_cli::plan::access::arguments::rows;
 use hist_cli::plan::{Attach, AttachWish, Plan, Wishes};
 use hist_cli::read;
 use hist_cli::snapshot::{Losses, Row, Snapshot};
+use hist_test_support::needs;
+use hist_tests::live::{format, tracefs};
+use hist_tests::{cpus, live};
 use rustix::process::getppid;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-fn root() -> Option<&'static Tracefs> {
-    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: reading formats and loading programs needs root");
-        return None;
-    }
-    Some(&TRACEFS)
-}
-
-fn format(event: &str) -> Result<EventFormat> {
-    Ok(find_or_mount()?.event(&event.parse()?)?)
-}
 
 /// The plan of a trigger on a kernel that has this one's types.
 fn plan(
@@ -57,10 +45,10 @@ fn auto(event: &str, trigger: &str, preemption: Preemption) -> Result<Plan> {
     plan(event, trigger, (AttachWish::Auto, preemption))
 }
 
-/// Of events whose fields are all known copies, and of what reads no field.
+/// Of events whose fields are all known arguments, and of what reads no field.
 #[test]
 fn raw_programs_that_can_be_preempted_lose_events_so_auto_is_classic() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     for (event, trigger) in [
@@ -94,7 +82,7 @@ fn raw_programs_that_can_be_preempted_lose_events_so_auto_is_classic() -> Result
 
 #[test]
 fn events_that_have_preemption_off_stay_raw_but_on_realtime_kernels() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     for (event, trigger) in [
@@ -116,7 +104,7 @@ fn events_that_have_preemption_off_stay_raw_but_on_realtime_kernels() -> Result<
 /// Their own programs run preemptible, even the classic ones.
 #[test]
 fn a_system_calls_own_program_can_be_preempted_so_it_is_counted_among_all() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     for (event, all, trigger, number) in [
         ("syscalls:sys_enter_openat", "sys_enter", "hist:keys=flags", libc::SYS_openat),
         ("syscalls:sys_exit_lseek", "sys_exit", "hist:keys=ret", libc::SYS_lseek),
@@ -148,7 +136,7 @@ fn a_system_calls_own_program_can_be_preempted_so_it_is_counted_among_all() -> R
 /// are not.
 #[test]
 fn a_system_call_that_cannot_be_told_from_others_stays_on_its_own_event() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     let trigger = "hist:keys=common_pid";
@@ -156,7 +144,7 @@ fn a_system_call_that_cannot_be_told_from_others_stays_on_its_own_event() -> Res
         let preemption = Preemption::Preemptible;
         let context = Context { btf, preemption, ..Context::default() };
         let plan = pipeline::plan(trigger, format, &context, Wishes::default())?;
-        assert_eq!(plan.attach.to_string(), format!("tracepoint syscalls:{}", format.name));
+        assert_eq!(plan.attach.to_string(), format!("tracepoint {}", format.name));
         let [why, warning] = &plan.why[..] else { panic!("{plan}") };
         assert!(why.contains(reason) && warning.starts_with("warning: programs"), "{plan}");
         Ok(())
@@ -174,7 +162,7 @@ fn a_system_call_that_cannot_be_told_from_others_stays_on_its_own_event() -> Res
 /// Records of another layout are no substitute.
 #[test]
 fn the_event_of_all_calls_must_have_its_number_where_a_single_ones_is() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
+    let Some(tracefs) = tracefs() else { return Ok(()) };
     for (own, all) in [("sys_enter_openat", "sys_enter"), ("sys_exit_lseek", "sys_exit")] {
         let (own, all) = (
             tracefs.event(&EventName::new("syscalls", own))?,
@@ -198,7 +186,7 @@ fn the_event_of_all_calls_must_have_its_number_where_a_single_ones_is() -> Resul
 /// What lists and explains must not promise what auto attach does not do.
 #[test]
 fn list_and_explain_take_the_same_decision() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     let btf = Btf::at(Btf::VMLINUX);
@@ -241,19 +229,18 @@ fn list_and_explain_take_the_same_decision() -> Result<()> {
 }
 
 /// A running trigger, on a kernel that can preempt programs or cannot.
-fn attached(event: &str, trigger: &str, preemption: Preemption) -> Result<Attached> {
+fn attached(event: &str, trigger: &str, preemption: Preemption) -> Result<AttachedTrigger> {
     let facts = Facts::read()?;
     let context = Context { preemption, ..facts.context() };
-    let built = pipeline::build_text(trigger, &format(event)?, &context, Wishes::default())?;
-    Ok(load::attach(built)?)
+    live::attached(event, trigger, &context, Wishes::default())
 }
 
 /// An entry's key, hits and sums.
 type Entry = (Vec<u8>, u64, Vec<u64>);
 
 /// All entries, in order. Nothing was lost.
-fn rows_of(attached: &Attached) -> Result<Vec<Entry>> {
-    let Snapshot { rows, losses, .. } = read::snapshot(&attached.triggers[0])?;
+fn rows_of(trigger: &AttachedTrigger) -> Result<Vec<Entry>> {
+    let Snapshot { rows, losses, .. } = read::snapshot(trigger)?;
     assert_eq!(losses, Losses::default());
     let row = |row: &Row| (row.key.to_vec(), row.counts.hits, row.counts.values.to_vec());
     let mut rows: Vec<_> = rows.iter().map(row).collect();
@@ -316,7 +303,7 @@ fn in_a_thread<T>(attach: impl FnOnce(i32) -> Result<T>) -> Result<T> {
 /// other calls in between.
 #[test]
 fn a_call_among_all_has_the_counts_of_its_own_event() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     for (event, trigger) in [
@@ -332,7 +319,7 @@ fn a_call_among_all_has_the_counts_of_its_own_event() -> Result<()> {
             let of = |preemption| attached(event, &trigger, preemption);
             Ok([of(Preemption::Never)?, of(Preemption::Preemptible)?])
         })?;
-        let calls = both.each_ref().map(|one| one.triggers[0].plan.system_call.is_some());
+        let calls = both.each_ref().map(|one| one.plan.system_call.is_some());
         assert_eq!(calls, [false, true], "{event}");
         let [own, among] = [rows_of(&both[0])?, rows_of(&both[1])?];
         assert!(own.iter().map(|row| row.1).sum::<u64>() >= 20, "{event}: {own:?}");
@@ -343,21 +330,15 @@ fn a_call_among_all_has_the_counts_of_its_own_event() -> Result<()> {
 
 #[test]
 fn a_32_bit_call_of_the_same_number_is_another_call() -> Result<()> {
-    let Some(tracefs) = root() else { return Ok(()) };
-    let event = "syscalls:sys_enter_getuid";
-    let trigger = "hist:keys=__syscall_nr";
-    let facts = Facts::read()?;
-    let run = |format: &EventFormat, trigger: &str| -> Result<Attached> {
-        let context = Context { preemption: Preemption::Preemptible, ..facts.context() };
-        let built = pipeline::build_text(trigger, format, &context, Wishes::default())?;
-        Ok(load::attach(built)?)
-    };
+    if !needs::root() {
+        return Ok(());
+    }
     let comm = "if comm == \"socketcall\"";
-    let among = run(&format(event)?, &format!("{trigger} {comm}"))?;
-    let all = run(
-        &tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?,
-        &format!("hist:keys=id {comm}"),
-    )?;
+    let run = |event: &str, keys: &str| {
+        attached(event, &format!("hist:keys={keys} {comm}"), Preemption::Preemptible)
+    };
+    let among = run("syscalls:sys_enter_getuid", "__syscall_nr")?;
+    let all = run("raw_syscalls:sys_enter", "id")?;
     std::thread::Builder::new()
         .spawn(|| {
             rustix::thread::set_name(c"socketcall").expect("a short name");
@@ -366,15 +347,14 @@ fn a_32_bit_call_of_the_same_number_is_another_call() -> Result<()> {
         })?
         .join()
         .expect("it ends");
-    let hits = |attached: &Attached| -> Result<u64> {
-        let rows = read::snapshot(&attached.triggers[0])?.rows;
+    let hits = |trigger: &AttachedTrigger| -> Result<u64> {
+        let rows = read::snapshot(trigger)?.rows;
         let own = rows.iter().find(|row| row.word(0) == SOCKETCALL.cast_unsigned());
         Ok(own.map_or(0, |row| row.counts.hits))
     };
     assert_eq!(hits(&among)?, 1, "getuid of 64 bits alone");
-    if hits(&all)? == 1 {
-        eprintln!("skipped: this kernel has no system calls of 32 bits");
-    }
+    // Without them the number alone would have done.
+    let _is_shown = needs::that(hits(&all)? > 1, "system calls of 32 bits");
     Ok(())
 }
 
@@ -386,11 +366,11 @@ const CALLS: u64 = 100_000;
 #[test]
 #[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn more_threads_than_cpus_lose_no_event() -> Result<()> {
-    if root().is_none() {
+    if !needs::root() {
         return Ok(());
     }
     let facts = Facts::read()?;
-    let one = the_first_cpu()?;
+    let one = cpus::first()?;
     for (event, trigger) in [
         ("raw_syscalls:sys_enter", "hist:keys=id"),
         ("syscalls:sys_enter_getppid", "hist:keys=__syscall_nr"),
@@ -401,7 +381,7 @@ fn more_threads_than_cpus_lose_no_event() -> Result<()> {
         let threads = (0..THREADS).map(|_| {
             let (begin, one) = (Arc::clone(&begin), one);
             thread::spawn(move || {
-                sched_setaffinity(None, &one).expect("it was allowed a moment ago");
+                cpus::pin([one]).expect("it was allowed a moment ago");
                 begin.wait();
                 for n in 0..CALLS {
                     black_box(getppid());
@@ -413,7 +393,7 @@ fn more_threads_than_cpus_lose_no_event() -> Result<()> {
             })
         });
         threads.collect::<Vec<_>>().into_iter().for_each(|one| one.join().expect("it ends"));
-        let Snapshot { rows, losses, .. } = read::snapshot(&counts.triggers[0])?;
+        let Snapshot { rows, losses, .. } = read::snapshot(&counts)?;
         assert_eq!(losses, Losses::default(), "{event}");
         let number = libc::SYS_getppid.cast_unsigned();
         let hits: u64 =
@@ -421,12 +401,4 @@ fn more_threads_than_cpus_lose_no_event() -> Result<()> {
         assert!(hits >= THREADS * CALLS, "{event}: {hits}");
     }
     Ok(())
-}
-
-fn the_first_cpu() -> Result<CpuSet> {
-    let allowed = sched_getaffinity(None)?;
-    let first = (0..CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu)).context("no CPU allowed")?;
-    let mut one = CpuSet::new();
-    one.set(first);
-    Ok(one)
 }

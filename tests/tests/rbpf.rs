@@ -1,5 +1,5 @@
-//! Takes random events, triggers and records. Gives proof that the generated code, run in user
-//! space by rbpf, counts exactly what the reference model counts.
+//! Runs generated code for random events, triggers and records in user space, by rbpf: it counts
+//! exactly what the reference model counts.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};

@@ -1,6 +1,6 @@
-//! Floods of events while tables take turns: each event is in one of them, and in one only.
+//! Floods tables with events while they take turns: each event is in one of them, and in one only.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
 use std::num::NonZeroI32;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,9 @@ use hist_cli::load::{Barrier, LiveFocus, Stopper};
 use hist_cli::plan::{Attach, AttachWish, Focus, Wishes};
 use hist_cli::read;
 use hist_cli::session::{Live, Session, since_boot};
-use hist_cli::snapshot::{Losses, Snapshot};
+use hist_cli::snapshot::Losses;
+use hist_test_support::needs;
+use hist_tests::live::getppid;
 
 /// How often tables take turns in each test, unless `HIST_RENEWALS` says otherwise.
 const RENEWALS: u32 = 100;
@@ -84,7 +86,7 @@ fn start(
 fn renew(mut session: Session<Live>, renewals: u32) -> Result<(Session<Live>, u64)> {
     let (id, mut hits) = (session.triggers()[0].id, 0);
     for _ in 0..renewals {
-        hits += self::hits(&session.renew(id, &[])?);
+        hits += session.renew(id, &[])?.hits();
     }
     Ok((session, hits))
 }
@@ -108,18 +110,13 @@ impl Counted {
         let (last, trigger) = (session.snapshot(entry)?, session.attached(entry).trigger());
         let rest = read::rest(trigger)?.context("hits without room are counted")?;
         let Losses { full, busy, missed } = last.losses;
-        let (in_tables, in_rest) = (before + hits(&last), hits(&rest));
+        let (in_tables, in_rest) = (before + last.hits(), rest.hits());
         Ok(Self { in_tables, in_rest, full, lost: busy + missed })
     }
 }
 
-fn hits(snapshot: &Snapshot) -> u64 {
-    snapshot.rows.iter().map(|row| row.counts.hits).sum()
-}
-
 fn check(case: &Case, is_kind: impl Fn(&Attach) -> bool) -> Result<Option<Counted>> {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
+    if !needs::root() {
         return Ok(None);
     }
     let renewals = renewals();
@@ -175,8 +172,7 @@ fn hits_that_find_no_room_are_counted_while_tables_change() -> Result<()> {
 /// be kept there by the filter, which is in the other program.
 #[test]
 fn hits_without_room_are_in_the_bucket_of_a_number_that_the_filter_uses_too() -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
+    if !needs::root() {
         return Ok(());
     }
     const CALLS: u64 = 1000;
@@ -194,7 +190,7 @@ fn hits_without_room_are_in_the_bucket_of_a_number_that_the_filter_uses_too() ->
             let entry = &session.triggers()[0];
             let rest = read::rest(session.attached(entry).trigger())?.context("there is a rest")?;
             let rows: Vec<_> = rest.rows.iter().map(|row| (row.word(0), row.counts.hits)).collect();
-            let in_table = hits(&session.snapshot(entry)?);
+            let in_table = session.snapshot(entry)?.hits();
             // As the kernel rounds: up.
             let bucket = u64::from(number.next_power_of_two().ilog2());
             assert_eq!(rows, [(bucket, CALLS - in_table)], "{trigger}");
@@ -214,12 +210,6 @@ fn renewable(wishes: Wishes, focus: Option<Arc<LiveFocus>>) -> Result<Session<Li
     Ok(Session::new(live.with_barrier(Arc::new(Barrier::new()?)), Box::new(since_boot)))
 }
 
-fn getppid(calls: u64) {
-    for _ in 0..calls {
-        std::hint::black_box(rustix::process::getppid());
-    }
-}
-
 /// Counts getppid(2) of this thread, each call by a key of its own.
 fn unique(more: &str) -> Vec<u8> {
     let tid = rustix::thread::gettid();
@@ -227,18 +217,10 @@ fn unique(more: &str) -> Vec<u8> {
     format!("hist:{keys}{more} if {GETPPID} && common_pid == {tid}").into_bytes()
 }
 
-fn is_root() -> bool {
-    let is_root = rustix::process::geteuid().is_root();
-    if !is_root {
-        eprintln!("skipped: loading programs needs root");
-    }
-    is_root
-}
-
 /// It emptied one of the three tables.
 #[test]
 fn clearing_left_the_hits_that_had_found_no_room() -> Result<()> {
-    if !is_root() {
+    if !needs::root() {
         return Ok(());
     }
     let mut session = renewable(Wishes::default(), None)?;
@@ -252,7 +234,7 @@ fn clearing_left_the_hits_that_had_found_no_room() -> Result<()> {
         let Counted { in_tables, in_rest, full, lost } = Counted::of(&session, 0)?;
         assert_eq!((in_tables, in_rest, full, lost), (0, 0, 0, 0));
         getppid(10);
-        assert_eq!(hits(&session.renew(id, &[])?), 10);
+        assert_eq!(session.renew(id, &[])?.hits(), 10);
     }
     Ok(())
 }
@@ -260,7 +242,7 @@ fn clearing_left_the_hits_that_had_found_no_room() -> Result<()> {
 /// Their programs looked into maps of their own, where nobody ever let them count.
 #[test]
 fn a_focus_had_renewable_tables_count_nothing() -> Result<()> {
-    if !is_root() {
+    if !needs::root() {
         return Ok(());
     }
     let facts = Facts::read()?;
@@ -273,7 +255,7 @@ fn a_focus_had_renewable_tables_count_nothing() -> Result<()> {
         session.write(&EventName::new(SYSCALL.0, SYSCALL.1), &unique(""))?;
         live.let_count(true);
         getppid(100);
-        let before = hits(&session.renew(session.triggers()[0].id, &[])?);
+        let before = session.renew(session.triggers()[0].id, &[])?.hits();
         getppid(100);
         live.let_count(false);
         getppid(100);
@@ -286,7 +268,7 @@ fn a_focus_had_renewable_tables_count_nothing() -> Result<()> {
 /// Each had a table of its own.
 #[test]
 fn triggers_of_one_name_did_not_share_a_renewable_table() -> Result<()> {
-    if !is_root() {
+    if !needs::root() {
         return Ok(());
     }
     let mut session = renewable(Wishes::default(), None)?;
@@ -295,7 +277,7 @@ fn triggers_of_one_name_did_not_share_a_renewable_table() -> Result<()> {
     }
     getppid(50);
     for entry in session.triggers() {
-        assert_eq!(hits(&session.snapshot(entry)?), 100);
+        assert_eq!(session.snapshot(entry)?.hits(), 100);
         assert!(!session.attached(entry).trigger().is_renewable());
     }
     Ok(())
@@ -304,7 +286,7 @@ fn triggers_of_one_name_did_not_share_a_renewable_table() -> Result<()> {
 /// Clearing attached again what had been stopped meanwhile, for the two took the locks of two tables.
 #[test]
 fn what_was_stopped_while_its_renewed_table_was_cleared_counted_on() -> Result<()> {
-    if !is_root() {
+    if !needs::root() {
         return Ok(());
     }
     let mut session = renewable(Wishes::default(), None)?;

@@ -1,20 +1,19 @@
-//! Takes commands for trigger files, while the events happen. Gives a verdict on sessions in this
-//! machine's kernel: what is added, paused, resumed, cleared, removed or joined while it runs
-//! counts exactly what it should.
+//! Writes commands to trigger files of a session in this machine's kernel while the events happen:
+//! what is added, paused, resumed, cleared, removed or joined meanwhile counts exactly what it
+//! should.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
 use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
-use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::plan::Wishes;
 use hist_cli::session::registry::TriggerEntry;
 use hist_cli::session::{Live, Session, SessionError, since_boot};
+use hist_tests::live::{getppid, tracefs};
 
 /// A session, if this process may load programs.
 fn session() -> Option<Session<Live>> {
@@ -22,12 +21,7 @@ fn session() -> Option<Session<Live>> {
 }
 
 fn live() -> Option<Live> {
-    static TRACEFS: LazyLock<Tracefs> = LazyLock::new(|| find_or_mount().expect("tracefs"));
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
-        return None;
-    }
-    Some(Live::new(TRACEFS.clone(), Facts::read().expect("the list of CPUs"), Wishes::default()))
+    Some(Live::new(tracefs()?.clone(), Facts::read().expect("the list of CPUs"), Wishes::default()))
 }
 
 fn enter() -> EventName {
@@ -51,12 +45,6 @@ fn filter_for(thread: i32) -> String {
     format!("if common_pid=={thread} && id=={}", libc::SYS_getppid)
 }
 
-fn getppid(times: u64) {
-    for _ in 0..times {
-        std::hint::black_box(rustix::process::getppid());
-    }
-}
-
 /// What each trigger of the event has counted.
 fn hits(session: &Session<Live>, event: &EventName) -> Result<Vec<u64>> {
     let of_event = session.triggers().iter().filter(|entry| entry.event == *event);
@@ -66,7 +54,7 @@ fn hits(session: &Session<Live>, event: &EventName) -> Result<Vec<u64>> {
 fn hits_of(session: &Session<Live>, entry: &TriggerEntry) -> Result<u64> {
     let snapshot = session.snapshot(entry)?;
     assert_eq!(snapshot.losses.total(), 0, "{:?}", snapshot.losses);
-    Ok(snapshot.rows.iter().map(|row| row.counts.hits).sum())
+    Ok(snapshot.hits())
 }
 
 /// The `hist` file, whose strings are UTF-8 here.

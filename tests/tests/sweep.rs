@@ -2,8 +2,8 @@
 //! verifier and attaches, or is refused for a reason that the kernel's own rules or the limits of BPF
 //! explain.
 //!
-//! It takes minutes, so `cargo xtask check --full` runs it and `cargo test` does not. Needs root and
-//! says so when it is not. Ends with the totals per reason.
+//! It takes minutes, so `cargo xtask check --full` runs it and `cargo test` does not. Skipped without
+//! root. Ends with the totals per reason.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,6 +21,7 @@ use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::load::{self, LoadError};
 use hist_cli::pipeline::{self, Built, CompileError, Segment};
 use hist_cli::plan::Wishes;
+use hist_test_support::needs;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Why a trigger is not attached.
@@ -260,8 +261,7 @@ fn events(tracefs: &Tracefs) -> Result<Vec<EventFormat>> {
 #[test]
 #[ignore = "heavy: `cargo xtask check --full` runs it"]
 fn every_field_of_every_event_attaches_or_is_refused_with_reason() -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
+    if !needs::root() {
         return Ok(());
     }
     let start = Instant::now();

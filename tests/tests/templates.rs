@@ -1,9 +1,9 @@
-//! Takes the prebuilt templates, filled by hand. Gives a verdict: the running kernel takes them,
-//! and they count, drop and log as they should.
+//! Loads the prebuilt templates, filled by hand, into the running kernel: it takes them, and they
+//! count, drop and log as they should.
 //!
-//! Needs root and says so when it is not; as root everything must run.
+//! Skipped without root.
 
-use std::sync::{Mutex, Once};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use aya::maps::{Map, MapData, PerCpuArray, PerCpuHashMap};
@@ -18,6 +18,7 @@ use hist_cli::plan::map::Role;
 use hist_cli::plan::{Attach, Focus, Guard, MapKind, MapPlan, Plan, Template};
 use hist_cli::resolve::hist::Hist;
 use hist_common::holes;
+use hist_tests::live::{getppid, tracefs};
 
 /// `raw_syscalls:sys_enter`: where the record has the syscall's number, in bytes.
 const ID_OFFSET: i16 = 8;
@@ -122,24 +123,7 @@ fn expect(messages: &[String], start: &str) {
 
 /// This thread, if it may load programs; tracefs is mounted then.
 fn root_thread() -> Option<u32> {
-    static MOUNT: Once = Once::new();
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
-        return None;
-    }
-    MOUNT.call_once(|| {
-        let path = "/sys/kernel/tracing";
-        if !std::path::Path::new(path).join("events").is_dir() {
-            rustix::mount::mount(
-                "tracefs",
-                path,
-                "tracefs",
-                rustix::mount::MountFlags::empty(),
-                None,
-            )
-            .expect("mounting tracefs");
-        }
-    });
+    tracefs()?;
     rustix::thread::gettid().as_raw_nonzero().get().try_into().ok()
 }
 
@@ -266,12 +250,6 @@ fn detach(ebpf: &mut Ebpf, names: &Program) -> Result<()> {
 fn tracepoint<'ebpf>(ebpf: &'ebpf mut Ebpf, names: &Program) -> Result<&'ebpf mut TracePoint> {
     let program = ebpf.program_mut(&names.name);
     Ok(program.with_context(|| format!("no program {}", names.name))?.try_into()?)
-}
-
-fn getppid(times: u32) {
-    for _ in 0..times {
-        std::hint::black_box(rustix::process::getppid());
-    }
 }
 
 /// The name of the program's own map for that role.

@@ -20,13 +20,14 @@ const QEMU_PACKAGE: &str = "qemu-system-x86";
 const QEMU_OLDEST: u32 = 8;
 
 /// Programs that tests and checks run if they are there, and their packages in Debian and Ubuntu.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
     ("zsh", "zsh"),
     ("fish", "fish"),
     ("mandoc", "mandoc"),
     ("groff", "groff-base"),
     ("tmux", "tmux"),
     ("setcap", "libcap2-bin"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// If it is set, what a test or check needs and does not find is an error: nothing skips itself.

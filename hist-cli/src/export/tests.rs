@@ -9,9 +9,7 @@ use crate::modifier::{BucketWidth, Naming, Share};
 use crate::print;
 use crate::print::cell::Cell;
 use crate::resolve::hist::{Sort, SortBy};
-use crate::snapshot::{
-    Counts, Fold, IntType, KeyColumn, KeyOrder, Losses, Row, Show, Snapshot, ValueColumn,
-};
+use crate::snapshot::{IntType, KeyOrder, Losses, Row, Show, Snapshot};
 
 const KALLSYMS: &str = "\
 ffffffff81000000 T _stext
@@ -32,42 +30,21 @@ ffffffffc0000000 t ext4_open\t[ext4]
 
 const STACK: usize = 16;
 
-fn number(order: KeyOrder) -> IntType {
-    IntType { signed: matches!(order, KeyOrder::Signed(_)), bits: 64 }
-}
-
 /// A number with a sign, a function, a stack of two frames, a string and a task.
-fn columns() -> Vec<KeyColumn> {
-    let column = |label: &str, offset, size, show, order| KeyColumn {
-        label: label.into(),
-        offset,
-        size,
-        show,
-        order,
-        number: number(order),
-    };
-    vec![
-        column("ret", 0, 8, Show::DECIMAL, KeyOrder::Signed(8)),
-        column("ip", 8, 8, Show::Name(Naming::Symbol), KeyOrder::Unsigned(8)),
-        column("stack", 16, STACK, Show::Stack, KeyOrder::None),
-        column("name", 32, 8, Show::Text, KeyOrder::Text),
-        column("common_pid", 40, 8, Show::Name(Naming::Task), KeyOrder::Signed(4)),
-    ]
+fn columns() -> Snapshot {
+    Snapshot::named("hist:keys=ret:vals=hitcount:sort=hitcount:size=2048 if ret > 1 [active]")
+        .with_key("ret", 8, Show::DECIMAL, KeyOrder::Signed(8))
+        .with_key("ip", 8, Show::Name(Naming::Symbol), KeyOrder::Unsigned(8))
+        .with_key("stack", STACK, Show::Stack, KeyOrder::None)
+        .with_key("name", 8, Show::Text, KeyOrder::Text)
+        .with_key("common_pid", 8, Show::Name(Naming::Task), KeyOrder::Signed(4))
 }
 
 fn snapshot(rows: Vec<Row>, sort: Vec<Sort>) -> Snapshot {
-    let number = IntType::S64;
-    let value =
-        |show, hidden| ValueColumn { label: "len".into(), show, hidden, fold: Fold::Sum, number };
-    Snapshot {
-        trigger: "hist:keys=ret:vals=hitcount:sort=hitcount:size=2048 if ret > 1 [active]".into(),
-        keys: columns(),
-        values: vec![value(Show::Share(Share::Percent), false), value(Show::DECIMAL, true)],
-        show_hitcount: true,
-        sort,
-        rows,
-        losses: Losses { full: 1, busy: 0, missed: 2 },
-    }
+    let columns = columns().with_value("len", Show::Share(Share::Percent), IntType::S64);
+    let mut snapshot = columns.with_value("len", Show::DECIMAL, IntType::S64);
+    snapshot.values[1].hidden = true;
+    Snapshot { sort, rows, losses: Losses { full: 1, busy: 0, missed: 2 }, ..snapshot }
 }
 
 /// The machine of that number: its meta data, and where its functions are.
@@ -119,10 +96,7 @@ fn any_row(number: u8) -> impl Strategy<Value = Row> {
             u64::from_le_bytes(name.try_into().expect("8")),
             pid,
         ];
-        let key = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let mut comm = [0; 16];
-        comm[..2].copy_from_slice(b"\xfcb");
-        Row { key, counts: Counts::new(hitcount, [sum, other].as_slice()), comm }
+        Row::of_words(&words, hitcount, &[sum, other]).of_task(b"\xfcb")
     })
 }
 
@@ -241,12 +215,7 @@ proptest! {
 
 fn row(ret: i64, ip: u64, hitcount: u64) -> Row {
     let words = [ret.cast_unsigned(), ip, ip + 1, 0, 0, 7];
-    let key = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    Row {
-        key,
-        counts: Counts::new(hitcount, [hitcount, 0].as_slice()),
-        comm: *b"task\0\0\0\0\0\0\0\0\0\0\0\0",
-    }
+    Row::of_words(&words, hitcount, &[hitcount, 0]).of_task(b"task")
 }
 
 const READ: u64 = 0xffff_ffff_8100_1000;

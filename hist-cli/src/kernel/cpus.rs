@@ -131,6 +131,8 @@ pub(crate) fn move_to(cpu: usize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use hist_test_support::needs;
+
     use super::*;
     use crate::kernel::Facts;
 
@@ -152,8 +154,7 @@ mod tests {
     /// The kernel wrote past the end of every buffer.
     #[test]
     fn a_list_of_too_few_cpus_made_buffers_too_small() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: maps need root");
+        if !needs::root() {
             return;
         }
         let folder = tempfile::tempdir().expect("a folder");

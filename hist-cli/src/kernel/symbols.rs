@@ -412,6 +412,8 @@ fn same_block(one: u64, other: u64, size: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use hist_test_support::needs;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -623,8 +625,7 @@ ffffffffc0400080 t bpf_prog_6deef7357e7b4530_two\t[bpf]
 
     #[test]
     fn this_kernels_symbols_name_themselves() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: only root sees the addresses in /proc/kallsyms");
+        if !needs::root() {
             return;
         }
         let symbols = Symbols::new();

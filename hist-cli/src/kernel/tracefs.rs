@@ -343,6 +343,8 @@ fn folders(path: &Path) -> io::Result<BTreeSet<String>> {
 
 #[cfg(test)]
 mod tests {
+    use hist_test_support::needs;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -464,11 +466,7 @@ mod tests {
 
     /// This machine's tracefs, which only root can use.
     fn live() -> Option<Tracefs> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: needs root");
-            return None;
-        }
-        Some(find_or_mount().expect("root can mount tracefs"))
+        needs::root().then(|| find_or_mount().expect("root can mount tracefs"))
     }
 
     #[test]

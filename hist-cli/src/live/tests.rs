@@ -14,9 +14,7 @@ use super::*;
 use crate::kernel::symbols::Symbols;
 use crate::modifier::{BucketWidth, Digits, Share};
 use crate::resolve::hist::{Sort, SortBy};
-use crate::snapshot::{
-    Counts, Fold, IntType, KeyColumn, KeyOrder, Losses, Row, Show, Snapshot, ValueColumn, Values,
-};
+use crate::snapshot::{IntType, KeyOrder, Losses, Row, Show, Snapshot};
 
 const KALLSYMS: &str = "\
 1000 T _stext
@@ -29,27 +27,8 @@ const KALLSYMS: &str = "\
 const PLAIN: Look = Look { color: false, charset: Charset::Utf8 };
 const ASCII: Look = Look { color: false, charset: Charset::Ascii };
 
-fn key(label: &str, offset: usize, size: usize, show: Show) -> KeyColumn {
-    let order = if show == Show::Text { KeyOrder::Text } else { KeyOrder::Signed(8) };
-    let number = IntType::S64;
-    KeyColumn { label: label.into(), offset, size, show, order, number }
-}
-
-fn value(label: &str, show: Show) -> ValueColumn {
-    let (fold, number) = (Fold::Sum, IntType::U64);
-    ValueColumn { label: label.into(), show, hidden: false, fold, number }
-}
-
-fn snapshot(keys: Vec<KeyColumn>, values: Vec<ValueColumn>, rows: Vec<Row>) -> Snapshot {
-    Snapshot {
-        trigger: "hist:keys=k [active]".into(),
-        keys,
-        values,
-        show_hitcount: true,
-        sort: vec![Sort { by: SortBy::Hitcount, descending: false }],
-        rows,
-        losses: Losses::default(),
-    }
+fn snapshot() -> Snapshot {
+    Snapshot::named("hist:keys=k [active]").sorted_by(SortBy::Hitcount, false)
 }
 
 /// A table of names, hitcounts and bytes.
@@ -57,10 +36,10 @@ fn named(rows: &[(&[u8], u64, u64)]) -> Snapshot {
     let rows = rows.iter().map(|&(name, hitcount, bytes)| {
         let mut key = name.to_vec();
         key.resize(16, 0);
-        Row { key: key.into(), counts: Counts::new(hitcount, [bytes].as_slice()), comm: [0; 16] }
+        Row::new(&key, hitcount, &[bytes])
     });
-    let keys = vec![key("name", 0, 16, Show::Text)];
-    snapshot(keys, vec![value("bytes", Show::DECIMAL)], rows.collect())
+    let named = snapshot().with_key("name", 16, Show::Text, KeyOrder::Text);
+    named.with_value("bytes", Show::DECIMAL, IntType::U64).with_rows(rows)
 }
 
 fn symbols() -> Symbols {
@@ -171,7 +150,7 @@ alpha           40        1            -
     );
     let mut wide = three();
     wide.values[0].label = "a_value_with_a_name_of_some_length".into();
-    wide.keys.push(key("second", 8, 8, Show::DECIMAL));
+    wide = wide.with_number("second", Show::DECIMAL);
     let mut state = self::state(vec![table(&wide, None)], (40, 8));
     press(&mut state, KeyCode::Char('4'));
     let head = lines(&state, ASCII)[3].clone();
@@ -248,13 +227,9 @@ fn columns_sort_both_ways_and_rates_follow_the_number() {
 
 #[test]
 fn numbers_sort_as_numbers_with_their_sign() {
-    let rows = [5_i64, -3, 40].map(|key| Row {
-        key: key.to_le_bytes().into_iter().collect(),
-        counts: Counts::new(1, Values::new()),
-        comm: [0; 16],
-    });
-    let keys = vec![key("ret", 0, 8, Show::Digits(Digits::Hex))];
-    let mut state = state(vec![table(&snapshot(keys, vec![], rows.into()), None)], (80, 20));
+    let rows = [5_i64, -3, 40].map(|key| Row::of_words(&[key.cast_unsigned()], 1, &[]));
+    let returned = snapshot().with_number("ret", Show::Digits(Digits::Hex)).with_rows(rows);
+    let mut state = state(vec![table(&returned, None)], (80, 20));
     press(&mut state, KeyCode::Left);
     assert_eq!(names(&state), ["fffffffffffffffd", "5", "28"]);
 }
@@ -305,11 +280,9 @@ fn a_filter_is_typed_kept_and_dropped() {
 
 #[test]
 fn a_stack_is_one_line_and_its_frames_are_details() {
-    let key_bytes: Vec<u8> =
-        [0x1110_u64, 0x1208, 0x1300, 0].into_iter().flat_map(u64::to_le_bytes).collect();
-    let row = Row { key: key_bytes.into(), counts: Counts::new(4, Values::new()), comm: [0; 16] };
-    let keys = vec![key("common_stacktrace", 0, 32, Show::Stack)];
-    let mut state = state(vec![table(&snapshot(keys, vec![], vec![row]), None)], (60, 8));
+    let row = Row::of_words(&[0x1110, 0x1208, 0x1300, 0], 4, &[]);
+    let stacks = snapshot().with_key("common_stacktrace", 32, Show::Stack, KeyOrder::Signed(8));
+    let mut state = state(vec![table(&stacks.with_rows([row]), None)], (60, 8));
     assert!(lines(&state, PLAIN)[4].starts_with("inner < middle < outer"));
     press(&mut state, KeyCode::Enter);
     check(
@@ -328,7 +301,7 @@ Esc back  Up Down PgUp PgDn  q quit",
     press(&mut state, KeyCode::End);
     assert_eq!(lines(&state, PLAIN)[6], "hitcount/s: -");
     // Cleared meanwhile.
-    state.refresh(vec![table(&snapshot(vec![], vec![], vec![]), None)]);
+    state.refresh(vec![table(&snapshot(), None)]);
     assert_eq!(lines(&state, PLAIN)[4], "This row has been cleared.");
     press(&mut state, KeyCode::Esc);
     assert_eq!(lines(&state, PLAIN)[4], "nothing counted yet");
@@ -401,15 +374,9 @@ fn the_current_trigger_is_named_where_not_all_are() {
 
 #[test]
 fn of_many_rows_only_the_visible_ones_are_looked_at() {
-    let rows: Vec<_> = (0..5000_u64)
-        .map(|n| Row {
-            key: n.to_le_bytes().into_iter().collect(),
-            counts: Counts::new(n, Values::new()),
-            comm: [0; 16],
-        })
-        .collect();
-    let keys = vec![key("n", 0, 8, Show::DECIMAL)];
-    let mut state = state(vec![table(&snapshot(keys, vec![], rows), None)], (80, 25));
+    let rows = (0..5000_u64).map(|n| Row::of_words(&[n], n, &[]));
+    let numbers = snapshot().with_number("n", Show::DECIMAL).with_rows(rows);
+    let mut state = state(vec![table(&numbers, None)], (80, 25));
     assert_eq!(names(&state).len(), 20);
     press(&mut state, KeyCode::PageDown);
     assert_eq!((state.tabs[0].selected, state.tabs[0].top), (20, 1));
@@ -480,15 +447,11 @@ fn take(state: &mut State, step: Step) {
 #[test]
 fn negative_sums_and_keys_had_no_sign() {
     let minus = |number: i64| number.cast_unsigned();
-    let row = |key: i64, sum: i64| Row {
-        key: minus(key).to_le_bytes().as_slice().into(),
-        counts: Counts::new(10, [minus(sum)].as_slice()),
-        comm: [0; 16],
-    };
-    let sum = ValueColumn { number: IntType::S64, ..value("ret", Show::DECIMAL) };
-    let keys = vec![key("k", 0, 8, Show::Bucket(BucketWidth::Fixed(1000)))];
-    let mut one = snapshot(keys, vec![sum], vec![row(-616, -90), row(0, 45), row(1000, 0)]);
-    one.sort = vec![Sort { by: SortBy::Value(0), descending: true }];
+    let row = |key: i64, sum: i64| Row::of_words(&[minus(key)], 10, &[minus(sum)]);
+    let one = Snapshot::named("hist:keys=k [active]").sorted_by(SortBy::Value(0), true);
+    let one = one.with_number("k", Show::Bucket(BucketWidth::Fixed(1000)));
+    let one = one.with_value("ret", Show::DECIMAL, IntType::S64);
+    let mut one = one.with_rows([row(-616, -90), row(0, 45), row(1000, 0)]);
     let mut state = state(vec![table(&one, None)], (80, 10));
     let shown = lines(&state, PLAIN);
     assert!(shown[2].contains("ret -45"), "{shown:#?}");
@@ -526,7 +489,8 @@ proptest! {
         let rows: Vec<_> = sums.iter().map(|sum| (&b"a"[..], 1, sum.cast_unsigned())).collect();
         let mut snapshot = named(&rows);
         // Shorter than any cell.
-        snapshot.values = vec![ValueColumn { number: IntType::S64, ..value("", show) }];
+        snapshot.values.clear();
+        snapshot = snapshot.with_value("", show, IntType::S64);
         let table = table(&snapshot, None);
         let cell = |row: &_| table.cell(row, Column::Value(0), Measure::Hits).len();
         let widest = table.rows.iter().map(cell).max().expect("rows");

@@ -165,35 +165,13 @@ pub(crate) fn totals(out: &mut Bytes, (hits, entries, dropped): (u64, u64, u64))
 mod tests {
     use super::*;
     use crate::modifier::Digits;
-    use crate::snapshot::{Fold, IntType, KeyColumn, KeyOrder, Losses};
+    use crate::snapshot::{IntType, Losses, Show};
+    use hist_test_support::table::Table;
     use proptest::prelude::*;
 
-    fn key(label: &str, index: usize, show: Show) -> KeyColumn {
-        let order = KeyOrder::Signed(4);
-        let number = IntType::S64;
-        KeyColumn { label: label.into(), offset: 8 * index, size: 8, show, order, number }
-    }
-
-    fn value(label: &str, show: Show) -> ValueColumn {
-        let (fold, number) = (Fold::Sum, IntType::S64);
-        ValueColumn { label: label.into(), show, hidden: false, fold, number }
-    }
-
-    fn row(keys: &[u64], hitcount: u64, sums: &[u64]) -> Row {
-        let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        Row { key: key.into(), counts: Counts::new(hitcount, sums), comm: [0; 16] }
-    }
-
-    fn snapshot(keys: &[KeyColumn], values: &[ValueColumn], rows: &[Row]) -> Snapshot {
-        Snapshot {
-            trigger: "hist:keys=s32:vals=hitcount:sort=hitcount:size=2048 [active]".into(),
-            keys: keys.to_vec(),
-            values: values.to_vec(),
-            show_hitcount: true,
-            sort: vec![],
-            rows: rows.to_vec(),
-            losses: Losses::default(),
-        }
+    fn s32() -> Snapshot {
+        let trigger = "hist:keys=s32:vals=hitcount:sort=hitcount:size=2048 [active]";
+        Snapshot::named(trigger).with_number("s32", Show::DECIMAL)
     }
 
     fn no_symbols() -> Symbols {
@@ -206,10 +184,9 @@ mod tests {
 
     #[test]
     fn a_whole_file() {
-        let keys = [key("s32", 0, Show::DECIMAL)];
-        let rows = [row(&[2], 1, &[]), row(&[1], 130, &[])];
-        let mut snapshot = snapshot(&keys, &[], &rows);
-        snapshot.losses = Losses { full: 13, busy: 5, missed: 7 };
+        let rows = [Row::of_words(&[2], 1, &[]), Row::of_words(&[1], 130, &[])];
+        let losses = Losses { full: 13, busy: 5, missed: 7 };
+        let snapshot = s32().with_rows(rows).with_losses(losses);
         let want = "\
 # event histogram
 #
@@ -229,7 +206,6 @@ Totals:
 
     #[test]
     fn without_entries_two_blank_lines_remain() {
-        let snapshot = snapshot(&[key("s32", 0, Show::DECIMAL)], &[], &[]);
         let want = "\
 # event histogram
 #
@@ -242,7 +218,7 @@ Totals:
     Entries: 0
     Dropped: 0
 ";
-        assert_eq!(text(hist(&snapshot, &no_symbols())), want);
+        assert_eq!(text(hist(&s32(), &no_symbols())), want);
     }
 
     #[test]
@@ -263,40 +239,36 @@ Totals:
 
     #[test]
     fn values_stand_two_spaces_apart() {
-        let decimal = Show::DECIMAL;
-        let keys = [key("s32", 0, Show::DECIMAL), key("b", 1, Show::DECIMAL)];
+        let (decimal, s64) = (Show::DECIMAL, IntType::S64);
+        let two = s32().with_number("b", Show::DECIMAL);
+        let two = two.with_value("b", decimal, s64).with_value("c", decimal, s64);
         check_entry(
-            &snapshot(
-                &keys,
-                &[value("b", decimal), value("c", decimal)],
-                &[row(&[1, 2], 1, &[2, 3])],
-            ),
+            &two.with_rows([Row::of_words(&[1, 2], 1, &[2, 3])]),
             "{ s32:          1, b:          2 } hitcount:          1  b:          2  c:          3",
         );
-        let keys = [key("prev_pid", 0, Show::DECIMAL)];
-        let values = [value("prev_prio", decimal), value("next_prio", Show::Digits(Digits::Hex))];
+        let pids = Snapshot::named("").with_number("prev_pid", Show::DECIMAL);
+        let pids = pids.with_value("prev_prio", decimal, s64);
+        let pids = pids.with_value("next_prio", Show::Digits(Digits::Hex), s64);
         check_entry(
-            &snapshot(&keys, &values, &[row(&[0], 18, &[2160, 0x870])]),
+            &pids.with_rows([Row::of_words(&[0], 18, &[2160, 0x870])]),
             "{ prev_pid:          0 } hitcount:         18  prev_prio:       2160  next_prio:        870",
         );
     }
 
     #[test]
     fn without_hitcount_two_spaces_follow_the_key() {
-        let keys = [key("s32", 0, Show::DECIMAL)];
-        let values = [value("b", Show::DECIMAL)];
-        let mut snapshot = snapshot(&keys, &values, &[row(&[2], 1, &[2])]);
+        let mut snapshot = s32().with_value("b", Show::DECIMAL, IntType::S64);
         snapshot.show_hitcount = false;
+        let snapshot = snapshot.with_rows([Row::of_words(&[2], 1, &[2])]);
         check_entry(&snapshot, "{ s32:          2 }  b:          2");
     }
 
     #[test]
     fn negative_numbers_print_unsigned() {
-        let keys = [key("s32", 0, Show::DECIMAL)];
-        let values = [value("s32", Show::DECIMAL)];
         let sum = (-1_i64).cast_unsigned().wrapping_mul(2);
+        let row = Row::of_words(&[(-5_i64).cast_unsigned()], 2, &[sum]);
         check_entry(
-            &snapshot(&keys, &values, &[row(&[(-5_i64).cast_unsigned()], 2, &[sum])]),
+            &s32().with_value("s32", Show::DECIMAL, IntType::S64).with_rows([row]),
             "{ s32: 18446744073709551611 } hitcount:          2  s32: 18446744073709551614",
         );
     }
@@ -306,14 +278,19 @@ Totals:
         fn entries_and_hits_follow_from_the_rows(
             rows in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>()), 0..40)
         ) {
-            let keys = [key("k", 0, Show::DECIMAL)];
-            let values = [value("v", Show::DECIMAL)];
-            let rows: Vec<_> = rows.iter().map(|&(k, hits, sum)| row(&[k], hits, &[sum])).collect();
-            let text = text(hist(&snapshot(&keys, &values, &rows), &no_symbols()));
-            let entries: Vec<Vec<u64>> = text
-                .lines()
-                .filter(|line| line.starts_with("{ "))
-                .map(|line| line.split_whitespace().filter_map(|word| word.parse().ok()).collect())
+            let row = |&(k, hits, sum): &_| Row::of_words(&[k], hits, &[sum]);
+            let rows: Vec<_> = rows.iter().map(row).collect();
+            let snapshot = Snapshot::named("hist:keys=k").with_number("k", Show::DECIMAL);
+            let snapshot = snapshot.with_value("v", Show::DECIMAL, IntType::S64);
+            let text = text(hist(&snapshot.with_rows(rows.clone()), &no_symbols()));
+            let table = Table::parse(&text).expect("the kernel's form");
+            let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).expect("one");
+            let entries: Vec<Vec<u64>> = table
+                .entries
+                .iter()
+                .map(|entry| ["hitcount", "v"].map(|name| number(entry.value(name))))
+                .zip(table.entries.iter().map(|entry| number(entry.key("k"))))
+                .map(|([hits, sum], key)| vec![key, hits, sum])
                 .collect();
             let want: Vec<Vec<u64>> =
                 rows.iter().map(|row| vec![row.word(0), row.counts.hits, row.counts.values[0]]).collect();

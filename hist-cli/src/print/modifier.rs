@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use crate::kernel::symbols::Symbols;
     use crate::print::cell::cell;
-    use crate::snapshot::{Counts, Fold, KeyColumn, KeyOrder, Row, Values};
+    use crate::snapshot::{KeyOrder, Row, Snapshot};
 
     const KALLSYMS: &str = "\
 ffffffff8fc90000 T _stext
@@ -192,18 +192,9 @@ ffffffffc0000100 t ext4_close\t[ext4]
     }
 
     fn shown_bytes(show: Show, word: u64, comm: [u8; 16]) -> Vec<u8> {
-        let order = KeyOrder::Unsigned(8);
-        let column = KeyColumn {
-            label: "u64".into(),
-            offset: 8,
-            size: 8,
-            show,
-            order,
-            number: IntType::U64,
-        };
-        let mut key = vec![0xee; 8];
-        key.extend(word.to_le_bytes());
-        let row = Row { key: key.into(), counts: Counts::new(1, Values::new()), comm };
+        let keys = Snapshot::named("").with_number("before", Show::DECIMAL);
+        let column = keys.with_key("u64", 8, show, KeyOrder::Unsigned(8)).keys.remove(1);
+        let row = Row::of_words(&[0xeeee_eeee_eeee_eeee, word], 1, &[]).of_task(&comm);
         let mut out = Bytes::default();
         let symbols = Symbols::from_kallsyms(KALLSYMS);
         let cell = cell(&column, &row, &symbols);
@@ -329,13 +320,7 @@ ffffffffc0000100 t ext4_close\t[ext4]
             (Show::Share(Share::Graph), u64::MAX, " b:              [ERROR]"),
         ] {
             let mut out = Bytes::default();
-            let column = ValueColumn {
-                label: "b".into(),
-                show,
-                hidden: false,
-                fold: Fold::Sum,
-                number: IntType::S64,
-            };
+            let column = Snapshot::named("").with_value("b", show, IntType::S64).values.remove(0);
             value(&mut out, &column, sum, Scale { total: 33, max: 30 }).expect("memory");
             assert_eq!(out.into_vec(), want.as_bytes());
         }

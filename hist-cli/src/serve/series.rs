@@ -200,15 +200,10 @@ fn is_called_other(values: &LabelValues) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Counts, Values};
     use proptest::prelude::*;
 
     fn row(key: u8, hitcount: u64) -> Row {
-        Row {
-            key: KeyBytes::from_slice(&[key]),
-            counts: Counts::new(hitcount, Values::new()),
-            comm: [0; 16],
-        }
+        Row::new(&[key], hitcount, &[])
     }
 
     /// Two keys each have the same name.

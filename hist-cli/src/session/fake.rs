@@ -17,7 +17,7 @@ use crate::pipeline::CompileError;
 use crate::plan::{self, Wishes};
 use crate::read;
 use crate::resolve::hist::Hist;
-use crate::snapshot::{Counts, Row, Snapshot};
+use crate::snapshot::{Row, Snapshot};
 
 /// One function.
 static SYMBOLS: LazyLock<Symbols> = LazyLock::new(|| {
@@ -195,8 +195,7 @@ impl Backend for Fake {
             let mut key = vec![0; size];
             key.iter_mut().step_by(if world.fills { 8 } else { size }).for_each(|byte| *byte = 1);
             let values = vec![0; plan.hist.values.len()];
-            let counts = Counts::new(hits, values);
-            snapshot.rows.push(Row { key: key.into(), counts, comm: [0; 16] });
+            snapshot.rows.push(Row::new(&key, hits, &values));
         }
         Ok(snapshot)
     }

@@ -255,6 +255,8 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
 
 #[cfg(test)]
 mod tests {
+    use hist_test_support::needs;
+
     use super::*;
     use crate::kernel::tracefs::find_or_mount;
     use crate::plan::Attach;
@@ -263,8 +265,7 @@ mod tests {
     /// starts is attached when all is ready.
     #[test]
     fn a_raw_tracepoint_that_is_refused_on_resuming_gives_way_to_the_classic_one() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: loading programs needs root");
+        if !needs::root() {
             return;
         }
         let facts = Facts::read().expect("the list of CPUs");

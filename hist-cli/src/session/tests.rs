@@ -56,12 +56,10 @@ impl Bench {
         (0..times).for_each(|_| self.world.borrow_mut().hit(&format!("t:{name}")));
     }
 
-    /// What each block of the event's `hist` file says behind `Hits:`.
+    /// The hits of each block of the event's `hist` file.
     fn hits(&self, name: &str) -> Vec<u64> {
         let text = self.session.read_hist(&event(name)).expect("the fake can be read");
-        let text = String::from_utf8(text).expect("UTF-8");
-        let numbers = text.lines().filter_map(|line| line.trim().strip_prefix("Hits: "));
-        numbers.map(|number| number.parse().expect("a number")).collect()
+        hist_test_support::table::totals(&String::from_utf8(text).expect("UTF-8"), "Hits")
     }
 
     fn lines(&self, name: &str) -> String {

@@ -60,34 +60,19 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::snapshot::{Counts, IntType, Losses, Show, ValueColumn};
+    use crate::snapshot::{IntType, Losses, Show};
     use proptest::prelude::*;
 
     /// Key → hitcount and sum.
     type Entries = BTreeMap<u8, (u64, u64)>;
 
     fn snapshot(counts: &Entries, losses: Losses) -> Snapshot {
-        let row = |(&key, &(hitcount, sum)): (&u8, &(u64, u64))| Row {
-            key: vec![key; 8].into(),
-            counts: Counts::new(hitcount, [sum].as_slice()),
-            comm: [0; 16],
-        };
-        let sum = ValueColumn {
-            label: "v".into(),
-            show: Show::DECIMAL,
-            hidden: false,
-            fold: Fold::Sum,
-            number: IntType::U64,
-        };
-        Snapshot {
-            trigger: "hist:keys=k [active]".into(),
-            keys: Vec::new(),
-            values: vec![sum],
-            show_hitcount: true,
-            sort: Vec::new(),
-            rows: counts.iter().map(row).collect(),
-            losses,
-        }
+        let row =
+            |(&key, &(hitcount, sum)): (&u8, &(u64, u64))| Row::new(&[key; 8], hitcount, &[sum]);
+        Snapshot::named("hist:keys=k [active]")
+            .with_value("v", Show::DECIMAL, IntType::U64)
+            .with_rows(counts.iter().map(row))
+            .with_losses(losses)
     }
 
     fn counts(snapshot: &Snapshot) -> Entries {

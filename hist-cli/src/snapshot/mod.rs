@@ -2,6 +2,7 @@
 //! is done with it before: sorted, compared with an earlier one, cut to its largest rows.
 
 pub mod bucket;
+pub mod build;
 pub mod counts;
 pub mod delta;
 pub mod sort;

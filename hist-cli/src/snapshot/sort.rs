@@ -270,26 +270,13 @@ fn leaf(heap: &[Item], root: usize, is_left: impl Fn(Ordering) -> bool) -> usize
 
 #[cfg(test)]
 mod tests {
-    use bstr::BString;
-
     use super::*;
-    use crate::snapshot::{Counts, Fold, IntType, Losses, Show};
+    use crate::snapshot::{IntType, Show};
     use proptest::prelude::*;
 
-    fn column(index: usize, order: KeyOrder) -> KeyColumn {
-        KeyColumn {
-            label: format!("k{index}"),
-            offset: 8 * index,
-            size: 8,
-            show: Show::DECIMAL,
-            order,
-            number: IntType::S64,
-        }
-    }
-
     fn row(keys: &[i64], hitcount: u64, sums: &[u64]) -> Row {
-        let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        Row { key: key.into(), counts: Counts::new(hitcount, sums), comm: [0; 16] }
+        let words: Vec<_> = keys.iter().map(|key| key.cast_unsigned()).collect();
+        Row::of_words(&words, hitcount, sums)
     }
 
     fn by(by: SortBy) -> Sort {
@@ -297,17 +284,13 @@ mod tests {
     }
 
     fn snapshot(orders: &[KeyOrder], sort: &[Sort], rows: Vec<Row>) -> Snapshot {
-        let (show, number) = (Show::DECIMAL, IntType::S64);
-        let value = ValueColumn { label: "v".into(), show, hidden: false, fold: Fold::Sum, number };
-        Snapshot {
-            trigger: BString::default(),
-            keys: orders.iter().enumerate().map(|(i, &order)| column(i, order)).collect(),
-            values: vec![value; rows.first().map_or(0, |row| row.counts.values.len())],
-            show_hitcount: true,
-            sort: sort.to_vec(),
-            rows,
-            losses: Losses::default(),
-        }
+        let n_values = rows.first().map_or(0, |row| row.counts.values.len());
+        let keys = orders.iter().fold(Snapshot::named(""), |snapshot, &order| {
+            snapshot.with_key("k", 8, Show::DECIMAL, order)
+        });
+        let values = (0..n_values)
+            .fold(keys, |snapshot, _| snapshot.with_value("v", Show::DECIMAL, IntType::S64));
+        Snapshot { sort: sort.to_vec(), rows, ..values }
     }
 
     fn first_keys(snapshot: &Snapshot) -> Vec<i64> {

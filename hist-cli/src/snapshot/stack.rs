@@ -90,10 +90,8 @@ fn merge(rows: impl Iterator<Item = Row>, folds: &[Fold]) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
-    use bstr::BString;
-
     use super::*;
-    use crate::snapshot::{Counts, IntType, KeyOrder, Losses, Show, ValueColumn};
+    use crate::snapshot::{IntType, KeyOrder, Show};
 
     const KALLSYMS: &str = "1000 T _stext\n1100 T __traceiter_kmalloc\n1200 T kmalloc_user\n\
                             1300 T do_syscall_64\n1400 T bpf_trace_run6\n2000 T _etext\n";
@@ -103,41 +101,18 @@ mod tests {
     }
 
     fn row(stack: &[u64], number: u64, hitcount: u64) -> Row {
-        let mut frames = stack.to_vec();
-        frames.resize(4, 0);
-        frames.push(number);
-        let key = frames.iter().flat_map(|frame| frame.to_le_bytes()).collect();
-        Row { key, counts: Counts::new(hitcount, [hitcount * 10].as_slice()), comm: [0; 16] }
+        let mut words = stack.to_vec();
+        words.resize(4, 0);
+        words.push(number);
+        Row::of_words(&words, hitcount, &[hitcount * 10])
     }
 
     fn snapshot(rows: Vec<Row>) -> Snapshot {
-        let column = |label: &str, offset, size, show| KeyColumn {
-            label: label.into(),
-            offset,
-            size,
-            show,
-            order: KeyOrder::None,
-            number: IntType::U64,
-        };
-        let sum = ValueColumn {
-            label: "v".into(),
-            show: Show::DECIMAL,
-            hidden: false,
-            fold: Fold::Sum,
-            number: IntType::U64,
-        };
-        Snapshot {
-            trigger: BString::default(),
-            keys: vec![
-                column("common_stacktrace", 0, 32, Show::Stack),
-                column("n", 32, 8, Show::DECIMAL),
-            ],
-            values: vec![sum],
-            show_hitcount: true,
-            sort: Vec::new(),
-            rows,
-            losses: Losses::default(),
-        }
+        Snapshot::named("")
+            .with_key("common_stacktrace", 32, Show::Stack, KeyOrder::None)
+            .with_key("n", 8, Show::DECIMAL, KeyOrder::None)
+            .with_value("v", Show::DECIMAL, IntType::U64)
+            .with_rows(rows)
     }
 
     #[test]

@@ -17,25 +17,14 @@ pub fn top(snapshot: &Snapshot, n: usize) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
-    use bstr::BString;
-
     use super::*;
     use crate::resolve::hist::{Sort, SortBy};
-    use crate::snapshot::{Counts, Losses, Row, Values};
+    use crate::snapshot::Row;
 
     #[test]
     fn the_largest_are_last_unless_they_descend() {
-        let row =
-            Row { key: Default::default(), counts: Counts::new(1, Values::new()), comm: [0; 16] };
-        let mut snapshot = Snapshot {
-            trigger: BString::default(),
-            keys: Vec::new(),
-            values: Vec::new(),
-            show_hitcount: true,
-            sort: Vec::new(),
-            rows: vec![row; 5],
-            losses: Losses::default(),
-        };
+        let rows = std::iter::repeat_n(Row::new(&[], 1, &[]), 5);
+        let mut snapshot = Snapshot::named("").with_rows(rows);
         let by = |descending| Sort { by: SortBy::Hitcount, descending };
         for (sort, n, want) in [
             (vec![], 2, 3..5),

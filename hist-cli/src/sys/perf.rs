@@ -96,6 +96,8 @@ fn set_bpf(event: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use hist_test_support::needs;
+
     use super::*;
     use std::fs::{self, OpenOptions};
     use std::io::Write as _;
@@ -105,14 +107,12 @@ mod tests {
     /// Else a program would count an event that is another one by then, or none.
     #[test]
     fn an_event_does_not_vanish_while_it_is_held() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: perf events need root");
+        if !needs::root() {
             return;
         }
         let root = find_or_mount().expect("tracefs").root;
         let list = root.join("uprobe_events");
-        if !list.exists() {
-            eprintln!("skipped: this kernel has no events that could vanish");
+        if !needs::file(&list, "uprobe events") {
             return;
         }
         let write = |text: &str| {

@@ -115,6 +115,8 @@ mod tests {
 
     use aya::maps::MapData;
 
+    use hist_test_support::needs;
+
     use super::*;
 
     /// `BPF_MAP_TYPE_HASH`
@@ -123,8 +125,7 @@ mod tests {
     const ARRAY: u32 = 2;
 
     fn map(map_type: u32, key_size: u32, entries: u32) -> Option<MapData> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: maps need root");
+        if !needs::root() {
             return None;
         }
         let map = aya_obj::Map::new_from_params(map_type, key_size, 8, entries, 0);

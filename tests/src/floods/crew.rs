@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use anyhow::{Result, anyhow, ensure};
 
+use crate::cpus;
 use crate::workload::sys;
 
 /// What counts the floods: on a CPU of its own, and in turns that only end when somebody waits.
@@ -19,7 +19,7 @@ use crate::workload::sys;
 /// in a flood. Dropping it ends that.
 #[derive(Debug)]
 pub struct Aside {
-    before: CpuSet,
+    _before: cpus::Kept,
 }
 
 /// Moves this thread, and the processes that it starts from now on, to that CPU.
@@ -27,19 +27,15 @@ pub struct Aside {
 /// # Errors
 /// When there is no such CPU.
 pub fn step_aside(cpu: usize) -> Result<Aside> {
-    let before = sched_getaffinity(None)?;
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu);
-    sched_setaffinity(None, &cpus).with_context(|| format!("there is no CPU {cpu}"))?;
-    let aside = Aside { before };
+    let aside = Aside { _before: cpus::keep()? };
+    cpus::pin([cpu])?;
     set_policy(libc::SCHED_FIFO, 1)?;
     Ok(aside)
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        // They were so before.
-        let _ = sched_setaffinity(None, &self.before);
+        // It was so before.
         let _ = set_policy(libc::SCHED_OTHER, 0);
     }
 }
@@ -198,9 +194,7 @@ fn ensure_running(crew: &Crew) -> Result<()> {
 }
 
 fn work(flood: Flood, index: usize, shared: &Shared) -> Result<()> {
-    let mut cpus = CpuSet::new();
-    (0..flood.cpus).for_each(|cpu| cpus.set(cpu));
-    sched_setaffinity(None, &cpus).with_context(|| format!("{} CPUs", flood.cpus))?;
+    cpus::pin(0..flood.cpus)?;
     set_policy(libc::SCHED_OTHER, 0)?;
     let mut calls = Calls::default();
     shared.ready.fetch_add(1, Ordering::SeqCst);

@@ -28,7 +28,7 @@ impl Outcome {
         self.lost(self.ways[2])
     }
 
-    /// What is neither in the table nor refused by it.
+    /// Events that are neither in the table nor dropped by it.
     fn lost(&self, counted: Counted) -> u64 {
         self.expected.saturating_sub(counted.hits + counted.dropped)
     }
@@ -44,9 +44,12 @@ impl Outcome {
             if least > self.expected {
                 wrong.push(format!("{name}: more counted than happened"));
             } else if most < self.expected {
-                wrong.push(format!("{name}: {} lost untold", self.expected - most));
+                wrong.push(format!("{name}: {} lost and not reported", self.expected - most));
             } else if self.is_alone && most > self.expected {
-                wrong.push(format!("{name}: {} told as missed too many", most - self.expected));
+                wrong.push(format!(
+                    "{name}: {} reported as missed that were not",
+                    most - self.expected
+                ));
             }
         }
         let [auto, classic, _] = self.ways.map(|counted| self.lost(counted));
@@ -98,36 +101,48 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_must_be_told_and_no_more_than_on_the_classic_one() {
+    fn what_is_lost_must_be_reported_and_no_more_than_on_the_classic_one() {
         check(&outcome(ALL, ALL), None);
-        let told = Counted { hits: 70, dropped: 0, missed: 30 };
-        check(&outcome(told, told), None);
-        check(&outcome(ALL, told), None);
-        check(&outcome(told, ALL), Some("auto lost 30, classic 0"));
-        check(&outcome(Counted { missed: 29, ..told }, told), Some("auto: 1 lost untold"));
-        check(&outcome(Counted { missed: 31, ..told }, told), Some("1 told as missed too many"));
+        let reported = Counted { hits: 70, dropped: 0, missed: 30 };
+        check(&outcome(reported, reported), None);
+        check(&outcome(ALL, reported), None);
+        check(&outcome(reported, ALL), Some("auto lost 30, classic 0"));
+        check(
+            &outcome(Counted { missed: 29, ..reported }, reported),
+            Some("auto: 1 lost and not reported"),
+        );
+        check(
+            &outcome(Counted { missed: 31, ..reported }, reported),
+            Some("1 reported as missed that were not"),
+        );
         check(&outcome(ALL, Counted { hits: 101, ..ALL }), Some("tracepoint: more counted"));
     }
 
     #[test]
-    fn a_full_table_loses_nothing_untold() {
+    fn a_full_table_reports_all_that_it_loses() {
         let full = Counted { hits: 10, dropped: 90, missed: 0 };
         check(&outcome(full, ALL), None);
-        check(&outcome(Counted { dropped: 89, ..full }, ALL), Some("auto: 1 lost untold"));
+        check(
+            &outcome(Counted { dropped: 89, ..full }, ALL),
+            Some("auto: 1 lost and not reported"),
+        );
         check(&outcome(Counted { dropped: 91, ..full }, ALL), Some("more counted"));
     }
 
     #[test]
     fn programs_on_more_than_the_event_may_miss_more() {
         let more = Counted { missed: 5, ..ALL };
-        check(&outcome(more, ALL), Some("5 told as missed too many"));
+        check(&outcome(more, ALL), Some("5 reported as missed that were not"));
         check(&Outcome { is_alone: false, ..outcome(more, ALL) }, None);
     }
 
     #[test]
     fn no_system_call_is_lost_even_if_the_classic_one_loses_it() {
-        let told = Counted { hits: 99, dropped: 0, missed: 1 };
-        check(&Outcome { is_call: true, ..outcome(told, told) }, Some("auto lost 1 system calls"));
+        let reported = Counted { hits: 99, dropped: 0, missed: 1 };
+        check(
+            &Outcome { is_call: true, ..outcome(reported, reported) },
+            Some("auto lost 1 system calls"),
+        );
         check(&Outcome { expected: 0, ..outcome(ALL, ALL) }, Some("nothing happened"));
     }
 }

@@ -1,10 +1,10 @@
-//! Proves that nothing is lost, or lost untold, when more threads than CPUs cause the same events:
-//! from Linux 7.0 on the kernel may take a CPU away from a raw program, and skips it for all other
-//! tasks until it goes on.
+//! Proves that nothing is lost without being reported when more threads than CPUs cause the same
+//! events: from Linux 7.0 on the kernel may take a CPU away from a raw program, and skips it for all
+//! other tasks until it goes on.
 //!
-//! The command counts every flood three times at once, attached by its own choice, to classic and
-//! to raw tracepoints. How many events there were says the [`crew`] that made them or, where it
-//! cannot know, the kernel's own trigger.
+//! The command counts every flood three times at once, attached by its own choice, to classic and to
+//! raw tracepoints. The [`crew`] that made the events says how many there were or, where it cannot
+//! know, the kernel's own trigger.
 
 pub mod crew;
 mod judge;
@@ -14,9 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use hist_test_support::table::total;
 
 use crate::command::{Counted, Running};
-use crate::differential::{Verdict, total};
+use crate::differential::Verdict;
 use crate::engine::Request;
 use crate::ftrace::{Ftrace, Refusal};
 use crate::version::Version;
@@ -35,7 +36,7 @@ const CPUS: [usize; 2] = [1, 2];
 /// More threads than one CPU can run.
 const THREADS_PER_CPU: usize = 3;
 
-/// A trigger, and who knows how often it must hit.
+/// A trigger, and what says how often it must hit.
 struct Subject {
     event: &'static str,
     trigger: &'static str,
@@ -289,7 +290,7 @@ fn settled(kernel: &Ftrace, ways: &mut [Running]) -> Result<(Vec<u64>, Vec<Vec<C
         }
         thread::sleep(Duration::from_millis(10));
     }
-    bail!("the threads' events do not end")
+    bail!("events still come from threads that have ended")
 }
 
 fn hits(kernel: &Ftrace) -> Result<Vec<u64>> {

@@ -752,7 +752,7 @@ pub(super) mod tests {
     fn block(entries: &[&str], hits: u64, dropped: u64) -> String {
         let lines: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
         format!(
-            "# event histogram\n#\n# line\n#\n\n{lines}\nTotals:\n    Hits: {hits}\n    \
+            "# event histogram\n#\n# trigger info: x\n#\n\n{lines}\nTotals:\n    Hits: {hits}\n    \
              Entries: 1\n    Dropped: {dropped}\n"
         )
     }

@@ -21,6 +21,7 @@ use hist_cli::kernel::format::EventFormat;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::resolve::hist::Hist;
 use hist_cli::session::SessionError;
+use hist_test_support::table::totals;
 
 use crate::compare;
 use crate::differential::Process;
@@ -354,8 +355,7 @@ impl<'a> Trial<'a> {
         }
         let Histogram { text, lost, hist } = ours;
         let Some(diff) = compare::difference(kernel, text, self.version) else {
-            let empty = text.contains("\n    Hits: 0\n");
-            if !empty {
+            if totals(text, "Hits") != [0] {
                 (self.report)(placed.index, Verdict::Counted);
             }
             return;

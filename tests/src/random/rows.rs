@@ -1,9 +1,10 @@
-//! Takes two texts of one histogram. Gives whether they are the same but for some of its columns.
+//! Compares two texts of one histogram without some of its columns.
 
 use std::collections::BTreeMap;
 
 use hist_cli::modifier::{Share, Show};
 use hist_cli::resolve::hist::Hist;
+use hist_test_support::table::Table;
 
 /// Columns that may differ: one for each key, one for each value besides the hitcount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,17 +88,13 @@ pub(super) fn same_once_joined(kernel: &str, ours: &str, hist: &Hist) -> bool {
 }
 
 fn visible(text: &str, hist: &Hist, mask: &Mask) -> Option<Visible> {
-    let mut visible = Visible {
-        hits: total(text, "Hits")?,
-        dropped: total(text, "Dropped")?,
-        rows: BTreeMap::new(),
-    };
-    for entry in entries(text) {
-        let (keys, values) = entry.rsplit_once('}')?;
-        let keys = keys_of(keys.strip_prefix("{ ")?, hist)?;
+    let Table { entries, hits, dropped, .. } = Table::parse(text).ok()?;
+    let mut visible = Visible { hits, dropped, rows: BTreeMap::new() };
+    for entry in entries {
+        let keys = keys_of(&entry.keys, hist)?;
         let keys = keys.iter().zip(&mask.keys).filter(|(_, is_masked)| !**is_masked);
         let keys = keys.map(|(key, _)| unnamed(key.trim()).to_owned()).collect();
-        let (sums, parts) = values_of(values, hist, mask)?;
+        let (sums, parts) = values_of(&entry.values, hist, mask)?;
         let row = visible.rows.entry(keys).or_default();
         row.entries += 1;
         row.sums.resize(sums.len(), 0);
@@ -106,22 +103,6 @@ fn visible(text: &str, hist: &Hist, mask: &Mask) -> Option<Visible> {
         row.parts = if mask.keys.contains(&true) { Vec::new() } else { parts };
     }
     Some(visible)
-}
-
-/// Each entry, which has several lines if a stack is among its keys.
-fn entries(text: &str) -> Vec<String> {
-    let mut entries: Vec<String> = Vec::new();
-    let body = text.lines().skip_while(|line| line.starts_with('#') || line.is_empty());
-    for line in body.take_while(|line| *line != "Totals:").filter(|line| !line.is_empty()) {
-        match entries.last_mut() {
-            Some(entry) if !line.starts_with("{ ") => {
-                entry.push('\n');
-                entry.push_str(line);
-            }
-            _ => entries.push(line.to_owned()),
-        }
-    }
-    entries
 }
 
 /// What stands behind each key's name.
@@ -170,12 +151,6 @@ fn values_of(text: &str, hist: &Hist, mask: &Mask) -> Option<(Vec<u64>, Vec<Stri
 /// `worker-1 [ 365]` without the name, which is that of the event that made the entry.
 fn unnamed(part: &str) -> &str {
     part.rfind('[').filter(|_| part.ends_with(']')).map_or(part, |start| &part[start..])
-}
-
-/// The number in the block's last lines that is called `name`.
-fn total(text: &str, name: &str) -> Option<u64> {
-    let mut lines = text.lines().rev();
-    lines.find_map(|line| line.trim_start().strip_prefix(name)?.strip_prefix(": ")?.parse().ok())
 }
 
 #[cfg(test)]

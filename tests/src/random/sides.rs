@@ -1,5 +1,5 @@
-//! Takes commands for `trigger` files. Gives what they do, on both sides: in the kernel's own
-//! tracefs, and in a [`Session`] of ours.
+//! Carries out commands for `trigger` files on both sides: in the kernel's own tracefs, and in a
+//! [`Session`] of ours.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -17,9 +17,10 @@ use hist_cli::session::{Live, Session, SessionError, since_boot};
 use hist_cli::snapshot::sort::{Ties, sort};
 use hist_cli::snapshot::stack;
 use hist_cli::{load, print, read};
+use hist_test_support::table::blocks;
 
 use super::generate::latin1;
-use crate::ftrace::{TRACEFS, blocks};
+use crate::ftrace::TRACEFS;
 use crate::text::readable;
 use crate::version::Version;
 

@@ -1,6 +1,6 @@
-//! Takes scripts of operations on trigger files. Gives verdicts: each is carried out on the files of
-//! this kernel and on a session of ours at the same time, and after each step both must have given
-//! the same answer and show the same in all of their files.
+//! Plays scripts of operations on trigger files: each is carried out on the files of this kernel and
+//! on a session of ours at the same time, and after each step both must have given the same answer
+//! and show the same in all of their files.
 
 mod files;
 mod script;
@@ -8,6 +8,7 @@ mod script;
 use std::io;
 
 use anyhow::{Context, Result, bail, ensure};
+use hist_test_support::table::totals;
 
 pub use script::{Deviation, Operation, Refusal, Script, Step, load};
 
@@ -48,15 +49,12 @@ fn play(script: &Script, kernel: &mut Kernel, version: Version) -> Result<()> {
     for (number, step) in script.steps.iter().enumerate() {
         let place = || format!("step {} of {}: {step}", number + 1, script.steps.len());
         let shown = play.step(step).with_context(place)?;
-        counted |= shown.lines().any(|line| line.starts_with(HITS) && line != NO_HITS);
+        counted |= totals(&shown, "Hits").iter().any(|hits| *hits > 0);
     }
-    ensure!(counted == script.counts(), "something was counted: {counted}");
+    let expected = script.counts();
+    ensure!(counted == expected, "the script should count: {expected}; it did: {counted}");
     play.process.map_or(Ok(()), Process::end)
 }
-
-/// How a histogram says how much it has counted.
-const HITS: &str = "    Hits: ";
-const NO_HITS: &str = "    Hits: 0";
 
 /// Both sides of a script, and the process whose events count.
 struct Play<'a> {

@@ -47,7 +47,7 @@ struct WrittenScript {
     steps: Vec<StepEntry>,
     #[serde(default)]
     empty: bool,
-    #[allow(dead_code, reason = "for who reads the file")]
+    #[allow(dead_code, reason = "for readers of the file")]
     note: Option<String>,
 }
 

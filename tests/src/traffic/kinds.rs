@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use hist_cli::kernel::tracefs::cgroup2_root;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::cpus;
 use crate::workload::sys;
 
 /// Those that take no disk, a little of each.
@@ -81,16 +81,13 @@ fn executions(dir: &Path) -> Result<()> {
 
 /// This thread goes from CPU to CPU.
 fn moves() {
-    let Ok(before) = sched_getaffinity(None) else { return };
-    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let Ok(_before) = cpus::keep() else { return };
+    let n_cpus = thread::available_parallelism().map_or(1, usize::from);
     for n in 0..60 {
-        let mut set = CpuSet::new();
-        set.set(n % cpus);
         // Where a CPU is not ours, fewer events happen.
-        let _ = sched_setaffinity(None, &set);
+        let _ = cpus::pin([n % n_cpus]);
         sys(libc::SYS_sched_yield, &[]);
     }
-    let _ = sched_setaffinity(None, &before);
 }
 
 /// This thread under other names, and what no name is.

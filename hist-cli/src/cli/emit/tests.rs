@@ -125,8 +125,7 @@ fn check(arguments: &[&str], section: &str) {
 /// are not loaded with, and lacked the test by which all of them begin with the same event.
 #[test]
 fn what_is_listed_is_what_is_loaded() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
+    if !hist_test_support::needs::root() {
         return;
     }
     let pid = process::id().to_string();

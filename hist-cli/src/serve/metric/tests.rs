@@ -8,7 +8,6 @@ use crate::plan::Wishes;
 use crate::serve::config;
 use crate::serve::exposition::{Exposition, write};
 use crate::session::{Backend as _, Live};
-use crate::snapshot::KeyBytes;
 use crate::{parse, plan, read, resolve};
 
 /// A metric of one of the golden events, and an empty snapshot of it.
@@ -28,12 +27,7 @@ fn metric(event: &str, lines: &str) -> (Metric, Snapshot) {
 }
 
 fn row(words: &[u64], hitcount: u64, sums: &[u64]) -> Row {
-    let key: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    Row {
-        key: KeyBytes::from_slice(&key),
-        counts: Counts::new(hitcount, sums),
-        comm: *b"a\"b\\\n\xff\0\0\0\0\0\0\0\0\0\0",
-    }
+    Row::of_words(words, hitcount, sums).of_task(b"a\"b\\\n\xff")
 }
 
 fn text(metric: &Metric) -> String {
@@ -184,6 +178,12 @@ fn another_file_may_rename_and_keeps_the_series() {
     assert!(text(&anew).contains("{p=\"2\"} 9\nm_total{p=\"1\"} 1\n"), "{}", text(&anew));
 }
 
+/// For that many cases; one that fails is kept for the next runs, as the macro does.
+fn kept(cases: u32) -> proptest::test_runner::Config {
+    use proptest::test_runner::Config;
+    Config { source_file: Some(file!()), ..Config::with_cases(cases) }
+}
+
 /// Buckets are cumulative and never fall, whatever is counted and however little room there is.
 #[test]
 fn histograms_never_go_down() {
@@ -223,9 +223,7 @@ fn histograms_never_go_down() {
         }
         Ok(())
     };
-    TestRunner::new(proptest::test_runner::Config::with_cases(64))
-        .run(&steps, check)
-        .expect("it holds");
+    TestRunner::new(kept(64)).run(&steps, check).expect("it holds");
 }
 
 /// The samples of a text, by name and labels.
@@ -327,7 +325,7 @@ type Step = (Vec<(u64, u64, u64)>, bool, bool);
 #[test]
 fn no_count_is_lost_whatever_takes_places() {
     use proptest::prelude::*;
-    use proptest::test_runner::{Config, TestRunner};
+    use proptest::test_runner::TestRunner;
     let lines = "trigger = 'hist:keys=ptr,bytes_req.log2:vals=bytes_alloc'\nmax_series = 2";
     let (metric, snapshot) = metric("kmem:kmalloc", lines);
     let hits = proptest::collection::vec((0..9u64, 0..=4u64, 1..99u64), 1..8);
@@ -379,5 +377,5 @@ fn no_count_is_lost_whatever_takes_places() {
         }
         Ok(())
     };
-    TestRunner::new(Config::with_cases(128)).run(&steps, check).expect("it holds");
+    TestRunner::new(kept(128)).run(&steps, check).expect("it holds");
 }

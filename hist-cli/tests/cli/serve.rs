@@ -16,11 +16,9 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
-use super::{
-    PATIENCE, check_fails, event_formats, hist_bpf, is_live, output, patiently, stderr, stdout,
-};
+use super::support::*;
 
 /// Counts the system calls of this thread.
 fn config(name: &str, more: &str) -> String {
@@ -105,8 +103,7 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-        kill_process(pid, signal).expect("it is there");
+        super::support::signal(&self.child, signal);
     }
 
     /// Head and body of the answer.
@@ -131,15 +128,35 @@ impl Server {
 
     /// The sum of the samples of that name, whatever their labels.
     fn sum(&self, name: &str) -> f64 {
-        let is_it = |sample: &str| sample.split('{').next() == Some(name);
-        self.samples().iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
+        sum(&self.samples(), name, "")
     }
 
-    /// The status of every thread.
+    /// The status of every thread. One may end before it is read.
     fn statuses(&self) -> Vec<String> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it is there");
-        let paths = tasks.map(|task| task.expect("a thread").path().join("status"));
-        paths.map(|path| fs::read_to_string(path).expect("it is there")).collect()
+        let process = self.child.id();
+        let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it is there");
+        let status = |task: std::io::Result<fs::DirEntry>| match fs::read_to_string(
+            task.expect("a thread").path().join("status"),
+        ) {
+            Ok(status) => Some(status),
+            Err(error) => {
+                let number = error.raw_os_error();
+                assert!(matches!(number, Some(libc::ENOENT | libc::ESRCH)), "{error}");
+                None
+            }
+        };
+        let statuses: Vec<_> = tasks.filter_map(status).collect();
+        let main = format!("Pid:\t{process}");
+        let is_main = |status: &String| status.lines().any(|line| line == main);
+        assert!(statuses.iter().any(is_main), "{statuses:?}");
+        statuses
+    }
+
+    /// From now on it gets no descriptor from this number on.
+    fn limit_files(&self, files: u64) {
+        let limit = Rlimit { current: Some(files), maximum: Some(files) };
+        let process = Pid::from_child(&self.child);
+        prlimit(Some(process), Resource::Nofile, limit).expect("root may");
     }
 
     /// Ends it; gives the rest of what it says.
@@ -158,6 +175,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The sum of the samples of that name with `part` in their labels.
+fn sum(samples: &BTreeMap<String, f64>, name: &str, part: &str) -> f64 {
+    let is_it = |sample: &str| sample.split('{').next() == Some(name) && sample.contains(part);
+    samples.iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
 }
 
 /// Calls that every metric of [`config`] counts.
@@ -208,7 +231,7 @@ fn check_tells_all_that_is_wrong() {
 
 #[test]
 fn what_cannot_be_served_is_told() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -227,7 +250,7 @@ fn what_cannot_be_served_is_told() {
 /// It was heeded only once all were attached, which takes minutes for thousands on a busy machine.
 #[test]
 fn a_wish_to_stop_while_metrics_are_attached_is_heeded() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     // With keys that take tables of their own.
@@ -237,12 +260,8 @@ fn a_wish_to_stop_while_metrics_are_attached_is_heeded() {
     let mut child =
         command.args(file.arguments()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let files = || fs::read_dir(format!("/proc/{}/fd", child.id())).map_or(0, Iterator::count);
-    let deadline = Instant::now() + PATIENCE;
-    while files() < 200 {
-        assert!(Instant::now() < deadline, "some are attached");
-        thread::yield_now();
-    }
-    kill_process(Pid::from_child(&child), Signal::TERM).expect("it is there");
+    wait_until("some are attached", || files() >= 200);
+    signal(&child, Signal::TERM);
     let status = patiently(&mut child, "after SIGTERM");
     let mut said = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
@@ -251,7 +270,7 @@ fn a_wish_to_stop_while_metrics_are_attached_is_heeded() {
 
 #[test]
 fn counts_rise_and_pages_are_as_asked_for() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new(&config("calls", ""));
@@ -270,7 +289,7 @@ fn counts_rise_and_pages_are_as_asked_for() {
     }
     // It may have taken less than a tick yet.
     assert!(server.samples().contains_key("process_cpu_seconds_total"));
-    let documentation = include_str!("../../docs/serve.md");
+    let documentation = include_str!("../../../docs/serve.md");
     for own in server.samples().keys().map(|sample| sample.split('{').next().unwrap_or(sample)) {
         let is_told = own.starts_with("calls_") || documentation.contains(&format!("`{own}`"));
         assert!(is_told, "docs/serve.md has no {own}");
@@ -297,7 +316,7 @@ fn counts_rise_and_pages_are_as_asked_for() {
 
 #[test]
 fn a_new_file_keeps_what_it_has_in_common() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new(&(config("kept", "") + &config("gone", "")));
@@ -331,7 +350,7 @@ fn a_new_file_keeps_what_it_has_in_common() {
 
 #[test]
 fn readiness_and_end_are_told() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let name = format!("hist-bpf-serve-test-{}", std::process::id());
@@ -361,12 +380,6 @@ fn readiness_and_end_are_told() {
     assert_eq!(message(), "STOPPING=1");
 }
 
-/// The hexadecimal number after `name` in a status.
-fn mask(status: &str, name: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
-    u64::from_str_radix(line.trim(), 16).expect("a mask")
-}
-
 fn has_only(allowed: u64, status: &str) {
     for set in ["CapPrm:", "CapEff:", "CapBnd:", "CapInh:", "CapAmb:"] {
         assert_eq!(mask(status, set) & !allowed, 0, "{set} {status}");
@@ -377,7 +390,7 @@ fn has_only(allowed: u64, status: &str) {
 /// It stayed root's, whatever it gave up.
 #[test]
 fn the_process_becomes_the_user_that_is_named() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new("");
@@ -422,7 +435,7 @@ fn the_process_becomes_the_user_that_is_named() {
 
 #[test]
 fn no_more_capabilities_than_needed_are_kept() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     // CAP_DAC_READ_SEARCH, CAP_SYSLOG, CAP_PERFMON and CAP_BPF (include/uapi/linux/capability.h).
@@ -451,7 +464,7 @@ fn no_more_capabilities_than_needed_are_kept() {
 
 #[test]
 fn names_are_listened_on_as_addresses_are() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new(&config("calls", ""));
@@ -498,7 +511,7 @@ fn greedy(server: &Server, requests: usize) -> (TcpStream, Arc<AtomicUsize>) {
 /// Others got no answer before it had all of its own: 8 s, and SIGTERM waited, too.
 #[test]
 fn one_that_pipelines_requests_starves_nobody() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     /// Of each of them.
@@ -510,11 +523,7 @@ fn one_that_pipelines_requests_starves_nobody() {
     let greedy: Vec<_> = (0..3).map(|_| greedy(&server, REQUESTS)).collect();
     let answers =
         || greedy.iter().map(|(_, bytes)| bytes.load(Ordering::Relaxed)).sum::<usize>() / page;
-    let deadline = Instant::now() + PATIENCE;
-    while answers() < 30 {
-        assert!(Instant::now() < deadline, "they get answers");
-        thread::yield_now();
-    }
+    wait_until("they get answers", || answers() >= 30);
     // The machine may have others to run before this thread, but not each time.
     let least = (0..5).map(|_| {
         let before = answers();
@@ -535,7 +544,7 @@ fn one_that_pipelines_requests_starves_nobody() {
 /// It was 0 for events whose losses nothing counts.
 #[test]
 fn missed_was_zero_where_nothing_counts_what_perf_drops() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     // On both, programs are classic ones for what their records have.
@@ -567,18 +576,13 @@ fn missed_was_zero_where_nothing_counts_what_perf_drops() {
 /// capabilities, or without files.
 #[test]
 fn stopping_without_capabilities_or_files_did_not_wait_for_programs() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new(&config("calls", ""));
     for (arguments, files) in [(&["--no-reload"][..], None), (&[], Some(0))] {
         let server = Server::spawn(hist_bpf().args(file.arguments()).args(arguments));
-        if files.is_some() {
-            let limit = rustix::process::Rlimit { current: files, maximum: files };
-            let resource = rustix::process::Resource::Nofile;
-            let pid = Pid::from_child(&server.child);
-            rustix::process::prlimit(Some(pid), resource, limit).expect("root may");
-        }
+        files.into_iter().for_each(|files| server.limit_files(files));
         call(10);
         assert_eq!(server.stop(), "");
     }
@@ -587,21 +591,18 @@ fn stopping_without_capabilities_or_files_did_not_wait_for_programs() {
 /// Connections that ask nothing had all files that there were.
 #[test]
 fn idle_connections_give_way_when_files_run_out() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let server = Server::start(&File::new(&config("calls", "")));
     let files = fs::read_dir(format!("/proc/{}/fd", server.child.id())).expect("there").count();
     // Room for a few connections, and for what making a page opens.
-    let limit = Some(u64::try_from(files).expect("small") + 6);
-    let pid = Pid::from_child(&server.child);
-    let limit = rustix::process::Rlimit { current: limit, maximum: limit };
-    rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit)
-        .expect("root may");
+    server.limit_files(u64::try_from(files).expect("small") + 6);
     let idle: Vec<_> =
         (0..50).map(|_| TcpStream::connect(&server.address).expect("it listens")).collect();
     for _ in 0..3 {
-        assert!(server.sum("calls_total") >= 0.0);
+        let samples = server.samples();
+        assert!(samples.keys().any(|sample| sample.starts_with("calls_total{")), "{samples:?}");
     }
     drop(idle);
     server.stop();
@@ -609,7 +610,7 @@ fn idle_connections_give_way_when_files_run_out() {
 
 #[test]
 fn odd_clients_get_what_they_ask_for_or_are_sent_away() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let server = Server::start(&File::new(&config("calls", "")));
@@ -658,7 +659,7 @@ fn odd_clients_get_what_they_ask_for_or_are_sent_away() {
 /// They were waited for, one and all.
 #[test]
 fn clients_that_ask_or_take_nothing_keep_nobody_out() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let file = File::new(&config("calls", ""));
@@ -706,13 +707,8 @@ impl Worker {
 
     /// Waits until it waits for orders and calls nothing any more.
     fn rest(&self) {
-        let sleeps = || {
-            let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", self.tid));
-            stat.expect("it is there").rsplit_once(") ").expect("a name").1.starts_with('S')
-        };
-        while !sleeps() {
-            thread::yield_now();
-        }
+        let folder = format!("/proc/self/task/{}", self.tid);
+        wait_until("it waits for orders", || state(&folder) == 'S');
     }
 
     fn work(&self, order: impl FnOnce() + Send + 'static) {
@@ -729,7 +725,7 @@ fn rename(name: &str) {
 /// Any user can rename itself often enough to fill a table. Nobody else ever got an entry then.
 #[test]
 fn a_table_filled_by_renaming_blinds_a_metric_for_moments_only() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let worker = Worker::start();
@@ -762,7 +758,7 @@ fn a_table_filled_by_renaming_blinds_a_metric_for_moments_only() {
 /// Processes that had long ended kept all entries and all series.
 #[test]
 fn processes_that_come_and_go_leave_room_for_others() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let worker = Worker::start();
@@ -785,10 +781,7 @@ fn processes_that_come_and_go_leave_room_for_others() {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let samples = server.samples();
-        let sum = |name: &str| -> f64 {
-            let is_it = |sample: &str| sample.split('{').next() == Some(name);
-            samples.iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
-        };
+        let sum = |name: &str| sum(&samples, name, "");
         assert_eq!(sum("forks_total"), forks as f64);
         assert_eq!(sum("hist_bpf_lost_events_total"), 0.0);
         if sum("hist_bpf_table_renewals_total") >= 1.0 && sum("hist_bpf_table_entries") < 64.0 {
@@ -826,10 +819,7 @@ fn comes_back(worker: &Worker, server: &Server) {
     worker.rest();
     let samples = server.samples();
     // Every call is in one of the series, with its sum and in its bucket.
-    let sum = |name: &str, part: &str| -> f64 {
-        let is_it = |sample: &str| sample.split('{').next() == Some(name) && sample.contains(part);
-        samples.iter().filter(|(sample, _)| is_it(sample)).map(|(_, value)| value).sum()
-    };
+    let sum = |name: &str, part: &str| sum(&samples, name, part);
     let (calls, ids) = (sum("all_total", ""), sum("all_id", ""));
     assert_eq!((sum("tasks_total", ""), sum("tasks_id", "")), (calls, ids));
     assert_eq!((sum("numbers_count", ""), sum("numbers_sum", "")), (calls, ids));

@@ -14,7 +14,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{check_fails, hist_bpf, is_live, output, stderr, stdout};
+use super::support::*;
 
 /// A program of its own name that writes a number of single bytes, so that its system calls can
 /// be told from all others.
@@ -111,7 +111,7 @@ fn help_shows_the_subcommands() {
 
 #[test]
 fn live_json_is_a_document_for_each_table_and_trigger() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let arguments = ["-qfjson", "-i0.2", "-d0.9", "hist:keys=id.syscall:vals=id", ENTER];
@@ -148,7 +148,7 @@ fn live_json_is_a_document_for_each_table_and_trigger() {
 
 #[test]
 fn live_ndjson_lines_stand_for_themselves() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let workload = Workload::new("hist_ndjson");
@@ -179,7 +179,7 @@ fn live_ndjson_lines_stand_for_themselves() {
 
 #[test]
 fn live_csv_has_one_header() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let workload = Workload::new("hist_csv");
@@ -203,7 +203,7 @@ fn live_csv_has_one_header() {
 
 #[test]
 fn live_folded_stacks_end_in_the_event() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let workload = Workload::new("hist_folded");
@@ -228,7 +228,7 @@ fn live_folded_stacks_end_in_the_event() {
 
 #[test]
 fn live_plots_have_a_bar_for_each_bucket() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let workload = Workload::new("hist_plot");
@@ -250,7 +250,7 @@ fn live_plots_have_a_bar_for_each_bucket() {
 
 #[test]
 fn live_deltas_add_up_to_what_happened() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let workload = Workload::new("hist_delta");
@@ -271,7 +271,7 @@ fn live_deltas_add_up_to_what_happened() {
 
 #[test]
 fn live_top_shows_the_largest_and_counts_all() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     for sort in ["hitcount", "hitcount.descending"] {
@@ -281,7 +281,7 @@ fn live_top_shows_the_largest_and_counts_all() {
             (output(&arguments), output(&[&["-fjson"], &arguments[..]].concat()));
         let text = stdout(&top);
         assert_eq!(text.lines().filter(|line| line.starts_with("{ ")).count(), 1, "{text}");
-        assert!(super::totals(text, "Entries:")[0] > 1, "{text}");
+        assert!(totals(text, "Entries")[0] > 1, "{text}");
         let document = &json(stdout(&documents))[0];
         let hits = number(document, "/totals/hits");
         let row = number(document, "/rows/0/hitcount");
@@ -293,7 +293,7 @@ fn live_top_shows_the_largest_and_counts_all() {
 
 #[test]
 fn live_the_time_stands_before_each_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let arguments = ["-q", "-i0.1", "-d0.35", "--timestamp", "hist:keys=id:pause", ENTER];
@@ -354,7 +354,7 @@ fn obeyed(text: &str) -> Vec<char> {
 
 #[test]
 fn live_the_screen_is_cleared_on_a_terminal_alone() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let arguments = ["-q", "-i0.1", "-d0.35", "--clear-screen", "hist:keys=id:pause", ENTER];
@@ -367,7 +367,7 @@ fn live_the_screen_is_cleared_on_a_terminal_alone() {
 
 #[test]
 fn live_snapshots_are_added_up() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let workload = Workload::new("hist_merge");
@@ -387,7 +387,7 @@ fn live_snapshots_are_added_up() {
     let said = stderr(&twice);
     assert!(said.contains("at the same time: what is in both is added up twice"), "{said}");
     let text = stdout(&twice);
-    assert_eq!(super::totals(text, "Hits:"), [400]);
+    assert_eq!(totals(text, "Hits"), [400]);
     let line = format!(
         "{{ id:          1, common_comm: {:<50} }} hitcount:        400  id:        400",
         "hist_merge"
@@ -401,7 +401,7 @@ fn live_snapshots_are_added_up() {
 
 #[test]
 fn live_one_document_is_the_text_that_was_printed() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let keys = "common_stacktrace,common_pid.execname,id.syscall:vals=id.percent,id.graph";
@@ -418,7 +418,7 @@ fn live_one_document_is_the_text_that_was_printed() {
         text.contains(", common_pid: hist_convert    [") && text.contains(" id (%): "),
         "{text}"
     );
-    assert_eq!(super::totals(text, "Hits:"), [40]);
+    assert_eq!(totals(text, "Hits"), [40]);
     for (format, part) in
         [("folded", "entry_SYSCALL_64"), ("csv", "sys_write"), ("ndjson", "\"totals\"")]
     {
@@ -571,7 +571,7 @@ fn the_name_of_a_machine_forged_messages() {
 /// What a trigger, or a file's name, said to the terminal was obeyed.
 #[test]
 fn messages_with_escapes_reached_a_terminal() {
-    let formats = super::event_formats();
+    let formats = event_formats();
     let trigger = "hist:keys=\u{1b}]0;x\u{7}";
     let explain = ["explain", "--tracefs", &formats, trigger, "kmem:kmalloc"];
     let missing = ["merge", "/nonexistent\u{1b}[31m\u{9b}2J"];
@@ -587,7 +587,7 @@ fn messages_with_escapes_reached_a_terminal() {
 
 #[test]
 fn live_names_of_tasks_are_escaped_on_a_terminal() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let workload = Workload::new("e\u{1b}[31m\nFORGED");
@@ -606,7 +606,7 @@ fn live_names_of_tasks_are_escaped_on_a_terminal() {
 /// They were 2^64 less that.
 #[test]
 fn live_calls_that_fail_sum_up_below_zero() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let workload = Workload::new("hist_signed");
@@ -643,7 +643,7 @@ fn live_calls_that_fail_sum_up_below_zero() {
 /// It only said that `size=` would be larger.
 #[test]
 fn live_a_full_table_says_which_size_would_have_been_enough() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let workload = Workload::new("hist_full");
@@ -720,7 +720,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn live_a_disk_that_fills_up_keeps_whole_tables_only() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let disk = SmallDisk::new("64k");

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use super::{check_fails, event_formats, hist_bpf, is_live, output, stderr, stdout};
+use super::support::*;
 
 #[track_caller]
 fn succeeds(arguments: &[&str]) -> String {
@@ -60,7 +60,7 @@ fn fields_are_listed_with_what_suits_them() {
 
 #[test]
 fn live_all_events_are_listed_and_why_some_cannot_be_counted() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let text = succeeds(&["list"]);
@@ -72,7 +72,7 @@ fn live_all_events_are_listed_and_why_some_cannot_be_counted() {
 
 #[test]
 fn live_a_list_that_nobody_reads_is_no_error() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let mut child = hist_bpf().arg("list").stdout(Stdio::piped()).spawn().expect("it starts");
@@ -124,7 +124,7 @@ fn the_focus_is_explained_with_what_it_costs() {
     assert!(one.contains("\nfocus    only what happens on CPU 0\n"), "{one}");
     let part = "an event out of focus takes no more than a comparison of the CPU's number\n";
     assert!(one.contains(part), "{one}");
-    if is_live() {
+    if needs::root() {
         let two = explain(&["--cpu", "0", "-p", &pid]);
         let part = format!("\nfocus    only process {pid}, all its threads, until it ends\n");
         assert!(two.contains(&part), "{two}");
@@ -225,7 +225,7 @@ fn the_long_version_tells_templates_and_kernel() {
     assert_eq!(lines[0], short.trim_end());
     assert!(lines[1].starts_with("templates ") && lines[1].contains(": hist "), "{long}");
     assert!(lines[2].starts_with("kernel ") && lines[2].contains("raw tracepoints "), "{long}");
-    if is_live() {
+    if needs::root() {
         assert!(!long.contains("not known"), "{long}");
     }
 }
@@ -264,17 +264,6 @@ fn messages_have_colours_where_they_are_wanted() {
 
 // --- shells --------------------------------------------------------------------------------------
 
-/// Whether the shell is there; says so if not, or fails where nothing may be skipped.
-fn has(shell: &str) -> bool {
-    let found = Command::new(shell).arg("--version").output().is_ok();
-    if !found {
-        let must = std::env::var_os("HIST_BPF_NO_SKIP").is_some();
-        assert!(!must, "{shell} is not installed; `cargo xtask setup` does so");
-        eprintln!("skipped: {shell} is not installed");
-    }
-    found
-}
-
 /// What `shell` prints for a script of its own, run with the completions in a file named `$1` and
 /// the program in the path.
 fn shell(shell: &str, options: &[&str], script: &str) -> String {
@@ -308,7 +297,7 @@ fn bash(line: &str, word: &str) -> Vec<String> {
 
 #[test]
 fn bash_completes_flags_and_triggers() {
-    if !has("bash") {
+    if !needs::program("bash") {
         return;
     }
     assert_eq!(bash("hist-bpf li|", "li"), ["list "]);
@@ -333,7 +322,7 @@ fn bash_completes_flags_and_triggers() {
 
 #[test]
 fn live_bash_completes_events_and_their_fields() {
-    if !is_live() || !has("bash") {
+    if !needs::root() || !needs::program("bash") {
         return;
     }
     assert_eq!(bash("hist-bpf hist:keys=x sched:sched_swit|", "sched_swit"), ["sched_switch "]);
@@ -355,7 +344,7 @@ fn live_bash_completes_events_and_their_fields() {
 
 #[test]
 fn zsh_completes() {
-    if !has("zsh") {
+    if !needs::program("zsh") {
         return;
     }
     // zsh's own part is a builtin that only works in its editor.
@@ -376,7 +365,7 @@ fn zsh_completes() {
 
 #[test]
 fn fish_completes() {
-    if !has("fish") {
+    if !needs::program("fish") {
         return;
     }
     let fish = |line: &str| {
@@ -391,7 +380,7 @@ fn fish_completes() {
 #[test]
 fn shells_find_no_mistakes_in_the_scripts() {
     for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
-        if !has(shell) {
+        if !needs::program(shell) {
             continue;
         }
         let mut command = Command::new(shell);

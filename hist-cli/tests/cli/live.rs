@@ -1,41 +1,18 @@
-//! Takes keys that are typed in a terminal, which tmux(1) plays. Gives verdicts on what its screen
-//! shows, and on what is left of it afterwards.
+//! Types keys in a terminal, which tmux(1) plays, and checks what its screen shows, and what is left
+//! of it afterwards.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, check_fails, is_live, output, stderr, stdout};
+use super::support::*;
 
 const ENTER: &str = "raw_syscalls:sys_enter";
 const PROMPT: &str = "ready>";
-
-/// Whether there is a tmux, installed if need be; says so if not.
-fn has_tmux() -> bool {
-    static RESULT: OnceLock<bool> = OnceLock::new();
-    *RESULT.get_or_init(|| {
-        let runs = || succeeds(Command::new("tmux").arg("-V"));
-        let is_there = runs() || (install() && runs());
-        if !is_there {
-            eprintln!("skipped: there is no tmux, and apt-get cannot install it");
-        }
-        is_there
-    })
-}
-
-fn install() -> bool {
-    let apt_get = |words: &[&str]| {
-        succeeds(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(words))
-    };
-    let package = ["-q", "install", "--yes", "--no-remove", "--no-install-recommends", "tmux"];
-    eprintln!("installing tmux");
-    apt_get(&package) || (apt_get(&["-q", "update"]) && apt_get(&package))
-}
 
 fn succeeds(command: &mut Command) -> bool {
     let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -201,7 +178,7 @@ fn counts_on(terminal: &Terminal) {
 
 #[test]
 fn live_view_sorts_filters_pauses_clears_turns_and_resizes() {
-    if !is_live() || !has_tmux() {
+    if !needs::root() || !needs::program("tmux") {
         return;
     }
     let workload = Workload::new("hist_live_keys");
@@ -267,7 +244,7 @@ fn live_view_sorts_filters_pauses_clears_turns_and_resizes() {
 
 #[test]
 fn live_view_gives_the_terminal_back_on_every_end() {
-    if !is_live() || !has_tmux() {
+    if !needs::root() || !needs::program("tmux") {
         return;
     }
     let workload = Workload::new("hist_live_ends");
@@ -295,7 +272,7 @@ fn live_view_gives_the_terminal_back_on_every_end() {
 
 #[test]
 fn live_view_stops_and_goes_on_with_its_shell() {
-    if !is_live() || !has_tmux() {
+    if !needs::root() || !needs::program("tmux") {
         return;
     }
     let workload = Workload::new("hist_live_stop");
@@ -327,7 +304,7 @@ fn live_view_stops_and_goes_on_with_its_shell() {
 
 #[test]
 fn live_view_ends_with_its_command_and_keeps_what_that_writes() {
-    if !is_live() || !has_tmux() {
+    if !needs::root() || !needs::program("tmux") {
         return;
     }
     let terminal = Terminal::new();
@@ -353,7 +330,7 @@ fn live_view_ends_with_its_command_and_keeps_what_that_writes() {
 /// and their exits were not counted.
 #[test]
 fn live_view_counts_exits_after_pausing_and_clearing() {
-    if !is_live() || !has_tmux() {
+    if !needs::root() || !needs::program("tmux") {
         return;
     }
     let terminal = Terminal::new();
@@ -378,7 +355,7 @@ fn live_view_counts_exits_after_pausing_and_clearing() {
 
 #[test]
 fn live_falls_back_to_tables_without_a_terminal() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let counting = ["--live", "-d0.3", "-i0.1", "hist:keys=id", ENTER];
@@ -388,7 +365,7 @@ fn live_falls_back_to_tables_without_a_terminal() {
     assert!(stderr(&output).starts_with(said), "{}", stderr(&output));
     assert!(stdout(&output).matches("Totals:").count() >= 2, "{}", stdout(&output));
     assert!(!stdout(&output).contains('\x1b'));
-    if has_tmux() {
+    if needs::program("tmux") {
         let terminal = Terminal::new();
         terminal.line("clear; export TERM=dumb");
         terminal.start(&format!("--live -d1 'hist:keys=id' {ENTER} | head -n1"));
@@ -492,7 +469,7 @@ impl Line {
     #[track_caller]
     fn ended_by(&mut self, signal: &str) -> ExitStatus {
         self.signal(signal);
-        super::patiently(&mut self.child, &format!("after {signal}"))
+        patiently(&mut self.child, &format!("after {signal}"))
     }
 
     fn signal(&self, signal: &str) {
@@ -509,7 +486,7 @@ impl Line {
 
 #[test]
 fn live_view_ends_on_a_terminal_that_nobody_reads() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     for signal in ["TERM", "INT", "HUP"] {
@@ -533,7 +510,7 @@ fn live_view_ends_on_a_terminal_that_nobody_reads() {
 /// What the command had written was written by the thread that heeds signals.
 #[test]
 fn live_view_ends_on_a_terminal_that_does_not_read_what_the_command_wrote() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let command = ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; sleep 1"];
@@ -563,7 +540,7 @@ fn live_view_ends_on_a_terminal_that_does_not_read_what_the_command_wrote() {
 
 #[test]
 fn live_view_goes_on_when_the_terminal_is_read_again() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let mut line = Line::start(&["--live", "-i0.05", "hist:keys=id", ENTER], (150, 50));
@@ -581,14 +558,14 @@ fn live_view_goes_on_when_the_terminal_is_read_again() {
         // EIO at the end: nobody has the terminal open any more.
         let _ = std::io::Read::read_to_end(&mut controller, &mut rest);
     });
-    assert_eq!(super::patiently(&mut line.child, "after q").code(), Some(0));
+    assert_eq!(patiently(&mut line.child, "after q").code(), Some(0));
     drop(line);
     reader.join().expect("it reads");
 }
 
 #[test]
 fn live_needs_a_terminal_with_a_size() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let counting = ["--live", "-d0.3", "-i0.1", "hist:keys=id", ENTER];

@@ -3,18 +3,16 @@
 //! not.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
 
-use super::{
-    MANY_KEYS, PATIENCE, Running, hist_bpf, is_live, output, patiently, stderr, stdout, totals,
-};
+use super::support::*;
 
 /// As many entries as a table can have, each of another position.
 const POSITIONS: u64 = 131_072;
@@ -46,16 +44,6 @@ fn workload() -> Command {
     command
 }
 
-/// One that waits for a line.
-fn waiting_workload() -> Child {
-    let mut child =
-        workload().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
-    let stdout = child.stdout.as_mut().expect("piped");
-    let mut lines = BufReader::new(stdout).lines();
-    assert!(lines.any(|line| line.expect("UTF-8") == "ready"));
-    child
-}
-
 /// What it prints is read at once, in another thread, as by a terminal.
 struct Read {
     running: Running,
@@ -64,7 +52,10 @@ struct Read {
 
 impl Read {
     fn start(arguments: &[&str]) -> Self {
-        let mut running = Running::start(arguments);
+        Self::of(Running::start(arguments))
+    }
+
+    fn of(mut running: Running) -> Self {
         let mut stdout = running.child.stdout.take().expect("piped");
         let reader = thread::spawn(move || {
             let mut text = Vec::new();
@@ -86,7 +77,7 @@ impl Read {
 fn check_whole(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "{}", stderr(output));
     let text = stdout(output);
-    assert_eq!(totals(text, "Entries:"), [POSITIONS], "{}", stderr(output));
+    assert_eq!(totals(text, "Entries"), [POSITIONS], "{}", stderr(output));
     assert_eq!(text.matches("\n{ pos:").count() as u64, POSITIONS);
     assert!(text.ends_with("    Dropped: 0\n"), "it is cut off");
 }
@@ -96,23 +87,21 @@ const DELAYS: [u64; 4] = [3, 20, 80, 200];
 
 fn signal_after(running: &Running, delay: u64, signal: Signal) {
     thread::sleep(Duration::from_millis(delay));
-    let pid = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-    // It may be done already.
-    let _ = kill_process(pid, signal);
+    // It may be done already, but is waited for only later.
+    running.signal(signal);
 }
 
 /// The first signal counted as the second: exit code 130, and nothing or half a table on stdout.
 #[test]
 fn live_a_signal_after_the_end_of_a_process_does_not_destroy_its_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     for (delay, signal) in DELAYS.into_iter().zip([Signal::INT, Signal::TERM].into_iter().cycle()) {
-        let mut child = waiting_workload();
-        let pid = child.id().to_string();
-        let read = Read::start(&[&["-i0", "-p", &pid], &TRIGGER[..]].concat());
-        child.stdin.take().expect("piped").write_all(b"go on\n").expect("it reads");
-        child.wait().expect("it ends");
+        let mut workload = Workload::spawn(workload()).ready();
+        let read = Read::start(&[&["-i0", "-p", &workload.pid()], &TRIGGER[..]].concat());
+        workload.go_on();
+        workload.0.wait().expect("it ends");
         // It is looked for the end every 20 ms.
         signal_after(&read.running, 20 + delay, signal);
         check_whole(&read.end(), 0);
@@ -122,7 +111,7 @@ fn live_a_signal_after_the_end_of_a_process_does_not_destroy_its_table() {
 /// The same after the command's end.
 #[test]
 fn live_a_signal_after_the_end_of_a_command_does_not_destroy_its_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -137,10 +126,16 @@ fn live_a_signal_after_the_end_of_a_command_does_not_destroy_its_table() {
         );
         let command = ["--", "sh", "-c", &script];
         let read = Read::start(&[&["-i0"], &TRIGGER[..], &command].concat());
-        wait_for(&end);
+        wait_until("the command comes to its end", || end.exists());
         signal_after(&read.running, delay, signal);
         check_whole(&read.end(), 7);
     }
+}
+
+/// This process, and a trigger for what this thread reads.
+fn own_trigger() -> [String; 2] {
+    let trigger = format!("{} if common_pid == {}", TRIGGER[0], rustix::thread::gettid());
+    [std::process::id().to_string(), trigger]
 }
 
 /// This file, and the words for it.
@@ -149,42 +144,27 @@ fn words_of(words: &[&str]) -> String {
     format!("{} {}", program.display(), words.join(" "))
 }
 
-fn wait_for(path: &Path) {
-    let deadline = Instant::now() + PATIENCE;
-    while !path.exists() {
-        assert!(Instant::now() < deadline, "{} does not come", path.display());
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
 /// The same after `-d`; whether the signal comes before the end of the time or after it.
 #[test]
 fn live_a_signal_after_the_time_is_over_does_not_destroy_the_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
-    let pid = std::process::id().to_string();
-    let filter = format!("{} if common_pid == {}", TRIGGER[0], rustix::thread::gettid());
+    let [pid, trigger] = own_trigger();
     for (delay, signal) in DELAYS.into_iter().zip([Signal::INT, Signal::HUP].into_iter().cycle()) {
         // On a busy machine the table may take longer to fill than that.
         let whole = [3, 12, 48].into_iter().find_map(|seconds| {
-            let arguments = ["-i0", "-p", &pid, &format!("-d{seconds}"), &filter, TRIGGER[1]];
+            let arguments = ["-i0", "-p", &pid, &format!("-d{seconds}"), &trigger, TRIGGER[1]];
             // The tests themselves may run under nohup.
             let mut command = Command::new("env");
             command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_hist-bpf")]);
-            let mut running = Running::spawn(command, &arguments);
+            let read = Read::of(Running::spawn(command, &arguments));
             let start = Instant::now();
-            let mut stdout = running.child.stdout.take().expect("piped");
-            let reader = thread::spawn(move || {
-                let mut text = Vec::new();
-                stdout.read_to_end(&mut text).expect("readable");
-                text
-            });
             read_all_positions();
             let left = Duration::from_secs(seconds).saturating_sub(start.elapsed());
             thread::sleep(left);
-            signal_after(&running, delay, signal);
-            let ended = Read { running, reader }.end();
+            signal_after(&read.running, delay, signal);
+            let ended = read.end();
             (!left.is_zero()).then_some(ended)
         });
         check_whole(&whole.expect("131,072 positions are read within a minute"), 0);
@@ -194,29 +174,34 @@ fn live_a_signal_after_the_time_is_over_does_not_destroy_the_table() {
 /// timeout(1), for one, sends its signal to the process and once more to its group.
 #[test]
 fn live_two_signals_at_once_do_not_destroy_the_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
-    let pid = std::process::id().to_string();
-    let filter = format!("{} if common_pid == {}", TRIGGER[0], rustix::thread::gettid());
-    let read = Read::start(&["-i0", "-p", &pid, &filter, TRIGGER[1]]);
-    read_all_positions();
-    read.running.signal(Signal::TERM);
-    read.running.signal(Signal::INT);
-    thread::sleep(Duration::from_millis(10));
-    read.running.signal(Signal::TERM);
-    check_whole(&read.end(), 0);
+    let [pid, trigger] = own_trigger();
+    // What comes 100 ms after the first one is a second wish, and on a busy machine these may.
+    let whole = (0..20).find_map(|_| {
+        let read = Read::start(&["-i0", "-p", &pid, &trigger, TRIGGER[1]]);
+        read_all_positions();
+        let start = Instant::now();
+        read.running.signal(Signal::TERM);
+        read.running.signal(Signal::INT);
+        thread::sleep(Duration::from_millis(10));
+        read.running.signal(Signal::TERM);
+        let are_at_once = start.elapsed() < Duration::from_millis(50);
+        let ended = read.end();
+        are_at_once.then_some(ended)
+    });
+    check_whole(&whole.expect("three signals within 50 ms"), 0);
 }
 
 /// A second wish to stop ends it at once: nobody reads the table.
 #[test]
 fn live_a_second_wish_to_stop_still_ends_it_at_once() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
-    let pid = std::process::id().to_string();
-    let filter = format!("{} if common_pid == {}", TRIGGER[0], rustix::thread::gettid());
-    let mut running = Running::start(&["-i0", "-d2", "-p", &pid, &filter, TRIGGER[1]]);
+    let [pid, trigger] = own_trigger();
+    let mut running = Running::start(&["-i0", "-d2", "-p", &pid, &trigger, TRIGGER[1]]);
     read_all_positions();
     // The first bytes are there when the table is being written, so the time is over.
     let stdout = running.child.stdout.as_mut().expect("piped");
@@ -228,25 +213,67 @@ fn live_a_second_wish_to_stop_still_ends_it_at_once() {
     assert_eq!(patiently(&mut running.child, "at the second Ctrl-C").code(), Some(130));
 }
 
+/// What is nobody's child any more, and ends with the test at the latest.
+struct Leftover(Pid);
+
+impl Leftover {
+    /// A script has written its pid there, or is about to.
+    fn with_pid_in(path: &Path) -> Self {
+        let text = || fs::read_to_string(path).unwrap_or_default();
+        wait_until("the script writes its pid", || text().ends_with('\n'));
+        let pid = text().trim().parse().ok().and_then(Pid::from_raw);
+        Self(pid.expect("a pid"))
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+}
+
 /// While the command is waited for, the table is there, and losses are still to be told.
 #[test]
 fn live_a_signal_while_the_command_is_waited_for_leaves_it_alone() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
-    let script = "trap '' TERM; i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; \
-                  exec sleep 30 >/dev/null 2>&1";
-    let arguments = [&["-d2"], &MANY_KEYS[..], &["--", "sh", "-c", script]].concat();
-    let mut running = Running::start(&arguments);
-    let mut line = String::new();
-    while !line.starts_with("waiting for the command") {
-        line.clear();
-        assert_ne!(running.stderr.read_line(&mut line).expect("readable"), 0, "it has ended");
-    }
-    running.signal(Signal::INT);
-    let (output, rest) = running.end();
+    let folder = tempfile::tempdir().expect("a folder");
+    // On a busy machine so many processes may take longer than that.
+    let full = [2, 8, 32].into_iter().find_map(|seconds| {
+        let done = folder.path().join(format!("done-{seconds}"));
+        let pid = folder.path().join(format!("pid-{seconds}"));
+        let script = format!(
+            "echo $$ >{}; trap '' TERM; i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done; \
+             : >{}; exec sleep 30 >/dev/null 2>&1",
+            pid.display(),
+            done.display()
+        );
+        let time = format!("-d{seconds}");
+        let arguments = [&[&*time], &MANY_KEYS[..], &["--", "sh", "-c", &script]].concat();
+        let start = Instant::now();
+        let mut running = Running::start(&arguments);
+        let command = Leftover::with_pid_in(&pid);
+        while !done.exists() && start.elapsed() < Duration::from_secs(seconds) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        // Counting has begun later, so it has not ended yet.
+        let is_full = start.elapsed() < Duration::from_secs(seconds);
+        let mut line = String::new();
+        while !line.starts_with("waiting for the command") {
+            line.clear();
+            assert_ne!(running.stderr.read_line(&mut line).expect("readable"), 0, "it has ended");
+        }
+        running.signal(Signal::INT);
+        let ended = running.end();
+        test_kill_process(command.0).expect("it was left alone");
+        is_full.then_some(ended)
+    });
+    let output = full.expect("200 processes in half a minute");
+    let rest = stderr(&output);
     assert_eq!(output.status.code(), Some(3), "{rest}");
-    assert_eq!(totals(stdout(&output), "Entries:"), [128]);
+    assert_eq!(totals(stdout(&output), "Entries"), [128]);
 }
 
 /// A user that nobody else is, so that limits on the number of its processes mean this one; tests run
@@ -277,7 +304,7 @@ fn allow_no_more(child: &Child, user: &str) {
 /// It panicked where the kernel gave no thread for the first table, and all counts were gone.
 #[test]
 fn live_where_no_thread_is_to_be_had_tables_are_printed_all_the_same() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let trigger = ["hist:keys=common_cpu", "raw_syscalls:sys_enter"];
@@ -301,7 +328,7 @@ fn live_where_no_thread_is_to_be_had_tables_are_printed_all_the_same() {
 /// that cannot be forked.
 #[test]
 fn live_where_no_process_is_to_be_had_the_error_says_so() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     for (limit, code, part) in [
@@ -332,81 +359,73 @@ fn pipe(folder: &Path) -> PathBuf {
     path
 }
 
+/// hist-bpf, which waits for a pipe's other end and has said so in this line, and its further lines.
+fn waiting(arguments: &[&str], said: &str) -> (Workload, Lines<BufReader<ChildStderr>>) {
+    let mut command = hist_bpf();
+    command.args(arguments).stderr(Stdio::piped());
+    let mut waiting = Workload::spawn(command);
+    let mut lines = BufReader::new(waiting.0.stderr.take().expect("piped")).lines();
+    assert_eq!(lines.next().expect("a line").expect("UTF-8"), said);
+    (waiting, lines)
+}
+
 /// Opening it waited in the kernel, where only SIGKILL was heeded.
 #[test]
 fn live_a_pipe_that_nobody_reads_is_told_and_signals_are_heeded() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let pipe = pipe(folder.path());
     let name = pipe.to_str().expect("UTF-8");
-    let start = || {
-        let mut command = hist_bpf();
-        command.args(["-i0", "-d0.3", "-o", name, "hist:keys=id", "raw_syscalls:sys_enter"]);
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary starts");
-        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-        let mut line = String::new();
-        stderr.read_line(&mut line).expect("readable");
-        assert_eq!(line, format!("nobody reads {name} yet: waiting\n"));
-        (child, stderr)
-    };
-    for signal in [Signal::INT, Signal::TERM] {
-        let (mut child, mut stderr) = start();
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-        kill_process(pid, signal).expect("it is there");
-        assert_eq!(patiently(&mut child, "at a signal").code(), Some(1));
-        let mut rest = String::new();
-        stderr.read_to_string(&mut rest).expect("readable");
-        assert_eq!(rest, format!("error: nobody has read {name}; nothing was counted\n"));
+    let arguments = ["-i0", "-d0.3", "-o", name, "hist:keys=id", "raw_syscalls:sys_enter"];
+    let start = || waiting(&arguments, &format!("nobody reads {name} yet: waiting"));
+    for number in [Signal::INT, Signal::TERM] {
+        let (mut counting, rest) = start();
+        signal(&counting.0, number);
+        assert_eq!(patiently(&mut counting.0, "at a signal").code(), Some(1));
+        let rest: Vec<_> = rest.map(|line| line.expect("UTF-8")).collect();
+        assert_eq!(rest, [format!("error: nobody has read {name}; nothing was counted")]);
     }
-    let (mut child, _stderr) = start();
+    let (mut counting, _lines) = start();
     let text = fs::read_to_string(&pipe).expect("a table");
-    assert_eq!(totals(&text, "Dropped:"), [0]);
-    assert_eq!(patiently(&mut child, "with the duration over").code(), Some(0));
+    assert_eq!(totals(&text, "Dropped"), [0]);
+    assert_eq!(patiently(&mut counting.0, "with the duration over").code(), Some(0));
 }
 
 /// So did opening the file of metrics, and reading it again.
 #[test]
 fn live_a_pipe_of_metrics_that_nobody_writes_to_is_told() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let pipe = pipe(folder.path());
     let name = pipe.to_str().expect("UTF-8");
-    let start = || {
-        let mut command = hist_bpf();
-        command.args(["serve", "--config", name, "--listen", "127.0.0.1:0"]);
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let line = lines.next().expect("a line").expect("UTF-8");
-        assert_eq!(line, format!("nobody writes to {name} yet: waiting"));
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-        (child, lines, pid)
-    };
-    let (mut child, _lines, pid) = start();
-    kill_process(pid, Signal::TERM).expect("it is there");
-    patiently(&mut child, "at a signal");
-    let (mut child, mut lines, pid) = start();
+    let arguments = ["serve", "--config", name, "--listen", "127.0.0.1:0"];
+    let start = || waiting(&arguments, &format!("nobody writes to {name} yet: waiting"));
+    let (mut server, _lines) = start();
+    signal(&server.0, Signal::TERM);
+    patiently(&mut server.0, "at a signal");
+    let (mut server, mut lines) = start();
     let metric = "[[metric]]\nname = \"calls\"\nhelp = \"Calls\"\nevent = \"raw_syscalls:sys_enter\"\n\
                   trigger = \"hist:keys=common_cpu\"\n";
     fs::write(&pipe, metric).expect("it is read");
     let line = lines.next().expect("a line").expect("UTF-8");
     assert!(line.starts_with("serving 1 metric"), "{line}");
-    kill_process(pid, Signal::HUP).expect("it is there");
+    signal(&server.0, Signal::HUP);
     let line = lines.next().expect("a line").expect("UTF-8");
     assert!(line.contains("it is a pipe, and nobody writes to it"), "{line}");
     let line = lines.next().expect("a line").expect("UTF-8");
     assert_eq!(line, "all metrics go on as before");
-    kill_process(pid, Signal::TERM).expect("it is there");
-    assert_eq!(patiently(&mut child, "at a signal").code(), Some(0));
+    signal(&server.0, Signal::TERM);
+    assert_eq!(patiently(&mut server.0, "at a signal").code(), Some(0));
 }
 
 /// Half a table was left in the file, and the process was killed.
 #[test]
 fn live_a_file_that_may_not_grow_is_an_error_and_keeps_no_half_table() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -434,7 +453,7 @@ fn live_a_file_that_may_not_grow_is_an_error_and_keeps_no_half_table() {
 /// A command may exceed its own limit, and is killed as ever.
 #[test]
 fn live_a_command_gets_sigxfsz_as_ever() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -447,7 +466,7 @@ fn live_a_command_gets_sigxfsz_as_ever() {
 /// What was lost was told only where the table could be written.
 #[test]
 fn live_losses_are_told_where_the_disk_is_full() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let script = "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done";
@@ -462,7 +481,7 @@ fn live_losses_are_told_where_the_disk_is_full() {
 /// Most of many events were missing in the log, and nothing said so.
 #[test]
 fn live_events_that_the_log_has_no_room_for_are_told() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let pid = getpid();
@@ -484,9 +503,10 @@ fn live_events_that_the_log_has_no_room_for_are_told() {
             logged += 1;
         }
     }
-    let (output, rest) = running.end();
+    let output = running.end();
+    let rest = stderr(&output);
     assert_eq!(output.status.code(), Some(0), "{rest}");
-    assert_eq!(totals(stdout(&output), "Hits:"), [CALLS]);
+    assert_eq!(totals(stdout(&output), "Hits"), [CALLS]);
     assert!(told > 0, "all {logged} fitted");
     // Kills of other processes are logged, too, as filtered out.
     assert!(logged <= CALLS && logged + told >= CALLS, "{logged} logged, {told} told");
@@ -496,40 +516,41 @@ fn live_events_that_the_log_has_no_room_for_are_told() {
 /// the time ended it.
 #[test]
 fn live_a_log_without_end_does_not_keep_it_from_ending() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let flood = || {
         let mut dd = Command::new("dd");
         dd.args(["if=/dev/zero", "of=/dev/null", "bs=1"]).stderr(Stdio::null());
-        dd.spawn().expect("coreutils")
+        Workload::spawn(dd)
     };
-    let mut floods = [flood(), flood()];
-    let end = |ends: &[&str], signal: Option<Signal>| {
+    let _floods = [flood(), flood()];
+    let end = |ends: &[&str], number: Option<Signal>| {
         let mut command = hist_bpf();
         command.args(["-vvi0"]).args(ends).args(["hist:keys=id", "raw_syscalls:sys_enter"]);
         let log = tempfile::tempfile().expect("a file");
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("it starts");
-        thread::sleep(Duration::from_secs(2));
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-        signal.into_iter().for_each(|signal| kill_process(pid, signal).expect("it is there"));
-        let status = patiently(&mut child, "while much is logged");
-        let output = child.wait_with_output().expect("it has ended");
+        command.stderr(log.try_clone().expect("a copy"));
+        let mut counting = Workload::spawn(command);
+        if let Some(number) = number {
+            let length = || log.metadata().expect("a file").len();
+            wait_until("much is logged", || length() > 1 << 20);
+            signal(&counting.0, number);
+        }
+        let status = patiently(&mut counting.0, "while much is logged");
+        let mut text = String::new();
+        let table = counting.0.stdout.as_mut().expect("piped");
+        table.read_to_string(&mut text).expect("readable");
         assert_eq!(status.code(), Some(0));
-        assert_eq!(totals(stdout(&output), "Dropped:"), [0]);
+        assert_eq!(totals(&text, "Dropped"), [0]);
     };
     end(&[], Some(Signal::INT));
     end(&["-d1"], None);
-    for flood in &mut floods {
-        flood.kill().expect("it is there");
-        flood.wait().expect("it ends");
-    }
 }
 
 /// A table was read while counting went on, so the second one had more.
 #[test]
 fn live_two_equal_triggers_show_the_same_at_the_end() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -554,7 +575,7 @@ fn live_two_equal_triggers_show_the_same_at_the_end() {
             let pairs = ["hist:keys=id", event, "hist:keys=id.syscall", event];
             let output = output(&[&arguments[..], &pairs].concat());
             assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-            let hits = totals(stdout(&output), "Hits:");
+            let hits = totals(stdout(&output), "Hits");
             assert!(hits[0] > 0, "{}", stdout(&output));
             assert_eq!(hits[0], hits[1], "{way}, the {end}th time");
         }

@@ -1,17 +1,16 @@
 //! Runs the command where something is against it: files that lie, limits, and users who shall get no
 //! more than what they may.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
-use super::*;
-
-/// For the shell: `calls N` makes that many of kill(2) with signal 0.
-const SHELL: &str = "calls() { i=0; while [ $i -lt $1 ]; do kill -0 $$; i=$((i+1)); done; }; ";
+use super::support::*;
 
 /// Somebody without rights; the same number as `nobody` has on most systems.
 const NOBODY: &str = "65534";
@@ -37,7 +36,7 @@ const MALLOC_CHECKS: &str = "libc_malloc_debug.so.0";
 /// CPU's value for another's.
 #[test]
 fn a_list_of_too_few_cpus_corrupted_the_heap() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -111,12 +110,7 @@ impl Raised {
 
 /// With file capabilities, and with the set-user-ID bit.
 fn each_raised(check: impl Fn(&Raised)) {
-    if !is_live() {
-        return;
-    }
-    if Command::new("setcap").arg("-v").output().is_err() {
-        assert!(std::env::var_os("HIST_BPF_NO_SKIP").is_none(), "setcap is not installed");
-        eprintln!("skipped: setcap is not installed");
+    if !needs::root() || !needs::program("setcap") {
         return;
     }
     ["capabilities", "setuid"].map(Raised::new).iter().for_each(check);
@@ -350,7 +344,7 @@ fn a_command_had_the_programs_capabilities_and_ids() {
 /// As systemd's `AmbientCapabilities=` gives them.
 #[test]
 fn a_command_inherited_ambient_capabilities() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -370,7 +364,7 @@ fn a_command_inherited_ambient_capabilities() {
 /// Of those that the program handles itself, and of SIGPIPE, which Rust ignores, too.
 #[test]
 fn a_command_had_other_signals_than_its_user_gave() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let counting = [env!("CARGO_BIN_EXE_hist-bpf"), "-q", "-i0", "-o", "/dev/null"];
@@ -381,12 +375,8 @@ fn a_command_had_other_signals_than_its_user_gave() {
         command.args(["--default-signal", &format!("--ignore-signal={ignored}")]);
         command.arg("--block-signal=USR2").args(before).args(["cat", "/proc/self/status"]);
         let output = run(&mut command);
-        ["SigIgn:", "SigBlk:"].map(|name| {
-            let mask = stdout(&output).lines().find_map(|line| line.strip_prefix(name));
-            let mask = u64::from_str_radix(mask.expect(name).trim(), 16).expect("a mask");
-            // 32 and 33 are libc's own; with threads it handles them.
-            mask & !(0b11 << 31)
-        })
+        // 32 and 33 are libc's own; with threads it handles them.
+        ["SigIgn:", "SigBlk:"].map(|name| mask(stdout(&output), name) & !(0b11 << 31))
     };
     for ignored in ["INT,PIPE,HUP,USR1,TERM", "WINCH", "PIPE"] {
         let direct = masks(ignored, &[]);
@@ -412,7 +402,7 @@ fn variables_that_a_user_sets_decided_what_the_program_does() {
 /// Whose capabilities are all there, and worth nothing.
 #[test]
 fn in_a_user_namespace_the_message_names_the_host() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let mut command = Command::new("unshare");
@@ -426,7 +416,7 @@ fn in_a_user_namespace_the_message_names_the_host() {
 /// Each of the calls that open something may be the one that gets no number.
 #[test]
 fn too_many_open_files_were_the_verifiers_refusal() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let mut refused = 0;
@@ -450,7 +440,7 @@ fn too_many_open_files_were_the_verifiers_refusal() {
 
 #[test]
 fn the_65th_classic_program_was_an_argument_list_too_long() {
-    if !is_live() {
+    if !needs::root() {
         return;
     }
     let triggers: Vec<_> =
