@@ -51,6 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let cargo_fuzz = cargo_fuzz()?;
     let all = TARGETS.map(str::to_owned);
     let targets = if args.target.is_empty() { &all[..] } else { &args.target };
+    let dictionary = write_dictionary()?;
     for target in targets {
         let corpus = target_dir().join("fuzz/corpus").join(target);
         fs::create_dir_all(&corpus).with_context(|| corpus.display().to_string())?;
@@ -71,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .arg("--")
             .arg(format!("-max_total_time={}", args.seconds))
             .arg(format!("-max_len={MAX_LENGTH}"))
-            .arg(format!("-dict={}", workspace().join("tests/fuzz/words.dict").display()))
+            .arg(format!("-dict={}", dictionary.display()))
             .arg(format!("-artifact_prefix={}/", target_dir().join("fuzz").display()))
             .args(["-timeout=10", "-print_final_stats=1"]);
         let status = fuzz.status().with_context(|| cargo_fuzz.display().to_string())?;
@@ -81,6 +82,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("{target}: nothing in {} s", args.seconds);
     }
     Ok(())
+}
+
+/// Writes the words that libFuzzer puts in: those of the language, and the modifiers.
+fn write_dictionary() -> Result<PathBuf> {
+    let read = |name: &str| {
+        let path = workspace().join(name);
+        fs::read_to_string(&path).with_context(|| path.display().to_string())
+    };
+    let words = read("tests/fuzz/words.dict")? + &modifiers(&read("docs/modifiers.md")?);
+    let path = target_dir().join("fuzz/words.dict");
+    fs::create_dir_all(target_dir().join("fuzz"))?;
+    fs::write(&path, words).with_context(|| path.display().to_string())?;
+    Ok(path)
+}
+
+/// The modifiers that the documentation lists, quoted, one a line; up to an argument. A test of
+/// hist-cli holds that it lists all.
+fn modifiers(page: &str) -> String {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `.")?.split('`').next());
+    rows.map(|word| format!("\".{}\"\n", word.trim_end_matches('N'))).collect()
 }
 
 /// The installed cargo-fuzz, or one installed below `target/` now.
@@ -94,4 +115,21 @@ fn cargo_fuzz() -> Result<PathBuf> {
         succeed(install.arg("--root").arg(root))?;
     }
     Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dictionary_has_the_modifiers_of_the_documentation() {
+        let words = modifiers(include_str!("../../docs/modifiers.md"));
+        for word in ["\".hex\"\n", "\".sym-offset\"\n", "\".buckets=\"\n", "\".stacktrace\"\n"] {
+            assert!(words.contains(word), "{words}");
+        }
+        assert!(
+            words.lines().all(|line| line.starts_with("\".") && line.ends_with('"')),
+            "{words}"
+        );
+    }
 }
