@@ -87,9 +87,8 @@ fn late() -> Result<()> {
 fn load(event: &EventFormat) -> Result<Result<(), LoadError>> {
     let facts = Facts::read()?;
     let text = "hist:keys=filename";
-    let compiled = pipeline::compile(text, event, &facts.context(), Wishes::default())?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    Ok(load::attach(&object, vec![compiled.plan]).map(drop))
+    let built = pipeline::build_text(text, event, &facts.context(), Wishes::default())?;
+    Ok(load::attach(built).map(drop))
 }
 
 fn check_refused(result: &Result<()>) -> Result<()> {
@@ -117,7 +116,7 @@ fn count() -> Result<()> {
         std::hint::black_box(rustix::process::getppid());
     }
     let entry = session.triggers().first().context("a trigger")?;
-    let hits: u64 = session.snapshot(entry)?.rows.iter().map(|row| row.hitcount).sum();
+    let hits: u64 = session.snapshot(entry)?.rows.iter().map(|row| row.counts.hits).sum();
     ensure!(hits == CALLS, "{hits} of {CALLS}");
     Ok(())
 }

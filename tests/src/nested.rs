@@ -158,15 +158,14 @@ fn attached(
     let (tracefs, facts) = (find_or_mount()?, Facts::read()?);
     let format = tracefs.event(&EventName::new(system, event))?;
     let text = format!("hist:{trigger}");
-    let compiled = pipeline::compile(&text, &format, &facts.context(), wishes)?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    load::attach(&object, vec![compiled.plan])?.triggers.pop().context("one trigger")
+    let built = pipeline::build_text(&text, &format, &facts.context(), wishes)?;
+    load::attach(built)?.triggers.pop().context("one trigger")
 }
 
 /// Hits and losses so far.
 fn counted(trigger: &AttachedTrigger) -> Result<(u64, Losses)> {
     let snapshot = read::snapshot(trigger)?;
-    Ok((snapshot.rows.iter().map(|row| row.hitcount).sum(), snapshot.losses))
+    Ok((snapshot.rows.iter().map(|row| row.counts.hits).sum(), snapshot.losses))
 }
 
 /// The names lie in memory that exists and cannot be read.

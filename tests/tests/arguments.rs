@@ -171,8 +171,7 @@ fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
             let mut own = rows.iter().filter(|row| row.field == field.name);
             let first = own.find(|row| check(&btf, &tracepoint, row.expression, field).is_ok());
             let Some(row) = first.filter(|row| !row.is_proven()) else { continue };
-            let (name, trigger) =
-                (event.to_string(), format!("hist:keys={}", field.name));
+            let (name, trigger) = (event.to_string(), format!("hist:keys={}", field.name));
             // Some are no keys.
             let Ok(careful) = auto(&name, &trigger, &btf) else { continue };
             assert!(careful.has_record(), "{name}: {careful}");
@@ -314,9 +313,7 @@ fn attached(
     facts: &Facts,
     wishes: Wishes,
 ) -> Result<Attached> {
-    let compiled = pipeline::compile(trigger, format, &facts.context(), wishes)?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    Ok(load::attach(&object, vec![compiled.plan])?)
+    Ok(load::attach(pipeline::build_text(trigger, format, &facts.context(), wishes)?)?)
 }
 
 /// The slowest program that a trigger can be runs at every system call of every thread, while timers
@@ -350,7 +347,7 @@ fn timers_are_not_lost_in_a_storm_of_system_calls() -> Result<()> {
         let snapshot = read::snapshot(&attached.triggers[0])?;
         let losses = snapshot.losses;
         assert_eq!((losses.full, losses.busy), (0, 0));
-        Ok((snapshot.rows.iter().map(|row| row.hitcount).sum(), losses.missed))
+        Ok((snapshot.rows.iter().map(|row| row.counts.hits).sum(), losses.missed))
     };
     // The classic one was attached later and is read earlier, so it can have no event more.
     let ((seen, missed), (raw, raw_missed)) = (hits(&classic)?, hits(&auto)?);

@@ -205,10 +205,9 @@ fn list_and_explain_take_the_same_decision() -> Result<()> {
     let of = |event: &str, trigger: &str, preemption| -> Result<(bool, String)> {
         let format = format(event)?;
         let context = Context { btf: Some(&btf), preemption, ..Context::default() };
-        let compiled = pipeline::compile(trigger, &format, &context, Wishes::default())?;
-        let object = pipeline::link(std::slice::from_ref(&compiled))?;
+        let built = pipeline::build_text(trigger, &format, &context, Wishes::default())?;
         let is_raw = Raw::of(&format, &context).gives(&format, "common_pid");
-        Ok((is_raw, explain(&compiled.plan, &object.programs[0])))
+        Ok((is_raw, explain(&built)))
     };
     let pid = "hist:keys=common_pid";
     for (event, preemption, is_raw, line) in [
@@ -245,9 +244,8 @@ fn list_and_explain_take_the_same_decision() -> Result<()> {
 fn attached(event: &str, trigger: &str, preemption: Preemption) -> Result<Attached> {
     let facts = Facts::read()?;
     let context = Context { preemption, ..facts.context() };
-    let compiled = pipeline::compile(trigger, &format(event)?, &context, Wishes::default())?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    Ok(load::attach(&object, vec![compiled.plan])?)
+    let built = pipeline::build_text(trigger, &format(event)?, &context, Wishes::default())?;
+    Ok(load::attach(built)?)
 }
 
 /// An entry's key, hits and sums.
@@ -257,7 +255,7 @@ type Entry = (Vec<u8>, u64, Vec<u64>);
 fn rows_of(attached: &Attached) -> Result<Vec<Entry>> {
     let Snapshot { rows, losses, .. } = read::snapshot(&attached.triggers[0])?;
     assert_eq!(losses, Losses::default());
-    let row = |row: &Row| (row.key.to_vec(), row.hitcount, row.sums.to_vec());
+    let row = |row: &Row| (row.key.to_vec(), row.counts.hits, row.counts.values.to_vec());
     let mut rows: Vec<_> = rows.iter().map(row).collect();
     rows.sort();
     Ok(rows)
@@ -351,9 +349,8 @@ fn a_32_bit_call_of_the_same_number_is_another_call() -> Result<()> {
     let facts = Facts::read()?;
     let run = |format: &EventFormat, trigger: &str| -> Result<Attached> {
         let context = Context { preemption: Preemption::Preemptible, ..facts.context() };
-        let compiled = pipeline::compile(trigger, format, &context, Wishes::default())?;
-        let object = pipeline::link(std::slice::from_ref(&compiled))?;
-        Ok(load::attach(&object, vec![compiled.plan])?)
+        let built = pipeline::build_text(trigger, format, &context, Wishes::default())?;
+        Ok(load::attach(built)?)
     };
     let comm = "if comm == \"socketcall\"";
     let among = run(&format(event)?, &format!("{trigger} {comm}"))?;
@@ -372,7 +369,7 @@ fn a_32_bit_call_of_the_same_number_is_another_call() -> Result<()> {
     let hits = |attached: &Attached| -> Result<u64> {
         let rows = read::snapshot(&attached.triggers[0])?.rows;
         let own = rows.iter().find(|row| row.word(0) == SOCKETCALL.cast_unsigned());
-        Ok(own.map_or(0, |row| row.hitcount))
+        Ok(own.map_or(0, |row| row.counts.hits))
     };
     assert_eq!(hits(&among)?, 1, "getuid of 64 bits alone");
     if hits(&all)? == 1 {
@@ -419,7 +416,7 @@ fn more_threads_than_cpus_lose_no_event() -> Result<()> {
         assert_eq!(losses, Losses::default(), "{event}");
         let number = libc::SYS_getppid.cast_unsigned();
         let hits: u64 =
-            rows.iter().filter(|row| row.word(0) == number).map(|row| row.hitcount).sum();
+            rows.iter().filter(|row| row.word(0) == number).map(|row| row.counts.hits).sum();
         assert!(hits >= THREADS * CALLS, "{event}: {hits}");
     }
     Ok(())

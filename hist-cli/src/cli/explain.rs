@@ -1,4 +1,4 @@
-//! Takes a trigger and an event. Gives what would be counted, in plain words.
+//! `hist-bpf explain`: what a trigger would count, in plain words.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -75,13 +75,10 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let target = Target::new(&args.focus.clone().into(), false, &facts)?;
     let (attach, memory) = (args.attach.into(), args.memory);
     let wishes = Wishes { attach, memory, focus: target.focus, ..Wishes::default() };
-    let compiled = pipeline::compile(&trigger, &format, &context, wishes)?;
+    let built = pipeline::build_text(&trigger, &format, &context, wishes)?;
     if let Some(reason) = refuse_unattachable(&event, &tracefs.dynamic_events()?) {
         return Err(LoadError::Unattachable { event: args.event.clone(), reason }.into());
     }
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    let text: String =
-        object.programs.iter().map(|program| explain(&compiled.plan, program)).collect();
-    output::print(&text)?;
+    output::print(&explain(&built))?;
     Ok(ExitCode::SUCCESS)
 }

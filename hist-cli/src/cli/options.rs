@@ -95,11 +95,10 @@ pub(super) struct Pair {
 }
 
 impl Options {
-    /// What is asked of the programs, with that focus.
-    pub(super) const fn wishes(&self, focus: Focus) -> Wishes {
+    /// What is asked of the programs, with that focus and such losses counted.
+    pub(super) const fn wishes(&self, focus: Focus, proof: Proof) -> Wishes {
         let (log, memory) = (self.verbose >= 2, self.memory);
-        let proof = Proof::Usual;
-        Wishes { log, attach: self.attach, memory, cpus: None, focus, proof }
+        Wishes { log, attach: self.attach, memory, cpus: None, focus, proof, renewable: false }
     }
 }
 

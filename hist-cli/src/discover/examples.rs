@@ -88,8 +88,8 @@ mod tests {
                 }
                 Err(error) => panic!("{name}: {error}"),
             };
-            let result = pipeline::compile(trigger, &format, &facts.context(), Wishes::default())
-                .and_then(|compiled| pipeline::link(&[compiled]));
+            let result =
+                pipeline::build_text(trigger, &format, &facts.context(), Wishes::default());
             result.unwrap_or_else(|error| panic!("{name}: {error}"));
             compiled += 1;
         }

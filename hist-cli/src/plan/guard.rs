@@ -6,8 +6,8 @@
 //! at its own level is dropped before anything counts it (`perf_swevent_get_recursion_context()`
 //! in Linux kernel/events/core.c). So it is with a page fault that another classic program takes.
 
+use super::Plan;
 use super::access::arguments::rows::has_preemption_off;
-use super::{Attach, Plan};
 use crate::kernel::preemption::Preemption;
 
 /// What is known of events that perf's recursion guard drops.
@@ -54,7 +54,7 @@ const NEVER_NESTED: [(&str, &str); 4] = [
 
 /// What is to be done for `plan`.
 pub(super) fn guard(plan: &Plan, proof: Proof, preemption: Preemption) -> Guard {
-    if !matches!(plan.attach, Attach::Tracepoint { .. }) {
+    if !plan.attach.is_called_by_perf() {
         return Guard::Harmless;
     }
     let (system, event) = (plan.hist.event.system.as_str(), plan.hist.event.name.as_str());
@@ -94,8 +94,8 @@ mod tests {
         let format = format::parse(system, &text).expect("a format");
         let wishes = Wishes { attach: AttachWish::Tracepoint, proof, ..Wishes::default() };
         let context = Context { preemption, ..Context::default() };
-        let built = pipeline::compile("hist:keys=id", &format, &context, wishes);
-        built.expect("a plan").plan.guard
+        let built = pipeline::plan("hist:keys=id", &format, &context, wishes);
+        built.expect("a plan").guard
     }
 
     #[test]

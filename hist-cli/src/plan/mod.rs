@@ -2,6 +2,7 @@
 //! fills each hole.
 
 pub mod access;
+mod attach;
 mod display;
 mod error;
 mod filter;
@@ -9,12 +10,13 @@ pub mod focus;
 mod guard;
 mod index;
 mod layout;
+pub mod map;
 mod memory;
 pub mod once;
 pub mod scan;
 mod spill;
 
-pub use access::arguments::AttachWish;
+pub use attach::{Attach, AttachWish};
 pub use error::PlanError;
 pub use focus::Focus;
 pub use guard::{Guard, Proof, SENTINEL};
@@ -24,11 +26,12 @@ pub use spill::{Spill, spill};
 
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
-use self::access::arguments::copy::{BtfId, FieldCopy, SystemCall};
+use self::access::arguments::copy::{FieldCopy, SystemCall};
 use self::once::Kept;
-use crate::kernel::{Context, EventName};
+use crate::kernel::Context;
+use crate::resolve::Fold;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
-use crate::snapshot::Sums;
+use crate::snapshot::Counts;
 
 /// Everything that codegen and link need to know about one trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub struct Plan {
     pub filter: Option<Condition>,
     /// What the key hole writes, in order, without gaps; an array's keys are made when it is read.
     pub keys: Vec<KeySlot>,
-    /// What the update and init holes add, in order, without gaps; the first is the hitcount.
+    /// What the update and init holes write, in order, without gaps; the first is the hitcount.
     pub values: Vec<ValueSlot>,
     /// Without a record: what the fields are copies of that the holes read.
     pub copies: Vec<FieldCopy>,
@@ -67,7 +70,7 @@ pub struct Plan {
     /// What becomes of events that perf drops.
     pub guard: Guard,
     /// Where each of the histogram's values comes from when it is read, in their order.
-    pub sums: Vec<Sum>,
+    pub origins: Vec<Origin>,
     /// Where a new value keeps the current task's name, in bytes from its start. Only the copy of
     /// the CPU that made the entry has it.
     pub comm: Option<u32>,
@@ -83,34 +86,37 @@ impl Plan {
     /// The program's context is the event's record.
     #[must_use]
     pub const fn has_record(&self) -> bool {
-        matches!(self.attach, Attach::Tracepoint { .. })
+        self.attach.has_record()
     }
 
     /// The program knows its arguments' types, and may follow pointers.
     #[must_use]
     pub const fn is_typed(&self) -> bool {
-        matches!(self.attach, Attach::RawTracepoint { btf_id: Some(_), .. })
+        self.attach.is_typed()
     }
 
-    /// The values of an entry, besides its hitcount: `words` is its value, the hitcount first.
+    /// What an entry has counted: `words` has one for each of [`values`](Self::values), the hitcount
+    /// first.
     #[must_use]
-    pub fn sums_of(&self, key: &[u8], words: &[u64]) -> Sums {
+    pub fn counts(&self, key: &[u8], words: &[u64]) -> Counts {
+        let hits = words[0];
         let word = |offset: usize| {
             key.get(offset..)
                 .and_then(|rest| rest.first_chunk())
                 .map_or(0, |b| u64::from_le_bytes(*b))
         };
-        let sums = self.sums.iter().map(|sum| match sum {
-            Sum::Slot(slot) => words[*slot],
-            Sum::Key(slot) => words[0].wrapping_mul(word(self.keys[*slot].offset as usize)),
+        let values = self.origins.iter().zip(&self.hist.values);
+        let values = values.map(|(origin, value)| match origin {
+            Origin::Slot(slot) => words[*slot],
+            Origin::Key(slot) => value.fold.repeated(word(self.keys[*slot].offset as usize), hits),
         });
-        sums.collect()
+        Counts { hits, values: values.collect() }
     }
 }
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sum {
+pub enum Origin {
     /// That one of [`Plan::values`].
     Slot(usize),
     /// It is the number in that one of [`Plan::keys`], so all hits of an entry have the same.
@@ -144,27 +150,6 @@ impl Template {
         Self::HistSpill,
         Self::HistLargeSpill,
     ];
-}
-
-/// How a program gets its events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attach {
-    /// As a program of type TRACEPOINT; the context is the record.
-    Tracepoint {
-        /// The event.
-        event: EventName,
-        /// The event's number, by which the kernel knows it.
-        id: u32,
-    },
-    /// As a program of type RAW_TRACEPOINT; the context is the tracepoint's arguments, 8 bytes
-    /// each.
-    RawTracepoint {
-        /// The tracepoint's name, without system.
-        name: String,
-        /// By which the kernel's verifier knows the arguments' types, as a program of type TRACING
-        /// ("tp_btf"): it may follow pointers.
-        btf_id: Option<BtfId>,
-    },
 }
 
 /// What the entries are kept in.
@@ -204,13 +189,15 @@ pub struct KeySlot {
     pub label: String,
 }
 
-/// One u64 sum in the map's value.
+/// One u64 in the map's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueSlot {
     /// From the value's start, in bytes.
     pub offset: u32,
-    /// What is added at each hit.
+    /// What each hit has.
     pub source: Source,
+    /// How that is put to what is there. In a value that nobody has hit, that is 0.
+    pub fold: Fold,
     /// For notes and listings.
     pub label: String,
 }
@@ -231,6 +218,9 @@ pub struct Wishes {
     pub focus: Focus,
     /// Whose losses are counted although the kernel does not.
     pub proof: Proof,
+    /// Full tables can be renewed while they count, but for those with a name. A plan does not depend
+    /// on it: what it takes is built [from the plan](spill()).
+    pub renewable: bool,
 }
 
 /// Chooses template, layout and attachment for `hist`. Without BTF in `kernel` it is attached to the
@@ -242,7 +232,7 @@ pub struct Wishes {
 /// wished and cannot be used.
 pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, PlanError> {
     let keys = layout::key_slots(&hist);
-    let (values, sums) = layout::value_slots(&hist);
+    let (values, origins) = layout::value_slots(&hist);
     let words = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
     let comm = hist.keeps_comm().then_some(words);
     let hash = MapPlan {
@@ -260,7 +250,7 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
     let index = index.filter(|_| template == Template::HistArray);
     let filter = hist.filter.as_ref().and_then(|filter| filter::simplify(&filter.tree));
     filter.as_ref().map_or(Ok(()), filter::check_complexity)?;
-    let (attach, shared) = (attach(&hist), hist.name.is_some() || map.kind == MapKind::Hash);
+    let (attach, shared) = (own_event(&hist), hist.name.is_some() || map.kind == MapKind::Hash);
     let (copies, once, system_call, why) = (Vec::new(), Vec::new(), None, Vec::new());
     let mut plan = Plan {
         hist,
@@ -274,7 +264,7 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
         filter,
         keys,
         values,
-        sums,
+        origins,
         copies,
         once,
         system_call,
@@ -338,7 +328,8 @@ fn template(key_size: u32, wishes: &Wishes) -> Result<Template, PlanError> {
     }
 }
 
-fn attach(hist: &Hist) -> Attach {
+/// The event's own record, which is always right.
+fn own_event(hist: &Hist) -> Attach {
     Attach::Tracepoint { event: hist.event.clone(), id: hist.event_id }
 }
 

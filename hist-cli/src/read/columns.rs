@@ -1,5 +1,5 @@
-//! Takes a plan. Gives the snapshot of a histogram that has counted nothing: how its rows will be
-//! divided, shown and ordered.
+//! The snapshot of a histogram that has counted nothing: how its rows will be divided, shown and
+//! ordered.
 
 use crate::plan::Plan;
 use crate::resolve::hist::{Key, Value};
@@ -36,6 +36,7 @@ fn value_column(value: &Value) -> ValueColumn {
         label: value.label.clone(),
         show: value.show(),
         hidden: value.hidden,
+        fold: value.fold,
         number: value.int_type(),
     }
 }

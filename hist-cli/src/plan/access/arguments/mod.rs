@@ -25,20 +25,8 @@ use crate::kernel::btf::{Btf, BtfError, Tracepoint, Type};
 use crate::kernel::format::{CALL_NUMBER, CALL_WORDS, EventFormat, FieldFormat};
 use crate::kernel::syscalls;
 use crate::plan::once::Once;
-use crate::plan::{self, Attach, Plan, PlanError, filter};
+use crate::plan::{self, Attach, AttachWish, Plan, PlanError, filter};
 use crate::resolve::hist::{Hist, KeySource};
-
-/// How programs are to be attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AttachWish {
-    /// By the cheapest way that is known to be right.
-    #[default]
-    Auto,
-    /// To the raw tracepoint, or not at all.
-    Raw,
-    /// To the classic tracepoint.
-    Tracepoint,
-}
 
 /// Why a trigger cannot run on a raw tracepoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
