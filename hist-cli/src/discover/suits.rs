@@ -1,4 +1,4 @@
-//! Takes an event's format. Gives what each field is good for, found by trying: a modifier suits
+//! Finds out what each field of an event is good for, by trying: a modifier suits
 //! where a trigger with it resolves, and where it tells something. `.sym` of a size is allowed, but
 //! of no use.
 
