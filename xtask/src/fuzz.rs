@@ -62,9 +62,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(unknown) = targets.iter().find(|target| !all.contains(target)) {
         bail!("no fuzz target `{unknown}`: there are {}", TARGETS.join(", "));
     }
-    let programs = build()?;
+    let (programs, dictionary) = (build()?, write_dictionary()?);
     let results: Vec<Result<()>> = parallel::map(parallel::JOBS, targets, |target| {
-        let inputs = fuzz(&programs, target, args.seconds)?;
+        let inputs = fuzz((&programs, &dictionary), target, args.seconds)?;
         println!("{target}: nothing in {inputs} inputs, {} s", args.seconds);
         Ok(())
     });
@@ -86,7 +86,7 @@ fn build() -> Result<PathBuf> {
 }
 
 /// Runs a target, and gives the number of inputs that it has tried.
-fn fuzz(programs: &Path, target: &str, seconds: u32) -> Result<u64> {
+fn fuzz((programs, dictionary): (&Path, &Path), target: &str, seconds: u32) -> Result<u64> {
     let home = target_dir().join("fuzz");
     let corpus = home.join("corpus").join(target);
     fs::create_dir_all(&corpus).with_context(|| corpus.display().to_string())?;
@@ -95,7 +95,7 @@ fn fuzz(programs: &Path, target: &str, seconds: u32) -> Result<u64> {
     fuzz.arg(&corpus)
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-max_len={MAX_LENGTH}"))
-        .arg(format!("-dict={}", workspace().join("tests/fuzz/words.dict").display()))
+        .arg(format!("-dict={}", dictionary.display()))
         .arg(format!("-artifact_prefix={}/{target}-", home.display()))
         .args(["-timeout=10", "-print_final_stats=1"]);
     let output = fuzz.output().with_context(|| program.display().to_string())?;
@@ -123,6 +123,26 @@ fn tail(said: &str) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
+/// Writes the words that libFuzzer puts in: those of the language, and the modifiers.
+fn write_dictionary() -> Result<PathBuf> {
+    let read = |name: &str| {
+        let path = workspace().join(name);
+        fs::read_to_string(&path).with_context(|| path.display().to_string())
+    };
+    let words = read("tests/fuzz/words.dict")? + &modifiers(&read("docs/modifiers.md")?);
+    let path = target_dir().join("fuzz/words.dict");
+    fs::create_dir_all(target_dir().join("fuzz"))?;
+    fs::write(&path, words).with_context(|| path.display().to_string())?;
+    Ok(path)
+}
+
+/// The modifiers that the documentation lists, quoted, one a line; up to an argument. A test of
+/// hist-cli holds that it lists all.
+fn modifiers(page: &str) -> String {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `.")?.split('`').next());
+    rows.map(|word| format!("\".{}\"\n", word.trim_end_matches('N'))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,5 +165,17 @@ mod tests {
         programs.sort_unstable();
         targets.sort_unstable();
         assert_eq!(programs, targets);
+    }
+
+    #[test]
+    fn the_dictionary_has_the_modifiers_of_the_documentation() {
+        let words = modifiers(include_str!("../../docs/modifiers.md"));
+        for word in ["\".hex\"\n", "\".sym-offset\"\n", "\".buckets=\"\n", "\".stacktrace\"\n"] {
+            assert!(words.contains(word), "{words}");
+        }
+        assert!(
+            words.lines().all(|line| line.starts_with("\".") && line.ends_with('"')),
+            "{words}"
+        );
     }
 }

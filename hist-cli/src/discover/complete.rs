@@ -1,4 +1,4 @@
-//! Takes a half-written trigger and the event that it is for. Gives what may come next in it.
+//! Completes half-written triggers, with the names and modifiers that suit the event.
 
 use super::suits::{self, BUILT_IN};
 use crate::kernel::format::EventFormat;

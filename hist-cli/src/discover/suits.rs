@@ -1,4 +1,4 @@
-//! Takes an event's format. Gives what each field is good for, found by trying: a modifier suits
+//! Finds out what each field of an event is good for, by trying: a modifier suits
 //! where a trigger with it resolves, and where it tells something. `.sym` of a size is allowed, but
 //! of no use.
 
@@ -125,11 +125,27 @@ mod tests {
             Ok(modifiers) => shown(&modifiers),
             Err(reason) => reason,
         };
-        assert_eq!(shown("n", Role::Key), ".hex .sym .sym-offset .log2 .buckets=N");
-        assert_eq!(shown("n", Role::Value), ".hex .percent .graph");
-        assert_eq!(shown("common_pid", Role::Key), ".hex .execname .log2 .buckets=N");
-        assert_eq!(shown("common_pid", Role::Value), ".hex .percent .graph");
-        assert_eq!(shown("common_timestamp", Role::Key), ".hex .log2 .buckets=N .usecs");
+        // In the table's order, those that suit all numbers or are of that suit.
+        let suiting = |role, suits: &[Suits]| {
+            let suits = |suited| {
+                matches!(suited, Suits::Anything | Suits::Numbers) || suits.contains(&suited)
+            };
+            let rows = TABLE.iter().filter(|row| row.has_effect(role) && suits(row.suits));
+            super::shown(&rows.collect::<Vec<_>>())
+        };
+        let (pid, time) = (Suits::Only("common_pid"), Suits::Time);
+        for (name, role, suits) in [
+            ("n", Role::Key, &[Suits::Addresses][..]),
+            ("n", Role::Value, &[]),
+            ("common_pid", Role::Key, &[pid]),
+            ("common_pid", Role::Value, &[]),
+            ("common_timestamp", Role::Key, &[time]),
+            ("common_timestamp", Role::Value, &[time]),
+        ] {
+            assert_eq!(shown(name, role), suiting(role, suits), "{name} {role:?}");
+        }
+        assert!(shown("n", Role::Value).ends_with(".percent .graph"));
+        assert!(shown("n", Role::Key).ends_with(".sym .sym-offset .log2 .buckets=N"));
         assert_eq!(shown("text", Role::Key), "");
         assert!(modifiers(&event, "text", Role::Value).is_err());
         assert!(shown("args", Role::Key).contains("48 bytes"));

@@ -1,4 +1,4 @@
-//! Takes parts of a resolved trigger. Gives what they mean, in plain words.
+//! Says in plain words what the parts of a resolved trigger mean.
 
 use crate::modifier::Role;
 use crate::parse::ast::CompareOp;

@@ -15,14 +15,21 @@ fn names(role: Role) -> Vec<&'static str> {
     shows(role).into_iter().map(Show::name).collect()
 }
 
+/// What they are byte for byte is in golden files.
 #[test]
-fn messages_list_the_table() {
-    assert_eq!(
-        help(Role::Key),
-        "a key takes .hex, .sym, .sym-offset, .syscall, .log2, .buckets=N, .usecs, and common_pid \
-         also .execname"
-    );
-    assert_eq!(help(Role::Value), "a value takes .hex, .percent, .graph or .usecs");
+fn messages_name_every_modifier_that_is_taken() {
+    for row in &TABLE {
+        for role in [Role::Key, Role::Value] {
+            let is_listed = match row.suits {
+                Suits::SyntheticStacks => false,
+                Suits::Only(_) => role == Role::Key,
+                _ => row.taken(role) != Taken::No,
+            };
+            let help = help(role);
+            let mut words = help.split([' ', ',']);
+            assert_eq!(words.any(|word| word == row.usage()), is_listed, "{help}: {}", row.word);
+        }
+    }
     assert_eq!(operand_help(), "an operand takes .log2, .buckets=N, or .usecs");
     assert_eq!(value_only_help(), "`.percent` and `.graph` are for values");
 }

@@ -1,4 +1,4 @@
-//! Takes the text of a key, a value or a variable's right side. Gives its [`Expr`].
+//! Parses keys, values and the right sides of variables into [`Expr`]s.
 //!
 //! The kernel splits at the rightmost operator of the weakest sort, without regard to anything
 //! else, and counts operators over the whole expression in the order of descent (`parse_expr` in

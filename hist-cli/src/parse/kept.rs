@@ -1,5 +1,5 @@
-//! Takes a [`Trigger`]. Gives the errors that are kept within it, in the kernel's order, and what
-//! else follows from its syntax alone.
+//! Finds the errors that are kept in a [`Trigger`], in the kernel's order, and what else follows from
+//! its syntax alone.
 
 use super::ast::{Expr, Field, Filter, FilterExpr, SortKey, Spanned, Trigger};
 use super::trigger::MAX_VALUES;

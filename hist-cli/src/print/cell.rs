@@ -1,4 +1,4 @@
-//! Takes a key of a row. Gives a [`Cell`]: the key's number, and the name that it is shown with.
+//! Looks up what a row's key is called: its number, and the name that it is shown with.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

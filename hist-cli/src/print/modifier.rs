@@ -1,4 +1,4 @@
-//! Takes one key or sum and how it is shown. Gives its text, as `hist_trigger_print_key()` and
+//! Writes one key or sum in the way that its column is shown, as `hist_trigger_print_key()` and
 //! `hist_trigger_print_val()` in the kernel's trace_events_hist.c write it.
 
 use std::fmt::{self, Write};

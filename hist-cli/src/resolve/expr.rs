@@ -1,5 +1,4 @@
-//! Takes an expression of a key or value. Gives where its number comes from, its text and its
-//! type. The type is the left operand's; all arithmetic is unsigned.
+//! Binds the expressions of keys and values: where the number comes from, its text and its type. The type is the left operand's; all arithmetic is unsigned.
 
 use super::field::{self, Bound};
 use super::hist::{KeySource, Order, Source};

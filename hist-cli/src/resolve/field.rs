@@ -1,4 +1,4 @@
-//! Takes a field's name and the event's format. Gives what it stands for.
+//! Binds names to what they stand for in an event, and refuses what cannot be counted of it.
 
 use bstr::ByteSlice as _;
 

@@ -1,4 +1,4 @@
-//! Takes resolved triggers. Gives whether the kernel takes one for the other
+//! Tells whether the kernel takes one trigger for another
 //! (`hist_trigger_match()` in kernel/trace/trace_events_hist.c).
 //!
 //! Not compared: size, clock, `nohitcount`, the N of `.buckets=N`, constants, and of expressions

@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use hist_cli::modifier::{Role, Row, Suits, TABLE};
+
 use super::support::*;
 
 #[track_caller]
@@ -40,9 +42,16 @@ fn fields_are_listed_with_what_suits_them() {
         let mut lines = text.lines().map(str::trim);
         lines.find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"))
     };
-    assert!(
-        line("id ").ends_with("key .hex .syscall .log2 .buckets=N  value .hex .percent .graph")
-    );
+    let suiting = |role| {
+        let suits =
+            |row: &&Row| !matches!(row.suits, Suits::Addresses | Suits::Time | Suits::Only(_));
+        let rows = TABLE.iter().filter(suits).filter(|row| row.has_effect(role));
+        let rows = rows.filter(|row| row.suits != Suits::SyntheticStacks);
+        rows.map(Row::usage).collect::<Vec<_>>().join(" ")
+    };
+    let (key, value) = (suiting(Role::Key), suiting(Role::Value));
+    assert!(key.ends_with(".syscall .log2 .buckets=N") && value.ends_with(".percent .graph"));
+    assert!(line("id ").ends_with(&format!("key {key}  value {value}")), "{text}");
     assert!(line("id ").contains("value .hex"), "{text}");
     assert!(line("args ").contains("not countable: `args` is a `unsigned long[6]` of 48 bytes"));
     assert!(line("common_pid ").contains(".execname"), "{text}");
