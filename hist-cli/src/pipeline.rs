@@ -6,7 +6,7 @@ use std::fmt;
 use bstr::BString;
 
 use crate::codegen::{self, CodegenError, code::Code};
-use crate::diag::TriggerError;
+use crate::diag::Rejection;
 use crate::kernel::Context;
 use crate::kernel::format::EventFormat;
 use crate::link::{self, LinkError, Object, Program};
@@ -19,11 +19,11 @@ use crate::resolve::hist::Hist;
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// The trigger is wrong. The display has the caret under the place.
-    #[error("{}", .error.render(.source_text))]
+    #[error("{}", .rejection.error.render(.source_text))]
     Trigger {
         /// What, and where.
-        error: TriggerError,
-        /// What the error's span points into.
+        rejection: Rejection,
+        /// What its spans point into.
         source_text: BString,
     },
     /// Keys or values fit no template.
@@ -35,6 +35,13 @@ pub enum CompileError {
     /// Our defect.
     #[error("internal error: {0}")]
     Link(#[from] LinkError),
+}
+
+impl CompileError {
+    /// The trigger `text`, which may have white space around it, is wrong.
+    pub(crate) fn trigger(why: impl Into<Rejection>, text: &[u8]) -> Self {
+        Self::Trigger { rejection: why.into(), source_text: parse::trim(text).to_owned() }
+    }
 }
 
 /// What is to run, and its code. Later a program may be made of several of them.
@@ -123,8 +130,9 @@ pub fn hist(
     context: &Context<'_>,
 ) -> Result<Hist, CompileError> {
     let text = text.as_ref();
-    let trigger = parse::trigger(text).map_err(|error| at(error, text))?;
-    resolve::hist(&trigger, event, context).map_err(|error| at(error, &trigger.text))
+    let trigger = parse::trigger(text).map_err(|error| CompileError::trigger(error, text))?;
+    resolve::hist(&trigger, event, context)
+        .map_err(|rejection| CompileError::trigger(rejection, text))
 }
 
 /// Text → plan, the first part of [`build_text`].
@@ -205,10 +213,6 @@ fn plan_hist(hist: Hist, wishes: Wishes, context: &Context<'_>) -> Result<Plan, 
     Ok(plan::plan(hist, wishes, context)?)
 }
 
-fn at(error: TriggerError, text: &[u8]) -> CompileError {
-    CompileError::Trigger { error, source_text: text.into() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,7 +232,7 @@ mod tests {
     }
 
     fn names(built: &Built) -> Vec<&str> {
-        built.programs().map(|program| program.names.program.as_str()).collect()
+        built.programs().map(|program| program.name.as_str()).collect()
     }
 
     /// The stub refers to the slots of the program that counts, and to nothing else.
@@ -238,16 +242,12 @@ mod tests {
         assert_eq!(names(&built), ["hist_stub", "hist0", "hist1"]);
         let stub = built.stub.as_ref().expect("it is there");
         let slots = built.program().slots().expect("hits without room go on");
-        assert_eq!(
-            (&stub.maps[..], &stub.names.hist),
-            (&[slots.clone()][..], &built.program().names.hist)
-        );
-        assert_eq!(stub.references[0].target, Target::Map(slots.name.clone()));
-        assert_eq!((stub.section.as_str(), stub.lines.len()), ("tracepoint", 6));
+        assert_eq!(stub.maps, [slots.clone()]);
+        assert_eq!(stub.references.len(), 1);
+        assert_eq!(stub.references[0].target, Target::Map(slots.id));
+        assert_eq!(stub.section, built.program().section);
         let listing = built.to_string();
-        for line in
-            ["program hist_stub (tracepoint): 6 slots\n", "r2 = map SPILL0\n", "program hist1 "]
-        {
+        for line in ["program hist_stub (tracepoint): ", "r2 = map SPILL0\n", "\nprogram hist1 "] {
             assert!(listing.contains(line), "no {line:?} in\n{listing}");
         }
         assert_eq!(built.segments[0].plan.hist, build("hist:keys=n", false).plan().hist);

@@ -65,7 +65,7 @@ fn check_one(attach: AttachWish, processes: Processes, pid: u32) -> Result<()> {
         attached.triggers[0].pause();
         wait_for_programs()?;
         let counted: u64 =
-            read::snapshot(&attached.triggers[0])?.rows.iter().map(|row| row.hitcount).sum();
+            read::snapshot(&attached.triggers[0])?.rows.iter().map(|row| row.counts.hits).sum();
         ensure!(counted == hits, "{counted} hits of {hits}; as if started later: {is_later}");
         birth.ticks[0] -= 1;
     }

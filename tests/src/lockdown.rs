@@ -116,7 +116,7 @@ fn count() -> Result<()> {
         std::hint::black_box(rustix::process::getppid());
     }
     let entry = session.triggers().first().context("a trigger")?;
-    let hits: u64 = session.snapshot(entry)?.rows.iter().map(|row| row.hitcount).sum();
+    let hits: u64 = session.snapshot(entry)?.rows.iter().map(|row| row.counts.hits).sum();
     ensure!(hits == CALLS, "{hits} of {CALLS}");
     Ok(())
 }

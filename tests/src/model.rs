@@ -1,5 +1,4 @@
-//! Takes a resolved histogram and hits, one by one. Gives the snapshot that any right engine must
-//! come to. Written straight from the specification, sharing no code with codegen or the
+//! Counts hits one by one, and has the snapshot that any right engine must come to. Written straight from the specification, sharing no code with codegen or the
 //! templates.
 
 use std::collections::HashMap;
@@ -7,11 +6,12 @@ use std::collections::HashMap;
 use hist_cli::parse::ast::{BinaryOp, CompareOp};
 use hist_cli::plan::Plan;
 use hist_cli::read::empty;
+use hist_cli::resolve::Fold;
 use hist_cli::resolve::hist::{
     Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeyModifier, KeySource, Location,
     Pattern, RecordField, Source, TextField, TextSource, TextTest,
 };
-use hist_cli::snapshot::{Row, Snapshot};
+use hist_cli::snapshot::{Counts, Row, Snapshot};
 
 /// One occurrence of an event.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +48,9 @@ impl Memory for NoMemory {
 
 /// What is known of a key.
 #[derive(Clone, Debug)]
-struct Entry {
-    hitcount: u64,
-    sums: Vec<u64>,
+struct Counted {
+    hits: u64,
+    values: Vec<u64>,
     comm: [u8; 16],
 }
 
@@ -58,7 +58,7 @@ struct Entry {
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     plan: &'a Plan,
-    entries: HashMap<Vec<u8>, Entry>,
+    entries: HashMap<Vec<u8>, Counted>,
     dropped: u64,
 }
 
@@ -81,14 +81,17 @@ impl<'a> Model<'a> {
             return;
         }
         let keeps_comm = hist.keys.iter().any(|key| key.modifier == KeyModifier::Execname);
-        let entry = self.entries.entry(key).or_insert_with(|| Entry {
-            hitcount: 0,
-            sums: vec![0; hist.values.len()],
+        let entry = self.entries.entry(key).or_insert_with(|| Counted {
+            hits: 0,
+            values: vec![0; hist.values.len()],
             comm: if keeps_comm { hit.comm } else { [0; 16] },
         });
-        entry.hitcount += 1;
-        for (sum, value) in entry.sums.iter_mut().zip(&hist.values) {
-            *sum = sum.wrapping_add(image(&value.source, hit));
+        entry.hits += 1;
+        for (number, value) in entry.values.iter_mut().zip(&hist.values) {
+            let new = image(&value.source, hit);
+            *number = match value.fold {
+                Fold::Sum => number.wrapping_add(new),
+            };
         }
     }
 
@@ -102,9 +105,9 @@ impl<'a> Model<'a> {
     }
 }
 
-fn row((key, entry): (&Vec<u8>, &Entry)) -> Row {
-    let Entry { hitcount, sums, comm } = entry.clone();
-    Row { key: key.as_slice().into(), hitcount, sums: sums.into(), comm }
+fn row((key, entry): (&Vec<u8>, &Counted)) -> Row {
+    let Counted { hits, values, comm } = entry.clone();
+    Row { key: key.as_slice().into(), counts: Counts::new(hits, values), comm }
 }
 
 fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u8> {

@@ -165,7 +165,7 @@ fn attached(
 /// Hits and losses so far.
 fn counted(trigger: &AttachedTrigger) -> Result<(u64, Losses)> {
     let snapshot = read::snapshot(trigger)?;
-    Ok((snapshot.rows.iter().map(|row| row.hitcount).sum(), snapshot.losses))
+    Ok((snapshot.rows.iter().map(|row| row.counts.hits).sum(), snapshot.losses))
 }
 
 /// The names lie in memory that exists and cannot be read.

@@ -347,7 +347,7 @@ fn timers_are_not_lost_in_a_storm_of_system_calls() -> Result<()> {
         let snapshot = read::snapshot(&attached.triggers[0])?;
         let losses = snapshot.losses;
         assert_eq!((losses.full, losses.busy), (0, 0));
-        Ok((snapshot.rows.iter().map(|row| row.hitcount).sum(), losses.missed))
+        Ok((snapshot.rows.iter().map(|row| row.counts.hits).sum(), losses.missed))
     };
     // The classic one was attached later and is read earlier, so it can have no event more.
     let ((seen, missed), (raw, raw_missed)) = (hits(&classic)?, hits(&auto)?);

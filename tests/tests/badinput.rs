@@ -66,7 +66,7 @@ fn strings_beyond_their_record_are_strings_or_nothing() -> Result<()> {
             WORDS.into_iter().for_each(getppid);
             trigger.pause();
             let snapshot = read::snapshot(&trigger)?;
-            let hits: u64 = snapshot.rows.iter().map(|row| row.hitcount).sum();
+            let hits: u64 = snapshot.rows.iter().map(|row| row.counts.hits).sum();
             // A string that cannot be read is in no case wanted by a filter.
             let all = WORDS.len() as u64;
             assert!(hits == all || !filter.is_empty() && hits < all, "{filter}: {snapshot:?}");
@@ -77,7 +77,7 @@ fn strings_beyond_their_record_are_strings_or_nothing() -> Result<()> {
             }
             let nothing = snapshot.rows.iter().find(|row| row.word(0) == 0);
             // Two words have no length.
-            assert!(!filter.is_empty() || nothing.is_some_and(|row| row.hitcount >= 2));
+            assert!(!filter.is_empty() || nothing.is_some_and(|row| row.counts.hits >= 2));
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ use hist_cli::load::{self, Among, Attached, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Built, Segment};
 use hist_cli::plan::{Attach, AttachWish, MapKind, Template, Wishes};
 use hist_cli::read;
-use hist_cli::snapshot::{KeyBytes, Losses, Snapshot, Sums};
+use hist_cli::snapshot::{KeyBytes, Losses, Snapshot, Values};
 use hist_common::holes;
 use rustix::process::Pid;
 
@@ -102,7 +102,7 @@ fn hits(trigger: &AttachedTrigger, syscall: i64) -> Result<u64> {
 
 fn hits_in(snapshot: &Snapshot, syscall: i64) -> u64 {
     let row = snapshot.rows.iter().find(|row| row.word(0) == syscall.cast_unsigned());
-    row.map_or(0, |row| row.hitcount)
+    row.map_or(0, |row| row.counts.hits)
 }
 
 #[test]
@@ -114,7 +114,10 @@ fn a_trigger_counts_exactly() -> Result<()> {
     let syscall = libc::SYS_getppid;
     let row = snapshot.rows.iter().find(|row| row.word(0) == syscall.cast_unsigned());
     let row = row.context("an entry")?;
-    assert_eq!((row.hitcount, &row.sums[..]), (1000, &[3000 * syscall.cast_unsigned()][..]));
+    assert_eq!(
+        (row.counts.hits, &row.counts.values[..]),
+        (1000, &[3000 * syscall.cast_unsigned()][..])
+    );
     assert_eq!(snapshot.losses, Losses::default());
     Ok(())
 }
@@ -130,10 +133,10 @@ fn each_use_of_the_time_read_the_clock_again() -> Result<()> {
     let trigger = attach_one(compile_with(tracefs, "sys_enter", &trigger)?)?;
     getppid(1000);
     let rows = read::snapshot(&trigger)?.rows;
-    assert_eq!(rows.iter().map(|row| row.hitcount).sum::<u64>(), 1000);
+    assert_eq!(rows.iter().map(|row| row.counts.hits).sum::<u64>(), 1000);
     for row in &rows {
         let (difference, time) = (row.word(0), row.word(8));
-        assert_eq!((difference, &row.sums[..]), (0, &[2 * time * row.hitcount][..]));
+        assert_eq!((difference, &row.counts.values[..]), (0, &[2 * time * row.counts.hits][..]));
     }
     Ok(())
 }
@@ -278,7 +281,7 @@ fn clear_and_check(trigger: &AttachedTrigger) -> Result<()> {
     let snapshot = read::snapshot(trigger)?;
     trigger.resume()?;
     for row in &snapshot.rows {
-        assert_eq!(row.sums[..], [row.hitcount * row.word(0) * 3], "{snapshot:?}");
+        assert_eq!(row.counts.values[..], [row.counts.hits * row.word(0) * 3], "{snapshot:?}");
     }
     assert_eq!(snapshot.losses, Losses::default());
     Ok(())
@@ -373,7 +376,7 @@ fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
     load::wait_for_programs()?;
     attached.flush_log();
     let counted = |trigger| -> Result<u64> {
-        Ok(read::snapshot(trigger)?.rows.iter().map(|row| row.hitcount).sum())
+        Ok(read::snapshot(trigger)?.rows.iter().map(|row| row.counts.hits).sum())
     };
     for trigger in &attached.triggers {
         assert_eq!(counted(trigger)?, EVENTS);
@@ -606,9 +609,9 @@ fn every_kind_of_map_counts_the_same() -> Result<()> {
 }
 
 /// Key, hits and sums of getppid(2), getuid(2) and getgid(2), by key: powers 7.
-fn rows_of_threads(trigger: &AttachedTrigger) -> Result<Vec<(KeyBytes, u64, Sums)>> {
+fn rows_of_threads(trigger: &AttachedTrigger) -> Result<Vec<(KeyBytes, u64, Values)>> {
     let rows = read::snapshot(trigger)?.rows.into_iter().filter(|row| row.word(0) == 7);
-    let mut rows: Vec<_> = rows.map(|row| (row.key, row.hitcount, row.sums)).collect();
+    let mut rows: Vec<_> = rows.map(|row| (row.key, row.counts.hits, row.counts.values)).collect();
     rows.sort();
     Ok(rows)
 }
@@ -698,7 +701,7 @@ fn reading_while_programs_insert_is_whole() -> Result<()> {
             while before.len() < 60_000 {
                 let rows = read::snapshot(&trigger)?.rows;
                 let now: HashMap<u64, u64> =
-                    rows.iter().map(|row| (row.word(0), row.hitcount)).collect();
+                    rows.iter().map(|row| (row.word(0), row.counts.hits)).collect();
                 assert_eq!(now.len(), rows.len(), "no key twice, {kind}");
                 for (key, hits) in &before {
                     let new = now.get(key).with_context(|| format!("{key} was there, {kind}"))?;

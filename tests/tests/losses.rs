@@ -14,6 +14,7 @@ use hist_cli::kernel::EventName;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::load::{self, Among, AttachedTrigger, Feeds};
 use hist_cli::pipeline::{self, Built, Segment};
+use hist_cli::plan::map::Role;
 use hist_cli::plan::{Attach, Wishes};
 use hist_cli::read;
 use hist_cli::snapshot::{Losses, Snapshot};
@@ -58,7 +59,7 @@ fn raw(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Segment>
 }
 
 fn hits(snapshot: &Snapshot) -> u64 {
-    snapshot.rows.iter().map(|row| row.hitcount).sum()
+    snapshot.rows.iter().map(|row| row.counts.hits).sum()
 }
 
 /// Hits and losses so far.
@@ -421,7 +422,7 @@ mod without_kernel {
         let mut insns: Vec<_> = program.lines.iter().map(|line| line.insn).collect();
         for reference in &program.references {
             let value = match &reference.target {
-                Target::Map(name) if *name == program.names.hist => HIST,
+                Target::Map(map) if map.role == Role::Hist => HIST,
                 Target::Map(_) => LOSSES,
                 other => panic!("{other:?}"),
             };

@@ -255,7 +255,7 @@ type Entry = (Vec<u8>, u64, Vec<u64>);
 fn rows_of(attached: &Attached) -> Result<Vec<Entry>> {
     let Snapshot { rows, losses, .. } = read::snapshot(&attached.triggers[0])?;
     assert_eq!(losses, Losses::default());
-    let row = |row: &Row| (row.key.to_vec(), row.hitcount, row.sums.to_vec());
+    let row = |row: &Row| (row.key.to_vec(), row.counts.hits, row.counts.values.to_vec());
     let mut rows: Vec<_> = rows.iter().map(row).collect();
     rows.sort();
     Ok(rows)
@@ -369,7 +369,7 @@ fn a_32_bit_call_of_the_same_number_is_another_call() -> Result<()> {
     let hits = |attached: &Attached| -> Result<u64> {
         let rows = read::snapshot(&attached.triggers[0])?.rows;
         let own = rows.iter().find(|row| row.word(0) == SOCKETCALL.cast_unsigned());
-        Ok(own.map_or(0, |row| row.hitcount))
+        Ok(own.map_or(0, |row| row.counts.hits))
     };
     assert_eq!(hits(&among)?, 1, "getuid of 64 bits alone");
     if hits(&all)? == 1 {
@@ -416,7 +416,7 @@ fn more_threads_than_cpus_lose_no_event() -> Result<()> {
         assert_eq!(losses, Losses::default(), "{event}");
         let number = libc::SYS_getppid.cast_unsigned();
         let hits: u64 =
-            rows.iter().filter(|row| row.word(0) == number).map(|row| row.hitcount).sum();
+            rows.iter().filter(|row| row.word(0) == number).map(|row| row.counts.hits).sum();
         assert!(hits >= THREADS * CALLS, "{event}: {hits}");
     }
     Ok(())

@@ -13,6 +13,7 @@ use hist_cli::kernel::symbols::Symbols;
 use hist_cli::link::{Program, Target};
 use hist_cli::pipeline::{Built, build_text};
 use hist_cli::plan::focus::{Processes, runs};
+use hist_cli::plan::map::Role;
 use hist_cli::plan::{Focus, MapKind, Plan, Wishes};
 use hist_cli::print;
 use hist_cli::read::empty;
@@ -249,8 +250,8 @@ fn runnable(program: &Program, constants: &HashMap<String, Vec<u8>>) -> Vec<u8> 
     let mut insns: Vec<Insn> = program.lines.iter().map(|line| line.insn).collect();
     for reference in &program.references {
         let address = match &reference.target {
-            Target::Map(name) if *name == program.names.hist => HIST,
-            Target::Map(name) if *name == program.names.losses => LOSSES,
+            Target::Map(map) if map.role == Role::Hist => HIST,
+            Target::Map(map) if map.role == Role::Losses => LOSSES,
             Target::Map(_) => SCRATCH,
             Target::Data { section, offset } => {
                 constants[section].as_ptr().expose_provenance() as u64 + u64::from(*offset)
@@ -319,7 +320,7 @@ impl<'a> Machine<'a> {
                 }
                 None => row(self.plan, key, value),
             });
-            snapshot.rows = rows.filter(|row| row.hitcount > 0).collect();
+            snapshot.rows = rows.filter(|row| row.counts.hits > 0).collect();
         });
         snapshot
     }
@@ -343,7 +344,7 @@ const HELPERS: [(u32, Helper); 9] = [
 fn row(plan: &Plan, key: &[u8], value: &[u8]) -> Row {
     let words: Vec<u64> =
         value.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    Row { key: key.into(), hitcount: words[0], sums: plan.sums_of(key, &words), comm: [0; 16] }
+    Row { key: key.into(), counts: plan.counts(key, &words), comm: [0; 16] }
 }
 
 fn text(mut snapshot: Snapshot) -> String {

@@ -114,7 +114,7 @@ impl Counted {
 }
 
 fn hits(snapshot: &Snapshot) -> u64 {
-    snapshot.rows.iter().map(|row| row.hitcount).sum()
+    snapshot.rows.iter().map(|row| row.counts.hits).sum()
 }
 
 fn check(case: &Case, is_kind: impl Fn(&Attach) -> bool) -> Result<Option<Counted>> {
@@ -189,13 +189,13 @@ fn hits_without_room_are_in_the_bucket_of_a_number_that_the_filter_uses_too() ->
             getppid(CALLS);
             let entry = &session.triggers()[0];
             let rest = read::rest(session.attached(entry).trigger())?.context("there is a rest")?;
-            let rows: Vec<_> = rest.rows.iter().map(|row| (row.word(0), row.hitcount)).collect();
+            let rows: Vec<_> = rest.rows.iter().map(|row| (row.word(0), row.counts.hits)).collect();
             let in_table = hits(&session.snapshot(entry)?);
             // As the kernel rounds: up.
             let bucket = u64::from(number.next_power_of_two().ilog2());
             assert_eq!(rows, [(bucket, CALLS - in_table)], "{trigger}");
             assert!(in_table < CALLS, "{trigger}");
-            let sums: Vec<_> = rest.rows[0].sums.iter().copied().collect();
+            let sums: Vec<_> = rest.rows[0].counts.values.iter().copied().collect();
             let sum = (CALLS - in_table) * number;
             assert!(values.is_empty() || sums == [sum], "{trigger}: {sums:?}");
         }

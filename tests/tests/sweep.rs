@@ -84,7 +84,7 @@ const ALLOWED: [Allowed; 5] = [
 
 fn kind(refusal: &Refusal) -> Option<Kind> {
     match refusal {
-        Refusal::Compile(CompileError::Trigger { error, .. }) => Some(error.kind),
+        Refusal::Compile(CompileError::Trigger { rejection, .. }) => Some(rejection.error.kind),
         _ => None,
     }
 }

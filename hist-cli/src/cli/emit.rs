@@ -3,6 +3,7 @@
 use super::args::Stage;
 use super::options::{Options, Pair};
 use super::run::{context, wanted};
+use crate::diag::TriggerError;
 use crate::kernel::Context;
 use crate::kernel::Facts;
 use crate::kernel::format::EventFormat;
@@ -35,10 +36,10 @@ pub(super) fn emit(
 
 fn trigger(pair: &Pair) -> anyhow::Result<String> {
     let text = &pair.trigger;
-    let fail = |error| CompileError::Trigger { error, source_text: text.clone() };
+    let fail = |error: TriggerError| CompileError::trigger(error, text);
     let trigger = parse::trigger(text).map_err(fail)?;
     match trigger.first_error() {
-        Some(error) => Err(fail(error.clone()).into()),
+        Some(error) => Err(fail(error).into()),
         None => Ok(trigger.listing()),
     }
 }

@@ -16,11 +16,9 @@ mod key;
 mod matching;
 mod once;
 mod scan;
-pub mod sentinel;
 mod source;
 mod text;
 mod value;
-pub mod watch;
 
 use crate::plan::Plan;
 use code::Code;

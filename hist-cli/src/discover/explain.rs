@@ -23,7 +23,7 @@ pub fn explain(built: &Built) -> String {
         let _ = writeln!(text, "{head:HEAD$}{rest}");
     };
     let hist = &plan.hist;
-    line("counts", &format!("{}, {}", plan.hist.event.to_string(), which(plan)));
+    line("counts", &format!("{}, {}", plan.hist.event, which(plan)));
     heads("focus", words::focus(&plan.focus).into_iter(), &mut line);
     heads("per", hist.keys.iter().map(|key| words::key(key, hist)), &mut line);
     let hitcount = (!hist.nohitcount).then(|| "hitcount, the number of events".to_owned());
@@ -108,7 +108,7 @@ fn others(plan: &Plan) -> String {
     if examples.is_empty() {
         return String::new();
     }
-    let mut text = format!("\nexamples for {}:\n", plan.hist.event.to_string());
+    let mut text = format!("\nexamples for {}:\n", plan.hist.event);
     for example in examples {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {}\n      {}", example.trigger, example.says);

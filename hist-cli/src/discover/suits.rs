@@ -79,7 +79,9 @@ fn resolves(event: &EventFormat, item: &str, role: Role) -> Result<(), TriggerEr
         Role::Value => format!("hist:keys=common_cpu:vals={item}"),
     };
     let trigger = parse::trigger(&text)?;
-    resolve::hist(&trigger, event, &Context::default()).map(drop)
+    resolve::hist(&trigger, event, &Context::default())
+        .map(drop)
+        .map_err(|rejection| rejection.error)
 }
 
 /// What is wrong, in the sentence that says most.

@@ -9,6 +9,7 @@
 mod elf;
 mod error;
 mod fill;
+mod fixed;
 mod flow;
 mod listing;
 mod ops;
@@ -17,7 +18,8 @@ mod template;
 mod tidy;
 
 pub use error::LinkError;
-pub use fill::{Program, ProgramLine, ProgramNames, fill};
+pub use fill::{Program, ProgramLine, fill};
+pub use fixed::{Fixed, program as fixed_program, programs as fixed_programs};
 pub use stub::stub;
 pub use template::{DataSection, DataSymbol, MapDef, Reference, Target, TemplateObject};
 

@@ -1,12 +1,11 @@
-//! The program that is attached in the place of those that take turns: it enters the one that is in
-//! slot 0 of the map that the counting program has for those that it passes hits on to.
-
-use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY;
+//! The program that is attached in the place of those that take turns: it goes on to the one that is in
+//! the first slot of the map that the counting program has for those that it passes hits on to.
 
 use super::error::LinkError;
-use super::fill::{Program, ProgramLine, ProgramNames};
-use super::template::{MapDef, Reference, Target};
-use crate::bpf::insn::{Insn, R0, R2, R3, helper};
+use super::fill::Program;
+use super::fixed::{self, Fixed};
+use super::template::{MapDef, Target};
+use crate::plan::map::Role;
 
 /// What it is called.
 const NAME: &str = "hist_stub";
@@ -15,36 +14,24 @@ impl Program {
     /// The map of programs that this one passes hits on to, if it does.
     #[must_use]
     pub fn slots(&self) -> Option<&MapDef> {
-        self.maps.iter().find(|map| map.map_type == BPF_MAP_TYPE_PROG_ARRAY as u32)
+        self.maps.iter().find(|map| map.id.role == Role::Slots)
     }
 }
 
-/// `bpf_tail_call(ctx, slots, 0)`. The program that is entered returns in its place. `main` is the one
-/// that counts: they share its slots.
+/// The stub. `main` is the program that counts: they share its slots.
 ///
 /// # Errors
 /// If `main` has no slots.
 pub fn stub(main: &Program) -> Result<Program, LinkError> {
     let slots = main.slots();
     let slots = slots.ok_or_else(|| LinkError::Template("it has no map of programs".to_owned()))?;
-    let line = |insn, note: &str| ProgramLine { insn, hole: None, note: note.to_owned() };
-    let [low, high] = Insn::ld_map_fd(R2, 0);
-    let lines = vec![
-        line(low, ""),
-        line(high, ""),
-        line(Insn::mov64_imm(R3, 0), "the one that counts now"),
-        line(Insn::call(helper::TAIL_CALL), ""),
-        line(Insn::mov64_imm(R0, 0), "there is none"),
-        line(Insn::exit(), ""),
-    ];
-    Ok(Program {
-        names: ProgramNames { program: NAME.to_owned(), ..main.names.clone() },
-        section: main.section.clone(),
-        lines,
-        references: vec![Reference { slot: 0, target: Target::Map(slots.name.clone()) }],
-        maps: vec![slots.clone()],
-        data: Vec::new(),
-        license: main.license.clone(),
-        stack: 0,
-    })
+    let mut stub = fixed::program(Fixed::Stub, NAME)?;
+    for reference in &mut stub.references {
+        if let Target::Map(map) = &mut reference.target {
+            *map = slots.id;
+        }
+    }
+    stub.maps = vec![slots.clone()];
+    stub.section.clone_from(&main.section);
+    Ok(stub)
 }

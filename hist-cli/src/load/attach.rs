@@ -15,13 +15,14 @@ use super::barrier::Barrier;
 use super::feeder::Feeder;
 use super::focus::LiveFocus;
 use super::log::ProgramLog;
-use super::maps::OpenMaps;
+use super::maps::{OpenMaps, Outside};
 use super::source;
 use super::table::Table;
 use super::turns::{self, Turns};
 use crate::kernel::cpus;
 use crate::link::Program;
 use crate::pipeline::Built;
+use crate::plan::map::{MapId, Owner, Role};
 use crate::plan::{MapPlan, Plan, Template};
 use crate::sys::bpf;
 
@@ -190,7 +191,9 @@ pub fn attach_among(built: Built, among: Among<'_>) -> Result<Attached, LoadErro
     for (index, (program, plan)) in object.programs.iter().zip(plans).enumerate() {
         let feeds = among.feeds.get(index).unwrap_or(&Feeds::New);
         let table = existing(feeds, &plan, &loaded)?;
-        loaded.push(load((&mut maps, among.focus), program, plan, table)?);
+        let others = Others { loaded: &loaded, focus: among.focus };
+        let one = load((&mut maps, &others), program, plan, table)?;
+        loaded.push(one);
     }
     let log = open_log(&loaded)?;
     let triggers = loaded.into_iter().map(attach_one).collect::<Result<_, _>>()?;
@@ -202,6 +205,24 @@ struct Loaded {
     plan: Plan,
     table: Arc<Table>,
     feeder: Arc<Feeder>,
+}
+
+/// What programs may use besides what they bring along.
+struct Others<'a> {
+    /// The earlier triggers, by their numbers.
+    loaded: &'a [Loaded],
+    focus: Option<&'a LiveFocus>,
+}
+
+impl Others<'_> {
+    fn fd(&self, outside: Outside<'_>) -> Option<BorrowedFd<'_>> {
+        match outside {
+            Outside::Map(MapId { owner: Owner::Trigger(number), role }) => {
+                self.loaded.get(number)?.table.fd(role)
+            }
+            _ => self.focus?.fd(outside),
+        }
+    }
 }
 
 /// The table that the trigger is to join, if any.
@@ -227,18 +248,16 @@ fn existing(
 }
 
 fn load(
-    (maps, focus): (&mut OpenMaps, Option<&LiveFocus>),
+    (maps, others): (&mut OpenMaps, &Others<'_>),
     program: &Program,
     plan: Plan,
     table: Option<Arc<Table>>,
 ) -> Result<Loaded, LoadError> {
-    let names = &program.names;
-    let in_table = |name: &str| {
-        let table = table.as_ref()?;
-        let is_hist = (name == names.hist).then(|| table.hist_fd());
-        is_hist.or_else(|| (name == names.losses).then(|| table.losses_fd()))
+    let joined = |outside: Outside<'_>| match outside {
+        Outside::Map(map) if program.own(map.role) == Some(map) => table.as_ref()?.fd(map.role),
+        _ => None,
     };
-    let elsewhere = |name: &str| in_table(name).or_else(|| focus?.map(name));
+    let elsewhere = |outside: Outside<'_>| joined(outside).or_else(|| others.fd(outside));
     let (event, program_type) =
         (plan.hist.event.to_string(), source::of(&plan.attach).program_type());
     let fd = maps.load(program, (program_type, &event), elsewhere)?;
@@ -257,7 +276,7 @@ pub(super) fn new_table(
     plan: &Plan,
 ) -> Result<Table, LoadError> {
     let cpus = cpus::count()?;
-    let (hist, losses) = (maps.take(&program.names.hist)?, maps.take(&program.names.losses)?);
+    let (hist, losses) = (maps.take(program, Role::Hist)?, maps.take(program, Role::Losses)?);
     Ok(Table::new(plan.map, cpus, hist, losses))
 }
 

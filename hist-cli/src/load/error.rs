@@ -6,6 +6,7 @@ use super::telling_lines;
 use crate::kernel::cause::{Call, explained, is_lack, of_files};
 use crate::kernel::cpus::CpusError;
 use crate::kernel::lockdown;
+use crate::link::LinkError;
 use crate::plan::MapPlan;
 
 /// The most programs on one classic tracepoint (`BPF_TRACE_MAX_PROGS` in Linux
@@ -104,6 +105,12 @@ pub enum LoadError {
     /// What we linked does not fit together: a defect of ours.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl From<LinkError> for LoadError {
+    fn from(error: LinkError) -> Self {
+        Self::Internal(error.to_string())
+    }
 }
 
 impl LoadError {

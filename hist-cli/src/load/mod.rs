@@ -17,6 +17,7 @@ mod table;
 mod turns;
 mod valve;
 mod verifier;
+mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,11 +25,12 @@ pub use attach::{Among, Attached, AttachedTrigger, Feeds, RunStats, attach, atta
 pub use barrier::{Barrier, wait_for_programs};
 pub use control::{ControlError, Stopper};
 pub use error::LoadError;
-pub use focus::{FocusError, LiveFocus, WatchedEvents, started, tells_births};
+pub use focus::{FocusError, LiveFocus, started, tells_births};
 pub use misses::{INSIDE_PERF, Uncounted};
 pub use source::{counts_all_misses, stack_cut};
 pub use table::Table;
 pub use verifier::telling_lines;
+pub use watch::WatchedEvents;
 
 /// The lock of something that is whole at any time, whatever panicked while it was held.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

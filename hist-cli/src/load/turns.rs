@@ -23,12 +23,13 @@ use super::attach::{Among, new_table};
 use super::barrier::Barrier;
 use super::feeder::Feeder;
 use super::focus::LiveFocus;
-use super::maps::{OpenMaps, create, missing};
+use super::maps::{OpenMaps, Outside, create, missing};
 use super::source;
 use super::table::Table;
 use super::{Attached, AttachedTrigger, LoadError};
 use crate::link::{Object, Program};
 use crate::plan::Plan;
+use crate::plan::map::Role;
 use crate::sys::bpf::RawMap;
 use crate::sys::walk::{Fate, Way, walk};
 
@@ -95,23 +96,25 @@ impl Turns {
         let kind = (source::of(&plan.attach).program_type(), event.as_str());
         let def = program.slots().ok_or_else(|| missing("map of programs"))?;
         let slots = create(def)?;
-        let in_slots = |name: &str| (name == def.name).then(|| slots.fd().as_fd());
-        let elsewhere = |name: &str| in_slots(name).or_else(|| focus?.map(name));
+        let in_slots =
+            |outside: Outside<'_>| (outside == Outside::Map(def.id)).then(|| slots.fd().as_fd());
+        let elsewhere = |outside: Outside<'_>| in_slots(outside).or_else(|| focus?.fd(outside));
         let mut maps = OpenMaps::default();
         let first = maps.load(program, kind, elsewhere)?;
         let table = Arc::new(new_table(&mut maps, program, plan)?);
         // Constants and scratch space are its own, the loss counters are not.
         let mut maps = OpenMaps::default();
-        let common = |name: &str| {
-            let losses = (name == program.names.losses).then(|| table.losses_fd());
-            losses.or_else(|| elsewhere(name))
+        let own_losses = program.own(Role::Losses).map(Outside::Map);
+        let common = |outside: Outside<'_>| {
+            let losses = (Some(outside) == own_losses).then(|| table.losses_fd());
+            losses.or_else(|| elsewhere(outside))
         };
         let second = maps.load(program, kind, common)?;
-        let twin = Arc::new(table.twin(maps.take(&program.names.hist)?));
+        let twin = Arc::new(table.twin(maps.take(program, Role::Hist)?));
         let mut maps = OpenMaps::default();
         let third = maps.load(rest, kind, |_| None)?;
         let rest = (Arc::new(new_table(&mut maps, rest, &rest_plan)?), rest_plan);
-        let failed = |source| LoadError::Map { name: def.name.clone(), source };
+        let failed = |source| LoadError::Map { name: def.id.name(), source };
         let stub = OpenMaps::default().load(stub, kind, in_slots)?;
         let (programs, tables) = ([first, second], [table, twin]);
         let unread = AtomicBool::new(false);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Guard, KeySlot, MapKind, MapPlan, Plan, SENTINEL, Sum, Template, ValueSlot, size_text,
+    Guard, KeySlot, MapKind, MapPlan, Origin, Plan, SENTINEL, Template, ValueSlot, size_text,
 };
 
 impl fmt::Display for Plan {
@@ -37,9 +37,10 @@ impl fmt::Display for Plan {
         for slot in &self.values {
             writeln!(f, "value    {slot}")?;
         }
-        for (value, sum) in self.hist.values.iter().zip(&self.sums) {
-            if let Sum::Key(key) = sum {
-                writeln!(f, "value    {value} = hitcount * key +{}", self.keys[*key].offset)?;
+        for (value, origin) in self.hist.values.iter().zip(&self.origins) {
+            if let Origin::Key(key) = origin {
+                let key = format!("key +{}", self.keys[*key].offset);
+                writeln!(f, "value    {value} = {}", value.fold.repeated_text(&key))?;
             }
         }
         if let Some(offset) = self.comm {
@@ -94,6 +95,7 @@ impl fmt::Display for KeySlot {
 
 impl fmt::Display for ValueSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "+{} {} += {}", self.offset, self.label, self.source)
+        let Self { offset, source, fold, label } = self;
+        write!(f, "+{offset} {label} {} {source}", fold.operator())
     }
 }

@@ -10,6 +10,7 @@ pub mod focus;
 mod guard;
 mod index;
 mod layout;
+pub mod map;
 mod memory;
 pub mod once;
 pub mod scan;
@@ -28,8 +29,9 @@ use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 use self::access::arguments::copy::{FieldCopy, SystemCall};
 use self::once::Kept;
 use crate::kernel::Context;
+use crate::resolve::Fold;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
-use crate::snapshot::Sums;
+use crate::snapshot::Counts;
 
 /// Everything that codegen and link need to know about one trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub struct Plan {
     pub filter: Option<Condition>,
     /// What the key hole writes, in order, without gaps; an array's keys are made when it is read.
     pub keys: Vec<KeySlot>,
-    /// What the update and init holes add, in order, without gaps; the first is the hitcount.
+    /// What the update and init holes write, in order, without gaps; the first is the hitcount.
     pub values: Vec<ValueSlot>,
     /// Without a record: what the fields are copies of that the holes read.
     pub copies: Vec<FieldCopy>,
@@ -68,7 +70,7 @@ pub struct Plan {
     /// What becomes of events that perf drops.
     pub guard: Guard,
     /// Where each of the histogram's values comes from when it is read, in their order.
-    pub sums: Vec<Sum>,
+    pub origins: Vec<Origin>,
     /// Where a new value keeps the current task's name, in bytes from its start. Only the copy of
     /// the CPU that made the entry has it.
     pub comm: Option<u32>,
@@ -93,25 +95,28 @@ impl Plan {
         self.attach.is_typed()
     }
 
-    /// The values of an entry, besides its hitcount: `words` is its value, the hitcount first.
+    /// What an entry has counted: `words` has one for each of [`values`](Self::values), the hitcount
+    /// first.
     #[must_use]
-    pub fn sums_of(&self, key: &[u8], words: &[u64]) -> Sums {
+    pub fn counts(&self, key: &[u8], words: &[u64]) -> Counts {
+        let hits = words[0];
         let word = |offset: usize| {
             key.get(offset..)
                 .and_then(|rest| rest.first_chunk())
                 .map_or(0, |b| u64::from_le_bytes(*b))
         };
-        let sums = self.sums.iter().map(|sum| match sum {
-            Sum::Slot(slot) => words[*slot],
-            Sum::Key(slot) => words[0].wrapping_mul(word(self.keys[*slot].offset as usize)),
+        let values = self.origins.iter().zip(&self.hist.values);
+        let values = values.map(|(origin, value)| match origin {
+            Origin::Slot(slot) => words[*slot],
+            Origin::Key(slot) => value.fold.repeated(word(self.keys[*slot].offset as usize), hits),
         });
-        sums.collect()
+        Counts { hits, values: values.collect() }
     }
 }
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sum {
+pub enum Origin {
     /// That one of [`Plan::values`].
     Slot(usize),
     /// It is the number in that one of [`Plan::keys`], so all hits of an entry have the same.
@@ -184,13 +189,15 @@ pub struct KeySlot {
     pub label: String,
 }
 
-/// One u64 sum in the map's value.
+/// One u64 in the map's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueSlot {
     /// From the value's start, in bytes.
     pub offset: u32,
-    /// What is added at each hit.
+    /// What each hit has.
     pub source: Source,
+    /// How that is put to what is there. In a value that nobody has hit, that is 0.
+    pub fold: Fold,
     /// For notes and listings.
     pub label: String,
 }
@@ -225,7 +232,7 @@ pub struct Wishes {
 /// wished and cannot be used.
 pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, PlanError> {
     let keys = layout::key_slots(&hist);
-    let (values, sums) = layout::value_slots(&hist);
+    let (values, origins) = layout::value_slots(&hist);
     let words = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
     let comm = layout::keeps_comm(&hist).then_some(words);
     let hash = MapPlan {
@@ -257,7 +264,7 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
         filter,
         keys,
         values,
-        sums,
+        origins,
         copies,
         once,
         system_call,

@@ -33,7 +33,7 @@ fn rest(plan: &Plan) -> Result<Plan, PlanError> {
     let bucket = plan.hist.keys.iter().find(|key| is_bucket(key)).cloned();
     let keys = vec![bucket.unwrap_or_else(nothing)];
     let hist = Hist { keys, filter: None, ..plan.hist.clone() };
-    let (keys, (values, sums)) = (layout::key_slots(&hist), layout::value_slots(&hist));
+    let (keys, (values, origins)) = (layout::key_slots(&hist), layout::value_slots(&hist));
     let value_size = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
     let index = Index::of(&hist, Some(plan.cpus), index::ENTRIES_MAX);
     let per_cpu = MapPlan {
@@ -59,7 +59,7 @@ fn rest(plan: &Plan) -> Result<Plan, PlanError> {
         filter: None,
         keys,
         values,
-        sums,
+        origins,
         system_call: None,
         comm: None,
         // A program that is entered from another one finds nothing on its stack, and without a filter

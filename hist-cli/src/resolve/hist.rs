@@ -2,6 +2,7 @@
 
 use bstr::BString;
 
+use super::Fold;
 use crate::kernel::EventName;
 use crate::kernel::format::FieldFormat;
 use crate::parse::ast::{BinaryOp, CompareOp};
@@ -67,7 +68,7 @@ pub enum Order {
     None,
 }
 
-/// One sum.
+/// A number that every hit has, and that an entry has one of for all its hits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
     /// What entries call it; empty for a constant.
@@ -76,6 +77,8 @@ pub struct Value {
     pub canonical: String,
     /// Where it comes from.
     pub source: Source,
+    /// How the numbers of an entry's hits are put together.
+    pub fold: Fold,
     /// How it is shown.
     pub modifier: ValueModifier,
     /// Entries never show it: it is an expression, only good for sorting.

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::yield_now;
 
-use super::config::{Config, MetricConfig, wishes};
+use super::config::{Config, wishes};
 use super::error::{AttachError, ServeError};
 use super::exposition::{Exposition, Family, Kind, Number, write};
 use super::http::Site;
 use super::metric::Metric;
+use super::metric_config::MetricConfig;
 use super::own::{Cost, family, one, unix_seconds};
 use super::shape::{Place, Shape};
 use crate::kernel::Facts;
@@ -20,7 +21,7 @@ use crate::kernel::symbols::Symbols;
 use crate::kernel::tracefs::Tracefs;
 use crate::load::{self, AttachedTrigger, Barrier, RunStats};
 use crate::read;
-use crate::session::registry::Entry;
+use crate::session::registry::TriggerEntry;
 use crate::session::{Live, Session, SessionError, since_boot};
 use crate::snapshot::{KeyShow, Losses, Snapshot};
 
@@ -534,8 +535,7 @@ impl Running {
             Ok(Some(rest)) => {
                 self.metric.add_rest(&rest);
                 // Read later, so it has all of them that were counted, but for those that are lost.
-                let counted = rest.rows.iter().map(|row| row.hitcount).sum();
-                before.max(snapshot.losses.full.saturating_sub(counted))
+                before.max(snapshot.losses.full.saturating_sub(rest.hits()))
             }
             Err(error) => {
                 self.read.succeeded = false;
@@ -599,7 +599,7 @@ impl Running {
 }
 
 /// A metric's session has one trigger.
-fn entry(session: &Session<Kernel>) -> &Entry {
+fn entry(session: &Session<Kernel>) -> &TriggerEntry {
     &session.triggers()[0]
 }
 

@@ -1,21 +1,28 @@
-//! Takes the changes of a session under test. Gives a list of them, and tables that count the hits
-//! that the test makes up.
+//! A kernel for tests of sessions: it lists the changes that it is asked for, and its tables count
+//! the hits that the test makes up.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use super::{Backend, EventName, SessionError};
 use crate::kernel::Context;
 use crate::kernel::error::EventError;
 use crate::kernel::format::{self, EventFormat};
+use crate::kernel::symbols::Symbols;
 use crate::load::{ControlError, LoadError};
 use crate::pipeline::CompileError;
 use crate::plan::{self, Wishes};
 use crate::read;
 use crate::resolve::hist::Hist;
-use crate::snapshot::{Row, Snapshot};
+use crate::snapshot::{Counts, Row, Snapshot};
+
+/// One function.
+static SYMBOLS: LazyLock<Symbols> = LazyLock::new(|| {
+    Symbols::from_kallsyms("ffffffff81000000 T _stext\nffffffff81000100 T vfs_read\n")
+});
 
 /// What a fake kernel has been told and has counted.
 #[derive(Default)]
@@ -99,7 +106,8 @@ pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
          \tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n\
          \tfield:u64 b;\toffset:16;\tsize:8;\tsigned:0;\n\
          \tfield:{c};\toffset:24;\tsize:8;\tsigned:0;\n\
-         \tfield:u64 {d};\toffset:32;\tsize:8;\tsigned:0;\n\nprint fmt: \"\"\n",
+         \tfield:u64 {d};\toffset:32;\tsize:8;\tsigned:0;\n\
+         \tfield:int array[3];\toffset:40;\tsize:12;\tsigned:1;\n\nprint fmt: \"\"\n",
         event.name
     );
     Ok(format::parse(&event.system, &text).expect("a whole format"))
@@ -114,7 +122,7 @@ impl Backend for Fake {
     type Attached = FakeTrigger;
 
     fn context(&self) -> Context<'_> {
-        Context::default()
+        Context { symbols: Some(&SYMBOLS), possible_cpus: Some(4), ..Context::default() }
     }
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
@@ -179,12 +187,13 @@ impl Backend for Fake {
         let plan = plan::plan(trigger.hist.clone(), Wishes::default(), &Context::default())
             .map_err(CompileError::from)?;
         let mut snapshot = read::empty(&plan, false);
-        if let Some(&hitcount) = self.0.borrow().hits.get(&trigger.table) {
+        if let Some(&hits) = self.0.borrow().hits.get(&trigger.table) {
             let size = plan.keys.iter().map(|slot| slot.size as usize).sum();
             let mut key = vec![0; size];
             key[0] = 1;
-            let sums = vec![0; plan.hist.values.len()].into();
-            snapshot.rows.push(Row { key: key.into(), hitcount, sums, comm: [0; 16] });
+            let values = vec![0; plan.hist.values.len()];
+            let counts = Counts::new(hits, values);
+            snapshot.rows.push(Row { key: key.into(), counts, comm: [0; 16] });
         }
         Ok(snapshot)
     }

@@ -290,7 +290,7 @@ mod tests {
         }
         let rows = live.snapshot(&trigger).expect("it can be read").rows;
         let number = libc::SYS_getppid.cast_unsigned();
-        let hits = rows.iter().find(|row| row.word(0) == number).map(|row| row.hitcount);
+        let hits = rows.iter().find(|row| row.word(0) == number).map(|row| row.counts.hits);
         assert_eq!(hits, Some(10));
     }
 }

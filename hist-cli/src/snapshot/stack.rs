@@ -1,5 +1,5 @@
-//! Takes a snapshot with stacks as programs see them. Gives the stacks of the kernel's own
-//! histograms: without the frames of tracing itself, cut to the kernel's depth.
+//! Makes the stacks that programs see those of the kernel's own histograms: without the frames of
+//! tracing itself, cut to the kernel's depth.
 //!
 //! How many frames tracing adds depends on the kind of program and on how many probes the
 //! tracepoint has, so they are told by their symbols, not by number. Rows whose keys become equal
@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::{KeyColumn, KeyShow, Row, Snapshot};
+use super::{Fold, KeyColumn, KeyShow, Row, Snapshot};
 use crate::kernel::symbols::Symbols;
 
 /// Frames that the reference kernel keeps (`HIST_STACKTRACE_DEPTH`).
@@ -37,13 +37,14 @@ pub fn settle(snapshot: &mut Snapshot, symbols: &Symbols, cut: &Cut) {
         (column.offset, column.size) = (offset, size);
         offset += size;
     }
-    let rows = std::mem::take(&mut snapshot.rows);
-    snapshot.rows = merge(rows.into_iter().map(|row| {
+    let (rows, folds) = (std::mem::take(&mut snapshot.rows), snapshot.folds());
+    let rows = rows.into_iter().map(|row| {
         let parts = old.iter().zip(&snapshot.keys);
         let key =
             parts.flat_map(|(old, new)| part(&row, (old, new), symbols, &cut.tracing)).collect();
         Row { key, ..row }
-    }));
+    });
+    snapshot.rows = merge(rows, &folds);
 }
 
 fn is_stack(column: &KeyColumn) -> bool {
@@ -72,7 +73,7 @@ fn part(
 }
 
 /// Adds up rows of equal keys; the first one's task name stays.
-fn merge(rows: impl Iterator<Item = Row>) -> Vec<Row> {
+fn merge(rows: impl Iterator<Item = Row>, folds: &[Fold]) -> Vec<Row> {
     let mut merged: Vec<Row> = Vec::new();
     let mut places = HashMap::new();
     for row in rows {
@@ -81,17 +82,10 @@ fn merge(rows: impl Iterator<Item = Row>) -> Vec<Row> {
                 place.insert(merged.len());
                 merged.push(row);
             }
-            Entry::Occupied(place) => add(&mut merged[*place.get()], &row),
+            Entry::Occupied(place) => merged[*place.get()].counts.add(&row.counts, folds),
         }
     }
     merged
-}
-
-fn add(into: &mut Row, row: &Row) {
-    into.hitcount = into.hitcount.wrapping_add(row.hitcount);
-    for (sum, more) in into.sums.iter_mut().zip(&row.sums) {
-        *sum = sum.wrapping_add(*more);
-    }
 }
 
 #[cfg(test)]
@@ -99,7 +93,7 @@ mod tests {
     use bstr::BString;
 
     use super::*;
-    use crate::snapshot::{IntType, KeyOrder, Losses};
+    use crate::snapshot::{Counts, IntType, KeyOrder, Losses, ValueColumn, ValueShow};
 
     const KALLSYMS: &str = "1000 T _stext\n1100 T __traceiter_kmalloc\n1200 T kmalloc_user\n\
                             1300 T do_syscall_64\n1400 T bpf_trace_run6\n2000 T _etext\n";
@@ -113,7 +107,7 @@ mod tests {
         frames.resize(4, 0);
         frames.push(number);
         let key = frames.iter().flat_map(|frame| frame.to_le_bytes()).collect();
-        Row { key, hitcount, sums: [hitcount * 10].as_slice().into(), comm: [0; 16] }
+        Row { key, counts: Counts::new(hitcount, [hitcount * 10].as_slice()), comm: [0; 16] }
     }
 
     fn snapshot(rows: Vec<Row>) -> Snapshot {
@@ -125,13 +119,20 @@ mod tests {
             order: KeyOrder::None,
             number: IntType::U64,
         };
+        let sum = ValueColumn {
+            label: "v".into(),
+            show: ValueShow::Decimal,
+            hidden: false,
+            fold: Fold::Sum,
+            number: IntType::U64,
+        };
         Snapshot {
             trigger: BString::default(),
             keys: vec![
                 column("common_stacktrace", 0, 32, KeyShow::Stack),
                 column("n", 32, 8, KeyShow::Decimal),
             ],
-            values: Vec::new(),
+            values: vec![sum],
             show_hitcount: true,
             sort: Vec::new(),
             rows,
@@ -152,7 +153,9 @@ mod tests {
         let rows: Vec<_> = snapshot
             .rows
             .iter()
-            .map(|row| (row.word(0), row.word(8), row.word(16), row.hitcount, row.sums[0]))
+            .map(|row| {
+                (row.word(0), row.word(8), row.word(16), row.counts.hits, row.counts.values[0])
+            })
             .collect();
         assert_eq!(
             rows,

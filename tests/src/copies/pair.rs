@@ -28,6 +28,7 @@ use hist_cli::link::{DataSection, Object, Program, ProgramLine, Reference, Targe
 use hist_cli::load::{self, Among, Attached, Feeds};
 use hist_cli::pipeline::{self, Built, Segment};
 use hist_cli::plan::access::arguments::plan_with_rows;
+use hist_cli::plan::map::Role;
 use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Template, Wishes};
 use hist_common::holes;
 
@@ -402,11 +403,11 @@ fn compare(program: &mut Assembly, counters: usize, words: usize, (raw, record):
 /// Puts the program in the place of the one that was linked, with its map.
 fn fill(object: &mut Object, index: usize, assembly: Assembly) -> Result<()> {
     let program: &mut Program = object.programs.get_mut(index).context("a program")?;
-    let hist = program.names.hist.clone();
+    let hist = program.own(Role::Hist).context("a map of entries")?;
     let line = |insn| ProgramLine { insn, hole: None, note: String::new() };
     program.lines = assembly.insns.into_iter().map(line).collect();
     let name = format!(".rodata.c{index}");
-    let map = |slot| Reference { slot, target: Target::Map(hist.clone()) };
+    let map = |slot| Reference { slot, target: Target::Map(hist) };
     let data =
         |(slot, offset)| Reference { slot, target: Target::Data { section: name.clone(), offset } };
     program.references = assembly.maps.into_iter().map(map).collect();
@@ -416,7 +417,7 @@ fn fill(object: &mut Object, index: usize, assembly: Assembly) -> Result<()> {
     if !assembly.data.is_empty() {
         program.data.push(DataSection { name, bytes: assembly.data, symbols: Vec::new() });
     }
-    for def in program.maps.iter_mut().filter(|def| def.name == hist) {
+    for def in program.maps.iter_mut().filter(|def| def.id == hist) {
         def.map_type = PERCPU_ARRAY;
         (def.key_size, def.value_size, def.max_entries) = (4, (WORDS * 8) as u32, 1);
     }

@@ -12,7 +12,7 @@ use hist_cli::kernel::Facts;
 use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::plan::Wishes;
 use hist_cli::resolve::hist::Hist;
-use hist_cli::session::registry::Entry;
+use hist_cli::session::registry::TriggerEntry;
 use hist_cli::session::{Live, Session, SessionError, since_boot};
 use hist_cli::snapshot::sort::{Ties, sort};
 use hist_cli::snapshot::stack;
@@ -142,7 +142,7 @@ impl Ours {
         entries.map(|entry| self.hist(entry)).collect()
     }
 
-    fn hist(&self, entry: &Entry) -> Result<Histogram> {
+    fn hist(&self, entry: &TriggerEntry) -> Result<Histogram> {
         let mut snapshot = read::snapshot(self.session.attached(entry).trigger())?;
         snapshot.trigger = entry.trigger_line();
         stack::settle(&mut snapshot, &self.session.symbols(), &load::stack_cut(self.depth));

@@ -55,7 +55,7 @@ impl Loaded {
     fn of_elf(built: &Built) -> Self {
         let elf = built.object.elf().expect("an ELF");
         let mut ebpf = EbpfLoader::new().load(&elf).expect("aya takes it");
-        let name = &built.program().names.program;
+        let name = &built.program().name;
         let info = match ebpf.program_mut(name).expect("it is there") {
             AyaProgram::TracePoint(program) => {
                 program.load().expect("the kernel takes it");
