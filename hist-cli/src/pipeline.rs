@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(names(&built), ["hist_stub", "hist0", "hist1"]);
         let stub = built.stub.as_ref().expect("it is there");
         let slots = built.program().slots().expect("hits without room go on");
-        assert_eq!(stub.maps, [slots.clone()]);
+        assert_eq!(stub.maps, std::slice::from_ref(slots));
         assert_eq!(stub.references.len(), 1);
         assert_eq!(stub.references[0].target, Target::Map(slots.id));
         assert_eq!(stub.section, built.program().section);

@@ -4,6 +4,7 @@
 //! 5.11 have.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -74,8 +75,8 @@ impl OpenMaps {
         elsewhere: impl Fn(Outside<'_>) -> bool,
     ) -> Result<(), LoadError> {
         for def in program.maps.iter().filter(|def| !elsewhere(Outside::Map(def.id))) {
-            if !self.maps.contains_key(&def.id) {
-                self.maps.insert(def.id, create(def)?);
+            if let Entry::Vacant(place) = self.maps.entry(def.id) {
+                place.insert(create(def)?);
             }
         }
         for section in &program.data {
