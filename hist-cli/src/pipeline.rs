@@ -191,8 +191,8 @@ pub fn build_classic(
     build_plan(plan, is_renewable)
 }
 
-/// Plan → all that the kernel is given. The table of a plan `is_renewable` if it can ever be full and
-/// has no name, by which several triggers may feed it.
+/// Plan → all that the kernel is given. The table can be renewed if `is_renewable`, unless it can never
+/// be full, or has a name, by which several triggers may feed it.
 ///
 /// # Errors
 /// If there is no memory for what being renewed takes, and defects of ours.
@@ -219,4 +219,67 @@ pub fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, CompileError> {
 fn plan_hist(hist: Hist, wishes: Wishes, context: &Context<'_>) -> Result<Plan, CompileError> {
     let wishes = Wishes { cpus: wishes.cpus.or(context.possible_cpus), ..wishes };
     Ok(plan::plan(hist, wishes, context)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::format;
+    use crate::link::Target;
+
+    fn event() -> EventFormat {
+        let text = "name: e\nID: 1\nformat:\n\
+            \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+            \tfield:u64 n;\toffset:8;\tsize:8;\tsigned:0;\n\nprint fmt: \"\"\n";
+        format::parse("s", text).expect("a format")
+    }
+
+    fn build(trigger: &str, renewable: bool) -> Built {
+        let wishes = Wishes { renewable, ..Wishes::default() };
+        build_text(trigger, &event(), &Context::default(), wishes).expect(trigger)
+    }
+
+    fn names(built: &Built) -> Vec<&str> {
+        built.programs().map(|program| program.name.as_str()).collect()
+    }
+
+    /// The stub refers to the slots of the program that counts, and to nothing else.
+    #[test]
+    fn a_table_that_is_renewed_takes_three_programs() {
+        let built = build("hist:keys=n", true);
+        assert_eq!(names(&built), ["hist_stub", "hist0", "hist1"]);
+        let stub = built.stub.as_ref().expect("it is there");
+        let slots = built.program().slots().expect("hits without room go on");
+        assert_eq!(stub.maps, std::slice::from_ref(slots));
+        assert_eq!(stub.references.len(), 1);
+        assert_eq!(stub.references[0].target, Target::Map(slots.id));
+        assert_eq!(stub.section, built.program().section);
+        let listing = built.to_string();
+        for line in ["program hist_stub (tracepoint): ", "r2 = map SPILL0\n", "\nprogram hist1 "] {
+            assert!(listing.contains(line), "no {line:?} in\n{listing}");
+        }
+        assert_eq!(built.segments[0].plan.hist, build("hist:keys=n", false).plan().hist);
+    }
+
+    #[test]
+    fn tables_that_are_never_full_or_have_a_name_are_not_renewed() {
+        for trigger in ["hist:keys=n.log2", "hist:name=a:keys=n"] {
+            assert_eq!(build(trigger, true), build(trigger, false), "{trigger}");
+        }
+        assert_eq!(names(&build("hist:keys=n", false)), ["hist0"]);
+    }
+
+    /// The first number was the place in the command for what was listed, and 0 for what was loaded.
+    #[test]
+    fn the_same_trigger_is_the_same_program_wherever_it_is_built() {
+        let (event, context) = (event(), Context::default());
+        let hist = hist("hist:keys=n if n > 5", &event, &context).expect("right");
+        let from_hist = super::build(hist, Wishes::default(), &context).expect("it builds");
+        assert_eq!(from_hist, build("hist:keys=n if n > 5", false));
+        let refused =
+            build_classic(from_hist.plan().hist.clone(), Wishes::default(), &context, &"so");
+        let refused = refused.expect("it builds");
+        assert_eq!(refused.object, from_hist.object);
+        assert_eq!(refused.plan().why, ["the raw tracepoint was refused: so"]);
+    }
 }

@@ -16,6 +16,7 @@ use super::list::ListArgs;
 use super::merge::MergeArgs;
 use super::serve::ServeArgs;
 use crate::export::Format;
+use crate::plan::AttachWish;
 
 /// Count trace events with ftrace's hist triggers, compiled to eBPF.
 #[derive(Debug, Parser)]
@@ -174,7 +175,7 @@ pub(super) struct Args {
     /// How programs are attached
     #[arg(long, value_name = "WAY", default_value = "auto")]
     #[arg(help_heading = "Internals", hide_short_help = true)]
-    pub attach: Way,
+    pub attach: AttachName,
 
     /// The most that one histogram may take in the kernel: bytes, or with K, M or G
     ///
@@ -221,15 +222,25 @@ pub(super) struct FocusArgs {
     pub cpu: Option<String>,
 }
 
-/// A way to attach a program.
+/// [`AttachWish`] as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Way {
+pub(super) enum AttachName {
     /// The cheapest that is known to be right; -v tells which
     Auto,
     /// To the raw tracepoint, or not at all
     Raw,
     /// To the classic tracepoint
     Tracepoint,
+}
+
+impl From<AttachName> for AttachWish {
+    fn from(name: AttachName) -> Self {
+        match name {
+            AttachName::Auto => Self::Auto,
+            AttachName::Raw => Self::Raw,
+            AttachName::Tracepoint => Self::Tracepoint,
+        }
+    }
 }
 
 /// [`Format`] as it is written.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use super::args::{self, FocusArgs, Way};
+use super::args::{self, AttachName, FocusArgs};
 use super::focus::Target;
 use super::options::{self, Pair};
 use super::output;
@@ -41,7 +41,7 @@ pub(super) struct ExplainArgs {
 
     /// How programs are attached
     #[arg(long, value_name = "WAY", default_value = "auto", hide_short_help = true)]
-    pub attach: Way,
+    pub attach: AttachName,
 
     /// The most that the histogram may take in the kernel: bytes, or with K, M or G
     #[arg(long, value_name = "SIZE", value_parser = args::bytes, hide_short_help = true)]

@@ -10,7 +10,7 @@ use bstr::BString;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Error};
 
-use super::args::{Args, CommandLine, FocusArgs, Stage, Way};
+use super::args::{Args, CommandLine, FocusArgs, Stage};
 use super::color;
 use crate::diag::nearest;
 use crate::export::Format;
@@ -134,16 +134,6 @@ impl From<FocusArgs> for FocusOptions {
     fn from(args: FocusArgs) -> Self {
         let FocusArgs { pid, follow, cgroup, cpu } = args;
         Self { pids: pid, follow, system_wide: false, cgroup, cpus: cpu }
-    }
-}
-
-impl From<Way> for AttachWish {
-    fn from(way: Way) -> Self {
-        match way {
-            Way::Auto => Self::Auto,
-            Way::Raw => Self::Raw,
-            Way::Tracepoint => Self::Tracepoint,
-        }
     }
 }
 

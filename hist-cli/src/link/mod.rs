@@ -1,5 +1,6 @@
-//! Takes plans and the code of their holes. Gives an [`Object`]: the programs and maps of all
-//! triggers, and on demand one ELF with them that aya's loader takes.
+//! Makes programs of templates and generated code: an [`Object`] has those of all triggers, and on
+//! demand one ELF with them that aya's loader takes. What runs is linked by
+//! [`pipeline::link`](crate::pipeline::link).
 //!
 //! A template is a compiled program in which calls to undefined functions, *holes*, stand for
 //! what depends on the trigger. Linking puts the generated bodies in their place, gives the
@@ -45,7 +46,7 @@ impl Object {
 /// # Errors
 /// When a body breaks the hole ABI, a body is too large for the stack, a jump too long, or an
 /// embedded template is damaged.
-pub fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, LinkError> {
+pub(crate) fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, LinkError> {
     let programs = triggers
         .iter()
         .enumerate()
