@@ -14,10 +14,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use hist_cli::kernel;
 use hist_cli::bpf::insn::{Insn, R0, R1, R2, Width};
 use hist_cli::codegen;
 use hist_cli::codegen::code::Line;
+use hist_cli::kernel;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
 use hist_cli::pipeline::{self, Compiled};

@@ -19,9 +19,9 @@ use hist_cli::kernel::preemption::Preemption;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::load::{self, Attached};
 use hist_cli::pipeline;
-use hist_cli::plan::access::arguments::copy::CallNumber;
 use hist_cli::plan::access::arguments::rows;
-use hist_cli::plan::{Attach, AttachWish, Plan, Wishes};
+use hist_cli::plan::access::record::{Form, Place};
+use hist_cli::plan::{Access, Attach, AttachWish, Plan, Wishes};
 use hist_cli::read;
 use hist_cli::snapshot::{Losses, Row, Snapshot};
 use rustix::process::getppid;
@@ -133,7 +133,8 @@ fn a_system_calls_own_program_can_be_preempted_so_it_is_counted_among_all() -> R
                 let (system, event) = ("raw_syscalls".to_owned(), all.to_owned());
                 assert_eq!(among.attach, Attach::Tracepoint { system, event, id });
                 let call = among.system_call.context("a number")?;
-                assert_eq!((call.id, i64::from(call.number)), (CallNumber::Record(8), number));
+                let place = Place { offset: 8, form: Form::Whole { size: 8 } };
+                assert_eq!((call.id, i64::from(call.number)), (Access::Record(place), number));
                 let why = format!("system call {number} among all: programs on the call's own");
                 assert!(among.why[0].starts_with(&why), "{:?}", among.why);
             }

@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfLoader};
 use hist_cli::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
 use hist_cli::codegen::code::{Code, HoleCode, Line};
 use hist_cli::link::{Object, ProgramNames, link};
-use hist_cli::plan::{Attach, Focus, Guard, MapKind, MapPlan, Plan, Template};
+use hist_cli::plan::{AccessTable, Attach, Focus, Guard, MapKind, MapPlan, Plan, Template};
 use hist_cli::resolve::hist::Hist;
 use hist_common::holes;
 
@@ -187,7 +187,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         filter: None,
         keys: vec![],
         values: vec![],
-        copies: vec![],
+        access: AccessTable::default(),
         once: vec![],
         system_call: None,
         guard: Guard::Harmless,

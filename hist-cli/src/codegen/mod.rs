@@ -1,27 +1,37 @@
-//! Takes a [`Plan`]. Gives [`Code`]: eBPF instructions for each hole, with a note beside each that
+//! Turns a [`Plan`] into eBPF instructions for each hole of its template, with a note beside each that
 //! says why it is there.
 //!
 //! A body follows the hole ABI of [`hist_common::holes`]: r1 is the context and r2, where there
 //! is one, the key or value; r0 and r3 to r5 are free. A body that calls a helper keeps r1 and r2
 //! on the stack meanwhile.
 
+mod access;
+mod argument;
 mod bits;
+mod branch;
+mod chunk;
 pub mod code;
 mod condition;
-mod copy;
 mod display;
 mod emit;
 mod focus;
 mod key;
 mod matching;
 mod once;
+mod record;
+mod saved;
 mod scan;
 pub mod sentinel;
+mod slot;
 mod source;
+mod stack;
+mod system_call;
 mod text;
 mod value;
 pub mod watch;
+mod word;
 
+use crate::kernel::format::FieldId;
 use crate::plan::Plan;
 use code::Code;
 
@@ -44,14 +54,17 @@ pub enum CodegenError {
         /// Bytes.
         offset: u32,
     },
-    /// Without a record, nothing is known of a field.
-    #[error("there is no copy of what lies at byte {offset} of the record, for {hole}")]
-    NoCopy {
+    /// The plan does not say how to read a field, or not as what a hole wants it for.
+    #[error("there is no way to read the event's field {} for {hole}", .field.0)]
+    NoAccess {
         /// The hole's symbol.
         hole: &'static str,
-        /// Bytes.
-        offset: u32,
+        /// Which one.
+        field: FieldId,
     },
+    /// The plan does not say where a system call's number is.
+    #[error("there is no way to read a system call's number")]
+    NoCallNumber,
 }
 
 /// Generates the bodies of all holes of `plan.template`.

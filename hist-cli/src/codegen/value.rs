@@ -1,13 +1,13 @@
-//! Takes a plan's value slots. Gives the bodies of the update and init holes: r1 context, r2 the
-//! value's bytes.
+//! The update and init holes: r1 context, r2 the value's bytes.
 
 use hist_common::holes;
 
 use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::Emitter;
-use super::once;
-use super::source::{self, Arguments};
+use super::saved::Saved;
+use super::source;
+use super::stack::copy_words;
 use crate::bpf::insn::{Alu, Insn, R1, R2, R3, R4, Width, helper};
 use crate::plan::once::Once;
 use crate::plan::scan::COMM_SIZE;
@@ -24,11 +24,11 @@ use crate::resolve::hist::Source;
 /// Linux include/linux/bpf.h). Both are counted as misses.
 pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::UPDATE, plan);
-    each(&mut emitter, plan, |emitter, arguments, slot| {
+    each(&mut emitter, plan, |emitter, saved, slot| {
         let offset = emitter.offset(slot.offset)?;
         let note = format!("value {}", slot.label);
         if plan.shared {
-            source::load(emitter, arguments, &slot.source, &note)?;
+            source::load(emitter, saved, &slot.source, &note)?;
             emitter.push(Insn::atomic_add64(R2, offset, R3), "others may add, too");
             return Ok(());
         }
@@ -36,7 +36,7 @@ pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
             emitter.push(Insn::load(Width::Dw, R4, R2, offset), note);
             emitter.push(Insn::alu64_imm(Alu::Add, R4, step), "");
         } else {
-            source::load(emitter, arguments, &slot.source, &note)?;
+            source::load(emitter, saved, &slot.source, &note)?;
             emitter.push(Insn::load(Width::Dw, R4, R2, offset), "");
             emitter.push(Insn::alu64_reg(Alu::Add, R4, R3), "");
         }
@@ -49,13 +49,13 @@ pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
 /// Writes a whole value as the first hit leaves it.
 pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::INIT, plan);
-    each(&mut emitter, plan, |emitter, arguments, slot| {
+    each(&mut emitter, plan, |emitter, saved, slot| {
         let offset = emitter.offset(slot.offset)?;
         let note = format!("first value {}", slot.label);
         if let Some(first) = short(&slot.source) {
             emitter.push(Insn::store_imm(Width::Dw, R2, offset, first), note);
         } else {
-            source::load(emitter, arguments, &slot.source, &note)?;
+            source::load(emitter, saved, &slot.source, &note)?;
             emitter.push(Insn::store_reg(Width::Dw, R2, offset, R3), "");
         }
         Ok(())
@@ -63,7 +63,7 @@ pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
     if let Some(offset) = plan.comm
         && let Some(kept) = emitter.kept(Some(Once::Comm))
     {
-        once::copy_words(&mut emitter, kept, offset, COMM_SIZE, "the task's name")?;
+        copy_words(&mut emitter, kept, offset, COMM_SIZE, "the task's name")?;
     } else if let Some(offset) = plan.comm {
         emitter.push(Insn::mov64_reg(R1, R2), "the task's name at the first hit");
         emitter.push(Insn::alu64_imm(Alu::Add, R1, offset.cast_signed()), "");
@@ -86,18 +86,18 @@ fn short(source: &Source) -> Option<i32> {
 fn each(
     emitter: &mut Emitter,
     plan: &Plan,
-    write: impl Fn(&mut Emitter, &Arguments, &ValueSlot) -> Result<(), CodegenError>,
+    write: impl Fn(&mut Emitter, &Saved, &ValueSlot) -> Result<(), CodegenError>,
 ) -> Result<(), CodegenError> {
     let (calls, plain): (Vec<&ValueSlot>, Vec<&ValueSlot>) =
         plan.values.iter().partition(|slot| source::calls(emitter, &slot.source));
     for slot in plain {
-        write(emitter, &Arguments::default(), slot)?;
+        write(emitter, &Saved::default(), slot)?;
     }
     if calls.is_empty() {
         return Ok(());
     }
-    let context = calls.iter().any(|slot| source::reads_record(emitter, &slot.source));
+    let context = calls.iter().any(|slot| source::reads_context(emitter, &slot.source));
     let wanted: &[_] = if context { &[R1, R2] } else { &[R2] };
-    let arguments = Arguments::save(emitter, wanted);
-    calls.into_iter().try_for_each(|slot| write(emitter, &arguments, slot))
+    let saved = Saved::save(emitter, wanted);
+    calls.into_iter().try_for_each(|slot| write(emitter, &saved, slot))
 }

@@ -90,7 +90,7 @@ fn attach(plan: &Plan) -> Vec<String> {
         }
         Attach::RawTracepoint { name, .. } => {
             let fields = "; every field is taken from its arguments:";
-            let copies = if plan.copies.is_empty() { ":" } else { fields };
+            let copies = if plan.access.is_empty() { ":" } else { fields };
             (format!("to the raw tracepoint {name}"), copies)
         }
     };

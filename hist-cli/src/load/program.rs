@@ -12,7 +12,7 @@ use crate::bpf::insn::{INSN_SIZE, Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
 use crate::kernel::cause;
 use crate::kernel::lockdown;
 use crate::link::{Program, Target};
-use crate::plan::access::arguments::copy::BtfId;
+use crate::plan::BtfId;
 use crate::sys::bpf::{self, ProgramText};
 
 /// What a program is to the kernel.

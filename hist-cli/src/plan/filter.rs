@@ -1,8 +1,9 @@
-//! Takes a filter. Gives the part of it that must be tested, and refuses what the verifier would.
+//! The part of a filter that must be tested; and what the verifier would refuse of it is refused here.
 
 use super::PlanError;
-use super::scan::{self, PARTS_MAX, Scan};
-use crate::resolve::hist::{Condition, GlobPart, Pattern, TextSource, TextTest};
+use super::access::AccessTable;
+use super::scan::{COMM_SIZE, PARTS_MAX, Scan};
+use crate::resolve::hist::{Condition, GlobPart, Pattern, Room, TextField, TextSource, TextTest};
 
 /// The verifier gives up after a million instructions (`BPF_COMPLEXITY_LIMIT_INSNS` in Linux
 /// include/linux/bpf.h); the rest of the program needs some, too.
@@ -56,23 +57,26 @@ fn join(parts: &[Condition], decides: bool, node: fn(Vec<Condition>) -> Conditio
 /// The pattern needs more bytes than the string has room for.
 fn is_too_long(test: &TextTest) -> bool {
     let room = match test.source {
-        TextSource::Static { .. } | TextSource::Comm => scan::limit(test.source) as usize,
-        TextSource::Dynamic(_) | TextSource::Pointer { .. } | TextSource::Copied { .. } => {
-            return false;
-        }
+        TextSource::Field(TextField { room: Room::Array(size), .. }) => size,
+        TextSource::Comm => COMM_SIZE,
+        TextSource::Field(_) | TextSource::Pointer { .. } => return false,
     };
-    room < match &test.pattern {
-        Pattern::Exact(text)
-        | Pattern::Prefix(text)
-        | Pattern::Suffix(text)
-        | Pattern::Contains(text) => text.len(),
-        Pattern::Glob(parts) => parts.iter().filter(|part| **part != GlobPart::Any).count(),
-    }
+    (room as usize)
+        < match &test.pattern {
+            Pattern::Exact(text)
+            | Pattern::Prefix(text)
+            | Pattern::Suffix(text)
+            | Pattern::Contains(text) => text.len(),
+            Pattern::Glob(parts) => parts.iter().filter(|part| **part != GlobPart::Any).count(),
+        }
 }
 
 /// Refuses patterns that are too long, and filters that the verifier would not follow to the end.
-pub(super) fn check_complexity(condition: &Condition) -> Result<(), PlanError> {
-    let cost = cost(condition)?;
+pub(super) fn check_complexity(
+    condition: &Condition,
+    access: &AccessTable,
+) -> Result<(), PlanError> {
+    let cost = cost(condition, access)?;
     let over = |what, amount, max| match amount > max {
         true => Err(PlanError::FilterTooComplex { what, amount, max }),
         false => Ok(()),
@@ -99,11 +103,13 @@ impl std::iter::Sum for Cost {
     }
 }
 
-fn cost(condition: &Condition) -> Result<Cost, PlanError> {
+fn cost(condition: &Condition, access: &AccessTable) -> Result<Cost, PlanError> {
     match condition {
-        Condition::Any(parts) | Condition::All(parts) => parts.iter().map(cost).sum(),
-        Condition::Not(inner) => cost(inner),
-        Condition::Text(test) => match Scan::of(test) {
+        Condition::Any(parts) | Condition::All(parts) => {
+            parts.iter().map(|part| cost(part, access)).sum()
+        }
+        Condition::Not(inner) => cost(inner, access),
+        Condition::Text(test) => match Scan::of(test, access) {
             Some(scan) if scan.parts() > PARTS_MAX => {
                 let (label, parts) = (test.label.clone(), scan.parts());
                 Err(PlanError::PatternTooLong { label, parts, max: PARTS_MAX })
@@ -127,6 +133,7 @@ fn cost(condition: &Condition) -> Result<Cost, PlanError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::format::FieldId;
 
     fn text(source: TextSource, pattern: Pattern, negated: bool) -> Condition {
         Condition::Text(TextTest { label: "a ~ b".into(), source, pattern, negated })
@@ -152,14 +159,17 @@ mod tests {
 
     #[test]
     fn too_much_is_refused() {
-        let pointer = TextSource::Pointer { offset: 8, user: false };
+        let pointer = TextSource::Pointer { field: FieldId(0), user: false };
         let one = text(pointer, Pattern::Contains(b"a".to_vec()), false);
-        assert_eq!(check_complexity(&one), Ok(()));
+        assert_eq!(check_complexity(&one, &AccessTable::default()), Ok(()));
         let many = Condition::Any(vec![one; 100]);
-        assert!(matches!(check_complexity(&many), Err(PlanError::FilterTooComplex { .. })));
+        assert!(matches!(
+            check_complexity(&many, &AccessTable::default()),
+            Err(PlanError::FilterTooComplex { .. })
+        ));
         let long = text(pointer, Pattern::Glob(vec![GlobPart::One; 255]), false);
         assert!(matches!(
-            check_complexity(&long),
+            check_complexity(&long, &AccessTable::default()),
             Err(PlanError::PatternTooLong { parts: 255, max: 254, .. })
         ));
     }

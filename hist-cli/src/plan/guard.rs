@@ -6,9 +6,10 @@
 //! at its own level is dropped before anything counts it (`perf_swevent_get_recursion_context()`
 //! in Linux kernel/events/core.c). So it is with a page fault that another classic program takes.
 
+use super::Attach;
 use super::access::arguments::rows::has_preemption_off;
-use super::{Attach, Plan};
 use crate::kernel::preemption::Preemption;
+use crate::resolve::hist::Hist;
 
 /// What is known of events that perf's recursion guard drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +53,12 @@ const NEVER_NESTED: [(&str, &str); 4] = [
     ("sched", "sched_process_exit"),
 ];
 
-/// What is to be done for `plan`.
-pub(super) fn guard(plan: &Plan, proof: Proof, preemption: Preemption) -> Guard {
-    if !matches!(plan.attach, Attach::Tracepoint { .. }) {
+/// What is to be done for a program of `hist` that is attached that way.
+pub(super) fn guard(hist: &Hist, attach: &Attach, proof: Proof, preemption: Preemption) -> Guard {
+    if !matches!(attach, Attach::Tracepoint { .. }) {
         return Guard::Harmless;
     }
-    let (system, event) = (plan.hist.system.as_str(), plan.hist.event.as_str());
+    let (system, event) = (hist.system.as_str(), hist.event.as_str());
     let watched = match preemption.loses(has_preemption_off(system, event)) {
         false => Guard::Watched,
         true => Guard::Unwatchable,

@@ -2,7 +2,7 @@
 //! entry, and the key of each number: such a histogram is an array.
 
 use crate::parse::ast::BinaryOp;
-use crate::resolve::hist::{Hist, KeyModifier, KeySource, RecordField, Source};
+use crate::resolve::hist::{Hist, KeyModifier, KeySource, NumberField, Source};
 use crate::snapshot::KeyBytes;
 
 /// The most entries that an array is made for. It is read as a whole, whatever has been hit.
@@ -98,12 +98,12 @@ fn digit(source: &Source, cpus: Option<u32>) -> Option<Digit> {
         Source::Log2(inner) => {
             number(bits(inner).map_or(POWERS, |bits| u64::from(bits) + 1), Image::Times(1))
         }
-        Source::Record(field @ RecordField { signed: true, size, .. }) => {
-            let unsigned = Source::Record(RecordField { signed: false, ..*field });
+        Source::Field(field @ NumberField { signed: true, size, .. }) => {
+            let unsigned = Source::Field(NumberField { signed: false, ..*field });
             let Digit { base, source, .. } = digit(&unsigned, cpus)?;
             Some(Digit { source, base, image: Image::Signed(8 * size) })
         }
-        Source::Record(_) => number(1 << bits(source)?, Image::Times(1)),
+        Source::Field(_) => number(1 << bits(source)?, Image::Times(1)),
         Source::Buckets(width, inner) => {
             let most = match **inner {
                 Source::Cpu => u64::from(cpus?) - 1,
@@ -119,7 +119,7 @@ fn digit(source: &Source, cpus: Option<u32>) -> Option<Digit> {
 /// How many low bits of an unsigned field may be set, if those are few.
 fn bits(source: &Source) -> Option<u32> {
     match source {
-        Source::Record(RecordField { size, signed: false, .. }) if *size < 8 => Some(8 * size),
+        Source::Field(NumberField { size, signed: false, .. }) if *size < 8 => Some(8 * size),
         _ => None,
     }
 }

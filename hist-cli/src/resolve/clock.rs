@@ -61,6 +61,6 @@ fn reads(source: &Source) -> bool {
         Source::Timestamp { .. } => true,
         Source::Log2(inner) | Source::Buckets(_, inner) | Source::Negate(inner) => reads(inner),
         Source::Binary(_, lhs, rhs) => reads(lhs) || reads(rhs),
-        Source::Record(_) | Source::Pid | Source::Cpu | Source::Constant(_) => false,
+        Source::Field(_) | Source::Pid | Source::Cpu | Source::Constant(_) => false,
     }
 }

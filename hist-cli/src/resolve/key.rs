@@ -1,6 +1,6 @@
 //! Takes one key as written. Gives a [`Key`].
 
-use super::hist::{Key, KeyModifier, KeySource, Source, TextField};
+use super::hist::{Key, KeyModifier, KeySource, Room, Source, TextField};
 use super::{Scope, expr, field, not_supported};
 use crate::diag::{Kind, Span, TriggerError};
 use crate::parse::ast::{self, Expr, Modifier, Spanned, Trigger};
@@ -136,7 +136,7 @@ fn check_size(trigger: &Trigger, keys: &[Key]) -> Result<(), TriggerError> {
 const fn kernel_size(source: &KeySource) -> u32 {
     match source {
         KeySource::Number(_) => 8,
-        KeySource::Text(TextField::Static { size, .. }) => size.next_multiple_of(8),
+        KeySource::Text(TextField { room: Room::Array(size), .. }) => size.next_multiple_of(8),
         KeySource::Text(_) | KeySource::Comm => TEXT_SIZE,
         KeySource::Stack => STACK_SIZE,
     }

@@ -116,7 +116,7 @@ fn first_operand(source: &Source) -> Operand {
         Source::Negate(inner) => first_operand(inner),
         // The kernel takes over the size of what is put into buckets, but not its sign.
         Source::Log2(inner) | Source::Buckets(_, inner) => plain(first_operand(inner).size, false),
-        Source::Record(field) => plain(field.size, field.signed),
+        Source::Field(field) => plain(field.size, field.signed),
         Source::Pid => plain(4, true),
         Source::Cpu => plain(4, false),
         Source::Constant(_) => plain(8, false),
