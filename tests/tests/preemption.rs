@@ -10,7 +10,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 use hist_cli::discover::explain::explain;
-use hist_cli::discover::suits::Raw;
+use hist_cli::discover::suits::Arguments;
 use hist_cli::kernel::Context;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::btf::Btf;
@@ -205,7 +205,7 @@ fn list_and_explain_take_the_same_decision() -> Result<()> {
         let context = Context { btf: Some(&btf), preemption, ..Context::default() };
         let compiled = pipeline::compile(trigger, &format, &context, Wishes::default())?;
         let object = pipeline::link(std::slice::from_ref(&compiled))?;
-        let is_raw = Raw::of(&format, &context).gives(&format, "common_pid");
+        let is_raw = Arguments::of(&format, &context).gives(&format, "common_pid");
         Ok((is_raw, explain(&compiled.plan, &object.programs[0])))
     };
     let pid = "hist:keys=common_pid";

@@ -13,7 +13,7 @@ use super::scan;
 use super::stack::{self, CHUNK};
 use super::word::constant;
 use crate::bpf::insn::{Alu, Compare, Insn, R1, R2, R3, R4, R10, Width};
-use crate::plan::scan::COMM_SIZE;
+use crate::resolve::hist::COMM_SIZE;
 use crate::resolve::hist::{CpumaskOp, CpumaskTest, Pattern, TextSource, TextTest};
 
 /// Deciding it takes the register that holds the context: all but comparing there does.

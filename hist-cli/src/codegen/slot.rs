@@ -7,7 +7,7 @@ use super::stack::copy_words;
 use crate::bpf::insn::{Alu, Insn, R1, R2, Reg, Width, helper};
 use crate::plan::KeySlot;
 use crate::plan::once::Once;
-use crate::plan::scan::COMM_SIZE;
+use crate::resolve::hist::COMM_SIZE;
 
 /// `register` = where the slot lies.
 pub(super) fn destination(emitter: &mut Emitter, slot: &KeySlot, register: Reg, note: &str) {

@@ -5,7 +5,7 @@ use super::emit::Emitter;
 use crate::bpf::insn::Alu;
 use crate::bpf::insn::{Insn, R1, R2, R3, R10, Reg, Width, helper};
 use crate::plan::once::Once;
-use crate::plan::scan::COMM_SIZE;
+use crate::resolve::hist::COMM_SIZE;
 
 /// Bytes of a string that are looked at at a time.
 pub(super) const CHUNK: u32 = 64;

@@ -10,8 +10,8 @@ use super::source;
 use super::stack::copy_words;
 use crate::bpf::insn::{Alu, Insn, R1, R2, R3, R4, Width, helper};
 use crate::plan::once::Once;
-use crate::plan::scan::COMM_SIZE;
 use crate::plan::{Plan, ValueSlot};
+use crate::resolve::hist::COMM_SIZE;
 use crate::resolve::hist::Source;
 
 /// Adds the hit to a value in place.

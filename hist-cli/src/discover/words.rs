@@ -1,4 +1,4 @@
-//! Takes parts of a resolved trigger. Gives what they mean, in plain words.
+//! What the parts of a trigger mean, in plain words.
 
 use crate::parse::ast::CompareOp;
 use crate::plan::Focus;

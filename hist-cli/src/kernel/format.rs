@@ -1,4 +1,4 @@
-//! Takes the text of an event's `format` file. Gives an [`EventFormat`].
+//! What a trace event's record looks like, as the event's `format` file says.
 //!
 //! The file has a `name:` and an `ID:` line, the fields that all events have, a blank line, the
 //! event's own fields, and `print fmt:`, which is of no interest here. A field is

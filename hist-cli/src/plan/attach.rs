@@ -7,12 +7,13 @@
 
 use super::access::arguments::bind::Scope;
 use super::access::arguments::rows::has_preemption_off;
+use super::access::arguments::rules::is_system_call;
 use super::access::arguments::{self, NeedsRecord, UsableRow};
 use super::access::system_call::{self, SystemCall};
 use super::access::{Access, AccessRow, AccessTable, record};
 use super::draft::Draft;
 use super::once::{self, Kept};
-use super::{PlanError, Template, filter};
+use super::{PlanError, Template, complexity};
 use crate::kernel::Context;
 use crate::kernel::btf::{Btf, TypeId};
 use crate::resolve::hist::Hist;
@@ -101,42 +102,71 @@ pub(super) fn choose(
     wish: AttachWish,
     kernel: &Context<'_>,
 ) -> Result<Way, PlanError> {
-    let hist = &draft.hist;
     let classic = classic(draft)?;
-    let loses = |is_off| kernel.preemption.loses(is_off);
-    let is_own_call = system_call::is_own(hist);
-    if is_own_call && wish != AttachWish::Raw && loses(false) {
-        return Ok(avoid_own_event(classic, hist, kernel.btf));
+    match first_choice(&draft.hist, wish, kernel) {
+        Choice::Classic(why) => {
+            Ok(Way { why: why.into_iter().map(str::to_owned).collect(), ..classic })
+        }
+        Choice::AmongAll => Ok(avoid_own_event(classic, &draft.hist, kernel.btf)),
+        Choice::Raw => raw_or(classic, draft, wish, kernel),
     }
-    if wish == AttachWish::Tracepoint {
-        return Ok(classic);
+}
+
+/// What is to be tried before any field is looked at.
+enum Choice {
+    /// The classic tracepoint, and why not the raw one. Without types at hand nobody asks why.
+    Classic(Option<&'static str>),
+    /// The classic tracepoint of all system calls.
+    AmongAll,
+    /// The raw tracepoint.
+    Raw,
+}
+
+fn first_choice(hist: &Hist, wish: AttachWish, kernel: &Context<'_>) -> Choice {
+    let is_own_call = is_system_call(hist);
+    if is_own_call && wish != AttachWish::Raw && kernel.preemption.loses(false) {
+        return Choice::AmongAll;
     }
-    let because = |why: &str| vec![why.to_owned()];
-    // Without types at hand nobody asks why.
-    let Some(btf) = kernel.btf else {
-        return match wish {
-            AttachWish::Raw => Err(refusal(hist, &NeedsRecord::because("no BTF was given"))),
-            _ => Ok(classic),
-        };
-    };
-    if wish == AttachWish::Auto && is_own_call {
-        return Ok(Way { why: because(ALL_CALLS), ..classic });
+    match (wish, kernel.btf) {
+        (AttachWish::Tracepoint, _) | (AttachWish::Auto, None) => Choice::Classic(None),
+        (AttachWish::Auto, Some(_)) if is_own_call => Choice::Classic(Some(ALL_CALLS)),
+        (AttachWish::Auto, Some(_)) if loses(hist, kernel) => Choice::Classic(Some(PREEMPTIBLE)),
+        (AttachWish::Auto | AttachWish::Raw, _) => Choice::Raw,
     }
-    let loses = loses(has_preemption_off(&hist.system, &hist.event));
-    if wish == AttachWish::Auto && loses {
-        return Ok(Way { why: because(PREEMPTIBLE), ..classic });
-    }
-    let types = Types { btf, release: kernel.release };
-    let raw = arguments::usable_rows(hist, wish == AttachWish::Raw)
-        .and_then(|rows| raw(draft, classic.template, types, &rows));
-    match raw {
+}
+
+/// The kernel can preempt a raw program on the event.
+fn loses(hist: &Hist, kernel: &Context<'_>) -> bool {
+    kernel.preemption.loses(has_preemption_off(&hist.system, &hist.event))
+}
+
+/// The raw tracepoint where that is right, else the `classic` one; unless nothing else is wished.
+fn raw_or(
+    classic: Way,
+    draft: &Draft,
+    wish: AttachWish,
+    kernel: &Context<'_>,
+) -> Result<Way, PlanError> {
+    let insists = wish == AttachWish::Raw;
+    match raw_by_table(draft, classic.template, insists, kernel) {
         Ok(mut raw) => {
-            raw.why.extend(loses.then(|| WARNING.to_owned()));
+            raw.why.extend(loses(&draft.hist, kernel).then(|| WARNING.to_owned()));
             Ok(raw)
         }
-        Err(error) if wish == AttachWish::Raw => Err(refusal(hist, &error)),
+        Err(error) if insists => Err(refusal(&draft.hist, &error)),
         Err(NeedsRecord { reasons }) => Ok(Way { why: reasons, ..classic }),
     }
+}
+
+fn raw_by_table(
+    draft: &Draft,
+    template: Template,
+    insists: bool,
+    kernel: &Context<'_>,
+) -> Result<Way, NeedsRecord> {
+    let btf = kernel.btf.ok_or_else(|| NeedsRecord::because("no BTF was given"))?;
+    let rows = arguments::usable_rows(&draft.hist, insists)?;
+    raw(draft, template, Types { btf, release: kernel.release }, &rows)
 }
 
 fn refusal(hist: &Hist, error: &NeedsRecord) -> PlanError {
@@ -159,7 +189,9 @@ fn classic(draft: &Draft) -> Result<Way, PlanError> {
 /// its own event, which counts nothing that it should not.
 fn avoid_own_event(own: Way, hist: &Hist, btf: Option<&Btf>) -> Way {
     match system_call::among_records(hist, btf) {
-        Ok((attach, call)) => {
+        Ok((event, id, call)) => {
+            let (system, event) = ("raw_syscalls".to_owned(), event.to_owned());
+            let attach = Attach::Tracepoint { system, event, id };
             let why = vec![format!("system call {} among all: {OWN_LOSES}", call.number)];
             Way { attach, system_call: Some(call), why, ..own }
         }
@@ -203,7 +235,7 @@ fn raw(
     })?;
     let scope = Scope { btf, tracepoint: &tracepoint };
     let access = arguments::table(draft, &scope, rows)?;
-    let is_own_call = system_call::is_own(hist);
+    let is_own_call = is_system_call(hist);
     let call = is_own_call.then(|| system_call::among_arguments(hist, &scope)).transpose()?;
     let follows = access.rows().iter().any(|row| row.access.follows_pointers())
         || call.as_ref().is_some_and(|call| call.id.follows_pointers());
@@ -233,5 +265,5 @@ fn whence(access: &AccessTable) -> Vec<String> {
 }
 
 fn check_filter(draft: &Draft, access: &AccessTable) -> Result<(), PlanError> {
-    draft.filter.as_ref().map_or(Ok(()), |tree| filter::check_complexity(tree, access))
+    draft.filter.as_ref().map_or(Ok(()), |tree| complexity::check(tree, access))
 }

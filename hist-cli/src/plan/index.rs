@@ -1,5 +1,5 @@
-//! Takes a [`Hist`] whose keys can have few different values. Gives the number of each key's
-//! entry, and the key of each number: such a histogram is an array.
+//! Numbers the entries of a histogram whose keys can have few different values: it is kept in an array.
+//! Every key has a number, and every number a key.
 
 use crate::parse::ast::BinaryOp;
 use crate::resolve::hist::{Hist, KeyModifier, KeySource, NumberField, Source};

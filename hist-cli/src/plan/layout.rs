@@ -2,9 +2,8 @@
 
 use hist_common::layout::STACK_DEPTH;
 
-use super::scan::COMM_SIZE;
 use super::{KeySlot, Sum, ValueSlot};
-use crate::resolve::hist::{Hist, Key, KeyModifier, KeySource, Room, Source, TextField};
+use crate::resolve::hist::{COMM_SIZE, Hist, Key, KeyModifier, KeySource, Room, Source, TextField};
 
 /// Bytes of a number in a key: every number is kept as its u64 image.
 const NUMBER_SIZE: u32 = 8;

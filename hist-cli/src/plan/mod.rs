@@ -6,6 +6,7 @@
 
 pub mod access;
 mod attach;
+mod complexity;
 mod display;
 mod draft;
 mod error;

@@ -12,10 +12,9 @@ use hist_common::layout::KEY_ROOM;
 use super::access::AccessTable;
 use super::access::arguments::value::{Content, Text};
 use super::draft::Draft;
-use super::scan::COMM_SIZE;
 use super::{PlanError, Template};
 use crate::kernel::format::FieldId;
-use crate::resolve::hist::{Clock, Condition, KeySource, Source, TextSource};
+use crate::resolve::hist::{COMM_SIZE, Clock, Condition, KeySource, Source, TextSource};
 
 /// Something that an event has one of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,8 @@
 
 use super::access::arguments::value::{Content, Text};
 use super::access::{Access, AccessTable};
-use crate::resolve::hist::{GlobPart, Pattern, Room, TextSource, TextTest};
+use crate::resolve::hist::{COMM_SIZE, GlobPart, Pattern, Room, TextSource, TextTest};
 
-/// Bytes of a task's name, NUL included (`TASK_COMM_LEN` in Linux include/linux/sched.h).
-pub const COMM_SIZE: u32 = 16;
 /// The longest string behind a pointer that is compared, in bytes without NUL
 /// (`USTRING_BUF_SIZE` in Linux kernel/trace/trace_events_filter.c, less one).
 const POINTER_MAX: u32 = 1023;

@@ -1,4 +1,4 @@
-//! Takes a trigger. Gives the clock that its timestamps come from.
+//! The clock that a trigger's timestamps come from.
 
 use bstr::ByteSlice as _;
 

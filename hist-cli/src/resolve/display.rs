@@ -1,5 +1,5 @@
-//! Takes a [`Hist`]. Gives its canonical text: the line that reading a `trigger` file gives, and
-//! a listing for people.
+//! A histogram's canonical text, which is the line that reading a `trigger` file gives, and its listing
+//! for people.
 
 use std::fmt;
 

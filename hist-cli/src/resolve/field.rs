@@ -1,4 +1,4 @@
-//! Takes a field's name and the event's format. Gives what it stands for.
+//! Binds a name to what it stands for: a field of the event, or what every event has.
 
 use bstr::ByteSlice as _;
 

@@ -1,9 +1,12 @@
-//! Takes nothing. Gives the types of a resolved trigger.
+//! A resolved trigger: what is counted, whatever way the program gets its events.
 
 use bstr::BString;
 
 use crate::kernel::format::{FieldFormat, FieldId};
 use crate::parse::ast::{BinaryOp, CompareOp};
+
+/// Bytes of a task's name, NUL included (`TASK_COMM_LEN` in Linux include/linux/sched.h).
+pub const COMM_SIZE: u32 = 16;
 
 /// A histogram to be kept: what to count, under which keys, in which order to show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -318,7 +321,7 @@ pub enum TextSource {
         /// The address is one of user space.
         user: bool,
     },
-    /// The name of the thread that the event happened in, in 16 bytes.
+    /// The name of the thread that the event happened in, in [`COMM_SIZE`] bytes.
     Comm,
 }
 

@@ -1,4 +1,4 @@
-//! Takes one key as written. Gives a [`Key`].
+//! Binds a trigger's keys.
 
 use super::hist::{Key, KeyModifier, KeySource, Room, Source, TextField};
 use super::{Scope, expr, field, not_supported};

@@ -1,5 +1,5 @@
-//! Takes resolved triggers. Gives whether the kernel takes one for the other
-//! (`hist_trigger_match()` in kernel/trace/trace_events_hist.c).
+//! Whether the kernel takes one trigger for another (`hist_trigger_match()` in
+//! kernel/trace/trace_events_hist.c).
 //!
 //! Not compared: size, clock, `nohitcount`, the N of `.buckets=N`, constants, and of expressions
 //! all but the type of their first operand, in keys without its size.

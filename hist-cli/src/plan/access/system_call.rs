@@ -8,7 +8,6 @@ use super::arguments::{NeedsRecord, expr, rules, tracepoint_name};
 use super::record::{Form, Place};
 use crate::kernel::btf::{Btf, BtfError, Type};
 use crate::kernel::format::CALL_NUMBER;
-use crate::plan::Attach;
 use crate::resolve::hist::Hist;
 
 /// A system call's own event among those of all system calls.
@@ -26,17 +25,12 @@ pub struct SystemCall {
 /// The type of a call's number where a program looks at it: of an `int` or a `long` the low half.
 const NUMBER: Scalar = Scalar { size: 4, signed: true };
 
-/// The event is one system call's own.
-pub(in crate::plan) fn is_own(hist: &Hist) -> bool {
-    hist.system == "syscalls"
-}
-
-/// The classic event of all system calls, and which of them counts.
-pub(in crate::plan) fn among_records(
-    hist: &Hist,
+/// The classic event of all system calls, by name and number, and which of them counts.
+pub(in crate::plan) fn among_records<'a>(
+    hist: &'a Hist,
     btf: Option<&Btf>,
-) -> Result<(Attach, SystemCall), NeedsRecord> {
-    let event = tracepoint_name(hist)?.to_owned();
+) -> Result<(&'a str, u32, SystemCall), NeedsRecord> {
+    let event = tracepoint_name(hist)?;
     let number = rules::system_call_number(&hist.event)?;
     let id = hist.all_calls.ok_or_else(|| {
         NeedsRecord::because(format!("raw_syscalls:{event} is not there, or has other records"))
@@ -44,8 +38,7 @@ pub(in crate::plan) fn among_records(
     let btf = btf.ok_or_else(|| NeedsRecord::because("no BTF was given"))?;
     let status = compat_status(btf)?.ok_or_else(no_status)?;
     let place = Place { offset: CALL_NUMBER, form: Form::Whole { size: 8 } };
-    let call = SystemCall { id: Access::Record(place), number, status };
-    Ok((Attach::Tracepoint { system: "raw_syscalls".to_owned(), event, id }, call))
+    Ok((event, id, SystemCall { id: Access::Record(place), number, status }))
 }
 
 /// The same for the raw tracepoint of all system calls.

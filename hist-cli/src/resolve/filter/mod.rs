@@ -1,5 +1,5 @@
-//! Takes a parsed filter, the event's format and the [`Context`]. Gives a [`Filter`]: every field
-//! bound, every constant in the field's own range, every pattern and list taken apart.
+//! Binds a filter: every field to the event's format, every constant within the field's own range,
+//! every pattern and list taken apart.
 //!
 //! The order of the checks is that of `parse_pred()` in the kernel's trace_events_filter.c, so
 //! that of several mistakes the same one is told.

@@ -75,7 +75,7 @@ pub(in crate::plan) fn usable_rows(
     hist: &Hist,
     insists: bool,
 ) -> Result<Vec<UsableRow>, NeedsRecord> {
-    if super::system_call::is_own(hist) {
+    if rules::is_system_call(hist) {
         return rules::rows(hist);
     }
     let usable = |row: &Row| UsableRow {

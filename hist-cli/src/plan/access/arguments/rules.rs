@@ -9,6 +9,11 @@ use crate::resolve::hist::Hist;
 /// The registers that hold a system call's arguments (x86-64).
 const REGISTERS: [&str; 6] = ["di", "si", "dx", "r10", "r8", "r9"];
 
+/// The event is one system call's own.
+pub(in crate::plan) fn is_system_call(hist: &Hist) -> bool {
+    hist.system == "syscalls"
+}
+
 /// The rows of a system call's own event.
 pub(in crate::plan) fn rows(hist: &Hist) -> Result<Vec<UsableRow>, NeedsRecord> {
     let number = system_call_number(&hist.event)?;

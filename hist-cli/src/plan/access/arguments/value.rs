@@ -1,6 +1,6 @@
 //! What a field is made of where a program sees a tracepoint's arguments alone.
 
-use crate::plan::scan::COMM_SIZE;
+use crate::resolve::hist::COMM_SIZE;
 
 /// The longest array that is kept on the stack, in bytes; a multiple of 8.
 pub const ARRAY_MAX: u32 = 64;
