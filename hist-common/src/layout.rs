@@ -25,6 +25,10 @@ pub const MAP_HIST: &str = "HIST";
 pub const MAP_LOSSES: &str = "LOSSES";
 /// Name of the array of programs by which a hit that finds no room goes on to another table.
 pub const MAP_SPILL: &str = "SPILL";
+/// Name of the array of programs that a stub goes on to.
+pub const MAP_SLOTS: &str = "SLOTS";
+/// Which of those programs counts.
+pub const COUNT_SLOT: u32 = 0;
 /// Which of those programs counts such hits.
 pub const SPILL_SLOT: u32 = 1;
 

@@ -15,9 +15,6 @@
 #![feature(core_intrinsics)]
 #![allow(internal_features)]
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
-use core::panic::PanicInfo;
-
 use aya_ebpf::EbpfContext;
 use aya_ebpf::cty::c_void;
 use aya_ebpf::macros::{map, tracepoint};
@@ -42,27 +39,17 @@ unsafe extern "C" {
 }
 
 const _: () = {
-    assert!(same(holes::FILTER, "hist_hole_filter"));
-    assert!(same(holes::KEY, "hist_hole_key"));
-    assert!(same(holes::INDEX, "hist_hole_index"));
-    assert!(same(holes::UPDATE, "hist_hole_update"));
-    assert!(same(holes::INIT, "hist_hole_init"));
+    assert!(hist_common::same(holes::FILTER, "hist_hole_filter"));
+    assert!(hist_common::same(holes::KEY, "hist_hole_key"));
+    assert!(hist_common::same(holes::INDEX, "hist_hole_index"));
+    assert!(hist_common::same(holes::UPDATE, "hist_hole_update"));
+    assert!(hist_common::same(holes::INIT, "hist_hole_init"));
     assert!(holes::ALL.len() == 5);
-    assert!(same(layout::MAP_HIST, "HIST"));
-    assert!(same(layout::MAP_LOSSES, "LOSSES"));
-    assert!(same(layout::MAP_SCRATCH, "SCRATCH"));
-    assert!(same(layout::MAP_SPILL, "SPILL"));
+    assert!(hist_common::same(layout::MAP_HIST, "HIST"));
+    assert!(hist_common::same(layout::MAP_LOSSES, "LOSSES"));
+    assert!(hist_common::same(layout::MAP_SCRATCH, "SCRATCH"));
+    assert!(hist_common::same(layout::MAP_SPILL, "SPILL"));
 };
-
-/// `left == right`, which `str` cannot do in a constant.
-const fn same(left: &str, right: &str) -> bool {
-    let (left, right) = (left.as_bytes(), right.as_bytes());
-    let mut i = 0;
-    while i < left.len() && i < right.len() && left[i] == right[i] {
-        i += 1;
-    }
-    i == left.len() && i == right.len()
-}
 
 /// One line per event in the logging template, nothing in the ordinary one.
 macro_rules! log_outcome {
@@ -71,6 +58,8 @@ macro_rules! log_outcome {
         aya_log_ebpf::debug!($ctx, $format, $ctx.pid() $(, $crate::entry::first_word($key))?);
     };
 }
+
+mod common;
 
 #[cfg(feature = "array")]
 #[path = "array.rs"]
@@ -118,17 +107,6 @@ fn lose(loss: Loss) {
             Loss::Full => &raw mut (*losses).full,
             Loss::Busy => &raw mut (*losses).busy,
         };
-        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1);
+        common::add(counter, 1);
     }
 }
-
-#[panic_handler]
-fn panic(_: &PanicInfo) -> ! {
-    // Nothing above can panic; link refuses an object in which this is left.
-    loop {}
-}
-
-/// Without a GPL-compatible licence the kernel refuses the helpers that tracing needs.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -2,6 +2,7 @@
 //! what it says of itself.
 
 use anyhow::{Context as _, Result, ensure};
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::tracefs::find_or_mount;
 use hist_cli::pipeline;
@@ -49,7 +50,7 @@ fn check(version: Version) -> Result<()> {
     let (tracefs, facts) = (find_or_mount()?, Facts::read()?);
     for (event, trigger, expected) in EXPECTED {
         let (system, name) = event.split_once(':').context("an event's name")?;
-        let format = tracefs.event(system, name)?;
+        let format = tracefs.event(&EventName::new(system, name))?;
         let plan = pipeline::plan(trigger, &format, &facts.context(), Wishes::default())?;
         let expected = expected[usize::from(version >= Version(7, 0))];
         ensure!(

@@ -2,16 +2,16 @@
 //! library calls as the command.
 
 use anyhow::{Context as _, Result};
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::symbols::Symbols;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
-use hist_cli::link::link;
 use hist_cli::load::{Attached, attach};
-use hist_cli::pipeline::{Compiled, compile};
+use hist_cli::pipeline::{self, Built, Segment};
 use hist_cli::plan::{AttachWish, Proof, Wishes};
 use hist_cli::snapshot::sort::{Ties, sort};
 use hist_cli::snapshot::stack;
-use hist_cli::{print, read};
+use hist_cli::{load, print, read};
 
 use crate::engine::{Engine, Request};
 use crate::version::Version;
@@ -56,15 +56,16 @@ impl Bpf {
         Self { wishes: Wishes { proof, ..self.wishes }, ..self }
     }
 
-    fn compile(&self, request: &Request) -> Result<Compiled> {
-        let format = self.tracefs.event(&request.system, &request.event)?;
-        Ok(compile(&request.trigger, &format, &self.facts.context(), self.wishes.clone())?)
+    fn compile(&self, request: &Request) -> Result<Segment> {
+        let format = self.tracefs.event(&EventName::new(&request.system, &request.event))?;
+        let (context, wishes) = (self.facts.context(), self.wishes.clone());
+        Ok(Segment::new(pipeline::plan(&request.trigger, &format, &context, wishes)?)?)
     }
 
     fn text(&self, place: usize, symbols: &Symbols) -> Result<String> {
         let attached = self.attached.as_ref().context("nothing is attached")?;
         let mut snapshot = read::snapshot(&attached.triggers[place])?;
-        stack::settle(&mut snapshot, symbols, self.depth);
+        stack::settle(&mut snapshot, symbols, &load::stack_cut(self.depth));
         sort(&mut snapshot, self.ties);
         // What is missed counts before the filter, so most of it is other processes' events: then
         // the texts are the same. If they are not, this says why.
@@ -78,19 +79,16 @@ impl Bpf {
 
 impl Engine for Bpf {
     fn start(&mut self, requests: &[Request]) -> Result<()> {
-        let mut compiled = Vec::new();
+        let mut segments = Vec::new();
         self.places.clear();
         for request in requests {
             let place = self.compile(request).map(|one| {
-                compiled.push(one);
-                compiled.len() - 1
+                segments.push(one);
+                segments.len() - 1
             });
             self.places.push(place);
         }
-        let codes: Vec<_> = compiled.iter().map(|one| (&one.plan, &one.code)).collect();
-        let object = link(&codes)?;
-        let plans = compiled.into_iter().map(|one| one.plan).collect();
-        self.attached = Some(attach(&object, plans)?);
+        self.attached = Some(attach(Built::new(segments)?)?);
         Ok(())
     }
 

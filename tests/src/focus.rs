@@ -2,11 +2,11 @@
 //! process is the one that was named, and whether the valve is open.
 
 use anyhow::{Context as _, Result, ensure};
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::tracefs::find_or_mount;
-use hist_cli::link::link;
-use hist_cli::load::{self, Attached, LiveFocus, attach_within, wait_for_programs};
-use hist_cli::pipeline::compile;
+use hist_cli::load::{self, Among, Attached, LiveFocus, attach_among, wait_for_programs};
+use hist_cli::pipeline::build_text;
 use hist_cli::plan::focus::{Birth, BirthOffsets, Processes};
 use hist_cli::plan::{AttachWish, Focus, Wishes};
 use hist_cli::read;
@@ -65,7 +65,7 @@ fn check_one(attach: AttachWish, processes: Processes, pid: u32) -> Result<()> {
         attached.triggers[0].pause();
         wait_for_programs()?;
         let counted: u64 =
-            read::snapshot(&attached.triggers[0])?.rows.iter().map(|row| row.hitcount).sum();
+            read::snapshot(&attached.triggers[0])?.rows.iter().map(|row| row.counts.hits).sum();
         ensure!(counted == hits, "{counted} hits of {hits}; as if started later: {is_later}");
         birth.ticks[0] -= 1;
     }
@@ -73,13 +73,12 @@ fn check_one(attach: AttachWish, processes: Processes, pid: u32) -> Result<()> {
 }
 
 fn attached(attach: AttachWish, focus: Focus, live: &LiveFocus, facts: &Facts) -> Result<Attached> {
-    let format = find_or_mount()?.event("raw_syscalls", "sys_enter")?;
+    let format = find_or_mount()?.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     // Other threads of this process may make such calls, too.
     let text = format!("hist:keys=id if id=={} && common_pid=={}", libc::SYS_getppid, gettid());
     let wishes = Wishes { attach, focus, ..Wishes::default() };
-    let compiled = compile(&text, &format, &facts.context(), wishes)?;
-    let object = link(&[(&compiled.plan, &compiled.code)])?;
-    Ok(attach_within(&object, vec![(compiled.plan, load::Feeds::New)], Some(live))?)
+    let built = build_text(&text, &format, &facts.context(), wishes)?;
+    Ok(attach_among(built, Among { focus: Some(live), ..Among::default() })?)
 }
 
 fn make_calls() {

@@ -59,10 +59,10 @@ pub fn run(mode: Mode) -> Result<()> {
 fn understand_all() -> Result<()> {
     let tracefs = find_or_mount()?;
     let mut count = 0;
-    for (system, name) in tracefs.event_names()? {
+    for name in tracefs.event_names()? {
         // `ftrace` has some without.
-        if tracefs.root.join("events").join(&system).join(&name).join("format").exists() {
-            tracefs.event(&system, &name)?;
+        if tracefs.root.join("events").join(&name.system).join(&name.name).join("format").exists() {
+            tracefs.event(&name)?;
             count += 1;
         }
     }
@@ -73,7 +73,7 @@ fn understand_all() -> Result<()> {
 
 fn late() -> Result<()> {
     // A string of the record is copied by what the kernel will forbid.
-    let event = Tracefs::at(TRACEFS).event("sched", "sched_process_exec")?;
+    let event = Tracefs::at(TRACEFS).event(&EventName::new("sched", "sched_process_exec"))?;
     ensure!(load(&event)?.is_ok(), "it is not locked down yet");
     mount_securityfs()?;
     fs::write(MODES, "confidentiality").context(MODES)?;
@@ -87,9 +87,8 @@ fn late() -> Result<()> {
 fn load(event: &EventFormat) -> Result<Result<(), LoadError>> {
     let facts = Facts::read()?;
     let text = "hist:keys=filename";
-    let compiled = pipeline::compile(text, event, &facts.context(), Wishes::default())?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    Ok(load::attach(&object, vec![compiled.plan]).map(drop))
+    let built = pipeline::build_text(text, event, &facts.context(), Wishes::default())?;
+    Ok(load::attach(built).map(drop))
 }
 
 fn check_refused(result: &Result<()>) -> Result<()> {
@@ -117,7 +116,7 @@ fn count() -> Result<()> {
         std::hint::black_box(rustix::process::getppid());
     }
     let entry = session.triggers().first().context("a trigger")?;
-    let hits: u64 = session.snapshot(entry)?.rows.iter().map(|row| row.hitcount).sum();
+    let hits: u64 = session.snapshot(entry)?.rows.iter().map(|row| row.counts.hits).sum();
     ensure!(hits == CALLS, "{hits} of {CALLS}");
     Ok(())
 }

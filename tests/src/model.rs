@@ -1,5 +1,4 @@
-//! Takes a resolved histogram and hits, one by one. Gives the snapshot that any right engine must
-//! come to. Written straight from the specification, sharing no code with codegen or the
+//! Counts hits one by one, and has the snapshot that any right engine must come to. Written straight from the specification, sharing no code with codegen or the
 //! templates.
 
 use std::collections::HashMap;
@@ -8,11 +7,12 @@ use hist_cli::kernel::format::{FieldFormat, FieldId};
 use hist_cli::parse::ast::{BinaryOp, CompareOp};
 use hist_cli::plan::Plan;
 use hist_cli::read::empty;
+use hist_cli::resolve::Fold;
 use hist_cli::resolve::hist::{
     Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeyModifier, KeySource,
     NumberField, Pattern, Room, Source, TextField, TextSource, TextTest,
 };
-use hist_cli::snapshot::{Row, Snapshot};
+use hist_cli::snapshot::{Counts, Row, Snapshot};
 
 /// One occurrence of an event.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +49,9 @@ impl Memory for NoMemory {
 
 /// What is known of a key.
 #[derive(Clone, Debug)]
-struct Entry {
-    hitcount: u64,
-    sums: Vec<u64>,
+struct Counted {
+    hits: u64,
+    values: Vec<u64>,
     comm: [u8; 16],
 }
 
@@ -91,7 +91,7 @@ impl<'a> Seen<'a> {
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     plan: &'a Plan,
-    entries: HashMap<Vec<u8>, Entry>,
+    entries: HashMap<Vec<u8>, Counted>,
     dropped: u64,
 }
 
@@ -115,14 +115,17 @@ impl<'a> Model<'a> {
             return;
         }
         let keeps_comm = hist.keys.iter().any(|key| key.modifier == KeyModifier::Execname);
-        let entry = self.entries.entry(key).or_insert_with(|| Entry {
-            hitcount: 0,
-            sums: vec![0; hist.values.len()],
+        let entry = self.entries.entry(key).or_insert_with(|| Counted {
+            hits: 0,
+            values: vec![0; hist.values.len()],
             comm: if keeps_comm { hit.comm } else { [0; 16] },
         });
-        entry.hitcount += 1;
-        for (sum, value) in entry.sums.iter_mut().zip(&hist.values) {
-            *sum = sum.wrapping_add(image(&value.source, seen));
+        entry.hits += 1;
+        for (number, value) in entry.values.iter_mut().zip(&hist.values) {
+            let new = image(&value.source, seen);
+            *number = match value.fold {
+                Fold::Sum => number.wrapping_add(new),
+            };
         }
     }
 
@@ -136,9 +139,9 @@ impl<'a> Model<'a> {
     }
 }
 
-fn row((key, entry): (&Vec<u8>, &Entry)) -> Row {
-    let Entry { hitcount, sums, comm } = entry.clone();
-    Row { key: key.as_slice().into(), hitcount, sums: sums.into(), comm }
+fn row((key, entry): (&Vec<u8>, &Counted)) -> Row {
+    let Counted { hits, values, comm } = entry.clone();
+    Row { key: key.as_slice().into(), counts: Counts::new(hits, values), comm }
 }
 
 fn key(hist: &Hist, seen: Seen<'_>) -> Vec<u8> {
@@ -337,8 +340,8 @@ mod tests {
     fn counts(filter: &str) -> bool {
         let event = format::parse("s", FORMAT).expect("a format");
         let trigger = format!("hist:keys=common_pid if {filter}");
-        let compiled = pipeline::compile(&trigger, &event, &Context::default(), Wishes::default());
-        let plan = compiled.expect("a trigger").plan;
+        let plan = pipeline::plan(&trigger, &event, &Context::default(), Wishes::default());
+        let plan = plan.expect("a trigger");
         let mut model = Model::new(&plan);
         let comm = [0; 16];
         model.hit(Hit { record: RECORD, pid: 1, cpu: 0, comm, now: 0, memory: &NoMemory });

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::tracefs::find_or_mount;
 use hist_cli::load::{self, AttachedTrigger};
@@ -155,17 +156,16 @@ fn attached(
     wishes: Wishes,
 ) -> Result<AttachedTrigger> {
     let (tracefs, facts) = (find_or_mount()?, Facts::read()?);
-    let format = tracefs.event(system, event)?;
+    let format = tracefs.event(&EventName::new(system, event))?;
     let text = format!("hist:{trigger}");
-    let compiled = pipeline::compile(&text, &format, &facts.context(), wishes)?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    load::attach(&object, vec![compiled.plan])?.triggers.pop().context("one trigger")
+    let built = pipeline::build_text(&text, &format, &facts.context(), wishes)?;
+    load::attach(built)?.triggers.pop().context("one trigger")
 }
 
 /// Hits and losses so far.
 fn counted(trigger: &AttachedTrigger) -> Result<(u64, Losses)> {
     let snapshot = read::snapshot(trigger)?;
-    Ok((snapshot.rows.iter().map(|row| row.hitcount).sum(), snapshot.losses))
+    Ok((snapshot.rows.iter().map(|row| row.counts.hits).sum(), snapshot.losses))
 }
 
 /// The names lie in memory that exists and cannot be read.

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::tracefs::find_or_mount;
 
 use crate::copies;
@@ -109,7 +110,7 @@ struct Watch {
 impl Watch {
     fn start(is_wanted: &dyn Fn(&str, &str) -> bool) -> Result<Self> {
         let mut requests = Vec::new();
-        for (system, event) in find_or_mount()?.event_names()? {
+        for EventName { system, name: event } in find_or_mount()?.event_names()? {
             let hist = Path::new(TRACEFS).join("events").join(&system).join(&event).join("hist");
             // Events of one system call have the tracepoint of all calls, those of ftrace have none.
             let is_own = system != "syscalls" && system != "ftrace" && hist.exists();

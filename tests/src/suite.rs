@@ -19,13 +19,13 @@ const PID: &str = "PID";
 struct File {
     workload: Workload,
     #[serde(rename = "case")]
-    cases: Vec<Entry>,
+    cases: Vec<WrittenCase>,
 }
 
 /// A case as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct WrittenCase {
     name: String,
     event: String,
     trigger: String,
@@ -110,8 +110,8 @@ fn parse(text: &str) -> Result<Vec<Case>> {
     file.cases.into_iter().map(|entry| case(entry, file.workload)).collect()
 }
 
-fn case(entry: Entry, workload: Workload) -> Result<Case> {
-    let Entry { name, event, trigger, kernels, empty, overflow, note: _ } = entry;
+fn case(entry: WrittenCase, workload: Workload) -> Result<Case> {
+    let WrittenCase { name, event, trigger, kernels, empty, overflow, note: _ } = entry;
     let (system, event) =
         event.split_once(':').with_context(|| format!("{name}: `{event}` is not SYSTEM:EVENT"))?;
     let word = |c: char| c.is_ascii_alphanumeric() || c == '-';

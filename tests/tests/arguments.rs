@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use hist_cli::kernel::Context;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::btf::Btf;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
@@ -34,7 +35,7 @@ fn root() -> Option<&'static Tracefs> {
 /// The plan of a trigger on an event, given a kernel's types.
 fn plan(event: &str, trigger: &str, btf: &Btf, attach: AttachWish) -> Result<Plan> {
     let (system, name) = event.split_once(':').context("an event's name")?;
-    let format = find_or_mount()?.event(system, name)?;
+    let format = find_or_mount()?.event(&EventName::new(system, name))?;
     let context = Context { btf: Some(btf), ..Context::default() };
     let wishes = Wishes { attach, ..Wishes::default() };
     Ok(pipeline::plan(trigger, &format, &context, wishes)?)
@@ -49,9 +50,9 @@ fn every_field_of_the_table_has_a_row_that_fits() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let btf = Btf::at(Btf::VMLINUX);
     let (mut fields, mut misfits) = (0, Vec::<String>::new());
-    for (system, event, rows) in rows::all() {
+    for (event, rows) in rows::all() {
         // Not every kernel has every event, or every field of it.
-        let (Ok(format), Some(tracepoint)) = (tracefs.event(system, event), btf.tracepoint(event)?)
+        let (Ok(format), Some(tracepoint)) = (tracefs.event(&event), btf.tracepoint(&event.name)?)
         else {
             continue;
         };
@@ -64,7 +65,7 @@ fn every_field_of_the_table_has_a_row_that_fits() -> Result<()> {
             let results: Vec<_> =
                 own.map(|row| check(&btf, &tracepoint, row.expression, field)).collect();
             if results.iter().all(Result::is_err) {
-                misfits.push(format!("{system}:{event} {}: {results:?}", field.name));
+                misfits.push(format!("{event} {}: {results:?}", field.name));
             }
         }
     }
@@ -102,7 +103,7 @@ fn an_argument_that_older_kernels_keep_from_typed_programs_is_refused_in_words()
         return Ok(());
     }
     let btf = Btf::at(Btf::VMLINUX);
-    let format = find_or_mount()?.event("kmem", "kmem_cache_alloc")?;
+    let format = find_or_mount()?.event(&EventName::new("kmem", "kmem_cache_alloc"))?;
     let plan = |trigger: &str, attach, release| {
         let context = Context { btf: Some(&btf), release: Some(release), ..Context::default() };
         pipeline::plan(trigger, &format, &context, Wishes { attach, ..Wishes::default() })
@@ -158,11 +159,11 @@ fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
     const ENOUGH: usize = 15;
     let btf = Btf::at(Btf::VMLINUX);
     let mut told = 0;
-    for (system, event, rows) in rows::all() {
+    for (event, rows) in rows::all() {
         if told >= ENOUGH {
             break;
         }
-        let (Ok(format), Some(tracepoint)) = (tracefs.event(system, event), btf.tracepoint(event)?)
+        let (Ok(format), Some(tracepoint)) = (tracefs.event(&event), btf.tracepoint(&event.name)?)
         else {
             continue;
         };
@@ -170,8 +171,7 @@ fn what_no_live_event_has_proven_is_raw_only_when_told() -> Result<()> {
             let mut own = rows.iter().filter(|row| row.field == field.name);
             let first = own.find(|row| check(&btf, &tracepoint, row.expression, field).is_ok());
             let Some(row) = first.filter(|row| !row.is_proven()) else { continue };
-            let (name, trigger) =
-                (format!("{system}:{event}"), format!("hist:keys={}", field.name));
+            let (name, trigger) = (event.to_string(), format!("hist:keys={}", field.name));
             // Some are no keys.
             let Ok(careful) = auto(&name, &trigger, &btf) else { continue };
             assert!(careful.has_record(), "{name}: {careful}");
@@ -302,7 +302,7 @@ fn copies_are_what_records_have() -> Result<()> {
 
 /// A trigger that counts timers, attached so.
 fn timers(tracefs: &Tracefs, facts: &Facts, attach: AttachWish) -> Result<Attached> {
-    let format = tracefs.event("timer", "hrtimer_expire_entry")?;
+    let format = tracefs.event(&EventName::new("timer", "hrtimer_expire_entry"))?;
     let wishes = Wishes { attach, ..Wishes::default() };
     attached("hist:keys=function", &format, facts, wishes)
 }
@@ -313,9 +313,7 @@ fn attached(
     facts: &Facts,
     wishes: Wishes,
 ) -> Result<Attached> {
-    let compiled = pipeline::compile(trigger, format, &facts.context(), wishes)?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    Ok(load::attach(&object, vec![compiled.plan])?)
+    Ok(load::attach(pipeline::build_text(trigger, format, &facts.context(), wishes)?)?)
 }
 
 /// The slowest program that a trigger can be runs at every system call of every thread, while timers
@@ -324,7 +322,7 @@ fn attached(
 fn timers_are_not_lost_in_a_storm_of_system_calls() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let facts = Facts::read()?;
-    let storm = tracefs.event("raw_syscalls", "sys_enter")?;
+    let storm = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     let classic = Wishes { attach: AttachWish::Tracepoint, ..Wishes::default() };
     let _slow = attached("hist:keys=common_stacktrace", &storm, &facts, classic)?;
     let auto = timers(tracefs, &facts, AttachWish::Auto)?;
@@ -349,7 +347,7 @@ fn timers_are_not_lost_in_a_storm_of_system_calls() -> Result<()> {
         let snapshot = read::snapshot(&attached.triggers[0])?;
         let losses = snapshot.losses;
         assert_eq!((losses.full, losses.busy), (0, 0));
-        Ok((snapshot.rows.iter().map(|row| row.hitcount).sum(), losses.missed))
+        Ok((snapshot.rows.iter().map(|row| row.counts.hits).sum(), losses.missed))
     };
     // The classic one was attached later and is read earlier, so it can have no event more.
     let ((seen, missed), (raw, raw_missed)) = (hits(&classic)?, hits(&auto)?);

@@ -32,15 +32,14 @@ fn root() -> Option<&'static Tracefs> {
 
 fn attach(event: &EventFormat, trigger: &str) -> Result<Result<AttachedTrigger, LoadError>> {
     let context = kernel::Context::default();
-    let compiled = pipeline::compile(trigger, event, &context, Wishes::default())?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    let attached = load::attach(&object, vec![compiled.plan]);
+    let built = pipeline::build_text(trigger, event, &context, Wishes::default())?;
+    let attached = load::attach(built);
     Ok(attached.map(|mut attached| attached.triggers.remove(0)))
 }
 
 /// System calls, with a string where the first argument is: its word is what a caller says.
 fn with_string(tracefs: &Tracefs, type_name: &str) -> Result<EventFormat> {
-    let mut event = tracefs.event("raw_syscalls", "sys_enter")?;
+    let mut event = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     let args = event.fields.iter_mut().find(|field| field.name == "args").context("args")?;
     (args.type_name, args.size) = (type_name.to_owned(), 4);
     Ok(event)
@@ -67,7 +66,7 @@ fn strings_beyond_their_record_are_strings_or_nothing() -> Result<()> {
             WORDS.into_iter().for_each(getppid);
             trigger.pause();
             let snapshot = read::snapshot(&trigger)?;
-            let hits: u64 = snapshot.rows.iter().map(|row| row.hitcount).sum();
+            let hits: u64 = snapshot.rows.iter().map(|row| row.counts.hits).sum();
             // A string that cannot be read is in no case wanted by a filter.
             let all = WORDS.len() as u64;
             assert!(hits == all || !filter.is_empty() && hits < all, "{filter}: {snapshot:?}");
@@ -78,7 +77,7 @@ fn strings_beyond_their_record_are_strings_or_nothing() -> Result<()> {
             }
             let nothing = snapshot.rows.iter().find(|row| row.word(0) == 0);
             // Two words have no length.
-            assert!(!filter.is_empty() || nothing.is_some_and(|row| row.hitcount >= 2));
+            assert!(!filter.is_empty() || nothing.is_some_and(|row| row.counts.hits >= 2));
         }
     }
     Ok(())
@@ -128,7 +127,7 @@ fn an_event_that_is_gone_by_then_is_an_error() -> Result<()> {
     // A session knows such events and says why it does not take them.
     let refused = live.event(&EventName::new(system, name)).err().context("it is refused")?;
     assert!(matches!(refused, SessionError::Load(LoadError::Unattachable { .. })), "{refused}");
-    let format = tracefs.event(system, name)?;
+    let format = tracefs.event(&EventName::new(system, name))?;
     event.remove()?;
     let Err(error) = attach(&format, "hist:keys=common_pid")? else { bail!("it is gone") };
     assert!(matches!(error, LoadError::Attach { .. }), "{error}");

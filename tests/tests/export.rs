@@ -12,7 +12,8 @@ use hist_cli::kernel::symbols::Symbols;
 use hist_cli::resolve::hist::{Sort, SortBy};
 use hist_cli::snapshot::sort;
 use hist_cli::snapshot::{
-    IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn, ValueShow,
+    Counts, Fold, IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn,
+    ValueShow,
 };
 use serde_json::Value;
 use similar::TextDiff;
@@ -59,7 +60,7 @@ impl Columns {
 fn row(parts: &[&[u8]], hitcount: u64, sums: &[u64], name: &[u8]) -> Row {
     let mut comm = [0; 16];
     comm[..name.len()].copy_from_slice(name);
-    Row { key: parts.concat().into(), hitcount, sums: sums.into(), comm }
+    Row { key: parts.concat().into(), counts: Counts::new(hitcount, sums), comm }
 }
 
 fn word(number: u64) -> Vec<u8> {
@@ -80,7 +81,7 @@ fn snapshot(
 ) -> Snapshot {
     let value = |&(label, show, number): &(&str, _, _)| {
         let label = label.to_owned();
-        ValueColumn { label, show, hidden: false, number }
+        ValueColumn { label, show, hidden: false, fold: Fold::Sum, number }
     };
     Snapshot {
         trigger: format!("{trigger}:sort=hitcount:size=2048 [active]").into(),

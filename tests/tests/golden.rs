@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use hist_cli::kernel::Context;
 use hist_cli::kernel::format::EventFormat;
 use hist_cli::kernel::symbols::Symbols;
-use hist_cli::kernel::tracefs::{Tracefs, parse_event_name};
+use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::parse;
-use hist_cli::pipeline::{self, CompileError, Compiled};
+use hist_cli::pipeline::{self, Built};
 use hist_cli::plan::Wishes;
 use similar::TextDiff;
 
@@ -50,11 +50,12 @@ fn setting(head: &str, name: &str) -> String {
 fn read(text: &str) -> Golden {
     let (head, sections) = text.split_once("--- ").unwrap_or((text, ""));
     let event = setting(head, "event");
-    let (system, name) = parse_event_name(&event).expect("an event's name");
     Golden {
         head: head.to_owned(),
         trigger: setting(head, "trigger"),
-        event: Tracefs::at(folder().join("formats")).event(system, name).expect("its format"),
+        event: Tracefs::at(folder().join("formats"))
+            .event(&event.parse().expect("an event's name"))
+            .expect("its format"),
         stages: format!("--- {sections}")
             .lines()
             .filter_map(|line| line.strip_prefix("--- ").filter(|name| !name.is_empty()))
@@ -69,8 +70,8 @@ fn render(golden: &Golden) -> String {
     let symbols = Symbols::from_kallsyms(KALLSYMS);
     let context = Context { symbols: Some(&symbols), possible_cpus: Some(4), ..Context::default() };
     let wishes = Wishes::default();
-    let compiled = match pipeline::compile(&golden.trigger, &golden.event, &context, wishes) {
-        Ok(compiled) => compiled,
+    let built = match pipeline::build_text(&golden.trigger, &golden.event, &context, wishes) {
+        Ok(built) => built,
         Err(error) => return format!("{text}--- error\n{}\n", error.to_string().trim_end()),
     };
     let known = golden.stages.iter().filter(|stage| STAGES.contains(&stage.as_str()));
@@ -79,22 +80,21 @@ fn render(golden: &Golden) -> String {
         stages.extend(STAGES);
     }
     for stage in stages {
-        let body =
-            listing(stage, &golden.trigger, &compiled).expect("a trigger that compiles links");
+        let body = listing(stage, &golden.trigger, &built);
         writeln!(text, "--- {stage}\n{}", body.trim_end()).expect("String");
     }
     text
 }
 
-fn listing(stage: &str, trigger: &str, compiled: &Compiled) -> Result<String, CompileError> {
-    Ok(match stage {
+fn listing(stage: &str, trigger: &str, built: &Built) -> String {
+    match stage {
         "trigger" => parse::trigger(trigger).expect("it compiled").listing(),
-        "hist" => compiled.plan.hist.listing(),
-        "plan" => compiled.plan.to_string(),
-        "code" => compiled.code.to_string(),
-        "asm" => pipeline::link(std::slice::from_ref(compiled))?.to_string(),
+        "hist" => built.plan().hist.listing(),
+        "plan" => built.plan().to_string(),
+        "code" => built.segments[0].code.to_string(),
+        "asm" => built.to_string(),
         other => panic!("no stage is called `{other}`"),
-    })
+    }
 }
 
 #[test]

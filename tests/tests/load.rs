@@ -14,16 +14,18 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use aya::programs::Program;
 use hist_cli::bpf::insn::{Insn, R0, R1, R2, Width};
-use hist_cli::codegen;
 use hist_cli::codegen::code::Line;
 use hist_cli::kernel;
+use hist_cli::kernel::EventName;
+use hist_cli::kernel::format::EventFormat;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
-use hist_cli::load::{self, Attached, AttachedTrigger, Feeds, LoadError};
-use hist_cli::pipeline::{self, Compiled};
-use hist_cli::plan::{Attach, AttachWish, MapKind, Plan, Template, Wishes};
+use hist_cli::load::{self, Among, Attached, AttachedTrigger, Feeds, LoadError};
+use hist_cli::pipeline::{self, Built, Segment};
+use hist_cli::plan::{Attach, AttachWish, MapKind, Template, Wishes};
 use hist_cli::read;
-use hist_cli::snapshot::{KeyBytes, Losses, Snapshot, Sums};
+use hist_cli::snapshot::{KeyBytes, Losses, Snapshot, Values};
 use hist_common::holes;
 use rustix::process::Pid;
 
@@ -46,35 +48,41 @@ fn this_thread() -> i32 {
 }
 
 /// `keys=id:vals=id*3` of that thread, on `raw_syscalls:sys_enter` or `sys_exit`.
-fn compile(tracefs: &Tracefs, event: &str, thread: i32) -> Result<Compiled> {
+fn compile(tracefs: &Tracefs, event: &str, thread: i32) -> Result<Segment> {
     compile_with(tracefs, event, &format!("keys=id:vals=id*3 if common_pid=={thread}"))
 }
 
-fn compile_with(tracefs: &Tracefs, event: &str, trigger: &str) -> Result<Compiled> {
-    let format = tracefs.event("raw_syscalls", event)?;
-    Ok(pipeline::compile(
-        &format!("hist:{trigger}"),
-        &format,
-        &kernel::Context::default(),
-        Wishes::default(),
-    )?)
+fn compile_with(tracefs: &Tracefs, event: &str, trigger: &str) -> Result<Segment> {
+    let format = tracefs.event(&EventName::new("raw_syscalls", event))?;
+    segment(&format!("hist:{trigger}"), &format, &kernel::Context::default(), Wishes::default())
 }
 
-fn attach(compiled: &[Compiled]) -> Result<Attached> {
-    Ok(load::attach(&pipeline::link(compiled)?, plans(compiled))?)
+fn segment(
+    trigger: &str,
+    format: &EventFormat,
+    context: &kernel::Context<'_>,
+    wishes: Wishes,
+) -> Result<Segment> {
+    Ok(Segment::new(pipeline::plan(trigger, format, context, wishes)?)?)
 }
 
-fn plans(compiled: &[Compiled]) -> Vec<Plan> {
-    compiled.iter().map(|one| one.plan.clone()).collect()
+fn attach(segments: &[Segment]) -> Result<Attached> {
+    Ok(load::attach(Built::new(segments.to_vec())?)?)
+}
+
+/// The same, with tables as said.
+fn attach_to(segments: &[Segment], feeds: &[Feeds]) -> Result<Result<Attached, LoadError>> {
+    let among = Among { feeds: feeds.to_vec(), ..Among::default() };
+    Ok(load::attach_among(Built::new(segments.to_vec())?, among))
 }
 
 /// One trigger, attached.
-fn attach_one(compiled: Compiled) -> Result<AttachedTrigger> {
+fn attach_one(compiled: Segment) -> Result<AttachedTrigger> {
     attach(&[compiled])?.triggers.pop().context("one trigger")
 }
 
-fn refusal(compiled: &[Compiled]) -> Result<LoadError> {
-    match load::attach(&pipeline::link(compiled)?, plans(compiled)) {
+fn refusal(segments: &[Segment]) -> Result<LoadError> {
+    match attach_to(segments, &[])? {
         Ok(_) => bail!("the kernel took it"),
         Err(error) => Ok(error),
     }
@@ -94,7 +102,7 @@ fn hits(trigger: &AttachedTrigger, syscall: i64) -> Result<u64> {
 
 fn hits_in(snapshot: &Snapshot, syscall: i64) -> u64 {
     let row = snapshot.rows.iter().find(|row| row.word(0) == syscall.cast_unsigned());
-    row.map_or(0, |row| row.hitcount)
+    row.map_or(0, |row| row.counts.hits)
 }
 
 #[test]
@@ -106,7 +114,10 @@ fn a_trigger_counts_exactly() -> Result<()> {
     let syscall = libc::SYS_getppid;
     let row = snapshot.rows.iter().find(|row| row.word(0) == syscall.cast_unsigned());
     let row = row.context("an entry")?;
-    assert_eq!((row.hitcount, &row.sums[..]), (1000, &[3000 * syscall.cast_unsigned()][..]));
+    assert_eq!(
+        (row.counts.hits, &row.counts.values[..]),
+        (1000, &[3000 * syscall.cast_unsigned()][..])
+    );
     assert_eq!(snapshot.losses, Losses::default());
     Ok(())
 }
@@ -122,10 +133,10 @@ fn each_use_of_the_time_read_the_clock_again() -> Result<()> {
     let trigger = attach_one(compile_with(tracefs, "sys_enter", &trigger)?)?;
     getppid(1000);
     let rows = read::snapshot(&trigger)?.rows;
-    assert_eq!(rows.iter().map(|row| row.hitcount).sum::<u64>(), 1000);
+    assert_eq!(rows.iter().map(|row| row.counts.hits).sum::<u64>(), 1000);
     for row in &rows {
         let (difference, time) = (row.word(0), row.word(8));
-        assert_eq!((difference, &row.sums[..]), (0, &[2 * time * row.hitcount][..]));
+        assert_eq!((difference, &row.counts.values[..]), (0, &[2 * time * row.counts.hits][..]));
     }
     Ok(())
 }
@@ -152,12 +163,12 @@ fn pausing_stops_and_resuming_goes_on() -> Result<()> {
 fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let _stats = aya::sys::enable_stats(aya::sys::Stats::RunTime)?;
-    let (facts, format) = (kernel::Facts::read()?, tracefs.event("raw_syscalls", "sys_enter")?);
+    let (facts, format) =
+        (kernel::Facts::read()?, tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?);
     for wish in [AttachWish::Tracepoint, AttachWish::Raw] {
         let wishes = Wishes { attach: wish, ..Wishes::default() };
         let context = facts.context();
-        let trigger =
-            attach_one(pipeline::compile("hist:keys=id:pause", &format, &context, wishes)?)?;
+        let trigger = attach_one(segment("hist:keys=id:pause", &format, &context, wishes)?)?;
         getppid(100);
         assert_eq!(trigger.run_stats()?.runs, 0, "{wish:?}");
         trigger.resume()?;
@@ -178,10 +189,11 @@ fn a_paused_trigger_costs_its_events_nothing() -> Result<()> {
 #[test]
 fn a_program_that_follows_pointers_can_be_attached_again() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
-    let (facts, format) = (kernel::Facts::read()?, tracefs.event("sched", "sched_switch")?);
+    let (facts, format) =
+        (kernel::Facts::read()?, tracefs.event(&EventName::new("sched", "sched_switch"))?);
     let wishes = Wishes { attach: AttachWish::Raw, ..Wishes::default() };
     let text = "hist:keys=next_pid:pause";
-    let trigger = attach_one(pipeline::compile(text, &format, &facts.context(), wishes)?)?;
+    let trigger = attach_one(segment(text, &format, &facts.context(), wishes)?)?;
     assert!(trigger.plan.is_typed(), "{}", trigger.plan);
     let switch = || std::thread::sleep(std::time::Duration::from_millis(5));
     for _ in 0..2 {
@@ -269,7 +281,7 @@ fn clear_and_check(trigger: &AttachedTrigger) -> Result<()> {
     let snapshot = read::snapshot(trigger)?;
     trigger.resume()?;
     for row in &snapshot.rows {
-        assert_eq!(row.sums[..], [row.hitcount * row.word(0) * 3], "{snapshot:?}");
+        assert_eq!(row.counts.values[..], [row.counts.hits * row.word(0) * 3], "{snapshot:?}");
     }
     assert_eq!(snapshot.losses, Losses::default());
     Ok(())
@@ -280,16 +292,12 @@ fn clearing_removes_every_entry_of_a_large_table() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let text = format!("keys=args:size=131072 if common_pid=={}", this_thread());
     // The field is an array; its first element is a number like any other.
-    let mut format = tracefs.event("raw_syscalls", "sys_enter")?;
+    let mut format = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     let args = format.fields.iter_mut().find(|field| field.name == "args").context("args")?;
     args.type_name = "unsigned long".into();
     args.size = 8;
-    let compiled = pipeline::compile(
-        &format!("hist:{text}"),
-        &format,
-        &kernel::Context::default(),
-        Wishes::default(),
-    )?;
+    let compiled =
+        segment(&format!("hist:{text}"), &format, &kernel::Context::default(), Wishes::default())?;
     let trigger = attach_one(compiled)?;
     for number in 1..=60_000 {
         // Whether or not there is such a process: what counts is the argument.
@@ -317,10 +325,9 @@ fn two_events_feed_one_table() -> Result<()> {
     let thread = this_thread();
     let enter = attach_one(compile(tracefs, "sys_enter", thread)?)?;
     let exit = compile(tracefs, "sys_exit", thread)?;
-    let object = pipeline::link(std::slice::from_ref(&exit))?;
     getppid(5);
     let feeds = Feeds::Open(enter.table().clone());
-    let exit = load::attach_to(&object, vec![(exit.plan, feeds)])?.triggers.remove(0);
+    let exit = attach_to(&[exit], &[feeds])??.triggers.remove(0);
     getppid(10);
     assert_eq!(hits(&enter, libc::SYS_getppid)?, 25);
     assert_eq!(hits(&exit, libc::SYS_getppid)?, 25);
@@ -343,8 +350,7 @@ fn triggers_of_one_call_feed_one_table() -> Result<()> {
     let thread = this_thread();
     let both = [compile(tracefs, "sys_enter", thread)?, compile(tracefs, "sys_exit", thread)?];
     let feeds = [Feeds::New, Feeds::Earlier(0)];
-    let plans = plans(&both).into_iter().zip(feeds).collect();
-    let attached = load::attach_to(&pipeline::link(&both)?, plans)?;
+    let attached = attach_to(&both, &feeds)??;
     getppid(10);
     assert_eq!(hits(&attached.triggers[0], libc::SYS_getppid)?, 20);
     Ok(())
@@ -357,10 +363,10 @@ fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
     /// More than the log has room for.
     const EVENTS: u64 = 300_000;
     // Few others cause it, and each event takes room in the log, whatever the filter says.
-    let format = tracefs.event("task", "task_rename")?;
+    let format = tracefs.event(&EventName::new("task", "task_rename"))?;
     let text = format!("hist:keys=oom_score_adj if common_pid == {}", this_thread());
     let wishes = || Wishes { log: true, ..Wishes::default() };
-    let compile = || pipeline::compile(&text, &format, &kernel::Context::default(), wishes());
+    let compile = || segment(&text, &format, &kernel::Context::default(), wishes());
     let both = [compile()?, compile()?];
     let mut attached = attach(&both)?;
     for _ in 0..EVENTS {
@@ -370,7 +376,7 @@ fn events_that_two_programs_did_not_log_were_taken_for_logged() -> Result<()> {
     load::wait_for_programs()?;
     attached.flush_log();
     let counted = |trigger| -> Result<u64> {
-        Ok(read::snapshot(trigger)?.rows.iter().map(|row| row.hitcount).sum())
+        Ok(read::snapshot(trigger)?.rows.iter().map(|row| row.counts.hits).sum())
     };
     for trigger in &attached.triggers {
         assert_eq!(counted(trigger)?, EVENTS);
@@ -386,8 +392,7 @@ fn a_table_of_another_shape_is_refused() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     let one = attach_one(compile(tracefs, "sys_enter", this_thread())?)?;
     let two = compile_with(tracefs, "sys_enter", "keys=id,common_pid:vals=id*3")?;
-    let object = pipeline::link(std::slice::from_ref(&two))?;
-    let result = load::attach_to(&object, vec![(two.plan, Feeds::Open(one.table().clone()))]);
+    let result = attach_to(&[two], &[Feeds::Open(one.table().clone())])?;
     let Err(error @ LoadError::OtherTable { .. }) = result else { bail!("it was taken") };
     let said = error.to_string();
     assert!(
@@ -404,8 +409,7 @@ fn dropping_a_trigger_detaches_it_alone() -> Result<()> {
     let thread = this_thread();
     let both = [compile(tracefs, "sys_enter", thread)?, compile(tracefs, "sys_exit", thread)?];
     let feeds = [Feeds::New, Feeds::Earlier(0)];
-    let plans = plans(&both).into_iter().zip(feeds).collect();
-    let mut attached = load::attach_to(&pipeline::link(&both)?, plans)?;
+    let mut attached = attach_to(&both, &feeds)??;
     getppid(10);
     drop(attached.triggers.remove(0));
     getppid(1);
@@ -415,8 +419,7 @@ fn dropping_a_trigger_detaches_it_alone() -> Result<()> {
     getppid(100);
     // Read through a new feeder of the old table.
     let paused = compile_with(tracefs, "sys_enter", "keys=id:vals=id*3:pause")?;
-    let object = pipeline::link(std::slice::from_ref(&paused))?;
-    let reader = load::attach_to(&object, vec![(paused.plan, Feeds::Open(table))])?;
+    let reader = attach_to(&[paused], &[Feeds::Open(table)])??;
     assert_eq!(hits(&reader.triggers[0], libc::SYS_getppid)?, 21);
     Ok(())
 }
@@ -447,8 +450,8 @@ fn what_has_no_tracepoint_is_refused() -> Result<()> {
     compiled.plan.attach = Attach::RawTracepoint { name: "no_such".into(), btf_id: None };
     let error = refusal(std::slice::from_ref(&compiled))?;
     assert!(matches!(error, LoadError::Attach { .. }), "{error}");
-    let (system, event) = ("raw_syscalls".into(), "sys_enter".into());
-    compiled.plan.attach = Attach::Tracepoint { system, event, id: u32::MAX };
+    let event = EventName::new("raw_syscalls", "sys_enter");
+    compiled.plan.attach = Attach::Tracepoint { event, id: u32::MAX };
     let error = refusal(&[compiled])?;
     assert!(matches!(error, LoadError::Attach { .. }), "{error}");
     Ok(())
@@ -464,8 +467,7 @@ fn nothing_is_attached_unless_everything_is() -> Result<()> {
     let trigger = attach_one(good.clone())?;
     let both = [good, bad];
     let feeds = [Feeds::Open(trigger.table().clone()), Feeds::New];
-    let plans = plans(&both).into_iter().zip(feeds).collect();
-    let result = load::attach_to(&pipeline::link(&both)?, plans);
+    let result = attach_to(&both, &feeds)?;
     assert!(matches!(result, Err(LoadError::Attach { .. })));
     getppid(10);
     assert_eq!(hits(&trigger, libc::SYS_getppid)?, 10);
@@ -497,7 +499,7 @@ fn a_long_verifier_log_is_whole() -> Result<()> {
 }
 
 /// A program that, after so many instructions, reads where number 1 points to.
-fn broken(tracefs: &Tracefs, instructions: usize) -> Result<Compiled> {
+fn broken(tracefs: &Tracefs, instructions: usize) -> Result<Segment> {
     let mut compiled = compile(tracefs, "sys_enter", this_thread())?;
     let code = &mut compiled.code;
     let body = code.holes.iter_mut().find(|body| body.symbol == holes::KEY).context("a body")?;
@@ -549,12 +551,12 @@ const KINDS: [(MapKind, &str); 3] =
     [(MapKind::PerCpuArray, "6"), (MapKind::PerCpuHash, "5"), (MapKind::Hash, "1")];
 
 /// The syscalls' powers of two, kept in a map of that kind.
-fn compile_kind(tracefs: &Tracefs, kind: MapKind, rest: &str) -> Result<Compiled> {
-    let format = tracefs.event("raw_syscalls", "sys_enter")?;
+fn compile_kind(tracefs: &Tracefs, kind: MapKind, rest: &str) -> Result<Segment> {
+    let format = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     let hist = format!("hist:keys=id.log2,common_cpu:vals=id{rest}");
     let context =
         kernel::Context { possible_cpus: Some(aya_cpus()?), ..kernel::Context::default() };
-    let mut compiled = pipeline::compile(&hist, &format, &context, Wishes::default())?;
+    let mut compiled = segment(&hist, &format, &context, Wishes::default())?;
     assert_eq!(compiled.plan.map.kind, MapKind::PerCpuArray);
     if kind != MapKind::PerCpuArray {
         let wishes = Wishes { log: true, ..Wishes::default() };
@@ -562,8 +564,7 @@ fn compile_kind(tracefs: &Tracefs, kind: MapKind, rest: &str) -> Result<Compiled
         assert_eq!(plan.map.kind, MapKind::PerCpuHash, "what is logged is a hash");
         plan.template = Template::Hist;
         (plan.map.kind, plan.shared) = (kind, kind == MapKind::Hash);
-        let code = codegen::generate(&plan)?;
-        compiled = Compiled { plan, code };
+        compiled = Segment::new(plan)?;
     }
     Ok(compiled)
 }
@@ -608,9 +609,9 @@ fn every_kind_of_map_counts_the_same() -> Result<()> {
 }
 
 /// Key, hits and sums of getppid(2), getuid(2) and getgid(2), by key: powers 7.
-fn rows_of_threads(trigger: &AttachedTrigger) -> Result<Vec<(KeyBytes, u64, Sums)>> {
+fn rows_of_threads(trigger: &AttachedTrigger) -> Result<Vec<(KeyBytes, u64, Values)>> {
     let rows = read::snapshot(trigger)?.rows.into_iter().filter(|row| row.word(0) == 7);
-    let mut rows: Vec<_> = rows.map(|row| (row.key, row.hitcount, row.sums)).collect();
+    let mut rows: Vec<_> = rows.map(|row| (row.key, row.counts.hits, row.counts.values)).collect();
     rows.sort();
     Ok(rows)
 }
@@ -700,7 +701,7 @@ fn reading_while_programs_insert_is_whole() -> Result<()> {
             while before.len() < 60_000 {
                 let rows = read::snapshot(&trigger)?.rows;
                 let now: HashMap<u64, u64> =
-                    rows.iter().map(|row| (row.word(0), row.hitcount)).collect();
+                    rows.iter().map(|row| (row.word(0), row.counts.hits)).collect();
                 assert_eq!(now.len(), rows.len(), "no key twice, {kind}");
                 for (key, hits) in &before {
                     let new = now.get(key).with_context(|| format!("{key} was there, {kind}"))?;
@@ -715,8 +716,8 @@ fn reading_while_programs_insert_is_whole() -> Result<()> {
 }
 
 /// Counts that thread's system calls by their first argument, which is not a field of its own.
-fn first_arguments(tracefs: &Tracefs, thread: i32, kind: MapKind) -> Result<Compiled> {
-    let mut format = tracefs.event("raw_syscalls", "sys_enter")?;
+fn first_arguments(tracefs: &Tracefs, thread: i32, kind: MapKind) -> Result<Segment> {
+    let mut format = tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?;
     let args = format.fields.iter_mut().find(|field| field.name == "args").context("args")?;
     (args.type_name, args.size) = ("unsigned long".into(), 8);
     let text = format!("hist:keys=args:vals=id:size=131072 if id==62 && common_pid=={thread}");
@@ -724,25 +725,39 @@ fn first_arguments(tracefs: &Tracefs, thread: i32, kind: MapKind) -> Result<Comp
     let per_cpu = pipeline::plan(&text, &format, &context, Wishes::default())?;
     let memory = (kind == MapKind::Hash).then(|| per_cpu.map.bytes(1) - 1);
     let wishes = Wishes { memory, ..Wishes::default() };
-    let compiled = pipeline::compile(&text, &format, &context, wishes)?;
+    let compiled = segment(&text, &format, &context, wishes)?;
     assert_eq!(compiled.plan.map.kind, kind);
     Ok(compiled)
 }
 
-/// The ELF is for others; that it is right shows when another loader takes it.
+/// The ELF is for others; that it is right shows when another loader takes it, for what it is.
 #[test]
 fn ayas_own_loader_takes_the_object() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
-    for wishes in [Wishes::default(), Wishes { log: true, ..Wishes::default() }] {
-        let format = tracefs.event("raw_syscalls", "sys_enter")?;
-        let compiled =
-            pipeline::compile("hist:keys=id", &format, &kernel::Context::default(), wishes)?;
-        let object = pipeline::link(&[compiled])?;
-        let mut ebpf = aya::EbpfLoader::new().load(&object.elf()?)?;
-        let name = &object.programs[0].names.program;
-        let program = ebpf.program_mut(name).context("the program")?;
-        let program: &mut aya::programs::TracePoint = program.try_into()?;
-        program.load()?;
+    let facts = kernel::Facts::read()?;
+    let elf = |(system, event), trigger: &str, wishes: Wishes| -> Result<Vec<u8>> {
+        let format = tracefs.event(&EventName::new(system, event))?;
+        Ok(pipeline::build_text(trigger, &format, &facts.context(), wishes)?.object.elf()?)
+    };
+    let calls = ("raw_syscalls", "sys_enter");
+    let (classic, raw) = (AttachWish::Tracepoint, AttachWish::Raw);
+    for (attach, log) in [(classic, false), (classic, true), (raw, false)] {
+        let wishes = Wishes { attach, log, ..Wishes::default() };
+        let mut ebpf = aya::EbpfLoader::new().load(&elf(calls, "hist:keys=id", wishes)?)?;
+        match ebpf.program_mut("hist0").context("the program")? {
+            Program::TracePoint(program) if attach == classic => program.load()?,
+            Program::RawTracePoint(program) if attach == raw => program.load()?,
+            _ => bail!("{attach:?}: it is taken for something else"),
+        }
+    }
+    let wishes = Wishes { attach: raw, ..Wishes::default() };
+    let typed = elf(("syscalls", "sys_exit_getppid"), "hist:keys=ret", wishes)?;
+    let mut ebpf = aya::EbpfLoader::new().load(&typed)?;
+    match ebpf.program_mut("hist0").context("the program")? {
+        Program::BtfTracePoint(program) => {
+            program.load("sys_exit", &aya::Btf::from_sys_fs()?)?;
+        }
+        _ => bail!("it is taken for something else"),
     }
     Ok(())
 }

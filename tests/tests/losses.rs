@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hist_cli::kernel;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
-use hist_cli::load::{self, AttachedTrigger, Feeds};
-use hist_cli::pipeline::{self, Compiled};
+use hist_cli::load::{self, Among, AttachedTrigger, Feeds};
+use hist_cli::pipeline::{self, Built, Segment};
+use hist_cli::plan::map::Role;
 use hist_cli::plan::{Attach, Wishes};
 use hist_cli::read;
 use hist_cli::snapshot::{Losses, Snapshot};
@@ -31,15 +33,17 @@ fn root() -> Option<(&'static Tracefs, MutexGuard<'static, ()>)> {
     Some((&TRACEFS, ALONE.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
-fn compile(tracefs: &Tracefs, (system, event): (&str, &str), trigger: &str) -> Result<Compiled> {
-    let format = tracefs.event(system, event)?;
+fn compile(tracefs: &Tracefs, (system, event): (&str, &str), trigger: &str) -> Result<Segment> {
+    let format = tracefs.event(&EventName::new(system, event))?;
     let context = kernel::Context::default();
-    Ok(pipeline::compile(&format!("hist:{trigger}"), &format, &context, Wishes::default())?)
+    let trigger = format!("hist:{trigger}");
+    Ok(Segment::new(pipeline::plan(&trigger, &format, &context, Wishes::default())?)?)
 }
 
-fn attach(compiled: Compiled, feeds: Feeds) -> Result<AttachedTrigger> {
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    load::attach_to(&object, vec![(compiled.plan, feeds)])?.triggers.pop().context("one trigger")
+fn attach(segment: Segment, feeds: Feeds) -> Result<AttachedTrigger> {
+    let among = Among { feeds: vec![feeds], ..Among::default() };
+    let attached = load::attach_among(Built::new(vec![segment])?, among);
+    attached?.triggers.pop().context("one trigger")
 }
 
 fn attached(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<AttachedTrigger> {
@@ -48,14 +52,14 @@ fn attached(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Att
 
 /// A program on the raw tracepoint, which nothing but itself can keep from running. Its trigger must
 /// use no field.
-fn raw(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Compiled> {
+fn raw(tracefs: &Tracefs, event: (&str, &str), trigger: &str) -> Result<Segment> {
     let mut compiled = compile(tracefs, event, trigger)?;
     compiled.plan.attach = Attach::RawTracepoint { name: event.1.to_owned(), btf_id: None };
     Ok(compiled)
 }
 
 fn hits(snapshot: &Snapshot) -> u64 {
-    snapshot.rows.iter().map(|row| row.hitcount).sum()
+    snapshot.rows.iter().map(|row| row.counts.hits).sum()
 }
 
 /// Hits and losses so far.
@@ -191,9 +195,10 @@ fn more_threads_than_cpus_lose_nothing_untold_from_full_tables() -> Result<()> {
     let all = "keys=common_timestamp:size=128 if comm==\"flood\"";
     let one = format!("keys=common_timestamp:size=128 if id=={}", libc::SYS_getppid);
     let auto = |(system, event): (&str, &str), keys: &str| {
-        let (format, text) = (tracefs.event(system, event)?, format!("hist:{keys}"));
-        let compiled = pipeline::compile(&text, &format, &facts.context(), Wishes::default())?;
-        attach(compiled, Feeds::New)
+        let (format, text) =
+            (tracefs.event(&EventName::new(system, event))?, format!("hist:{keys}"));
+        let plan = pipeline::plan(&text, &format, &facts.context(), Wishes::default())?;
+        attach(Segment::new(plan)?, Feeds::New)
     };
     let triggers = || {
         Ok(vec![
@@ -233,10 +238,11 @@ fn auto_attach_loses_no_interrupt_in_a_storm_of_system_calls() -> Result<()> {
     let Some((tracefs, _alone)) = root() else { return Ok(()) };
     let facts = kernel::Facts::read()?;
     let auto = |(system, event): (&str, &str), keys: &str| {
-        let (format, text) = (tracefs.event(system, event)?, format!("hist:keys={keys}"));
-        let compiled = pipeline::compile(&text, &format, &facts.context(), Wishes::default())?;
-        assert!(matches!(compiled.plan.attach, Attach::RawTracepoint { .. }), "{event}");
-        attach(compiled, Feeds::New)
+        let (format, text) =
+            (tracefs.event(&EventName::new(system, event))?, format!("hist:keys={keys}"));
+        let plan = pipeline::plan(&text, &format, &facts.context(), Wishes::default())?;
+        assert!(matches!(plan.attach, Attach::RawTracepoint { .. }), "{event}");
+        attach(Segment::new(plan)?, Feeds::New)
     };
     let triggers = [
         auto(EXPIRY, "common_cpu")?,
@@ -250,8 +256,8 @@ fn auto_attach_loses_no_interrupt_in_a_storm_of_system_calls() -> Result<()> {
     storm_until_missed(&classic)?;
     for trigger in &triggers {
         let (hits, losses) = counted(trigger)?;
-        assert_eq!(losses, Losses::default(), "{}", trigger.plan.event_name());
-        assert!(hits > 0, "{}", trigger.plan.event_name());
+        assert_eq!(losses, Losses::default(), "{}", trigger.plan.hist.event);
+        assert!(hits > 0, "{}", trigger.plan.hist.event);
     }
     Ok(())
 }
@@ -407,8 +413,8 @@ mod without_kernel {
     fn program() -> Result<Program> {
         let event = format::parse("s", FORMAT)?;
         let context = kernel::Context::default();
-        let compiled = pipeline::compile("hist:keys=n", &event, &context, Wishes::default())?;
-        Ok(pipeline::link(&[compiled])?.programs.remove(0))
+        let built = pipeline::build_text("hist:keys=n", &event, &context, Wishes::default())?;
+        Ok(built.program().clone())
     }
 
     /// Its bytes, with numbers in the places of maps.
@@ -416,7 +422,7 @@ mod without_kernel {
         let mut insns: Vec<_> = program.lines.iter().map(|line| line.insn).collect();
         for reference in &program.references {
             let value = match &reference.target {
-                Target::Map(name) if *name == program.names.hist => HIST,
+                Target::Map(map) if map.role == Role::Hist => HIST,
                 Target::Map(_) => LOSSES,
                 other => panic!("{other:?}"),
             };

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use hist_cli::discover::explain::explain;
 use hist_cli::discover::suits::Arguments;
 use hist_cli::kernel::Context;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::btf::Btf;
 use hist_cli::kernel::format::EventFormat;
@@ -37,8 +38,7 @@ fn root() -> Option<&'static Tracefs> {
 }
 
 fn format(event: &str) -> Result<EventFormat> {
-    let (system, name) = event.split_once(':').context("an event's name")?;
-    Ok(find_or_mount()?.event(system, name)?)
+    Ok(find_or_mount()?.event(&event.parse()?)?)
 }
 
 /// The plan of a trigger on a kernel that has this one's types.
@@ -74,9 +74,9 @@ fn raw_programs_that_can_be_preempted_lose_events_so_auto_is_classic() -> Result
         assert!(!raw.has_record(), "{event}: {raw}");
         for preemption in [Preemption::Preemptible, Preemption::Realtime] {
             let classic = auto(event, trigger, preemption)?;
-            let (system, name) = event.split_once(':').context("a name")?;
-            let is_own = matches!(&classic.attach, Attach::Tracepoint { system: s, event: e, .. }
-                if (s.as_str(), e.as_str()) == (system, name));
+            let own: EventName = event.parse()?;
+            let is_own =
+                matches!(&classic.attach, Attach::Tracepoint { event, .. } if *event == own);
             assert!(is_own, "{event}: {classic}");
             let [why] = &classic.why[..] else { panic!("{event}: {classic}") };
             assert!(why.starts_with("this kernel can preempt a raw program"), "{why}");
@@ -103,8 +103,7 @@ fn events_that_have_preemption_off_stay_raw_but_on_realtime_kernels() -> Result<
         ("irq:softirq_entry", "hist:keys=vec"),
         ("timer:hrtimer_start", "hist:keys=common_stacktrace"),
     ] {
-        let (system, name) = event.split_once(':').context("a name")?;
-        assert!(rows::has_preemption_off(system, name), "{event}");
+        assert!(rows::has_preemption_off(&event.parse()?), "{event}");
         let raw = auto(event, trigger, Preemption::Never)?;
         assert!(!raw.has_record(), "{event}: {raw}");
         assert_eq!(auto(event, trigger, Preemption::Preemptible)?, raw);
@@ -123,15 +122,15 @@ fn a_system_calls_own_program_can_be_preempted_so_it_is_counted_among_all() -> R
         ("syscalls:sys_exit_lseek", "sys_exit", "hist:keys=ret", libc::SYS_lseek),
         ("syscalls:sys_exit_lseek", "sys_exit", "hist:keys=common_pid", libc::SYS_lseek),
     ] {
-        let id = tracefs.event("raw_syscalls", all)?.id;
+        let id = tracefs.event(&EventName::new("raw_syscalls", all))?.id;
         for wish in [AttachWish::Auto, AttachWish::Tracepoint] {
             let own = plan(event, trigger, (wish, Preemption::Never))?;
             assert_eq!(own.attach.to_string(), format!("tracepoint {event}"));
             assert_eq!(own.system_call, None);
             for preemption in [Preemption::Preemptible, Preemption::Realtime] {
                 let among = plan(event, trigger, (wish, preemption))?;
-                let (system, event) = ("raw_syscalls".to_owned(), all.to_owned());
-                assert_eq!(among.attach, Attach::Tracepoint { system, event, id });
+                let event = EventName::new("raw_syscalls", all);
+                assert_eq!(among.attach, Attach::Tracepoint { event, id });
                 let call = among.system_call.context("a number")?;
                 let place = Place { offset: 8, form: Form::Whole { size: 8 } };
                 assert_eq!((call.id, i64::from(call.number)), (Access::Record(place), number));
@@ -168,7 +167,8 @@ fn a_system_call_that_cannot_be_told_from_others_stays_on_its_own_event() -> Res
     check(&format, None, "BTF")?;
     check(&format, Some(&Btf::at("/no/such/btf")), "BTF")?;
     check(&EventFormat { all_calls: None, ..format.clone() }, Some(&btf), "raw_syscalls")?;
-    let unknown = EventFormat { name: "sys_enter_no_such_call".to_owned(), ..format };
+    let unknown =
+        EventFormat { name: EventName::new("syscalls", "sys_enter_no_such_call"), ..format };
     check(&unknown, Some(&btf), "number")
 }
 
@@ -177,7 +177,10 @@ fn a_system_call_that_cannot_be_told_from_others_stays_on_its_own_event() -> Res
 fn the_event_of_all_calls_must_have_its_number_where_a_single_ones_is() -> Result<()> {
     let Some(tracefs) = root() else { return Ok(()) };
     for (own, all) in [("sys_enter_openat", "sys_enter"), ("sys_exit_lseek", "sys_exit")] {
-        let (own, all) = (tracefs.event("syscalls", own)?, tracefs.event("raw_syscalls", all)?);
+        let (own, all) = (
+            tracefs.event(&EventName::new("syscalls", own))?,
+            tracefs.event(&EventName::new("raw_syscalls", all))?,
+        );
         assert_eq!((own.all_calls, all.all_calls), (Some(all.id), None));
         assert!(own.is_part_of(&all));
         for field in all.fields.iter().filter(|field| !field.common) {
@@ -203,10 +206,9 @@ fn list_and_explain_take_the_same_decision() -> Result<()> {
     let of = |event: &str, trigger: &str, preemption| -> Result<(bool, String)> {
         let format = format(event)?;
         let context = Context { btf: Some(&btf), preemption, ..Context::default() };
-        let compiled = pipeline::compile(trigger, &format, &context, Wishes::default())?;
-        let object = pipeline::link(std::slice::from_ref(&compiled))?;
+        let built = pipeline::build_text(trigger, &format, &context, Wishes::default())?;
         let is_raw = Arguments::of(&format, &context).gives(&format, "common_pid");
-        Ok((is_raw, explain(&compiled.plan, &object.programs[0])))
+        Ok((is_raw, explain(&built)))
     };
     let pid = "hist:keys=common_pid";
     for (event, preemption, is_raw, line) in [
@@ -243,9 +245,8 @@ fn list_and_explain_take_the_same_decision() -> Result<()> {
 fn attached(event: &str, trigger: &str, preemption: Preemption) -> Result<Attached> {
     let facts = Facts::read()?;
     let context = Context { preemption, ..facts.context() };
-    let compiled = pipeline::compile(trigger, &format(event)?, &context, Wishes::default())?;
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    Ok(load::attach(&object, vec![compiled.plan])?)
+    let built = pipeline::build_text(trigger, &format(event)?, &context, Wishes::default())?;
+    Ok(load::attach(built)?)
 }
 
 /// An entry's key, hits and sums.
@@ -255,7 +256,7 @@ type Entry = (Vec<u8>, u64, Vec<u64>);
 fn rows_of(attached: &Attached) -> Result<Vec<Entry>> {
     let Snapshot { rows, losses, .. } = read::snapshot(&attached.triggers[0])?;
     assert_eq!(losses, Losses::default());
-    let row = |row: &Row| (row.key.to_vec(), row.hitcount, row.sums.to_vec());
+    let row = |row: &Row| (row.key.to_vec(), row.counts.hits, row.counts.values.to_vec());
     let mut rows: Vec<_> = rows.iter().map(row).collect();
     rows.sort();
     Ok(rows)
@@ -349,13 +350,15 @@ fn a_32_bit_call_of_the_same_number_is_another_call() -> Result<()> {
     let facts = Facts::read()?;
     let run = |format: &EventFormat, trigger: &str| -> Result<Attached> {
         let context = Context { preemption: Preemption::Preemptible, ..facts.context() };
-        let compiled = pipeline::compile(trigger, format, &context, Wishes::default())?;
-        let object = pipeline::link(std::slice::from_ref(&compiled))?;
-        Ok(load::attach(&object, vec![compiled.plan])?)
+        let built = pipeline::build_text(trigger, format, &context, Wishes::default())?;
+        Ok(load::attach(built)?)
     };
     let comm = "if comm == \"socketcall\"";
     let among = run(&format(event)?, &format!("{trigger} {comm}"))?;
-    let all = run(&tracefs.event("raw_syscalls", "sys_enter")?, &format!("hist:keys=id {comm}"))?;
+    let all = run(
+        &tracefs.event(&EventName::new("raw_syscalls", "sys_enter"))?,
+        &format!("hist:keys=id {comm}"),
+    )?;
     std::thread::Builder::new()
         .spawn(|| {
             rustix::thread::set_name(c"socketcall").expect("a short name");
@@ -367,7 +370,7 @@ fn a_32_bit_call_of_the_same_number_is_another_call() -> Result<()> {
     let hits = |attached: &Attached| -> Result<u64> {
         let rows = read::snapshot(&attached.triggers[0])?.rows;
         let own = rows.iter().find(|row| row.word(0) == SOCKETCALL.cast_unsigned());
-        Ok(own.map_or(0, |row| row.hitcount))
+        Ok(own.map_or(0, |row| row.counts.hits))
     };
     assert_eq!(hits(&among)?, 1, "getuid of 64 bits alone");
     if hits(&all)? == 1 {
@@ -414,7 +417,7 @@ fn more_threads_than_cpus_lose_no_event() -> Result<()> {
         assert_eq!(losses, Losses::default(), "{event}");
         let number = libc::SYS_getppid.cast_unsigned();
         let hits: u64 =
-            rows.iter().filter(|row| row.word(0) == number).map(|row| row.hitcount).sum();
+            rows.iter().filter(|row| row.word(0) == number).map(|row| row.counts.hits).sum();
         assert!(hits >= THREADS * CALLS, "{event}: {hits}");
     }
     Ok(())

@@ -7,11 +7,13 @@ use std::fmt::Write as _;
 
 use hist_cli::bpf::insn::{Insn, R10, Width};
 use hist_cli::kernel::Context;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::format::{EventFormat, FieldFormat};
 use hist_cli::kernel::symbols::Symbols;
 use hist_cli::link::{Program, Target};
-use hist_cli::pipeline::{Compiled, compile, link};
+use hist_cli::pipeline::{Built, build_text};
 use hist_cli::plan::focus::{Processes, runs};
+use hist_cli::plan::map::Role;
 use hist_cli::plan::{Focus, MapKind, Plan, Wishes};
 use hist_cli::print;
 use hist_cli::read::empty;
@@ -248,8 +250,8 @@ fn runnable(program: &Program, constants: &HashMap<String, Vec<u8>>) -> Vec<u8> 
     let mut insns: Vec<Insn> = program.lines.iter().map(|line| line.insn).collect();
     for reference in &program.references {
         let address = match &reference.target {
-            Target::Map(name) if *name == program.names.hist => HIST,
-            Target::Map(name) if *name == program.names.losses => LOSSES,
+            Target::Map(map) if map.role == Role::Hist => HIST,
+            Target::Map(map) if map.role == Role::Losses => LOSSES,
             Target::Map(_) => SCRATCH,
             Target::Data { section, offset } => {
                 constants[section].as_ptr().expose_provenance() as u64 + u64::from(*offset)
@@ -272,14 +274,13 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    fn new(compiled: &'a Compiled, records: usize) -> Self {
-        let object = link(std::slice::from_ref(compiled)).expect("a trigger that compiles links");
-        let program = &object.programs[0];
+    fn new(built: &'a Built, records: usize) -> Self {
+        let program = built.program();
         let data = program.data.iter().filter(|data| data.is_read_only());
         let constants = data.map(|data| (data.name.clone(), data.bytes.clone())).collect();
         let code = runnable(program, &constants);
-        MAPS.set(Maps::new(&compiled.plan, records));
-        Self { plan: &compiled.plan, code, constants }
+        MAPS.set(Maps::new(built.plan(), records));
+        Self { plan: built.plan(), code, constants }
     }
 
     fn hit(&self, record: &mut [u8]) {
@@ -319,7 +320,7 @@ impl<'a> Machine<'a> {
                 }
                 None => row(self.plan, key, value),
             });
-            snapshot.rows = rows.filter(|row| row.hitcount > 0).collect();
+            snapshot.rows = rows.filter(|row| row.counts.hits > 0).collect();
         });
         snapshot
     }
@@ -343,7 +344,7 @@ const HELPERS: [(u32, Helper); 9] = [
 fn row(plan: &Plan, key: &[u8], value: &[u8]) -> Row {
     let words: Vec<u64> =
         value.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    Row { key: key.into(), hitcount: words[0], sums: plan.sums_of(key, &words), comm: [0; 16] }
+    Row { key: key.into(), counts: plan.counts(key, &words), comm: [0; 16] }
 }
 
 fn text(mut snapshot: Snapshot) -> String {
@@ -391,13 +392,7 @@ fn event(specs: &[Spec]) -> EventFormat {
         fields.push(field(&format!("f{idx}"), offset, spec, false));
         offset += spec.size;
     }
-    EventFormat {
-        system: "sys".to_owned(),
-        name: "event".to_owned(),
-        id: 77,
-        all_calls: None,
-        fields,
-    }
+    EventFormat { name: EventName::new("sys", "event"), id: 77, all_calls: None, fields }
 }
 
 /// The pieces of a random trigger; names are made of the numbers once the event is known.
@@ -582,20 +577,19 @@ fn check(
     let event = event(specs);
     let text_of_trigger = trigger_text(trigger, &event, kept);
     let context = Context { possible_cpus: Some(CPU + 1), ..Context::default() };
-    let compile = |wishes| {
+    let build = |wishes| {
         let wishes = Wishes { focus: focus.focus(), ..wishes };
-        compile(&text_of_trigger, &event, &context, wishes)
+        build_text(&text_of_trigger, &event, &context, wishes)
             .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"))
     };
-    let mut compiled = compile(Wishes::default());
-    if kept == Kept::Shared && compiled.plan.map.kind == MapKind::PerCpuHash {
-        let per_cpu = compiled.plan.map;
-        compiled =
-            compile(Wishes { memory: Some(per_cpu.bytes(CPU + 1) - 1), ..Wishes::default() });
-        assert_eq!(compiled.plan.map.kind, MapKind::Hash, "{text_of_trigger}");
+    let mut built = build(Wishes::default());
+    if kept == Kept::Shared && built.plan().map.kind == MapKind::PerCpuHash {
+        let per_cpu = built.plan().map;
+        built = build(Wishes { memory: Some(per_cpu.bytes(CPU + 1) - 1), ..Wishes::default() });
+        assert_eq!(built.plan().map.kind, MapKind::Hash, "{text_of_trigger}");
     }
-    let (plan, code) = (&compiled.plan, &compiled.code);
-    let machine = Machine::new(&compiled, records.len());
+    let (plan, code) = (built.plan(), &built.segments[0].code);
+    let machine = Machine::new(&built, records.len());
     let mut model = Model::new(plan);
     for record in records {
         let mut record = record[..event.record_size() as usize].to_vec();
@@ -855,10 +849,10 @@ fn check_strings(
         text_of_trigger += &predicate_text(predicate, records);
     }
     let context = Context { possible_cpus: Some(POSSIBLE), ..Context::default() };
-    let compiled = compile(&text_of_trigger, &event, &context, Wishes::default())
+    let built = build_text(&text_of_trigger, &event, &context, Wishes::default())
         .unwrap_or_else(|error| panic!("{text_of_trigger}\n{error}"));
-    let (plan, code) = (&compiled.plan, &compiled.code);
-    let machine = Machine::new(&compiled, records.len());
+    let (plan, code) = (built.plan(), &built.segments[0].code);
+    let machine = Machine::new(&built, records.len());
     let mut model = Model::new(plan);
     for contents in records {
         let mut record = contents.record(gap, size);

@@ -70,10 +70,7 @@ fn start(
     tids: &[NonZeroI32],
     is_kind: impl Fn(&Attach) -> bool,
 ) -> Result<Session<Live>> {
-    let wishes = Wishes { attach: case.attach, ..Wishes::default() };
-    let barrier = Arc::new(Barrier::new()?);
-    let live = Live::new(find_or_mount()?, Facts::read()?, wishes).renewable(barrier);
-    let mut session = Session::new(live, Box::new(since_boot));
+    let mut session = renewable(Wishes { attach: case.attach, ..Wishes::default() }, None)?;
     let threads: Vec<_> = tids.iter().map(|tid| format!("common_pid == {tid}")).collect();
     let threads = threads.join(" || ");
     let trigger = format!("hist:keys={}:size=128 if {} && ({threads})", case.keys, case.filter);
@@ -117,7 +114,7 @@ impl Counted {
 }
 
 fn hits(snapshot: &Snapshot) -> u64 {
-    snapshot.rows.iter().map(|row| row.hitcount).sum()
+    snapshot.rows.iter().map(|row| row.counts.hits).sum()
 }
 
 fn check(case: &Case, is_kind: impl Fn(&Attach) -> bool) -> Result<Option<Counted>> {
@@ -192,13 +189,13 @@ fn hits_without_room_are_in_the_bucket_of_a_number_that_the_filter_uses_too() ->
             getppid(CALLS);
             let entry = &session.triggers()[0];
             let rest = read::rest(session.attached(entry).trigger())?.context("there is a rest")?;
-            let rows: Vec<_> = rest.rows.iter().map(|row| (row.word(0), row.hitcount)).collect();
+            let rows: Vec<_> = rest.rows.iter().map(|row| (row.word(0), row.counts.hits)).collect();
             let in_table = hits(&session.snapshot(entry)?);
             // As the kernel rounds: up.
             let bucket = u64::from(number.next_power_of_two().ilog2());
             assert_eq!(rows, [(bucket, CALLS - in_table)], "{trigger}");
             assert!(in_table < CALLS, "{trigger}");
-            let sums: Vec<_> = rest.rows[0].sums.iter().copied().collect();
+            let sums: Vec<_> = rest.rows[0].counts.values.iter().copied().collect();
             let sum = (CALLS - in_table) * number;
             assert!(values.is_empty() || sums == [sum], "{trigger}: {sums:?}");
         }
@@ -208,8 +205,9 @@ fn hits_without_room_are_in_the_bucket_of_a_number_that_the_filter_uses_too() ->
 
 /// An empty session with tables that can be renewed.
 fn renewable(wishes: Wishes, focus: Option<Arc<LiveFocus>>) -> Result<Session<Live>> {
+    let wishes = Wishes { renewable: true, ..wishes };
     let live = Live::new(find_or_mount()?, Facts::read()?, wishes).within(focus);
-    Ok(Session::new(live.renewable(Arc::new(Barrier::new()?)), Box::new(since_boot)))
+    Ok(Session::new(live.with_barrier(Arc::new(Barrier::new()?)), Box::new(since_boot)))
 }
 
 fn getppid(calls: u64) {

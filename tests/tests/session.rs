@@ -13,7 +13,7 @@ use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::plan::Wishes;
-use hist_cli::session::registry::Entry;
+use hist_cli::session::registry::TriggerEntry;
 use hist_cli::session::{Live, Session, SessionError, since_boot};
 
 /// A session, if this process may load programs.
@@ -63,10 +63,10 @@ fn hits(session: &Session<Live>, event: &EventName) -> Result<Vec<u64>> {
     of_event.map(|entry| hits_of(session, entry)).collect()
 }
 
-fn hits_of(session: &Session<Live>, entry: &Entry) -> Result<u64> {
+fn hits_of(session: &Session<Live>, entry: &TriggerEntry) -> Result<u64> {
     let snapshot = session.snapshot(entry)?;
     assert_eq!(snapshot.losses.total(), 0, "{:?}", snapshot.losses);
-    Ok(snapshot.rows.iter().map(|row| row.hitcount).sum())
+    Ok(snapshot.rows.iter().map(|row| row.counts.hits).sum())
 }
 
 /// The `hist` file, whose strings are UTF-8 here.

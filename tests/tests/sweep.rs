@@ -14,10 +14,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use hist_cli::diag::Kind;
 use hist_cli::kernel;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::format::{EventFormat, FieldClass, FieldFormat};
 use hist_cli::kernel::tracefs::{Tracefs, find_or_mount};
 use hist_cli::load::{self, LoadError};
-use hist_cli::pipeline::{self, CompileError, Compiled};
+use hist_cli::pipeline::{self, Built, CompileError, Segment};
 use hist_cli::plan::Wishes;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -83,7 +84,7 @@ const ALLOWED: [Allowed; 5] = [
 
 fn kind(refusal: &Refusal) -> Option<Kind> {
     match refusal {
-        Refusal::Compile(CompileError::Trigger { error, .. }) => Some(error.kind),
+        Refusal::Compile(CompileError::Trigger { rejection, .. }) => Some(rejection.error.kind),
         _ => None,
     }
 }
@@ -181,9 +182,7 @@ const TOGETHER: usize = 60;
 fn sweep_event(event: &EventFormat, dynamic_events: &str) -> Tally {
     let trials = trials(event);
     let mut tally = Tally { events: 1, fields: event.fields.len(), ..Tally::default() };
-    if let Some(reason) =
-        kernel::attachable::refuse_unattachable(&event.system, &event.name, dynamic_events)
-    {
+    if let Some(reason) = kernel::attachable::refuse_unattachable(&event.name, dynamic_events) {
         for trial in &trials {
             tally.refuse(trial, &Refusal::Event(reason));
         }
@@ -191,12 +190,9 @@ fn sweep_event(event: &EventFormat, dynamic_events: &str) -> Tally {
     }
     let mut compiled = Vec::new();
     for trial in trials {
-        match pipeline::compile(
-            &trial.trigger,
-            event,
-            &kernel::Context::default(),
-            Wishes::default(),
-        ) {
+        let context = kernel::Context::default();
+        let plan = pipeline::plan(&trial.trigger, event, &context, Wishes::default());
+        match plan.and_then(Segment::new) {
             Ok(one) => compiled.push((trial, one)),
             Err(error) => tally.refuse(&trial, &Refusal::Compile(error)),
         }
@@ -212,7 +208,7 @@ fn sweep_event(event: &EventFormat, dynamic_events: &str) -> Tally {
 }
 
 /// Finds out which of a batch are refused.
-fn attach_each(batch: &[(Trial<'_>, Compiled)], tally: &mut Tally) {
+fn attach_each(batch: &[(Trial<'_>, Segment)], tally: &mut Tally) {
     for (trial, one) in batch {
         match attach(std::slice::from_ref(one)) {
             Ok(()) => tally.attached += 1,
@@ -221,10 +217,9 @@ fn attach_each(batch: &[(Trial<'_>, Compiled)], tally: &mut Tally) {
     }
 }
 
-fn attach(compiled: &[Compiled]) -> Result<(), Refusal> {
-    let object = pipeline::link(compiled).map_err(Refusal::Compile)?;
-    let plans = compiled.iter().map(|one| one.plan.clone()).collect();
-    load::attach(&object, plans).map(drop).map_err(Refusal::Load)
+fn attach(segments: &[Segment]) -> Result<(), Refusal> {
+    let built = Built::new(segments.to_vec()).map_err(Refusal::Compile)?;
+    load::attach(built).map(drop).map_err(Refusal::Load)
 }
 
 /// Allows as many open files as may be: each trigger has five.
@@ -254,7 +249,7 @@ fn events(tracefs: &Tracefs) -> Result<Vec<EventFormat>> {
     for system in folders(&root)? {
         for name in folders(&root.join(&system))? {
             if root.join(&system).join(&name).join("format").exists() {
-                events.push(tracefs.event(&system, &name)?);
+                events.push(tracefs.event(&EventName::new(&system, &name))?);
             }
         }
     }

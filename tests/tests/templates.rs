@@ -11,7 +11,10 @@ use aya::programs::TracePoint;
 use aya::{Ebpf, EbpfLoader};
 use hist_cli::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
 use hist_cli::codegen::code::{Code, HoleCode, Line};
-use hist_cli::link::{Object, ProgramNames, link};
+use hist_cli::kernel::EventName;
+use hist_cli::link::{Object, Program};
+use hist_cli::pipeline::link;
+use hist_cli::plan::map::Role;
 use hist_cli::plan::{AccessTable, Attach, Focus, Guard, MapKind, MapPlan, Plan, Template};
 use hist_cli::resolve::hist::Hist;
 use hist_common::holes;
@@ -23,7 +26,7 @@ const ID_OFFSET: i16 = 8;
 fn hits_are_counted_per_key() -> Result<()> {
     let Some(thread) = root_thread() else { return Ok(()) };
     let object = object(Template::Hist, &[thread], 2048)?;
-    let names = &object.programs[0].names;
+    let names = &object.programs[0];
     let mut ebpf = load(&object)?;
     attach(&mut ebpf, names)?;
     getppid(1000);
@@ -37,9 +40,9 @@ fn hits_are_counted_per_key() -> Result<()> {
 fn maps_are_preallocated_and_have_the_planned_sizes() -> Result<()> {
     let Some(thread) = root_thread() else { return Ok(()) };
     let object = object(Template::Hist, &[thread], 4096)?;
-    let names = &object.programs[0].names;
+    let names = &object.programs[0];
     let ebpf = load(&object)?;
-    let info = map_data(&ebpf, &names.hist)?.info()?;
+    let info = map_data(&ebpf, &own(names, Role::Hist)?)?.info()?;
     assert_eq!((info.key_size(), info.value_size(), info.max_entries()), (8, 8, 4096));
     assert_eq!(info.map_flags(), 0, "BPF_F_NO_PREALLOC is 1");
     Ok(())
@@ -49,7 +52,7 @@ fn maps_are_preallocated_and_have_the_planned_sizes() -> Result<()> {
 fn hits_without_room_are_counted_as_losses() -> Result<()> {
     let Some(thread) = root_thread() else { return Ok(()) };
     let object = object(Template::Hist, &[thread], 1)?;
-    let names = &object.programs[0].names;
+    let names = &object.programs[0];
     let mut ebpf = load(&object)?;
     attach(&mut ebpf, names)?;
     // The first of all takes the only entry.
@@ -68,7 +71,7 @@ fn hits_without_room_are_counted_as_losses() -> Result<()> {
 fn triggers_in_one_object_do_not_touch_each_other() -> Result<()> {
     let Some(thread) = root_thread() else { return Ok(()) };
     let object = object(Template::Hist, &[thread, 0], 128)?;
-    let [first, second] = [&object.programs[0].names, &object.programs[1].names];
+    let [first, second] = [&object.programs[0], &object.programs[1]];
     let mut ebpf = load(&object)?;
     attach(&mut ebpf, first)?;
     attach(&mut ebpf, second)?;
@@ -99,14 +102,14 @@ fn log_of_two_renames(object: &Object) -> Result<Vec<String>> {
     let messages = Messages::default();
     let mut logger = aya_log::EbpfLogger::init_with_logger(&mut ebpf, &messages)?;
     for program in &object.programs {
-        let program = tracepoint(&mut ebpf, &program.names)?;
+        let program = tracepoint(&mut ebpf, program)?;
         program.load()?;
         program.attach("task", "task_rename")?;
     }
     rustix::thread::set_name(c"first")?;
     rustix::thread::set_name(c"second")?;
     for program in &object.programs {
-        detach(&mut ebpf, &program.names)?;
+        detach(&mut ebpf, program)?;
     }
     logger.flush();
     messages.0.into_inner().map_err(|_| anyhow::anyhow!("a logger panicked"))
@@ -157,8 +160,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
     Plan {
         comm: None,
         hist: Hist {
-            system: "raw_syscalls".into(),
-            event: "sys_enter".into(),
+            event: EventName::new("raw_syscalls", "sys_enter"),
             name: None,
             keys: vec![],
             values: vec![],
@@ -174,11 +176,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
             filter: None,
         },
         template,
-        attach: Attach::Tracepoint {
-            system: "raw_syscalls".into(),
-            event: "sys_enter".into(),
-            id: 0,
-        },
+        attach: Attach::Tracepoint { event: EventName::new("raw_syscalls", "sys_enter"), id: 0 },
         shared: false,
         map: MapPlan { kind: MapKind::PerCpuHash, key_size: 8, value_size: 8, max_entries },
         cpus: 1,
@@ -192,7 +190,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         system_call: None,
         guard: Guard::Harmless,
         why: vec![],
-        sums: vec![],
+        origins: vec![],
     }
 }
 
@@ -254,26 +252,31 @@ fn load(object: &Object) -> Result<Ebpf> {
     EbpfLoader::new().load(&object.elf()?).with_context(|| format!("loading\n{object}"))
 }
 
-fn attach(ebpf: &mut Ebpf, names: &ProgramNames) -> Result<()> {
+fn attach(ebpf: &mut Ebpf, names: &Program) -> Result<()> {
     let program = tracepoint(ebpf, names)?;
     program.load()?;
     program.attach("raw_syscalls", "sys_enter")?;
     Ok(())
 }
 
-fn detach(ebpf: &mut Ebpf, names: &ProgramNames) -> Result<()> {
+fn detach(ebpf: &mut Ebpf, names: &Program) -> Result<()> {
     Ok(tracepoint(ebpf, names)?.unload()?)
 }
 
-fn tracepoint<'ebpf>(ebpf: &'ebpf mut Ebpf, names: &ProgramNames) -> Result<&'ebpf mut TracePoint> {
-    let program = ebpf.program_mut(&names.program);
-    Ok(program.with_context(|| format!("no program {}", names.program))?.try_into()?)
+fn tracepoint<'ebpf>(ebpf: &'ebpf mut Ebpf, names: &Program) -> Result<&'ebpf mut TracePoint> {
+    let program = ebpf.program_mut(&names.name);
+    Ok(program.with_context(|| format!("no program {}", names.name))?.try_into()?)
 }
 
 fn getppid(times: u32) {
     for _ in 0..times {
         std::hint::black_box(rustix::process::getppid());
     }
+}
+
+/// The name of the program's own map for that role.
+fn own(program: &Program, role: Role) -> Result<String> {
+    Ok(program.own(role).context("a map of its own")?.name())
 }
 
 fn map<'ebpf>(ebpf: &'ebpf Ebpf, name: &str) -> Result<&'ebpf Map> {
@@ -289,13 +292,13 @@ fn map_data<'ebpf>(ebpf: &'ebpf Ebpf, name: &str) -> Result<&'ebpf MapData> {
 
 fn hist<'ebpf>(
     ebpf: &'ebpf Ebpf,
-    names: &ProgramNames,
+    names: &Program,
 ) -> Result<PerCpuHashMap<&'ebpf MapData, u64, u64>> {
-    Ok(map(ebpf, &names.hist)?.try_into()?)
+    Ok(map(ebpf, &own(names, Role::Hist)?)?.try_into()?)
 }
 
 /// Over all CPUs; 0 without entry.
-fn hits(ebpf: &Ebpf, names: &ProgramNames, syscall: i64) -> Result<u64> {
+fn hits(ebpf: &Ebpf, names: &Program, syscall: i64) -> Result<u64> {
     match hist(ebpf, names)?.get(&syscall.cast_unsigned(), 0) {
         Ok(values) => Ok(values.iter().sum()),
         Err(aya::maps::MapError::KeyNotFound) => Ok(0),
@@ -304,8 +307,8 @@ fn hits(ebpf: &Ebpf, names: &ProgramNames, syscall: i64) -> Result<u64> {
 }
 
 /// Full and busy, over all CPUs.
-fn losses(ebpf: &Ebpf, names: &ProgramNames) -> Result<[u64; 2]> {
-    let map: PerCpuArray<_, [u64; 2]> = map(ebpf, &names.losses)?.try_into()?;
+fn losses(ebpf: &Ebpf, names: &Program) -> Result<[u64; 2]> {
+    let map: PerCpuArray<_, [u64; 2]> = map(ebpf, &own(names, Role::Losses)?)?.try_into()?;
     let values = map.get(&0, 0)?;
     Ok(values.iter().fold([0, 0], |sum, cpu| [sum[0] + cpu[0], sum[1] + cpu[1]]))
 }

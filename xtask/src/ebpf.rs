@@ -36,19 +36,23 @@ pub(crate) struct Args {
     setup: bool,
 }
 
-/// A template: its object's name and the cargo features that make it.
+/// An object: its name, the binary that it comes from, and the cargo features that make it.
 struct Template {
     object: &'static str,
+    binary: &'static str,
     features: &'static [&'static str],
 }
 
-const TEMPLATES: [Template; 6] = [
-    Template { object: "hist.bpf.o", features: &[] },
-    Template { object: "hist_array.bpf.o", features: &["array"] },
-    Template { object: "hist_large.bpf.o", features: &["large"] },
-    Template { object: "hist_large_spill.bpf.o", features: &["large", "spill"] },
-    Template { object: "hist_log.bpf.o", features: &["log"] },
-    Template { object: "hist_spill.bpf.o", features: &["spill"] },
+const TEMPLATES: [Template; 9] = [
+    Template { object: "focus.bpf.o", binary: "focus", features: &[] },
+    Template { object: "hist.bpf.o", binary: "hist", features: &[] },
+    Template { object: "hist_array.bpf.o", binary: "hist", features: &["array"] },
+    Template { object: "hist_large.bpf.o", binary: "hist", features: &["large"] },
+    Template { object: "hist_large_spill.bpf.o", binary: "hist", features: &["large", "spill"] },
+    Template { object: "hist_log.bpf.o", binary: "hist", features: &["log"] },
+    Template { object: "hist_spill.bpf.o", binary: "hist", features: &["spill"] },
+    Template { object: "sentinel.bpf.o", binary: "sentinel", features: &[] },
+    Template { object: "stub.bpf.o", binary: "stub", features: &[] },
 ];
 
 /// Builds, checks or sets up.
@@ -95,13 +99,13 @@ fn build(toolchain: &Toolchain, template: &Template) -> Result<Vec<u8>> {
     let mut cargo = cargo();
     cargo.current_dir(workspace().join("hist-ebpf")).args(["build", "--locked", "--release"]);
     cargo.args(["-Zbuild-std=core", "--target", TARGET]).arg("--target-dir").arg(&target_dir);
-    cargo.arg("--features").arg(template.features.join(","));
+    cargo.args(["--bin", template.binary, "--features"]).arg(template.features.join(","));
     let linker = toolchain.bpf_linker.display();
     // build-std is unstable, and looks for the source under the sysroot unless told otherwise.
     cargo.env("RUSTC_BOOTSTRAP", "1").env("__CARGO_TESTS_ONLY_SRC_ROOT", &toolchain.rust_src);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", format!("-Clinker={linker}"));
     succeed(&mut cargo).context("compiling hist-ebpf")?;
-    let bytes = fs::read(target_dir.join(TARGET).join("release/hist"))?;
+    let bytes = fs::read(target_dir.join(TARGET).join("release").join(template.binary))?;
     ensure_no_path(&bytes, template.object)?;
     Ok(bytes)
 }

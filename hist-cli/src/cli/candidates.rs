@@ -7,8 +7,9 @@ use clap::{Arg, Command};
 use crate::discover::complete::{self, Candidate};
 use crate::discover::line::Line;
 use crate::discover::list::list;
+use crate::kernel::EventName;
 use crate::kernel::format::EventFormat;
-use crate::kernel::tracefs::{Tracefs, mounted_root, parse_event_name};
+use crate::kernel::tracefs::{Tracefs, mounted_root};
 
 /// What is known of the kernel. What cannot be read is left out: a shell has no place for errors.
 pub(super) struct Known {
@@ -21,15 +22,14 @@ impl Known {
     }
 
     fn format(&self, name: &str) -> Option<EventFormat> {
-        let (system, event) = parse_event_name(name).ok()?;
-        self.tracefs.as_ref()?.event(system, event).ok()
+        self.tracefs.as_ref()?.event(&name.parse().ok()?).ok()
     }
 
-    /// Those that can be counted, as system and name.
-    fn events(&self) -> Vec<(String, String)> {
+    /// Those that can be counted.
+    fn events(&self) -> Vec<EventName> {
         let listed = self.tracefs.as_ref().and_then(|tracefs| list(tracefs, None).ok());
         let countable = listed.into_iter().flatten().filter(|event| event.refusal.is_none());
-        countable.map(|event| (event.system, event.event)).collect()
+        countable.map(|listed| listed.event).collect()
     }
 }
 
@@ -160,12 +160,12 @@ fn positional(command: &Command, before: &[&str], line: &Line, known: &Known) ->
 fn events(current: &str, known: &Known) -> Vec<Candidate> {
     let mut events = known.events();
     let separator = if current.contains('/') { '/' } else { ':' };
-    events.retain(|(system, event)| format!("{system}{separator}{event}").starts_with(current));
-    let mut systems: Vec<_> = events.iter().map(|(system, _)| system.clone()).collect();
+    let written = |event: &EventName| format!("{}{separator}{}", event.system, event.name);
+    events.retain(|event| written(event).starts_with(current));
+    let mut systems: Vec<_> = events.iter().map(|event| event.system.clone()).collect();
     systems.dedup();
     if current.contains(separator) || systems.len() == 1 {
-        let names = events.iter().map(|(system, event)| format!("{system}{separator}{event}"));
-        return names.map(|name| candidate(name, "")).collect();
+        return events.iter().map(|event| candidate(written(event), "")).collect();
     }
     let open = |system: String| Candidate {
         word: format!("{system}:"),

@@ -20,7 +20,7 @@ use super::signals::{Signals, Wish};
 use super::watch::Watch;
 use super::worker::{Job, Worker};
 use crate::load::{LiveFocus, Stopper};
-use crate::session::registry::Entry;
+use crate::session::registry::TriggerEntry;
 
 /// What a second Ctrl-C exits with, as if it had killed the process: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -175,7 +175,7 @@ fn exit_code(status: Option<ExitStatus>, fails: bool) -> ExitCode {
     }
 }
 
-fn say_attached(options: &Options, triggers: &[Entry], is_watched: bool) {
+fn say_attached(options: &Options, triggers: &[TriggerEntry], is_watched: bool) {
     if options.quiet {
         return;
     }

@@ -1,11 +1,9 @@
-//! Takes options with `--emit`. Gives the listing of one stage.
-
-use std::fmt::Write as _;
+//! `--emit`: the listing of one stage of the pipeline, for what the same command would run.
 
 use super::args::Stage;
-use super::focus::Target;
 use super::options::{Options, Pair};
-use super::run::context;
+use super::run::{context, wanted};
+use crate::diag::TriggerError;
 use crate::kernel::Context;
 use crate::kernel::Facts;
 use crate::kernel::format::EventFormat;
@@ -27,28 +25,21 @@ pub(super) fn emit(
         return options.pairs.iter().map(trigger).collect();
     }
     let (tracefs, facts) = (tracefs()?, Facts::read()?);
-    let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.system, &pair.event)?));
+    let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
     let context = context(&facts, options.tracefs.as_deref());
-    let wishes =
-        options.wishes(Target::new(&options.focus, options.command.is_some(), &facts)?.focus);
-    if stage == Stage::Asm {
-        return asm(&options.pairs, &formats, (&context, wishes));
-    }
-    let mut text = String::new();
-    for (idx, (pair, format)) in options.pairs.iter().zip(&formats).enumerate() {
-        let separator = if idx > 0 { "\n" } else { "" };
-        write!(text, "{separator}{}", one(pair, format, (&context, wishes.clone()), stage)?)?;
-    }
-    Ok(text)
+    let (_, wishes) = wanted(options, &facts)?;
+    let each = options.pairs.iter().zip(&formats);
+    let texts = each.map(|(pair, format)| one(pair, format, (&context, wishes.clone()), stage));
+    Ok(texts.collect::<anyhow::Result<Vec<_>>>()?.join("\n"))
 }
 
 fn trigger(pair: &Pair) -> anyhow::Result<String> {
     let text = &pair.trigger;
-    let fail = |error| CompileError::Trigger { error, source_text: text.clone() };
+    let fail = |error: TriggerError| CompileError::trigger(error, text);
     let trigger = parse::trigger(text).map_err(fail)?;
     match trigger.first_error() {
-        Some(error) => Err(fail(error.clone()).into()),
+        Some(error) => Err(fail(error).into()),
         None => Ok(trigger.listing()),
     }
 }
@@ -59,23 +50,16 @@ fn one(
     (context, wishes): (&Context<'_>, Wishes),
     stage: Stage,
 ) -> anyhow::Result<String> {
-    let compiled = pipeline::compile(&pair.trigger, format, context, wishes)?;
+    let text = &pair.trigger;
+    let build = |wishes| pipeline::build_text(text, format, context, wishes);
     Ok(match stage {
-        Stage::Hist => compiled.plan.hist.listing(),
-        Stage::Plan => compiled.plan.to_string(),
-        _ => compiled.code.to_string(),
+        Stage::Trigger => trigger(pair)?,
+        Stage::Hist => pipeline::plan(text, format, context, wishes)?.hist.listing(),
+        Stage::Plan => pipeline::plan(text, format, context, wishes)?.to_string(),
+        Stage::Code => build(wishes)?.segments[0].code.to_string(),
+        Stage::Asm => build(wishes)?.to_string(),
     })
 }
 
-fn asm(
-    pairs: &[Pair],
-    formats: &[EventFormat],
-    (context, wishes): (&Context<'_>, Wishes),
-) -> anyhow::Result<String> {
-    let compiled = pairs
-        .iter()
-        .zip(formats)
-        .map(|(pair, format)| pipeline::compile(&pair.trigger, format, context, wishes.clone()))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(pipeline::link(&compiled)?.to_string())
-}
+#[cfg(test)]
+mod tests;

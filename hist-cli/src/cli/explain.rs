@@ -1,4 +1,4 @@
-//! Takes a trigger and an event. Gives what would be counted, in plain words.
+//! `hist-bpf explain`: what a trigger would count, in plain words.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -61,28 +61,24 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         let error = options::usage_of(Some("explain"), ErrorKind::ValueValidation, message);
         Ok(super::usage(&error))
     };
-    let Pair { trigger, system, event } =
-        match options::pair(&args.trigger, OsStr::new(&args.event)) {
-            Ok(pair) => pair,
-            Err(message) => return wrong(&message),
-        };
+    let Pair { trigger, event } = match options::pair(&args.trigger, OsStr::new(&args.event)) {
+        Ok(pair) => pair,
+        Err(message) => return wrong(&message),
+    };
     if is_blank(&trigger) {
         return wrong("the trigger is empty");
     }
     let tracefs = run::tracefs(args.tracefs.as_deref(), false)?;
-    let format = tracefs.event(&system, &event)?;
+    let format = tracefs.event(&event)?;
     let facts = Facts::read()?;
     let context = run::context(&facts, args.tracefs.as_deref());
     let target = Target::new(&args.focus.clone().into(), false, &facts)?;
     let (attach, memory) = (args.attach.into(), args.memory);
     let wishes = Wishes { attach, memory, focus: target.focus, ..Wishes::default() };
-    let compiled = pipeline::compile(&trigger, &format, &context, wishes)?;
-    if let Some(reason) = refuse_unattachable(&system, &event, &tracefs.dynamic_events()?) {
+    let built = pipeline::build_text(&trigger, &format, &context, wishes)?;
+    if let Some(reason) = refuse_unattachable(&event, &tracefs.dynamic_events()?) {
         return Err(LoadError::Unattachable { event: args.event.clone(), reason }.into());
     }
-    let object = pipeline::link(std::slice::from_ref(&compiled))?;
-    let text: String =
-        object.programs.iter().map(|program| explain(&compiled.plan, program)).collect();
-    output::print(&text)?;
+    output::print(&explain(&built))?;
     Ok(ExitCode::SUCCESS)
 }

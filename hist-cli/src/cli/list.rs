@@ -85,7 +85,7 @@ fn verbose(tracefs: &Tracefs, events: &[Listed], kernel: &Context<'_>) -> anyhow
     for event in events {
         writeln!(text, "{event}")?;
         if event.refusal.is_none() {
-            let format = tracefs.event(&event.system, &event.event)?;
+            let format = tracefs.event(&event.event)?;
             text += &fields(&format, kernel, |field| !field.starts_with("common_"));
             text += &examples_of(event);
             common.get_or_insert(format);
@@ -145,7 +145,7 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 }
 
 fn examples_of(event: &Listed) -> String {
-    let examples = examples::of(&event.system, &event.event);
+    let examples = examples::of(&event.event);
     let line = |example: examples::Example| format!("  try '{}'\n", example.trigger);
     examples.into_iter().map(line).collect()
 }

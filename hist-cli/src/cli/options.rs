@@ -14,7 +14,8 @@ use super::args::{Args, CommandLine, FocusArgs, Stage, Way};
 use super::color;
 use crate::diag::nearest;
 use crate::export::Format;
-use crate::kernel::tracefs::parse_event_name;
+use crate::kernel::EventName;
+use crate::kernel::error::EventNameError;
 use crate::plan::{AttachWish, Focus, Proof, Wishes};
 
 /// What is to be done.
@@ -89,18 +90,15 @@ pub(super) struct Look {
 pub(super) struct Pair {
     /// The trigger's text.
     pub trigger: BString,
-    /// The event's system.
-    pub system: String,
-    /// The event's name.
-    pub event: String,
+    /// The event that is counted.
+    pub event: EventName,
 }
 
 impl Options {
-    /// What is asked of the programs, with that focus.
-    pub(super) const fn wishes(&self, focus: Focus) -> Wishes {
+    /// What is asked of the programs, with that focus and such losses counted.
+    pub(super) const fn wishes(&self, focus: Focus, proof: Proof) -> Wishes {
         let (log, memory) = (self.verbose >= 2, self.memory);
-        let proof = Proof::Usual;
-        Wishes { log, attach: self.attach, memory, cpus: None, focus, proof }
+        Wishes { log, attach: self.attach, memory, cpus: None, focus, proof, renewable: false }
     }
 }
 
@@ -269,10 +267,10 @@ pub(super) fn pair(trigger: &OsStr, name: &OsStr) -> Result<Pair, String> {
     if is_trigger(&name) && name.contains('=') && !is_trigger(&shown) {
         return Err(format!("the trigger comes before its event: '{name}' {shown}"));
     }
-    let (system, event) = parse_event_name(&name).map_err(|error| error.to_string())?;
+    let event = name.parse().map_err(|error: EventNameError| error.to_string())?;
     // A trigger is bytes; only people are shown a text.
     let trigger = trigger.as_bytes().into();
-    Ok(Pair { trigger, system: system.to_owned(), event: event.to_owned() })
+    Ok(Pair { trigger, event })
 }
 
 /// A mistake in the command line.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::resolve::hist::KeySource;
-use crate::session::registry::{Entry, TableId};
+use crate::session::registry::{TableId, TriggerEntry};
 use crate::session::{Live, LiveTrigger, Session};
 use crate::snapshot::Losses;
 
@@ -127,8 +127,8 @@ impl Printer {
     fn lost(&self, table: TableId, losses: Losses) -> Lost {
         let triggers = self.session.triggers().iter().filter(|entry| entry.table == table);
         let is_filtered =
-            |entry: &Entry| self.session.attached(entry).trigger().plan.is_selective();
-        let plan = |entry: &Entry| &self.session.attached(entry).trigger().plan;
+            |entry: &TriggerEntry| self.session.attached(entry).trigger().plan.is_selective();
+        let plan = |entry: &TriggerEntry| &self.session.attached(entry).trigger().plan;
         let advice = triggers.clone().next().map(|entry| plan(entry).size_advice(losses.full));
         Lost {
             events: each_once(triggers.clone().map(|entry| entry.event.to_string())).join(", "),

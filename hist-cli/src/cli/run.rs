@@ -25,7 +25,6 @@ use super::worker::Worker;
 use crate::escape::name_of;
 use crate::kernel;
 use crate::kernel::Context;
-use crate::kernel::EventName;
 use crate::kernel::Facts;
 use crate::kernel::tracefs::{Tracefs, find_or_mount};
 use crate::live::Unfit;
@@ -184,24 +183,32 @@ pub(super) fn context<'a>(facts: &'a Facts, root: Option<&Path>) -> Context<'a> 
     if root.is_none() { context } else { context.elsewhere() }
 }
 
+/// Whose events are counted, and how programs are to be.
+///
+/// # Errors
+/// If a process, a cgroup or a CPU is not there.
+pub(super) fn wanted(options: &Options, facts: &Facts) -> anyhow::Result<(Target, Wishes)> {
+    let target = Target::new(&options.focus, options.command.is_some(), facts)?;
+    // One alone has nobody to begin and end with.
+    let target = target.together(options.pairs.len() > 1);
+    let wishes = options.wishes(target.focus.clone(), proof(options, facts.release()));
+    Ok((target, wishes))
+}
+
 /// Carries out what was written for each event, and counts nothing yet.
-fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
+pub(super) fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focused)> {
     let (tracefs, facts) = (tracefs(options.tracefs.as_deref(), options.quiet)?, Facts::read()?);
-    let target = Target::new(&options.focus, options.command.is_some(), &facts)?;
+    let (target, wishes) = wanted(options, &facts)?;
     if options.verbose > 0 && !target.focus.is_all() {
         say(&format!("focus: {}", target.focus));
     }
-    // One alone has nobody to begin and end with.
-    let target = target.together(options.pairs.len() > 1);
-    let wishes =
-        Wishes { proof: proof(options, facts.release()), ..options.wishes(target.focus.clone()) };
     let focused = target.open(&facts, &tracefs)?;
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let live = live.with_barrier(Arc::new(Barrier::new()?));
     let mut session = Session::held(live, Box::new(since_boot));
-    for Pair { trigger, system, event } in &options.pairs {
-        ensure!(!is_blank(trigger), "the trigger for {system}:{event} is empty");
-        session.write(&EventName::new(system, event), trigger)?;
+    for Pair { trigger, event } in &options.pairs {
+        ensure!(!is_blank(trigger), "the trigger for {event} is empty");
+        session.write(event, trigger)?;
     }
     ensure!(!session.triggers().is_empty(), "no trigger is left to count");
     Ok((session, focused))

@@ -13,7 +13,7 @@ use crate::escape::Charset;
 use crate::export::{self, Document, Exporter, Format, Meta, Source};
 use crate::kernel;
 use crate::print;
-use crate::session::registry::{Entry, TriggerId};
+use crate::session::registry::{TriggerEntry, TriggerId};
 use crate::session::{Live, Session};
 use crate::snapshot::Snapshot;
 use crate::snapshot::delta::delta;
@@ -89,7 +89,7 @@ impl View {
     pub(super) fn table(
         &mut self,
         session: &Session<Live>,
-        snapshots: Vec<(&Entry, Snapshot)>,
+        snapshots: Vec<(&TriggerEntry, Snapshot)>,
     ) -> anyhow::Result<Vec<u8>> {
         let time = SystemTime::now();
         self.exporter.set_width(columns());
@@ -125,7 +125,7 @@ impl View {
     fn news(
         &mut self,
         session: &Session<Live>,
-        entry: &Entry,
+        entry: &TriggerEntry,
         snapshot: Snapshot,
         time: SystemTime,
     ) -> (SystemTime, Snapshot) {
@@ -145,7 +145,7 @@ impl View {
     /// `full` is how many hits found the table full since counting began.
     fn one(
         &mut self,
-        (session, entry): (&Session<Live>, &Entry),
+        (session, entry): (&Session<Live>, &TriggerEntry),
         mut snapshot: Snapshot,
         meta: Meta,
         full: u64,
@@ -168,7 +168,7 @@ impl View {
         Ok(self.exporter.write(&document)?)
     }
 
-    fn meta(&self, entry: &Entry, since: SystemTime, time: SystemTime) -> Meta {
+    fn meta(&self, entry: &TriggerEntry, since: SystemTime, time: SystemTime) -> Meta {
         let sources = self.source.iter().cloned().collect();
         Meta { event: entry.event.to_string(), sources, since, time }
     }

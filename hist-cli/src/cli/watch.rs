@@ -181,7 +181,7 @@ impl Shown {
         self.idle = Some((done.printer, done.reader));
         let reading = done.reading?;
         let start = Instant::now();
-        self.state.refresh(reading.tables);
+        self.state.refresh(reading.sheets);
         self.rested = Instant::now() + (done.took + start.elapsed()) * REST;
         if reading.notice.is_some() {
             self.state.notice = reading.notice;

@@ -1,7 +1,7 @@
 //! Takes nothing. Gives the type of generated code.
 
 use crate::bpf::insn::Insn;
-use crate::plan::focus::FocusMap;
+use crate::plan::map::MapId;
 
 /// The bodies of a template's holes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub struct HoleCode {
     pub data: Vec<u8>,
     /// The `ld_imm64` that load addresses in `data`, ascending: index in `lines`, offset in `data`.
     pub data_uses: Vec<(usize, u32)>,
-    /// The `ld_imm64` that load shared maps or addresses in them, ascending: index in `lines`, map.
-    pub map_uses: Vec<(usize, FocusMap)>,
+    /// The `ld_imm64` that load maps or addresses in them, ascending: index in `lines`, map.
+    pub map_uses: Vec<(usize, MapId)>,
 }
 
 /// An instruction and its explanation.

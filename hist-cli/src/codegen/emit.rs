@@ -5,7 +5,7 @@ use super::code::{HoleCode, Line};
 use crate::bpf::insn::{Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, Reg};
 use crate::kernel::format::FieldId;
 use crate::plan::Plan;
-use crate::plan::focus::FocusMap;
+use crate::plan::map::MapId;
 use crate::plan::once::{self, Kept, Once, Place};
 use crate::plan::scan::{self, Scan};
 use crate::plan::{Access, AccessTable};
@@ -35,7 +35,7 @@ pub(super) struct Emitter {
     stack: u32,
     data: Vec<u8>,
     data_uses: Vec<(usize, u32)>,
-    map_uses: Vec<(usize, FocusMap)>,
+    map_uses: Vec<(usize, MapId)>,
 }
 
 impl Emitter {
@@ -46,22 +46,10 @@ impl Emitter {
             has_record: plan.has_record(),
             kept: plan.once.clone(),
             stack: once::bytes(&plan.once),
-            ..Self::program(symbol)
-        }
-    }
-
-    /// A program of its own, without a plan.
-    pub(super) fn program(symbol: &'static str) -> Self {
-        Self {
             symbol,
-            access: AccessTable::default(),
-            kept: Vec::new(),
-            is_typed: false,
-            has_record: true,
             lines: Vec::new(),
             labels: Vec::new(),
             jumps: Vec::new(),
-            stack: 0,
             data: Vec::new(),
             data_uses: Vec::new(),
             map_uses: Vec::new(),
@@ -190,21 +178,16 @@ impl Emitter {
     }
 
     /// `dst` = the map.
-    pub(super) fn push_map(&mut self, dst: Reg, map: FocusMap, note: impl Into<String>) {
+    pub(super) fn push_map(&mut self, dst: Reg, map: MapId, note: impl Into<String>) {
         self.push_map_as(PSEUDO_MAP_FD, dst, map, note);
     }
 
-    /// `dst` = the address of the only value of [`FocusMap::State`].
-    pub(super) fn push_state(&mut self, dst: Reg, note: impl Into<String>) {
-        self.push_map_as(PSEUDO_MAP_VALUE, dst, FocusMap::State, note);
+    /// `dst` = the address of the map's only value.
+    pub(super) fn push_value_of(&mut self, dst: Reg, map: MapId, note: impl Into<String>) {
+        self.push_map_as(PSEUDO_MAP_VALUE, dst, map, note);
     }
 
-    /// `dst` = the address of the only value of [`FocusMap::Valve`].
-    pub(super) fn push_valve(&mut self, dst: Reg, note: impl Into<String>) {
-        self.push_map_as(PSEUDO_MAP_VALUE, dst, FocusMap::Valve, note);
-    }
-
-    fn push_map_as(&mut self, src: u8, dst: Reg, map: FocusMap, note: impl Into<String>) {
+    fn push_map_as(&mut self, src: u8, dst: Reg, map: MapId, note: impl Into<String>) {
         self.map_uses.push((self.lines.len(), map));
         let [low, high] = Insn::ld_imm64(dst, 0);
         self.push_wide([Insn { src, ..low }, high], note);

@@ -6,6 +6,12 @@ use super::CodegenError;
 use super::emit::{Emitter, Label};
 use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
 use crate::plan::focus::{BirthOffsets, CLOCK_TICK, Focus, FocusMap, Processes, VALVE_SIZE, runs};
+use crate::plan::map::{MapId, Role};
+
+/// A map that all programs of a focus share.
+const fn shared(map: FocusMap) -> MapId {
+    MapId::shared(Role::Focus(map))
+}
 
 /// Goes to `refuse` for what is not in focus. Destroys r0 to r5.
 ///
@@ -50,7 +56,7 @@ pub(super) fn tests(
         Processes::Set(_) => in_set(emitter, refuse),
     }
     if focus.cgroup.is_some() {
-        emitter.push_map(R1, FocusMap::Cgroup, "focus: the cgroup");
+        emitter.push_map(R1, shared(FocusMap::Cgroup), "focus: the cgroup");
         emitter.push(Insn::mov64_imm(R2, 0), "");
         emitter.push(Insn::call(helper::CURRENT_TASK_UNDER_CGROUP), "");
         emitter.jump(Insn::jump_imm(Compare::Ne, R0, 1, 0), refuse, "not in it, nor below");
@@ -63,7 +69,7 @@ pub(super) fn valve(emitter: &mut Emitter, refuse: Label) {
     emitter.push(Insn::call(helper::GET_SMP_PROCESSOR_ID), "the valve of this CPU");
     let beyond = Insn::jump_imm(Compare::Ge, R0, VALVE_SIZE.cast_signed(), 0);
     emitter.jump(beyond, refuse, "never so, but the verifier asks");
-    emitter.push_valve(R1, "");
+    emitter.push_value_of(R1, shared(FocusMap::Valve), "");
     emitter.push(Insn::alu64_reg(Alu::Add, R1, R0), "");
     emitter.push(Insn::load(Width::B, R0, R1, 0), "");
     emitter.jump(Insn::jump_imm(Compare::Eq, R0, 0, 0), refuse, "it is closed");
@@ -128,7 +134,7 @@ fn in_set(emitter: &mut Emitter, refuse: Label) {
     emitter.push(Insn::store_reg(Width::W, R10, slot, R0), "");
     emitter.push(Insn::mov64_reg(R2, R10), "");
     emitter.push(Insn::alu64_imm(Alu::Add, R2, i32::from(slot)), "");
-    emitter.push_map(R1, FocusMap::Processes, "");
+    emitter.push_map(R1, shared(FocusMap::Processes), "");
     emitter.push(Insn::call(helper::MAP_LOOKUP_ELEM), "");
     emitter.jump(Insn::jump_imm(Compare::Eq, R0, 0, 0), refuse, "it is not in the set");
 }

@@ -21,14 +21,12 @@ mod once;
 mod record;
 mod saved;
 mod scan;
-pub mod sentinel;
 mod slot;
 mod source;
 mod stack;
 mod system_call;
 mod text;
 mod value;
-pub mod watch;
 mod word;
 
 use crate::kernel::format::FieldId;

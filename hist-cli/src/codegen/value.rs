@@ -1,4 +1,5 @@
-//! The update and init holes: r1 context, r2 the value's bytes.
+//! The bodies of the update and init holes, which put a hit into an entry: r1 is the context, r2
+//! points to the value's bytes.
 
 use hist_common::holes;
 
@@ -11,10 +12,11 @@ use super::stack::copy_words;
 use crate::bpf::insn::{Alu, Insn, R1, R2, R3, R4, Width, helper};
 use crate::plan::once::Once;
 use crate::plan::{Plan, ValueSlot};
+use crate::resolve::Fold;
 use crate::resolve::hist::COMM_SIZE;
 use crate::resolve::hist::Source;
 
-/// Adds the hit to a value in place.
+/// Puts the hit into a value in place.
 ///
 /// No atomics are needed for a value that belongs to one CPU and one program: that never runs twice
 /// at a time on a CPU. Where a program cannot be preempted, nothing but an interrupt comes in
@@ -26,24 +28,37 @@ pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::UPDATE, plan);
     each(&mut emitter, plan, |emitter, saved, slot| {
         let offset = emitter.offset(slot.offset)?;
-        let note = format!("value {}", slot.label);
-        if plan.shared {
-            source::load(emitter, saved, &slot.source, &note)?;
-            emitter.push(Insn::atomic_add64(R2, offset, R3), "others may add, too");
-            return Ok(());
+        match slot.fold {
+            Fold::Sum => add(emitter, saved, slot, offset, plan.shared),
         }
-        if let Some(step) = short(&slot.source) {
-            emitter.push(Insn::load(Width::Dw, R4, R2, offset), note);
-            emitter.push(Insn::alu64_imm(Alu::Add, R4, step), "");
-        } else {
-            source::load(emitter, saved, &slot.source, &note)?;
-            emitter.push(Insn::load(Width::Dw, R4, R2, offset), "");
-            emitter.push(Insn::alu64_reg(Alu::Add, R4, R3), "");
-        }
-        emitter.push(Insn::store_reg(Width::Dw, R2, offset, R4), "");
-        Ok(())
     })?;
     emitter.finish()
+}
+
+/// Adds the slot's number to the word that lies `offset` bytes from r2.
+fn add(
+    emitter: &mut Emitter,
+    saved: &Saved,
+    slot: &ValueSlot,
+    offset: i16,
+    is_shared: bool,
+) -> Result<(), CodegenError> {
+    let note = format!("value {}", slot.label);
+    if is_shared {
+        source::load(emitter, saved, &slot.source, &note)?;
+        emitter.push(Insn::atomic_add64(R2, offset, R3), "others may add, too");
+        return Ok(());
+    }
+    if let Some(step) = short(&slot.source) {
+        emitter.push(Insn::load(Width::Dw, R4, R2, offset), note);
+        emitter.push(Insn::alu64_imm(Alu::Add, R4, step), "");
+    } else {
+        source::load(emitter, saved, &slot.source, &note)?;
+        emitter.push(Insn::load(Width::Dw, R4, R2, offset), "");
+        emitter.push(Insn::alu64_reg(Alu::Add, R4, R3), "");
+    }
+    emitter.push(Insn::store_reg(Width::Dw, R2, offset, R4), "");
+    Ok(())
 }
 
 /// Writes a whole value as the first hit leaves it.
@@ -51,14 +66,9 @@ pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::INIT, plan);
     each(&mut emitter, plan, |emitter, saved, slot| {
         let offset = emitter.offset(slot.offset)?;
-        let note = format!("first value {}", slot.label);
-        if let Some(first) = short(&slot.source) {
-            emitter.push(Insn::store_imm(Width::Dw, R2, offset, first), note);
-        } else {
-            source::load(emitter, saved, &slot.source, &note)?;
-            emitter.push(Insn::store_reg(Width::Dw, R2, offset, R3), "");
+        match slot.fold {
+            Fold::Sum => set(emitter, saved, slot, offset),
         }
-        Ok(())
     })?;
     if let Some(offset) = plan.comm
         && let Some(kept) = emitter.kept(Some(Once::Comm))
@@ -71,6 +81,23 @@ pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
         emitter.push(Insn::call(helper::GET_CURRENT_COMM), "up to its NUL");
     }
     emitter.finish()
+}
+
+/// Makes the slot's number the word that lies `offset` bytes from r2.
+fn set(
+    emitter: &mut Emitter,
+    saved: &Saved,
+    slot: &ValueSlot,
+    offset: i16,
+) -> Result<(), CodegenError> {
+    let note = format!("first value {}", slot.label);
+    if let Some(first) = short(&slot.source) {
+        emitter.push(Insn::store_imm(Width::Dw, R2, offset, first), note);
+    } else {
+        source::load(emitter, saved, &slot.source, &note)?;
+        emitter.push(Insn::store_reg(Width::Dw, R2, offset, R3), "");
+    }
+    Ok(())
 }
 
 /// A constant that fits an instruction.

@@ -1,5 +1,7 @@
 //! Takes an event's name. Gives triggers that are worth trying on it, from `examples.txt`.
 
+use crate::kernel::EventName;
+
 /// Events, each followed by triggers, indented by 4, and what each shows, indented by 8.
 const TABLE: &str = include_str!("examples.txt");
 
@@ -32,19 +34,21 @@ pub fn all() -> impl Iterator<Item = Example> {
     examples.into_iter()
 }
 
-/// Those for `system:event`.
+/// Those for that event.
 #[must_use]
-pub fn of(system: &str, event: &str) -> Vec<Example> {
-    let name = format!("{system}:{event}");
+pub fn of(event: &EventName) -> Vec<Example> {
+    let name = event.to_string();
     all().filter(|example| example.event == name).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr as _;
+
     use super::*;
     use crate::kernel::Facts;
     use crate::kernel::error::EventError;
-    use crate::kernel::tracefs::{Tracefs, mounted_root, parse_event_name};
+    use crate::kernel::tracefs::{Tracefs, mounted_root};
     use crate::pipeline;
     use crate::plan::Wishes;
 
@@ -56,9 +60,9 @@ mod tests {
         for example in all() {
             assert!(example.trigger.starts_with("hist:"), "{example:?}");
             assert!(!example.says.is_empty() && !example.says.starts_with("hist:"), "{example:?}");
-            assert!(parse_event_name(example.event).is_ok(), "{example:?}");
+            assert!(EventName::from_str(example.event).is_ok(), "{example:?}");
         }
-        assert!(!of("kmem", "kmalloc").is_empty());
+        assert!(!of(&EventName::new("kmem", "kmalloc")).is_empty());
     }
 
     /// Those of events that this kernel has.
@@ -72,8 +76,7 @@ mod tests {
         let facts = Facts::read().expect("the kernel's facts");
         let mut compiled = 0;
         for Example { event: name, trigger, .. } in all() {
-            let (system, event) = parse_event_name(name).expect("a name");
-            let format = match tracefs.event(system, event) {
+            let format = match tracefs.event(&name.parse().expect("a name")) {
                 Ok(format) => format,
                 Err(EventError::Denied { .. }) => {
                     eprintln!("skipped: tracefs may be read by root only");
@@ -85,8 +88,8 @@ mod tests {
                 }
                 Err(error) => panic!("{name}: {error}"),
             };
-            let result = pipeline::compile(trigger, &format, &facts.context(), Wishes::default())
-                .and_then(|compiled| pipeline::link(&[compiled]));
+            let result =
+                pipeline::build_text(trigger, &format, &facts.context(), Wishes::default());
             result.unwrap_or_else(|error| panic!("{name}: {error}"));
             compiled += 1;
         }

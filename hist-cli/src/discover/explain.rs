@@ -1,4 +1,4 @@
-//! Takes a compiled trigger. Gives what it would count and what that would cost, in plain words.
+//! What a built trigger would count and what that would cost, in plain words.
 
 use std::fmt::Write as _;
 
@@ -6,22 +6,24 @@ use super::examples;
 use super::words;
 use crate::bpf::insn::helper;
 use crate::link::Program;
-use crate::plan::{Attach, MapKind, Plan, size_text};
+use crate::pipeline::Built;
+use crate::plan::{MapKind, Plan, size_text};
 use crate::resolve::hist::{Condition, KeySource};
 
 /// A line's first word takes that many columns.
 const HEAD: usize = 9;
 
-/// The explanation, ending in a newline. `program` is what `plan` was linked to.
+/// The explanation, ending in a newline.
 #[must_use]
-pub fn explain(plan: &Plan, program: &Program) -> String {
+pub fn explain(built: &Built) -> String {
+    let (plan, program) = (built.plan(), built.program());
     let mut text = String::new();
     let mut line = |head: &str, rest: &str| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{head:HEAD$}{rest}");
     };
     let hist = &plan.hist;
-    line("counts", &format!("{}, {}", plan.event_name(), which(plan)));
+    line("counts", &format!("{}, {}", plan.hist.event, which(plan)));
     heads("focus", words::focus(&plan.focus).into_iter(), &mut line);
     heads("per", hist.keys.iter().map(|key| words::key(key, hist)), &mut line);
     let hitcount = (!hist.nohitcount).then(|| "hitcount, the number of events".to_owned());
@@ -83,20 +85,15 @@ fn key_bytes(plan: &Plan) -> u32 {
 
 /// To what, and why: whence each field is taken, or what stands against the raw tracepoint.
 fn attach(plan: &Plan) -> Vec<String> {
-    let (head, reasons) = match &plan.attach {
-        Attach::Tracepoint { system, event, .. } => {
-            let why = if plan.system_call.is_some() { ":" } else { "; why not to the raw one:" };
-            (format!("to the classic tracepoint {system}:{event}"), why)
-        }
-        Attach::RawTracepoint { name, .. } => {
-            let fields = "; every field is taken from its arguments:";
-            let copies = if plan.access.is_empty() { ":" } else { fields };
-            (format!("to the raw tracepoint {name}"), copies)
-        }
+    let reasons = match plan.has_record() {
+        _ if plan.why.is_empty() => "",
+        true if plan.system_call.is_none() => "; why not to the raw one:",
+        false if !plan.access.is_empty() => "; every field is taken from its arguments:",
+        _ => ":",
     };
-    let reasons = if plan.why.is_empty() { "" } else { reasons };
+    let head = format!("to {}{reasons}", plan.attach.place());
     let why = plan.why.iter().map(|why| format!("  {why}"));
-    std::iter::once(head + reasons).chain(why).collect()
+    std::iter::once(head).chain(why).collect()
 }
 
 fn states(plan: &Plan) -> Vec<String> {
@@ -107,11 +104,11 @@ fn states(plan: &Plan) -> Vec<String> {
 }
 
 fn others(plan: &Plan) -> String {
-    let examples = examples::of(&plan.hist.system, &plan.hist.event);
+    let examples = examples::of(&plan.hist.event);
     if examples.is_empty() {
         return String::new();
     }
-    let mut text = format!("\nexamples for {}:\n", plan.event_name());
+    let mut text = format!("\nexamples for {}:\n", plan.hist.event);
     for example in examples {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {}\n      {}", example.trigger, example.says);
@@ -148,7 +145,7 @@ impl Cost {
         };
         let calls = || insns().filter(|insn| insn.is_call() && insn.src == 0);
         Self {
-            classic: matches!(plan.attach, Attach::Tracepoint { .. }),
+            classic: plan.has_record(),
             all_calls: plan.system_call.is_some(),
             stack: plan.keys.iter().any(|key| key.source == KeySource::Stack),
             text: calls().any(|insn| reads_text(insn.imm)),

@@ -1,5 +1,6 @@
 //! Takes a glob as filters have it. Gives whether names match.
 
+use crate::kernel::EventName;
 use crate::resolve::glob;
 use crate::resolve::hist::{GlobPart, Pattern};
 
@@ -23,12 +24,14 @@ impl Glob {
         Self { pattern, negated, whole }
     }
 
-    /// Whether it means `system:event`.
+    /// Whether it means that event.
     #[must_use]
-    pub fn matches(&self, system: &str, event: &str) -> bool {
+    pub fn matches(&self, event: &EventName) -> bool {
         let is_met = match self.whole {
-            true => matches(&self.pattern, format!("{system}:{event}").as_bytes()),
-            false => [system, event].iter().any(|part| matches(&self.pattern, part.as_bytes())),
+            true => matches(&self.pattern, event.to_string().as_bytes()),
+            false => [&event.system, &event.name]
+                .iter()
+                .any(|part| matches(&self.pattern, part.as_bytes())),
         };
         is_met != self.negated
     }
@@ -106,7 +109,11 @@ mod tests {
             ("!kmem:*", false),
             ("!sched:*", true),
         ] {
-            assert_eq!(Glob::new(glob).matches("kmem", "kmalloc"), expect, "{glob}");
+            assert_eq!(
+                Glob::new(glob).matches(&EventName::new("kmem", "kmalloc")),
+                expect,
+                "{glob}"
+            );
         }
     }
 }

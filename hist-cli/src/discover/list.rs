@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Glob;
 use crate::diag::nearest;
+use crate::kernel::EventName;
 use crate::kernel::attachable::refuse_unattachable;
 use crate::kernel::error::EventError;
 use crate::kernel::tracefs::Tracefs;
@@ -11,10 +12,8 @@ use crate::kernel::tracefs::Tracefs;
 /// An event of this kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its system.
-    pub system: String,
     /// Its name.
-    pub event: String,
+    pub event: EventName,
     /// Why it cannot be counted; `None` if nothing is known against it.
     pub refusal: Option<&'static str>,
 }
@@ -22,7 +21,7 @@ pub struct Listed {
 /// `system:event`, and behind a `#` why it cannot be counted.
 impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.system, self.event)?;
+        write!(f, "{}", self.event)?;
         match self.refusal {
             Some(reason) => write!(f, "  # cannot be counted: {reason}"),
             None => Ok(()),
@@ -37,13 +36,9 @@ impl fmt::Display for Listed {
 pub fn list(tracefs: &Tracefs, glob: Option<&Glob>) -> Result<Vec<Listed>, EventError> {
     let dynamic = tracefs.dynamic_events()?;
     let mut events = tracefs.event_names()?;
-    events.retain(|(system, event)| glob.is_none_or(|glob| glob.matches(system, event)));
-    let listed = events.into_iter().map(|(system, event)| Listed {
-        refusal: refuse_unattachable(&system, &event, &dynamic),
-        system,
-        event,
-    });
-    Ok(listed.collect())
+    events.retain(|event| glob.is_none_or(|glob| glob.matches(event)));
+    let listed = |event| Listed { refusal: refuse_unattachable(&event, &dynamic), event };
+    Ok(events.into_iter().map(listed).collect())
 }
 
 /// The event or system that `text`, which matches nothing, was probably meant to be.
@@ -55,10 +50,9 @@ pub fn meant(tracefs: &Tracefs, text: &str) -> Result<Option<String>, EventError
     // The usual beginning of a name, and nothing behind it.
     let text = text.strip_suffix([':', '/']).unwrap_or(text);
     if text.contains([':', '/']) {
-        let names: Vec<_> =
-            events.iter().map(|(system, event)| format!("{system}:{event}")).collect();
+        let names: Vec<_> = events.iter().map(EventName::to_string).collect();
         return Ok(nearest(text, names.iter().map(String::as_str)).map(str::to_owned));
     }
-    let parts = events.iter().flat_map(|(system, event)| [event.as_str(), system.as_str()]);
+    let parts = events.iter().flat_map(|event| [event.name.as_str(), event.system.as_str()]);
     Ok(nearest(text, parts).map(str::to_owned))
 }

@@ -58,7 +58,7 @@ fn tells(event: &EventFormat, name: &str, modifier: &str, role: Role) -> bool {
     match modifier {
         "sym" | "sym-offset" => field.is_some_and(is_address),
         "syscall" => {
-            let is_system = matches!(event.system.as_str(), "syscalls" | "raw_syscalls");
+            let is_system = matches!(event.name.system.as_str(), "syscalls" | "raw_syscalls");
             is_system && matches!(name, "id" | "nr" | "__syscall_nr")
         }
         "usecs" => name == "common_timestamp",
@@ -79,7 +79,9 @@ fn resolves(event: &EventFormat, item: &str, role: Role) -> Result<(), TriggerEr
         Role::Value => format!("hist:keys=common_cpu:vals={item}"),
     };
     let trigger = parse::trigger(&text)?;
-    resolve::hist(&trigger, event, &Context::default()).map(drop)
+    resolve::hist(&trigger, event, &Context::default())
+        .map(drop)
+        .map_err(|rejection| rejection.error)
 }
 
 /// What is wrong, in the sentence that says most.
@@ -101,11 +103,11 @@ impl<'a> Arguments<'a> {
     /// be preempted it is not used.
     #[must_use]
     pub fn of(event: &EventFormat, kernel: &Context<'a>) -> Self {
-        let loses = kernel.preemption.loses(rows::has_preemption_off(&event.system, &event.name));
-        let has_own = !loses && !matches!(event.system.as_str(), "syscalls" | "ftrace");
-        let tracepoint = || kernel.btf?.tracepoint(&event.name).ok().flatten();
+        let loses = kernel.preemption.loses(rows::has_preemption_off(&event.name));
+        let has_own = !loses && !matches!(event.name.system.as_str(), "syscalls" | "ftrace");
+        let tracepoint = || kernel.btf?.tracepoint(&event.name.name).ok().flatten();
         let tracepoint = has_own.then(tracepoint).flatten();
-        Self { btf: kernel.btf, tracepoint, rows: rows::rows(&event.system, &event.name) }
+        Self { btf: kernel.btf, tracepoint, rows: rows::rows(&event.name) }
     }
 
     /// Whether `name`, a field of `event` or what every event has, can be counted from them.

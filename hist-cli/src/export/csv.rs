@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use csv::{Terminator, WriterBuilder};
 
-use super::document::{Document, Entry, Key, Value};
+use super::document::{Document, DocumentRow, Key, Value};
 use super::names;
 use super::time;
 use crate::escape::{Charset, clean};
@@ -57,13 +57,19 @@ fn text(bytes: &[u8], terminal: Option<Charset>) -> Vec<u8> {
     if is_risky { [b"'", &*bytes].concat() } else { bytes.into_owned() }
 }
 
-fn record(document: &Document, row: &Entry, time: &str, terminal: Option<Charset>) -> Vec<Vec<u8>> {
+fn record(
+    document: &Document,
+    row: &DocumentRow,
+    time: &str,
+    terminal: Option<Charset>,
+) -> Vec<Vec<u8>> {
     let mut fields = vec![time.as_bytes().to_vec()];
     for (key, cell) in document.keys.iter().zip(&row.cells) {
         key_fields(&mut fields, key, cell, terminal);
     }
-    fields.push(row.hitcount.to_string().into());
-    let sum = |(index, value): (usize, &Value)| value.number().decimal(row.sums[index]).into();
+    fields.push(row.counts.hits.to_string().into());
+    let sum =
+        |(index, value): (usize, &Value)| value.number().decimal(row.counts.values[index]).into();
     fields.extend(document.shown_values().map(sum));
     fields
 }

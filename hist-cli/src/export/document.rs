@@ -1,6 +1,5 @@
-//! Takes a sorted snapshot, the rows that are wanted, and where it was taken. Gives a
-//! [`Document`]: the same without raw bytes, every name looked up, so that it means the same on
-//! another machine.
+//! A [`Document`] is a sorted snapshot, or some of its rows, without raw bytes: every name is looked
+//! up, so that it means the same on another machine.
 
 use std::ops::Range;
 use std::time::SystemTime;
@@ -11,7 +10,9 @@ use crate::kernel::symbols::Symbols;
 use crate::print::cell::{Cell, Named, cell};
 use crate::print::readable;
 use crate::resolve::hist::Sort;
-use crate::snapshot::{IntType, KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueShow};
+use crate::snapshot::{
+    Counts, Fold, IntType, KeyColumn, KeyOrder, KeyShow, Losses, Snapshot, ValueShow, counts,
+};
 
 /// Where and when a snapshot was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,14 +51,14 @@ pub struct Document {
     pub paused: bool,
     /// The parts of the key.
     pub keys: Vec<Key>,
-    /// The sums besides the hitcount.
+    /// The numbers besides the hits.
     pub values: Vec<Value>,
     /// The kernel's text shows the hitcount.
     pub show_hitcount: bool,
     /// What the rows are ordered by.
     pub sort: Vec<Sort>,
     /// The entries, in order.
-    pub rows: Vec<Entry>,
+    pub rows: Vec<DocumentRow>,
     /// The hitcounts of all entries, those included that are not among the rows.
     pub hits: u64,
     /// How many entries there are, those included that are not among the rows.
@@ -85,7 +86,7 @@ pub struct Key {
     pub order: Option<KeyOrder>,
 }
 
-/// One sum besides the hitcount.
+/// One number besides the hits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
     /// Its label, or that with a number behind it if another value has the same.
@@ -96,7 +97,9 @@ pub struct Value {
     pub show: ValueShow,
     /// It is there to sort by, and is not shown.
     pub hidden: bool,
-    /// Its sums have a sign; absent in documents of earlier versions, which show all sums without.
+    /// How the numbers of several hits are put together.
+    pub fold: Fold,
+    /// Its numbers have a sign; absent in documents of earlier versions, which show all sums without.
     pub signed: Option<bool>,
 }
 
@@ -109,7 +112,7 @@ impl Key {
 }
 
 impl Value {
-    /// What its sums mean.
+    /// What its numbers mean.
     #[must_use]
     pub fn number(&self) -> IntType {
         IntType { signed: self.signed.unwrap_or(false), bits: 64 }
@@ -118,13 +121,11 @@ impl Value {
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct DocumentRow {
     /// One per [`Document::keys`].
     pub cells: Vec<Cell<'static>>,
-    /// How often the key was hit.
-    pub hitcount: u64,
-    /// One per [`Document::values`].
-    pub sums: Vec<u64>,
+    /// Its hits; one of the values for each of [`Document::values`].
+    pub counts: Counts,
 }
 
 impl Document {
@@ -133,8 +134,7 @@ impl Document {
     pub fn new(snapshot: &Snapshot, rows: Range<usize>, symbols: &Symbols, meta: Meta) -> Self {
         let trigger = readable(&snapshot.trigger);
         let (trigger, paused) = without_state(&trigger);
-        let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
-        let entry = |row| Entry::new(snapshot, row, symbols);
+        let row = |row| DocumentRow::new(snapshot, row, symbols);
         Self {
             meta,
             trigger: trigger.to_owned(),
@@ -143,8 +143,8 @@ impl Document {
             values: values(snapshot),
             show_hitcount: snapshot.show_hitcount,
             sort: snapshot.sort.clone(),
-            rows: rows.map(entry).collect(),
-            hits,
+            rows: rows.map(row).collect(),
+            hits: snapshot.hits(),
             entries: snapshot.rows.len() as u64,
             losses: snapshot.losses,
             enough_size: None,
@@ -155,6 +155,18 @@ impl Document {
     #[must_use]
     pub fn trigger_line(&self) -> String {
         format!("{} [{}]", self.trigger, self.state())
+    }
+
+    /// How each of the values is put together.
+    #[must_use]
+    pub fn folds(&self) -> Vec<Fold> {
+        self.values.iter().map(|value| value.fold).collect()
+    }
+
+    /// The hits of its rows.
+    #[must_use]
+    pub fn hits_of_rows(&self) -> u64 {
+        counts::hits(self.rows.iter().map(|row| row.counts.hits))
     }
 
     /// `active` or `paused`.
@@ -172,7 +184,7 @@ impl Document {
     pub(super) fn weight(
         &self,
         name: Option<&str>,
-    ) -> Result<impl Fn(&Entry) -> i128, ExportError> {
+    ) -> Result<impl Fn(&DocumentRow) -> i128, ExportError> {
         let name = name.filter(|name| *name != "hitcount");
         let index = name.map(|name| self.values.iter().position(|value| value.name == name));
         match (name, index) {
@@ -180,19 +192,19 @@ impl Document {
                 name: name.to_owned(),
                 values: self.values.iter().map(|value| value.name.clone()).collect(),
             }),
-            (_, index) => Ok(move |entry: &Entry| match index.flatten() {
-                Some(index) => self.values[index].number().value(entry.sums[index]),
-                None => entry.hitcount.into(),
+            (_, index) => Ok(move |row: &DocumentRow| match index.flatten() {
+                Some(index) => self.values[index].number().value(row.counts.values[index]),
+                None => row.counts.hits.into(),
             }),
         }
     }
 }
 
-impl Entry {
+impl DocumentRow {
     fn new(snapshot: &Snapshot, row: usize, symbols: &Symbols) -> Self {
         let row = &snapshot.rows[row];
         let cells = snapshot.keys.iter().map(|column| owned(cell(column, row, symbols)));
-        Self { cells: cells.collect(), hitcount: row.hitcount, sums: row.sums.to_vec() }
+        Self { cells: cells.collect(), counts: row.counts.clone() }
     }
 }
 
@@ -222,6 +234,7 @@ fn values(snapshot: &Snapshot) -> Vec<Value> {
         label: column.label.clone(),
         show: column.show,
         hidden: column.hidden,
+        fold: column.fold,
         signed: Some(column.number.signed),
     });
     values.collect()

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{Document, Entry};
+use super::document::{Document, DocumentRow};
 use super::error::ExportError;
 use crate::escape::{Charset, clean};
 use crate::print;
@@ -35,7 +35,7 @@ pub(super) fn folded(
     Ok(out)
 }
 
-fn frames(document: &Document, row: &Entry) -> Vec<Vec<u8>> {
+fn frames(document: &Document, row: &DocumentRow) -> Vec<Vec<u8>> {
     let is_stack = |cell: &Cell<'_>| matches!(cell, Cell::Stack(_));
     let keys = || document.keys.iter().zip(&row.cells);
     let others = keys().filter(|(_, cell)| !is_stack(cell));

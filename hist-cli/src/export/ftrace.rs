@@ -1,5 +1,4 @@
-//! Takes a document. Gives the text of the kernel's `hist` file, byte for byte that of the
-//! snapshot which it was made of.
+//! A document as the kernel's `hist` file, byte for byte that of the snapshot which it was made of.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -30,25 +29,25 @@ fn write(out: &mut Bytes, document: &Document, terminal: Option<Charset>) -> fmt
             label: clean(&value.label),
             show: value.show,
             hidden: value.hidden,
+            fold: value.fold,
             number: value.number(),
         })
         .collect();
-    let sums = document.rows.iter().map(|row| &row.sums[..]);
-    let scales = print::scales(columns.len(), sums);
+    let scales = print::scales(&columns, document.rows.iter().map(|row| &row.counts));
     let labels: Vec<_> = document.keys.iter().map(|key| clean(&key.label)).collect();
     print::head(out, clean(&document.trigger_line()).as_bytes());
     for row in order::as_the_kernel(document) {
         let keys = document.keys.iter().zip(&labels).zip(&row.cells);
-        let entry = print::Entry {
+        let line = print::EntryLine {
             keys: keys.map(|((key, label), cell)| {
                 (&label[..], key.show, clean_cell(Cow::Borrowed(cell), terminal))
             }),
-            hitcount: document.show_hitcount.then_some(row.hitcount),
-            values: &columns,
-            sums: &row.sums,
+            hits: document.show_hitcount.then_some(row.counts.hits),
+            columns: &columns,
+            values: &row.counts.values,
             scales: &scales,
         };
-        print::entry(out, entry)?;
+        print::entry(out, line)?;
     }
     print::totals(out, (document.hits, document.entries, document.losses.full))
 }

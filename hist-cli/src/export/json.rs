@@ -10,12 +10,12 @@ use std::time::SystemTime;
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 
-use super::document::{Document, Entry, Key, Source, Value};
+use super::document::{Document, DocumentRow, Key, Source, Value};
 use super::time;
 use crate::print;
 use crate::print::cell::{Cell, Named};
 use crate::resolve::hist::{Sort, SortBy};
-use crate::snapshot::{KeyOrder, KeyShow, Losses, ValueShow};
+use crate::snapshot::{Fold, KeyOrder, KeyShow, Losses, ValueShow};
 
 /// The version of the documents that are written, and read.
 pub(super) const VERSION: u32 = 1;
@@ -141,13 +141,17 @@ struct ValueOut<'a> {
     hidden: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed: Option<bool>,
+    /// Left out of sums, as earlier versions wrote them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fold: Option<&'static str>,
 }
 
 impl<'a> ValueOut<'a> {
     fn new(value: &'a Value) -> Self {
         let show = value_show(value.show);
-        let Value { name, label, hidden, signed, .. } = value;
-        Self { name, label, show, hidden: *hidden, signed: *signed }
+        let Value { name, label, hidden, fold, signed, .. } = value;
+        let fold = (*fold != Fold::Sum).then(|| fold.name());
+        Self { name, label, show, hidden: *hidden, signed: *signed, fold }
     }
 }
 
@@ -227,10 +231,10 @@ pub(super) struct RowOut<'a> {
 }
 
 impl<'a> RowOut<'a> {
-    pub(super) fn new(document: &'a Document, row: &'a Entry) -> Self {
-        let values = ValuesOut { values: &document.values, sums: &row.sums };
+    pub(super) fn new(document: &'a Document, row: &'a DocumentRow) -> Self {
+        let values = ValuesOut { values: &document.values, numbers: &row.counts.values };
         let key = KeysOut { keys: &document.keys, cells: &row.cells };
-        Self { key, hitcount: row.hitcount, values }
+        Self { key, hitcount: row.counts.hits, values }
     }
 }
 
@@ -253,12 +257,12 @@ impl Serialize for KeysOut<'_> {
 /// The sums by name.
 struct ValuesOut<'a> {
     values: &'a [Value],
-    sums: &'a [u64],
+    numbers: &'a [u64],
 }
 
 impl Serialize for ValuesOut<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let values = self.values.iter().zip(self.sums);
+        let values = self.values.iter().zip(self.numbers);
         to.collect_map(values.map(|(value, sum)| (&value.name, raw(value.number().signed, *sum))))
     }
 }

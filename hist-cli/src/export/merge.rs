@@ -1,4 +1,4 @@
-//! Takes documents of one trigger, of several machines or times. Gives their exact sum.
+//! Adds up documents of one trigger, of several machines or times, exactly.
 //!
 //! Within one boot a key is its number and its name. Between boots addresses mean nothing: there
 //! functions are the same if they have the same name, and their addresses are left out.
@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{Document, Entry, Key, Meta, Value};
+use super::document::{Document, DocumentRow, Key, Meta, Value};
 use super::error::MergeError;
 use super::order;
 use crate::escape::excerpt;
 use crate::print::cell::Cell;
-use crate::snapshot::{KeyShow, Losses};
+use crate::snapshot::{Fold, KeyShow, Losses};
 
 /// The sum. That of one document is the document itself; the rows of others are sorted as the
 /// trigger says, those that compare equal by their keys.
@@ -33,12 +33,12 @@ pub fn merge(mut documents: Vec<Document>) -> Result<Document, MergeError> {
         paused: documents.iter().all(|document| document.paused),
         losses: losses(&documents),
         enough_size: enough_size(&documents),
-        rows: rows(documents, is_one_boot),
+        rows: rows(documents, &like.folds(), is_one_boot),
         meta,
         ..like
     };
     sum.entries = sum.rows.len() as u64;
-    sum.hits = sum.rows.iter().fold(0, |hits, row| hits.wrapping_add(row.hitcount));
+    sum.hits = sum.hits_of_rows();
     order::sort(&mut sum);
     Ok(sum)
 }
@@ -126,8 +126,8 @@ fn is_same_key(one: &Key, other: &Key) -> bool {
 
 fn is_same_value(one: &Value, other: &Value) -> bool {
     let is_known = one.signed.is_some() && other.signed.is_some();
-    (&one.name, &one.label, one.show, one.hidden)
-        == (&other.name, &other.label, other.show, other.hidden)
+    (&one.name, &one.label, one.show, one.hidden, one.fold)
+        == (&other.name, &other.label, other.show, other.hidden, other.fold)
         && (one.signed == other.signed || !is_known)
 }
 
@@ -159,11 +159,7 @@ fn meta(documents: &[Document]) -> Meta {
 }
 
 fn losses(documents: &[Document]) -> Losses {
-    documents.iter().fold(Losses::default(), |sum, document| Losses {
-        full: sum.full.wrapping_add(document.losses.full),
-        busy: sum.busy.wrapping_add(document.losses.busy),
-        missed: sum.missed.wrapping_add(document.losses.missed),
-    })
+    documents.iter().fold(Losses::default(), |sum, document| sum.add(document.losses))
 }
 
 /// What would have been enough for each of the tables.
@@ -174,7 +170,7 @@ fn enough_size(documents: &[Document]) -> Option<u32> {
 }
 
 /// The rows of all, those of equal keys added up, by their keys.
-fn rows(documents: Vec<Document>, is_one_boot: bool) -> Vec<Entry> {
+fn rows(documents: Vec<Document>, folds: &[Fold], is_one_boot: bool) -> Vec<DocumentRow> {
     let mut rows = Vec::with_capacity(documents.iter().map(|document| document.rows.len()).sum());
     for mut document in documents {
         if !is_one_boot {
@@ -186,21 +182,14 @@ fn rows(documents: Vec<Document>, is_one_boot: bool) -> Vec<Entry> {
     rows.dedup_by(|row, sum| {
         let is_same = row.cells == sum.cells;
         if is_same {
-            add(sum, row);
+            sum.counts.add(&row.counts, folds);
         }
         is_same
     });
     rows
 }
 
-fn add(sum: &mut Entry, row: &Entry) {
-    sum.hitcount = sum.hitcount.wrapping_add(row.hitcount);
-    for (sum, more) in sum.sums.iter_mut().zip(&row.sums) {
-        *sum = sum.wrapping_add(*more);
-    }
-}
-
-fn leave_addresses_out(keys: &[Key], row: &mut Entry) {
+fn leave_addresses_out(keys: &[Key], row: &mut DocumentRow) {
     for (key, cell) in keys.iter().zip(&mut row.cells) {
         match (key.show, cell) {
             (KeyShow::Sym | KeyShow::SymOffset, Cell::Named(named)) => named.number = None,

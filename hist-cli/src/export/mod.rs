@@ -16,7 +16,7 @@ mod read;
 mod rows;
 mod time;
 
-pub use document::{Document, Entry, Key, Meta, Source, Value};
+pub use document::{Document, DocumentRow, Key, Meta, Source, Value};
 pub use error::{ExportError, MergeError, ReadError};
 pub use merge::{check_same, check_whole, merge};
 pub use read::{Documents, read};

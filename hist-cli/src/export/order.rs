@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::document::{Document, Entry, Key};
+use super::document::{Document, DocumentRow, Key};
 use crate::print::cell::{Cell, Named};
 use crate::resolve::hist::{Sort, SortBy};
 use crate::snapshot::KeyOrder;
@@ -27,7 +27,7 @@ pub(super) fn sort(document: &mut Document) {
 
 /// The rows as the kernel orders them. Those that it takes for equal keep their order, which is
 /// its own. Documents of earlier versions are in the kernel's order already, and do not say which that is.
-pub(super) fn as_the_kernel(document: &Document) -> Vec<&Entry> {
+pub(super) fn as_the_kernel(document: &Document) -> Vec<&DocumentRow> {
     let mut rows: Vec<_> = document.rows.iter().collect();
     let is_known = |sort: &Sort| match sort.by {
         SortBy::Hitcount => true,
@@ -40,7 +40,7 @@ pub(super) fn as_the_kernel(document: &Document) -> Vec<&Entry> {
     rows
 }
 
-fn compare(document: &Document, order: Order, a: &Entry, b: &Entry) -> Ordering {
+fn compare(document: &Document, order: Order, a: &DocumentRow, b: &DocumentRow) -> Ordering {
     let by = |sort: &Sort| {
         let ordering = compare_by(document, order, sort.by, a, b);
         if sort.descending { ordering.reverse() } else { ordering }
@@ -48,14 +48,20 @@ fn compare(document: &Document, order: Order, a: &Entry, b: &Entry) -> Ordering 
     document.sort.iter().map(by).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
 }
 
-fn compare_by(document: &Document, order: Order, by: SortBy, a: &Entry, b: &Entry) -> Ordering {
+fn compare_by(
+    document: &Document,
+    order: Order,
+    by: SortBy,
+    a: &DocumentRow,
+    b: &DocumentRow,
+) -> Ordering {
     match by {
-        SortBy::Hitcount => a.hitcount.cmp(&b.hitcount),
+        SortBy::Hitcount => a.counts.hits.cmp(&b.counts.hits),
         SortBy::Value(index) if order == Order::Shown => {
             let number = document.values[index].number();
-            number.rank(a.sums[index]).cmp(&number.rank(b.sums[index]))
+            number.rank(a.counts.values[index]).cmp(&number.rank(b.counts.values[index]))
         }
-        SortBy::Value(index) => a.sums[index].cmp(&b.sums[index]),
+        SortBy::Value(index) => a.counts.values[index].cmp(&b.counts.values[index]),
         SortBy::Key(index) => {
             compare_cells(&document.keys[index], order, &a.cells[index], &b.cells[index])
         }

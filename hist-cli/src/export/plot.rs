@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use super::document::{Document, Entry, Key};
+use super::document::{Document, DocumentRow, Key};
 use super::error::ExportError;
 use crate::escape::{Charset, shown};
 use crate::print;
@@ -64,7 +64,7 @@ fn bucket_key(keys: &[Key]) -> Result<(usize, Buckets), ExportError> {
 }
 
 /// What the entry's other keys are.
-fn others(document: &Document, index: usize, row: &Entry, charset: Charset) -> String {
+fn others(document: &Document, index: usize, row: &DocumentRow, charset: Charset) -> String {
     let keys = document.keys.iter().zip(&row.cells).enumerate();
     let others = keys.filter(|(other, _)| *other != index);
     let others = others.map(|(_, (key, cell))| {

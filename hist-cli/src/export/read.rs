@@ -15,7 +15,7 @@ use super::json::{self, LossesOut, Totals, VERSION};
 use super::{rows, time};
 use crate::escape::excerpt;
 use crate::resolve::hist::{Sort, SortBy};
-use crate::snapshot::{IntType, KeyOrder, KeyShow, ValueShow};
+use crate::snapshot::{Fold, IntType, KeyOrder, KeyShow, ValueShow};
 
 /// All documents of a text, in order.
 ///
@@ -178,6 +178,8 @@ struct ValueIn {
     show: String,
     hidden: bool,
     signed: Option<bool>,
+    /// Without it, a sum.
+    fold: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -247,7 +249,7 @@ fn check_names(names: &[&str]) -> Result<(), Mistake> {
 /// A document that is cut must not pass for a whole one.
 fn check_totals(document: &Document) -> Result<(), Mistake> {
     let (rows, entries) = (document.rows.len() as u64, document.entries);
-    let hits = document.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
+    let hits = document.hits_of_rows();
     if rows > entries {
         return Err(format!("{rows} rows, and the totals say {entries} entries"));
     }
@@ -312,9 +314,16 @@ impl ValueIn {
         let all = [ValueShow::Decimal, ValueShow::Hex, ValueShow::Percent, ValueShow::Graph];
         let show = all.into_iter().find(|show| json::value_show(*show) == self.show);
         let show = show.ok_or_else(|| format!("a value cannot be shown as `{}`", self.show))?;
+        let fold = self.fold.as_deref().map_or(Ok(Fold::Sum), fold)?;
         let Self { name, label, hidden, signed, .. } = self;
-        Ok(Value { name, label, show, hidden, signed })
+        Ok(Value { name, label, show, hidden, fold, signed })
     }
+}
+
+/// Values of a fold that is not known here must not be put together in another way.
+fn fold(name: &str) -> Result<Fold, Mistake> {
+    let fold = Fold::ALL.into_iter().find(|fold| fold.name() == name);
+    fold.ok_or_else(|| format!("a value cannot be put together as `{name}`"))
 }
 
 impl SortIn {

@@ -1,15 +1,14 @@
-//! Takes the JSON of a document's rows, and its keys and values. Gives its [`Entry`]s: each row is
-//! read straight into one.
+//! Reads the JSON of a document's rows, each straight into a [`DocumentRow`].
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::document::{Entry, Key, Value};
+use super::document::{DocumentRow, Key, Value};
 use super::json;
 use crate::print::cell::{Cell, Named};
-use crate::snapshot::KeyShow;
+use crate::snapshot::{Counts, KeyShow, Values};
 
 /// A document of which only the rows are looked at.
 #[derive(Clone, Copy)]
@@ -21,21 +20,21 @@ pub(super) struct Whole<'a> {
 }
 
 impl<'de> DeserializeSeed<'de> for Whole<'_> {
-    type Value = Vec<Entry>;
+    type Value = Vec<DocumentRow>;
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<Entry>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<DocumentRow>, D::Error> {
         from.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Whole<'_> {
-    type Value = Vec<Entry>;
+    type Value = Vec<DocumentRow>;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str("a document")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Entry>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<DocumentRow>, A::Error> {
         let mut rows = None;
         while let Some(name) = map.next_key::<Name<'de>>()? {
             match &*name.0 {
@@ -55,24 +54,24 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 struct Rows<'a>(Whole<'a>);
 
 impl<'de> DeserializeSeed<'de> for Rows<'_> {
-    type Value = Vec<Entry>;
+    type Value = Vec<DocumentRow>;
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<Entry>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<DocumentRow>, D::Error> {
         from.deserialize_seq(self)
     }
 }
 
 impl<'de> Visitor<'de> for Rows<'_> {
-    type Value = Vec<Entry>;
+    type Value = Vec<DocumentRow>;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str("an array of rows")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Entry>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<DocumentRow>, A::Error> {
         let mut rows = Vec::new();
         while let Some(row) =
-            seq.next_element_seed(Row { whole: self.0, number: rows.len() + 1 })?
+            seq.next_element_seed(OneRow { whole: self.0, number: rows.len() + 1 })?
         {
             rows.push(row);
         }
@@ -82,52 +81,54 @@ impl<'de> Visitor<'de> for Rows<'_> {
 
 /// One row; `number` is for messages.
 #[derive(Clone, Copy)]
-struct Row<'a> {
+struct OneRow<'a> {
     whole: Whole<'a>,
     number: usize,
 }
 
-impl Row<'_> {
+impl OneRow<'_> {
     fn wrong<E: Error>(self, what: impl fmt::Display) -> E {
         E::custom(format!("row {}: {what}", self.number))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Row<'_> {
-    type Value = Entry;
+impl<'de> DeserializeSeed<'de> for OneRow<'_> {
+    type Value = DocumentRow;
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Entry, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<DocumentRow, D::Error> {
         from.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Row<'_> {
-    type Value = Entry;
+impl<'de> Visitor<'de> for OneRow<'_> {
+    type Value = DocumentRow;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str("a row")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
-        let (mut cells, mut hitcount, mut sums) = (None, None, None);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DocumentRow, A::Error> {
+        let (mut cells, mut hits, mut values) = (None, None, None);
         while let Some(name) = map.next_key::<Name<'de>>()? {
             match &*name.0 {
                 "key" => cells = Some(map.next_value_seed(Cells(self))?),
-                "hitcount" => hitcount = Some(map.next_value()?),
-                "values" => sums = Some(map.next_value_seed(SumsOf(self))?),
+                "hitcount" => hits = Some(map.next_value()?),
+                "values" => values = Some(map.next_value_seed(ValuesOf(self))?),
                 _ => IgnoredAny = map.next_value()?,
             }
         }
-        Ok(Entry {
+        Ok(DocumentRow {
             cells: cells.ok_or_else(|| self.wrong("missing field `key`"))?,
-            hitcount: hitcount.ok_or_else(|| self.wrong("missing field `hitcount`"))?,
-            sums: sums.ok_or_else(|| self.wrong("missing field `values`"))?,
+            counts: Counts {
+                hits: hits.ok_or_else(|| self.wrong("missing field `hitcount`"))?,
+                values: values.ok_or_else(|| self.wrong("missing field `values`"))?,
+            },
         })
     }
 }
 
 /// The keys by name.
-struct Cells<'a>(Row<'a>);
+struct Cells<'a>(OneRow<'a>);
 
 impl<'de> DeserializeSeed<'de> for Cells<'_> {
     type Value = Vec<Cell<'static>>;
@@ -164,19 +165,19 @@ impl<'de> Visitor<'de> for Cells<'_> {
     }
 }
 
-/// The sums by name.
-struct SumsOf<'a>(Row<'a>);
+/// The values by name.
+struct ValuesOf<'a>(OneRow<'a>);
 
-impl<'de> DeserializeSeed<'de> for SumsOf<'_> {
-    type Value = Vec<u64>;
+impl<'de> DeserializeSeed<'de> for ValuesOf<'_> {
+    type Value = Values;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
         from.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for SumsOf<'_> {
-    type Value = Vec<u64>;
+impl<'de> Visitor<'de> for ValuesOf<'_> {
+    type Value = Values;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str("values by name")
@@ -184,21 +185,21 @@ impl<'de> Visitor<'de> for SumsOf<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let values = self.0.whole.values;
-        let mut sums = vec![None; values.len()];
+        let mut numbers = vec![None; values.len()];
         while let Some(name) = map.next_key::<Name<'de>>()? {
             let Some(index) = values.iter().position(|value| value.name == *name.0) else {
                 let IgnoredAny = map.next_value()?;
                 continue;
             };
             let value = &values[index];
-            let sum = map.next_value::<Word>()?.of(value.number().signed);
+            let number = map.next_value::<Word>()?.of(value.number().signed);
             let wrong = |mistake| self.0.wrong(format_args!("value `{}`: {mistake}", value.name));
-            sums[index] = Some(sum.map_err(wrong)?);
+            numbers[index] = Some(number.map_err(wrong)?);
         }
-        let sums = sums.into_iter().zip(values).map(|(sum, value)| {
-            sum.ok_or_else(|| self.0.wrong(format_args!("no value `{}`", value.name)))
+        let numbers = numbers.into_iter().zip(values).map(|(number, value)| {
+            number.ok_or_else(|| self.0.wrong(format_args!("no value `{}`", value.name)))
         });
-        sums.collect()
+        numbers.collect()
     }
 }
 

@@ -9,7 +9,8 @@ use crate::print;
 use crate::print::cell::Cell;
 use crate::resolve::hist::{Sort, SortBy};
 use crate::snapshot::{
-    IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn, ValueShow,
+    Counts, Fold, IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn,
+    ValueShow,
 };
 
 const KALLSYMS: &str = "\
@@ -56,7 +57,8 @@ fn columns() -> Vec<KeyColumn> {
 
 fn snapshot(rows: Vec<Row>, sort: Vec<Sort>) -> Snapshot {
     let number = IntType::S64;
-    let value = |show, hidden| ValueColumn { label: "len".into(), show, hidden, number };
+    let value =
+        |show, hidden| ValueColumn { label: "len".into(), show, hidden, fold: Fold::Sum, number };
     Snapshot {
         trigger: "hist:keys=ret:vals=hitcount:sort=hitcount:size=2048 if ret > 1 [active]".into(),
         keys: columns(),
@@ -120,7 +122,7 @@ fn any_row(number: u8) -> impl Strategy<Value = Row> {
         let key = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let mut comm = [0; 16];
         comm[..2].copy_from_slice(b"\xfcb");
-        Row { key, hitcount, sums: [sum, other].as_slice().into(), comm }
+        Row { key, counts: Counts::new(hitcount, [sum, other].as_slice()), comm }
     })
 }
 
@@ -160,7 +162,7 @@ fn json(document: &Document) -> Vec<u8> {
 /// Everything that is counted, without the order.
 fn counts(document: &Document) -> BTreeMap<Vec<Cell<'static>>, (u64, Vec<u64>)> {
     let rows = document.rows.iter();
-    rows.map(|row| (row.cells.clone(), (row.hitcount, row.sums.clone()))).collect()
+    rows.map(|row| (row.cells.clone(), (row.counts.hits, row.counts.values.to_vec()))).collect()
 }
 
 proptest! {
@@ -230,8 +232,8 @@ proptest! {
             };
             prop_assert_eq!(record[1].to_vec(), ret.cast_signed().to_string().into_bytes());
             prop_assert_eq!(&record[6], &**name);
-            prop_assert_eq!(record[9].to_vec(), row.hitcount.to_string().into_bytes());
-            let sum = row.sums[0].cast_signed();
+            prop_assert_eq!(record[9].to_vec(), row.counts.hits.to_string().into_bytes());
+            let sum = row.counts.values[0].cast_signed();
             prop_assert_eq!(record[10].to_vec(), sum.to_string().into_bytes());
         }
     }
@@ -242,8 +244,7 @@ fn row(ret: i64, ip: u64, hitcount: u64) -> Row {
     let key = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     Row {
         key,
-        hitcount,
-        sums: [hitcount, 0].as_slice().into(),
+        counts: Counts::new(hitcount, [hitcount, 0].as_slice()),
         comm: *b"task\0\0\0\0\0\0\0\0\0\0\0\0",
     }
 }
@@ -262,7 +263,7 @@ fn between_boots_functions_are_the_same_by_name() {
     };
     assert_eq!((&*ip.name, ip.number), (&b"vfs_read"[..], None));
     assert_eq!((&*frames[0].name, frames[0].number), (&b"vfs_read+0x1/0x1000"[..], None));
-    assert_eq!((sum.rows[0].hitcount, sum.meta.sources.len()), (7, 2));
+    assert_eq!((sum.rows[0].counts.hits, sum.meta.sources.len()), (7, 2));
     // Within one, they are the same by address.
     let again = document(&snapshot(vec![row(1, READ + 2, 4)], Vec::new()), 0);
     let sum = merge(vec![here, again]).expect("one trigger");
@@ -417,7 +418,7 @@ fn returned() -> Snapshot {
     one.values[0].show = ValueShow::Decimal;
     let sums = [(-90_i64).cast_unsigned(), 4096];
     for (row, sum) in one.rows.iter_mut().zip(sums) {
-        row.sums = [sum].as_slice().into();
+        row.counts.values = [sum].as_slice().into();
     }
     one
 }
@@ -457,11 +458,13 @@ fn negative_sums_were_the_largest() {
         let kernels = print::hist(&one, &symbols);
         crate::snapshot::sort::sort_as_shown(&mut one);
         let document = document(&one, 0);
-        let sums: Vec<_> = document.rows.iter().map(|row| row.sums[0].cast_signed()).collect();
+        let sums: Vec<_> =
+            document.rows.iter().map(|row| row.counts.values[0].cast_signed()).collect();
         assert_eq!(sums, if descending { [4096, -90] } else { [-90, 4096] });
         assert_eq!(written(Format::Ftrace, &document).into_bytes(), kernels);
         let halves = merge(vec![document.clone(), document]).expect("one trigger");
-        let sums: Vec<_> = halves.rows.iter().map(|row| row.sums[0].cast_signed()).collect();
+        let sums: Vec<_> =
+            halves.rows.iter().map(|row| row.counts.values[0].cast_signed()).collect();
         assert_eq!(sums, if descending { [8192, -180] } else { [-180, 8192] });
     }
 }
@@ -495,11 +498,30 @@ fn documents_of_earlier_versions_are_read_as_before() {
     let both = [vec![old_document.clone(), new.clone()], vec![new, old_document.clone()]];
     for documents in both {
         let sum = merge(documents).expect("one trigger");
-        assert_eq!((sum.values[0].signed, sum.rows[0].sums[0].cast_signed()), (Some(true), -180));
+        assert_eq!(
+            (sum.values[0].signed, sum.rows[0].counts.values[0].cast_signed()),
+            (Some(true), -180)
+        );
         assert!(sum.keys.iter().all(|key| key.order.is_some()));
     }
     let sum = merge(vec![old_document.clone(), old_document]).expect("one trigger");
     assert_eq!(sum.values[0].signed, None);
+}
+
+/// A later version may have values that do not add up.
+#[test]
+fn a_value_that_is_put_together_in_an_unknown_way_was_added_up() {
+    let one = document(&returned(), 0);
+    let text = written(Format::Json, &one);
+    let with = |fold: &str| {
+        let new = format!("\"signed\":true,\"fold\":\"{fold}\"}}");
+        let text = text.replacen("\"signed\":true}", &new, 1);
+        assert!(text.contains(fold));
+        read(text.as_bytes())
+    };
+    assert_eq!(with("sum").expect("a sum"), [one]);
+    let error = with("smallest").expect_err("nothing here knows it").to_string();
+    assert!(error.contains("a value cannot be put together as `smallest`"), "{error}");
 }
 
 /// Sorting them by the function panicked: there was no order that all of them agreed on.
@@ -516,7 +538,7 @@ fn rows_of_which_some_have_an_address_had_no_order() {
     let text = written(Format::Json, &one);
     let again = read(text.as_bytes()).expect("our own").remove(0);
     let sum = merge(vec![one, again]).expect("one trigger");
-    let order = |row: &Entry| match &row.cells[1] {
+    let order = |row: &DocumentRow| match &row.cells[1] {
         Cell::Named(ip) => (ip.number.is_none(), ip.number, ip.name.clone()),
         _ => panic!("the columns"),
     };

@@ -1,23 +1,20 @@
-//! Takes an event's name and the kernel's list of dynamic events. Gives the reason why no BPF
-//! program can be attached to it, if there is one.
+//! Why no BPF program can be attached to an event, where that is so.
 
-/// Why `system:event` cannot be attached, in one sentence; `None` if nothing speaks against it.
+use super::EventName;
+
+/// Why the event cannot be attached, in one sentence; `None` if nothing speaks against it.
 ///
 /// `dynamic_events` is the text of tracefs' file of that name. Each reason was measured on
 /// Linux 6.12 and 7.3.
 #[must_use]
-pub fn refuse_unattachable(
-    system: &str,
-    event: &str,
-    dynamic_events: &str,
-) -> Option<&'static str> {
-    if system == "ftrace" {
+pub fn refuse_unattachable(event: &EventName, dynamic_events: &str) -> Option<&'static str> {
+    if event.system == "ftrace" {
         return Some("the events of ftrace's own tracers take no BPF programs");
     }
-    if system == "synthetic" {
+    if event.system == "synthetic" {
         return Some("a synthetic event never runs BPF programs, even where it takes them");
     }
-    let kind = dynamic_events.lines().find_map(|line| kind(line, system, event))?;
+    let kind = dynamic_events.lines().find_map(|line| kind(line, event))?;
     match kind {
         'p' | 'r' => Some(
             "it is a kprobe or uprobe event; those run BPF programs of another type, \
@@ -31,10 +28,11 @@ pub fn refuse_unattachable(
 }
 
 /// The first letter of a definition such as `p:kprobes/opened do_sys_open`, if it is that event's.
-fn kind(line: &str, system: &str, event: &str) -> Option<char> {
+fn kind(line: &str, event: &EventName) -> Option<char> {
     let definition = line.split_whitespace().next()?;
     let (kind, name) = definition.split_once(':')?;
-    (name == format!("{system}/{event}")).then(|| kind.chars().next()).flatten()
+    let (system, name) = name.split_once('/')?;
+    event.is(system, name).then(|| kind.chars().next()).flatten()
 }
 
 #[cfg(test)]
@@ -57,10 +55,10 @@ mod tests {
             ("fprobes", "fp", "fprobe"),
             ("eprobes", "ep", "event probe"),
         ] {
-            let reason = refuse_unattachable(system, event, dynamic);
+            let reason = refuse_unattachable(&EventName::new(system, event), dynamic);
             assert!(reason.is_some_and(|reason| reason.contains(part)), "{system}:{event}");
         }
-        assert_eq!(refuse_unattachable("kmem", "kmalloc", dynamic), None);
-        assert_eq!(refuse_unattachable("kprobes", "open", dynamic), None);
+        assert_eq!(refuse_unattachable(&EventName::new("kmem", "kmalloc"), dynamic), None);
+        assert_eq!(refuse_unattachable(&EventName::new("kprobes", "open"), dynamic), None);
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::lockdown;
+use super::{EventName, lockdown};
 use crate::escape::name_of;
 
 /// Why a `format` file cannot be understood. Lines are counted from 1, and texts are fit to be shown.
@@ -144,12 +144,10 @@ pub enum EventError {
         nearest: Vec<String>,
     },
     /// The system has no such event.
-    #[error("there is no event `{system}:{name}`{}", or_else(nearest))]
+    #[error("there is no event `{event}`{}", or_else(nearest))]
     UnknownEvent {
         /// What was asked for.
-        system: String,
-        /// What was asked for.
-        name: String,
+        event: EventName,
         /// What may have been meant.
         nearest: Vec<String>,
     },

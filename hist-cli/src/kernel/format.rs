@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use super::EventName;
 use super::error::FormatError;
 use crate::escape::{excerpt, is_clean};
 
@@ -34,7 +35,7 @@ pub fn parse(system: &str, text: &str) -> Result<EventFormat, FormatError> {
     let fields = fields(&mut lines)?;
     check_overlap(&fields)?;
     check_names(&fields)?;
-    Ok(EventFormat { system: system.to_owned(), name, id, all_calls: None, fields })
+    Ok(EventFormat { name: EventName::new(system, name), id, all_calls: None, fields })
 }
 
 /// The event's name and number; reads up to the line `format:`.
@@ -181,10 +182,8 @@ fn check_names(fields: &[FieldFormat]) -> Result<(), FormatError> {
 /// What a trace event's record looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFormat {
-    /// The event's system, such as `kmem` (not in the file: it is the folder's name).
-    pub system: String,
-    /// The event's name, such as `kmalloc`.
-    pub name: String,
+    /// The event's name. The system is not in the file: it is the folder's name.
+    pub name: EventName,
     /// The number that perf_event_open(2) takes.
     pub id: u32,
     /// For an event of a single system call, such as `syscalls:sys_enter_openat`: the number of
@@ -205,8 +204,10 @@ impl EventFormat {
     /// system `raw_syscalls`.
     #[must_use]
     pub fn all_calls_event(&self) -> Option<&'static str> {
-        let names = if self.system == "syscalls" { &["sys_enter", "sys_exit"][..] } else { &[] };
-        let is_of = |name: &&str| self.name.strip_prefix(name).is_some_and(|s| s.starts_with('_'));
+        let names =
+            if self.name.system == "syscalls" { &["sys_enter", "sys_exit"][..] } else { &[] };
+        let is_of =
+            |name: &&str| self.name.name.strip_prefix(name).is_some_and(|s| s.starts_with('_'));
         names.iter().copied().find(is_of)
     }
 
@@ -341,10 +342,7 @@ print fmt: \"call_site=%pS ; field:x\", (void *)REC->call_site
     #[test]
     fn a_whole_file_is_understood() {
         let event = parse("kmem", KMALLOC).expect("kmalloc");
-        assert_eq!(
-            (event.system.as_str(), event.name.as_str(), event.id),
-            ("kmem", "kmalloc", 549)
-        );
+        assert_eq!((event.name.to_string().as_str(), event.id), ("kmem:kmalloc", 549));
         assert_eq!(event.record_size(), 48);
         let shown: Vec<_> = event
             .fields

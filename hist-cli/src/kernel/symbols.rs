@@ -28,7 +28,7 @@ use crate::escape::excerpt;
 #[derive(Debug)]
 pub struct Symbols {
     path: PathBuf,
-    table: OnceLock<Result<Table, SymbolsError>>,
+    table: OnceLock<Result<SymbolTable, SymbolsError>>,
     /// Addresses that were looked for in vain when the list was read last.
     unknown: HashSet<u64>,
     /// They are the running kernel's; else it does not matter which system calls that has.
@@ -75,7 +75,7 @@ impl Symbols {
     pub fn from_kallsyms(text: &str) -> Self {
         Self {
             path: PathBuf::new(),
-            table: OnceLock::from(Table::parse(text.to_owned())),
+            table: OnceLock::from(SymbolTable::parse(text.to_owned())),
             unknown: HashSet::new(),
             is_running: false,
             syscalls: OnceLock::new(),
@@ -138,12 +138,12 @@ impl Symbols {
         self.table.get()?.as_ref().err()
     }
 
-    fn read(&self) -> Result<Table, SymbolsError> {
+    fn read(&self) -> Result<SymbolTable, SymbolsError> {
         let bytes = fs::read(&self.path)
             .map_err(|source| SymbolsError::Read { path: self.path.clone(), source })?;
         let text = String::from_utf8(bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-        Table::parse(text)
+        SymbolTable::parse(text)
     }
 }
 
@@ -160,14 +160,14 @@ fn known_syscalls() -> Option<HashSet<String>> {
 
 /// Symbols that can be found, by rising address, one for each.
 #[derive(Debug)]
-struct Table {
+struct SymbolTable {
     text: String,
-    entries: Vec<Entry>,
+    entries: Vec<SymbolLine>,
 }
 
 /// A line of the list. Its texts stay in the list: on a large kernel there are 200,000.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct SymbolLine {
     address: u64,
     /// One past its last byte.
     end: u64,
@@ -189,7 +189,7 @@ enum Area {
     Builtin,
 }
 
-impl Table {
+impl SymbolTable {
     fn parse(text: String) -> Result<Self, SymbolsError> {
         if u32::try_from(text.len()).is_err() {
             return Err(SymbolsError::TooLong(text.len()));
@@ -220,16 +220,16 @@ impl Table {
     }
 }
 
-impl Table {
+impl SymbolTable {
     /// The entries have one name for each address; the text has all.
     fn address(&self, name: &str) -> Option<u64> {
         let text = &self.text;
         let entries = lines(text).ok()?;
-        let lowest = |test: &dyn Fn(&Entry) -> bool| {
+        let lowest = |test: &dyn Fn(&SymbolLine) -> bool| {
             entries.iter().filter(|entry| test(entry)).map(|entry| entry.address).min()
         };
         let kernel = lowest(&|entry| entry.area == Area::Kernel && entry.name(text) == name);
-        let module = |entry: &Entry| {
+        let module = |entry: &SymbolLine| {
             entry.area == Area::Module
                 && match name.split_once(':') {
                     Some((module, name)) => {
@@ -242,7 +242,7 @@ impl Table {
     }
 }
 
-impl Entry {
+impl SymbolLine {
     fn name<'a>(&self, text: &'a str) -> &'a str {
         let start = self.name as usize;
         &text[start..start + usize::from(self.name_len)]
@@ -258,7 +258,7 @@ impl Entry {
 struct Image([Range<u64>; 2]);
 
 impl Image {
-    fn find(text: &str, entries: &[Entry]) -> Result<Self, SymbolsError> {
+    fn find(text: &str, entries: &[SymbolLine]) -> Result<Self, SymbolsError> {
         let address = |name: &str| {
             let mut kernel = entries.iter().filter(|entry| entry.area == Area::Kernel);
             kernel.find(|entry| entry.name(text) == name).map(|entry| entry.address)
@@ -278,7 +278,7 @@ impl Image {
 }
 
 /// All lines whose address is not zero, which stands for "hidden" or "undefined".
-fn lines(text: &str) -> Result<Vec<Entry>, SymbolsError> {
+fn lines(text: &str) -> Result<Vec<SymbolLine>, SymbolsError> {
     // The shortest lines of a 64-bit kernel have about 32 bytes.
     let mut entries = Vec::with_capacity(text.len() / 32);
     let (mut at, mut number) = (0, 1);
@@ -296,14 +296,14 @@ fn lines(text: &str) -> Result<Vec<Entry>, SymbolsError> {
 }
 
 /// The line `ADDRESS TYPE NAME[\t[MODULE]]` from `at` on, and where the next one starts.
-fn line(text: &[u8], at: usize) -> Option<(Entry, usize)> {
+fn line(text: &[u8], at: usize) -> Option<(SymbolLine, usize)> {
     let (address, at) = hex(text, at)?;
     let &[b' ', kind, b' ', ..] = text.get(at..)? else { return None };
     let name = at + 3;
     let name_end = name + length(text, name, |byte| byte == b'\t' || byte == b'\n');
     let end = name_end + length(text, name_end, |byte| byte == b'\n');
     let (area, module_len) = area(&text[name_end..end])?;
-    let entry = Entry {
+    let entry = SymbolLine {
         address,
         end: address,
         name: u32::try_from(name).ok()?,
@@ -347,7 +347,7 @@ fn area(suffix: &[u8]) -> Option<(Area, u16)> {
 }
 
 /// The kernel passes over marks that assemblers leave in modules (`is_mapping_symbol()`).
-fn can_be_found(text: &str, entry: &Entry) -> bool {
+fn can_be_found(text: &str, entry: &SymbolLine) -> bool {
     match entry.area {
         Area::Builtin => false,
         Area::Kernel | Area::Bpf => true,
@@ -360,8 +360,8 @@ fn is_local_label(name: &str) -> bool {
 }
 
 /// Gives each entry its end.
-fn bound(text: &str, entries: &mut [Entry]) {
-    let mut next: Option<Entry> = None;
+fn bound(text: &str, entries: &mut [SymbolLine]) {
+    let mut next: Option<SymbolLine> = None;
     for entry in entries.iter_mut().rev() {
         entry.end = match next {
             Some(next) if adjoins(text, entry, &next) => next.address,
@@ -373,7 +373,7 @@ fn bound(text: &str, entries: &mut [Entry]) {
 }
 
 /// `next` begins where `entry` ends.
-fn adjoins(text: &str, entry: &Entry, next: &Entry) -> bool {
+fn adjoins(text: &str, entry: &SymbolLine, next: &SymbolLine) -> bool {
     entry.area == next.area
         && match entry.area {
             Area::Module => {
@@ -392,7 +392,7 @@ const BPF_PACK: u64 = 2 << 20;
 const PAGE: u64 = 4096;
 
 /// Where `entry` ends at the latest when nothing adjoins it.
-fn limit(entry: &Entry) -> u64 {
+fn limit(entry: &SymbolLine) -> u64 {
     match entry.area {
         Area::Module => block_end(entry.address, PAGE),
         Area::Bpf => block_end(entry.address, BPF_PACK),
@@ -540,7 +540,7 @@ ffffffffc0400080 t bpf_prog_6deef7357e7b4530_two\t[bpf]
     }
 
     fn problem(text: &str) -> SymbolsError {
-        Table::parse(text.to_owned()).expect_err(text)
+        SymbolTable::parse(text.to_owned()).expect_err(text)
     }
 
     #[test]
@@ -642,7 +642,7 @@ ffffffffc0400080 t bpf_prog_6deef7357e7b4530_two\t[bpf]
     proptest! {
         #[test]
         fn any_text_gives_a_table_or_an_error(text in "([0-9a-f]{0,17} ?[tT] [a-z_]{0,6}(\t\\[[a-z]{0,4}\\])?\n?){0,8}") {
-            if let Ok(table) = Table::parse(text) {
+            if let Ok(table) = SymbolTable::parse(text) {
                 let _found = table.resolve(u64::MAX);
             }
         }

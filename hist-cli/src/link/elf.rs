@@ -16,12 +16,13 @@ use super::error::LinkError;
 use super::fill::Program;
 use super::template::{DataSection, LICENSE, MAPS, MapDef, Target};
 use crate::bpf::insn::INSN_SIZE;
+use crate::plan::map::MapId;
 
 /// What has been written so far.
 struct Writer<'programs> {
     object: Object<'static>,
     maps_section: Option<SectionId>,
-    maps: HashMap<&'programs str, (SymbolId, &'programs MapDef)>,
+    maps: HashMap<MapId, (SymbolId, &'programs MapDef)>,
     data: HashMap<&'programs str, (SymbolId, &'programs DataSection)>,
     code: HashMap<&'programs str, SectionId>,
 }
@@ -42,8 +43,9 @@ pub(super) fn write(programs: &[Program]) -> Result<Vec<u8>, LinkError> {
     for program in programs {
         program.maps.iter().try_for_each(|map| writer.map(map))?;
         program.data.iter().try_for_each(|section| writer.data_section(section))?;
-        writer.program(program)?;
     }
+    // A program may use the maps of a later one.
+    programs.iter().try_for_each(|program| writer.program(program))?;
     Ok(writer.object.write()?)
 }
 
@@ -65,8 +67,9 @@ impl<'programs> Writer<'programs> {
 
     /// A map, unless it is a shared one that is there already.
     fn map(&mut self, map: &'programs MapDef) -> Result<(), LinkError> {
-        if let Some((_, other)) = self.maps.get(map.name.as_str()) {
-            return ensure_same(&map.name, *other == map);
+        let name = map.id.name();
+        if let Some((_, other)) = self.maps.get(&map.id) {
+            return ensure_same(&name, *other == map);
         }
         // Created late: aya takes no empty section of maps.
         let section = match self.maps_section {
@@ -76,8 +79,8 @@ impl<'programs> Writer<'programs> {
         self.maps_section = Some(section);
         let offset = self.object.append_section_data(section, &map.encode(), 4);
         let symbol =
-            self.symbol(&map.name, section, (offset, MapDef::RECORD_SIZE as u64), SymbolKind::Data);
-        self.maps.insert(&map.name, (symbol, map));
+            self.symbol(&name, section, (offset, MapDef::RECORD_SIZE as u64), SymbolKind::Data);
+        self.maps.insert(map.id, (symbol, map));
         Ok(())
     }
 
@@ -135,7 +138,7 @@ impl<'programs> Writer<'programs> {
         let bytes = encode(program);
         let start = self.object.append_section_data(section, &bytes, INSN_SIZE as u64);
         let place = (start, bytes.len() as u64);
-        self.symbol(&program.names.program, section, place, SymbolKind::Text);
+        self.symbol(&program.name, section, place, SymbolKind::Text);
         for reference in &program.references {
             let symbol = self.target(&reference.target)?;
             let offset = start + (reference.slot * INSN_SIZE) as u64;
@@ -147,11 +150,11 @@ impl<'programs> Writer<'programs> {
 
     fn target(&self, target: &Target) -> Result<SymbolId, LinkError> {
         let (name, symbol) = match target {
-            Target::Map(name) => (name.as_str(), self.maps.get(name.as_str()).map(|map| map.0)),
+            Target::Map(map) => (map.name(), self.maps.get(map).map(|map| map.0)),
             Target::Data { section, .. } => {
-                (section.as_str(), self.data.get(section.as_str()).map(|data| data.0))
+                (section.clone(), self.data.get(section.as_str()).map(|data| data.0))
             }
-            Target::Hole(hole) => (*hole, None),
+            Target::Hole(hole) => ((*hole).to_owned(), None),
         };
         symbol.ok_or_else(|| LinkError::Template(format!("it refers to `{name}`, but has none")))
     }
@@ -179,18 +182,14 @@ mod tests {
 
     use super::*;
     use crate::bpf::insn::Insn;
-    use crate::link::fill::{ProgramLine, ProgramNames};
+    use crate::link::fill::ProgramLine;
     use crate::link::template::{DataSymbol, Reference};
+    use crate::plan::map::Role;
 
-    fn map(name: &str) -> MapDef {
-        MapDef {
-            name: name.into(),
-            map_type: 5,
-            key_size: 8,
-            value_size: 8,
-            max_entries: 128,
-            map_flags: 0,
-        }
+    const LOG: MapId = MapId::shared(Role::Log);
+
+    fn map(id: MapId) -> MapDef {
+        MapDef { id, map_type: 5, key_size: 8, value_size: 8, max_entries: 128, map_flags: 0 }
     }
 
     fn bss(name: &str, variable: &str) -> DataSection {
@@ -200,12 +199,7 @@ mod tests {
 
     /// Loads the addresses of a map, a variable and a constant.
     fn program(index: usize) -> Program {
-        let names = ProgramNames {
-            program: format!("hist{index}"),
-            hist: format!("HIST{index}"),
-            losses: format!("LOSSES{index}"),
-            logs: None,
-        };
+        let hist = MapId::of_trigger(index, Role::Hist);
         let wide = Insn::ld_imm64(1, 0);
         let insns = [wide[0], wide[1], wide[0], wide[1], wide[0], wide[1], Insn::exit()];
         let line = |insn: Insn| ProgramLine { insn, hole: None, note: String::new() };
@@ -215,15 +209,15 @@ mod tests {
             section: "tracepoint".into(),
             lines: insns.into_iter().map(line).collect(),
             references: vec![
-                Reference { slot: 0, target: Target::Map(names.hist.clone()) },
+                Reference { slot: 0, target: Target::Map(hist) },
                 Reference { slot: 2, target: data(format!(".bss.{index}"), 4) },
                 Reference { slot: 4, target: data(".rodata".into(), 2) },
             ],
-            maps: vec![map(&names.hist), map("AYA_LOGS")],
+            maps: vec![map(hist), map(LOG)],
             data: vec![bss(&format!(".bss.{index}"), &format!("FLAG{index}")), rodata],
             license: b"GPL\0".to_vec(),
             stack: 0,
-            names,
+            name: format!("hist{index}"),
         }
     }
 
@@ -260,6 +254,23 @@ mod tests {
         other.license = b"MIT\0".to_vec();
         let error = write(&[program(0), other]).unwrap_err();
         assert_eq!(error, LinkError::Conflict("license".into()));
+    }
+
+    /// A program may use several maps of one role, by their owners.
+    #[test]
+    fn a_program_may_use_the_map_of_another_trigger() {
+        let (mut first, second) = (program(0), program(1));
+        let others = MapId::of_trigger(1, Role::Hist);
+        first.references[0].target = Target::Map(others);
+        let bytes = write(&[first.clone(), second]).unwrap();
+        let file = object::read::elf::ElfFile64::<Endianness>::parse(bytes.as_slice()).unwrap();
+        let (_, relocation) =
+            file.section_by_name("tracepoint").unwrap().relocations().next().unwrap();
+        let object::RelocationTarget::Symbol(index) = relocation.target() else {
+            panic!("no symbol")
+        };
+        assert_eq!(file.symbol_by_index(index).unwrap().name(), Ok("HIST1"));
+        assert!(matches!(write(&[first]), Err(LinkError::Template(_))));
     }
 
     #[test]

@@ -1,19 +1,15 @@
 //! Takes a template and the code of its holes. Gives a [`Program`] in which the bodies stand in
 //! the calls' places.
 
-use aya_obj::generated::bpf_map_type;
-use hist_common::layout::{MAP_HIST, MAP_LOSSES};
-
 use super::error::{BodyError, LinkError};
 use super::template::{DataSection, MapDef, Reference, Target, TemplateObject};
 use crate::bpf::frame::{self, Field, STACK};
 use crate::bpf::insn::{Insn, R6};
 use crate::codegen::code::{Code, HoleCode, Line};
 use crate::plan::focus::{FocusMap, VALVE_SIZE};
+use crate::plan::map::{MapId, Owner, Role};
 use crate::plan::{MapKind, MapPlan};
-
-/// The map that aya-log looks for; all programs of an object share it.
-const MAP_LOGS: &str = "AYA_LOGS";
+use aya_obj::generated::bpf_map_type;
 
 /// The section of a trigger's own constants; its number follows.
 const CONSTANTS: &str = ".rodata.c";
@@ -25,8 +21,8 @@ const NAME_LEN: usize = 15;
 /// A linked program and what it brings along.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// Under what names the loader finds it and its maps.
-    pub names: ProgramNames,
+    /// What it is called in the kernel and in objects.
+    pub name: String,
     /// The ELF section: how aya knows the program's type.
     pub section: String,
     /// One per slot.
@@ -43,17 +39,13 @@ pub struct Program {
     pub stack: u32,
 }
 
-/// The names of one trigger's program and maps within an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramNames {
-    /// The program.
-    pub program: String,
-    /// The entries.
-    pub hist: String,
-    /// A per-CPU array holding one [`hist_common::layout::Losses`].
-    pub losses: String,
-    /// The ring buffer of the logging template, which aya-log reads; shared within an object.
-    pub logs: Option<String>,
+impl Program {
+    /// The trigger's own map for `role`, if the program has one.
+    #[must_use]
+    pub fn own(&self, role: Role) -> Option<MapId> {
+        let own = |def: &&MapDef| def.id.role == role && def.id.owner != Owner::Shared;
+        self.maps.iter().find(own).map(|def| def.id)
+    }
 }
 
 /// An instruction of a linked program.
@@ -79,7 +71,7 @@ pub fn fill(
     index: usize,
 ) -> Result<Program, LinkError> {
     // The template's own sizes are what it has room for.
-    for def in template.maps.iter().filter(|def| def.name == MAP_HIST) {
+    for def in template.maps.iter().filter(|def| def.id.role == Role::Hist) {
         ensure_room("key", map.key_size, def.key_size)?;
         ensure_room("value", map.value_size, def.value_size)?;
     }
@@ -88,14 +80,14 @@ pub fn fill(
     let starts = starts(template, &bodies);
     let stack = bodies.iter().map(|body| template.stack + body.stack).max();
     let mut maps = template.maps.clone();
-    for def in maps.iter_mut().filter(|def| def.name == MAP_HIST) {
+    for def in maps.iter_mut().filter(|def| def.id.role == Role::Hist) {
         def.map_type = map_type(map.kind);
         def.key_size = map.key_size;
         def.value_size = map.value_size;
         def.max_entries = map.max_entries;
     }
     let mut program = Program {
-        names: names(template, index)?,
+        name: name(template, index)?,
         section: template.section.clone(),
         lines: lines(template, &bodies, &starts)?,
         references: references(template, &starts),
@@ -109,7 +101,7 @@ pub fn fill(
         refer_to_constants(&mut program, &bodies, &starts, &section.name);
         program.data.push(section);
     }
-    refer_to_shared_maps(&mut program, &bodies, &starts);
+    refer_to_maps(&mut program, &bodies, &starts, index);
     Ok(program)
 }
 
@@ -141,19 +133,22 @@ fn refer_to_constants(program: &mut Program, bodies: &[Body<'_>], starts: &[usiz
     program.references.sort_by_key(|reference| reference.slot);
 }
 
-/// Shared maps keep their names, so all programs of an object have the same ones.
-fn refer_to_shared_maps(program: &mut Program, bodies: &[Body<'_>], starts: &[usize]) {
+/// The code's own maps get the trigger's number. Of others' maps, the program brings along those that
+/// all share.
+fn refer_to_maps(program: &mut Program, bodies: &[Body<'_>], starts: &[usize], index: usize) {
     for body in bodies {
         for (line, map) in body.map_uses {
             let slot = starts[body.slot] + line;
-            if *map == FocusMap::Valve {
+            if map.role == Role::Focus(FocusMap::Valve) {
                 refer_to_valve(program, slot);
                 continue;
             }
-            let target = Target::Map(map.name().to_owned());
-            program.references.push(Reference { slot, target });
-            if program.maps.iter().all(|def| def.name != map.name()) {
-                program.maps.push(MapDef::of_focus(*map));
+            let id = map.numbered(index);
+            program.references.push(Reference { slot, target: Target::Map(id) });
+            if let Role::Focus(map) = id.role
+                && program.maps.iter().all(|def| def.id != id)
+            {
+                program.maps.push(MapDef::of_focus(map));
             }
         }
     }
@@ -193,8 +188,8 @@ struct Body<'code> {
     stack: u32,
     /// Which lines load the address of a constant, and where in the trigger's constants it is.
     data_uses: Vec<(usize, u32)>,
-    /// Which lines load a shared map.
-    map_uses: &'code [(usize, FocusMap)],
+    /// Which lines load a map.
+    map_uses: &'code [(usize, MapId)],
     data: &'code [u8],
 }
 
@@ -385,17 +380,13 @@ fn references(template: &TemplateObject, starts: &[usize]) -> Vec<Reference> {
     others.map(|old| Reference { slot: starts[old.slot], target: old.target.clone() }).collect()
 }
 
-fn names(template: &TemplateObject, index: usize) -> Result<ProgramNames, LinkError> {
-    let has = |name: &str| template.maps.iter().any(|map| map.name == name);
-    if !has(MAP_HIST) || !has(MAP_LOSSES) {
-        return Err(LinkError::Template(format!("it has no map {MAP_HIST} or {MAP_LOSSES}")));
+/// The program's name. A template counts, so it has entries and counters of losses.
+fn name(template: &TemplateObject, index: usize) -> Result<String, LinkError> {
+    let has = |role| template.maps.iter().any(|map| map.id == MapId::own(role));
+    if !has(Role::Hist) || !has(Role::Losses) {
+        return Err(LinkError::Template("it has no map of entries or of losses".to_owned()));
     }
-    Ok(ProgramNames {
-        program: numbered(&template.program, index)?,
-        hist: numbered(MAP_HIST, index)?,
-        losses: numbered(MAP_LOSSES, index)?,
-        logs: has(MAP_LOGS).then(|| MAP_LOGS.to_owned()),
-    })
+    numbered(&template.program, index)
 }
 
 /// `.bss` → `.bss.`, so that numbers read as the suffix that they are.
@@ -403,9 +394,13 @@ fn dotted(section: &str) -> String {
     format!("{section}.")
 }
 
-/// `HIST` → `HIST0`
+/// `hist` → `hist0`
 fn numbered(name: &str, index: usize) -> Result<String, LinkError> {
-    let name = format!("{name}{index}");
+    valid(format!("{name}{index}"))
+}
+
+/// The kernel takes the name.
+fn valid(name: String) -> Result<String, LinkError> {
     let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
     if name.len() <= NAME_LEN && name.chars().all(is_valid) {
         Ok(name)
@@ -417,7 +412,8 @@ fn numbered(name: &str, index: usize) -> Result<String, LinkError> {
 /// Gives the program its own maps and variables; constants and the log stay shared.
 fn rename(program: &mut Program, index: usize) -> Result<(), LinkError> {
     for map in &mut program.maps {
-        map.name = map_name(&map.name, index)?;
+        map.id = map.id.numbered(index);
+        valid(map.id.name())?;
     }
     for section in program.data.iter_mut().filter(|section| !section.is_read_only()) {
         section.name = numbered(&dotted(&section.name), index)?;
@@ -427,7 +423,7 @@ fn rename(program: &mut Program, index: usize) -> Result<(), LinkError> {
     }
     for reference in &mut program.references {
         match &mut reference.target {
-            Target::Map(name) => *name = map_name(name, index)?,
+            Target::Map(map) => *map = map.numbered(index),
             Target::Data { section, .. } if !section.starts_with(".rodata") => {
                 *section = numbered(&dotted(section), index)?;
             }
@@ -435,10 +431,6 @@ fn rename(program: &mut Program, index: usize) -> Result<(), LinkError> {
         }
     }
     Ok(())
-}
-
-fn map_name(name: &str, index: usize) -> Result<String, LinkError> {
-    if name == MAP_LOGS { Ok(name.to_owned()) } else { numbered(name, index) }
 }
 
 #[cfg(test)]
@@ -519,23 +511,39 @@ mod tests {
     #[test]
     fn the_map_gets_the_planned_sizes_and_stays_preallocated() {
         let program = filled(&code()).unwrap();
-        let map = program.maps.iter().find(|map| map.name == program.names.hist).unwrap();
+        let map = program.maps.iter().find(|map| map.id.role == Role::Hist).unwrap();
         assert_eq!((map.key_size, map.value_size, map.max_entries, map.map_flags), (8, 16, 128, 0));
     }
 
     #[test]
     fn names_are_the_triggers_own() {
         let template = template(Template::HistLog).unwrap();
-        let names = fill(&template, &MAP, &code(), 12).unwrap().names;
-        assert_eq!(
-            names,
-            ProgramNames {
-                program: "hist12".into(),
-                hist: "HIST12".into(),
-                losses: "LOSSES12".into(),
-                logs: Some("AYA_LOGS".into()),
-            }
-        );
+        let program = fill(&template, &MAP, &code(), 12).unwrap();
+        assert_eq!(program.name, "hist12");
+        let mut names: Vec<_> = program.maps.iter().map(|map| map.id.name()).collect();
+        names.sort();
+        assert_eq!(names, ["AYA_LOGS", "HIST12", "LOSSES12"]);
+        assert_eq!(program.own(Role::Hist), Some(MapId::of_trigger(12, Role::Hist)));
+        assert_eq!(program.own(Role::Log), None);
+    }
+
+    /// Generated code names a map by role and owner.
+    #[test]
+    fn code_may_use_its_own_map_and_that_of_another_trigger() {
+        let template = template(Template::Hist).unwrap();
+        let uses = vec![(0, MapId::own(Role::Hist)), (2, MapId::of_trigger(3, Role::Hist))];
+        let wide = Insn::ld_imm64(R1, 0);
+        let mut body = hole(holes::FILTER, 0, &[wide, wide].concat());
+        body.map_uses = uses;
+        let program = fill(&template, &MAP, &code_with(body), 5).unwrap();
+        let used: Vec<_> = program
+            .references
+            .iter()
+            .filter(|used| program.lines[used.slot].hole == Some(holes::FILTER))
+            .map(|used| used.target.clone())
+            .collect();
+        let hist = |number| Target::Map(MapId::of_trigger(number, Role::Hist));
+        assert_eq!(used, [hist(5), hist(3)]);
     }
 
     /// Both jump where the call's successor is, however long the body.

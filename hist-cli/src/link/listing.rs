@@ -25,7 +25,7 @@ impl fmt::Display for Object {
 /// instructions and each hole's begin with a line of their own.
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, section) = (&self.names.program, &self.section);
+        let (name, section) = (&self.name, &self.section);
         writeln!(f, "program {name} ({section}): {} slots", self.lines.len())?;
         writeln!(f, "stack {} bytes", self.stack)?;
         for map in &self.maps {
@@ -61,7 +61,7 @@ impl Program {
         let insn = line.insn;
         let reference = self.references.iter().find(|reference| reference.slot == slot);
         match (reference.map(|reference| &reference.target), self.lines.get(slot + 1)) {
-            (Some(Target::Map(name)), _) => format!("r{} = map {name}", insn.dst),
+            (Some(Target::Map(map)), _) => format!("r{} = map {}", insn.dst, map.name()),
             (Some(Target::Data { section, offset }), _) => {
                 format!("r{} = &{}", insn.dst, self.variable(section, *offset))
             }
@@ -105,8 +105,8 @@ fn jump_target(slot: usize, line: &ProgramLine) -> Option<usize> {
 /// `map HIST0: per-CPU hash, 8 → 16 bytes, 2048 entries, preallocated`
 impl fmt::Display for MapDef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, key_size, value_size, max_entries, .. } = self;
-        write!(f, "map {name}: ")?;
+        let Self { id, key_size, value_size, max_entries, .. } = self;
+        write!(f, "map {}: ", id.name())?;
         match map_type_name(self.map_type) {
             Some("ring buffer") => return write!(f, "ring buffer, {max_entries} bytes"),
             Some(kind) => write!(f, "{kind}")?,
@@ -126,6 +126,7 @@ fn map_type_name(map_type: u32) -> Option<&'static str> {
     Some(match map_type {
         1 => "hash",
         2 => "array",
+        3 => "program array",
         5 => "per-CPU hash",
         6 => "per-CPU array",
         27 => "ring buffer",

@@ -8,14 +8,18 @@
 mod elf;
 mod error;
 mod fill;
+mod fixed;
 mod flow;
 mod listing;
 mod ops;
+mod stub;
 mod template;
 mod tidy;
 
 pub use error::LinkError;
-pub use fill::{Program, ProgramLine, ProgramNames, fill};
+pub use fill::{Program, ProgramLine, fill};
+pub use fixed::{Fixed, program as fixed_program, programs as fixed_programs};
+pub use stub::stub;
 pub use template::{DataSection, DataSymbol, MapDef, Reference, Target, TemplateObject};
 
 use crate::codegen::code::Code;
@@ -56,6 +60,7 @@ pub fn link(triggers: &[(&Plan, &Code)]) -> Result<Object, LinkError> {
 fn program(plan: &Plan, code: &Code, index: usize) -> Result<Program, LinkError> {
     let template = template(plan.template)?;
     let mut program = fill(&template, &plan.map, code, index)?;
+    program.section = plan.attach.section().to_owned();
     tidy::tidy(&mut program, |hole| template.room(hole, &plan.map))?;
     Ok(program)
 }

@@ -3,7 +3,6 @@
 
 use aya_obj::generated::bpf_map_type;
 use hist_common::holes;
-use hist_common::layout::{MAP_HIST, MAP_SCRATCH};
 use object::read::elf::{ElfFile64, ElfSection64, ElfSymbol64};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, elf};
 use object::{RelocationFlags, RelocationTarget, SectionIndex, SectionKind, SymbolKind};
@@ -13,6 +12,7 @@ use crate::bpf::frame;
 use crate::bpf::insn::{INSN_SIZE, Insn, PSEUDO_CALL};
 use crate::plan::MapPlan;
 use crate::plan::focus::FocusMap;
+use crate::plan::map::{MapId, Role};
 
 type File<'data> = ElfFile64<'data, Endianness>;
 type Section<'data, 'file> = ElfSection64<'data, 'file, Endianness>;
@@ -48,7 +48,7 @@ impl TemplateObject {
     /// What the template has of room for what `hole` writes, and what the map takes of it; both in
     /// bytes. `None` if the hole does not write key or value.
     pub(super) fn room(&self, hole: &str, map: &MapPlan) -> Option<(u32, u32)> {
-        let def = self.maps.iter().find(|def| def.name == MAP_HIST)?;
+        let def = self.maps.iter().find(|def| def.id.role == Role::Hist)?;
         match hole {
             holes::KEY => Some((def.key_size, map.key_size)),
             holes::INIT => Some((def.value_size, map.value_size)),
@@ -60,7 +60,7 @@ impl TemplateObject {
     pub(super) fn spare(&self, map: &MapPlan) -> u32 {
         let has_hole = |hole| self.references.iter().any(|used| used.target == Target::Hole(hole));
         // A large key is not on the stack.
-        let key_in_map = self.maps.iter().any(|def| def.name == MAP_SCRATCH);
+        let key_in_map = self.maps.iter().any(|def| def.id.role == Role::Scratch);
         let on_stack = [(holes::KEY, !key_in_map), (holes::INIT, true)];
         let rooms = on_stack.iter().filter(|(hole, is_there)| *is_there && has_hole(hole));
         let rooms = rooms.filter_map(|(hole, _)| self.room(hole, map));
@@ -82,8 +82,8 @@ pub struct Reference {
 pub enum Target {
     /// A call: the hole's symbol.
     Hole(&'static str),
-    /// `ld_imm64`: the map of that name.
-    Map(String),
+    /// `ld_imm64`: that map.
+    Map(MapId),
     /// `ld_imm64`: an address in a data section.
     Data {
         /// The section's name.
@@ -97,8 +97,8 @@ pub enum Target {
 /// aya-obj's maps.rs).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapDef {
-    /// The name.
-    pub name: String,
+    /// Whose it is, and what for.
+    pub id: MapId,
     /// `enum bpf_map_type`
     pub map_type: u32,
     /// Bytes.
@@ -125,9 +125,9 @@ impl MapDef {
             FocusMap::Cgroup => bpf_map_type::BPF_MAP_TYPE_CGROUP_ARRAY,
             FocusMap::State | FocusMap::Valve => bpf_map_type::BPF_MAP_TYPE_ARRAY,
         };
-        let (name, map_type) = (map.name().to_owned(), map_type as u32);
+        let (id, map_type) = (MapId::shared(Role::Focus(map)), map_type as u32);
         let map_flags = if map == FocusMap::Valve { Self::MMAPABLE } else { 0 };
-        Self { name, map_type, key_size, value_size, max_entries, map_flags }
+        Self { id, map_type, key_size, value_size, max_entries, map_flags }
     }
 
     /// Bytes of a record: these five words, then an id and a pinning mode, both 0 here.
@@ -140,12 +140,12 @@ impl MapDef {
         words.iter().flat_map(|word| word.to_le_bytes()).collect()
     }
 
-    fn decode(name: &str, record: &[u8]) -> Option<Self> {
+    fn decode(id: MapId, record: &[u8]) -> Option<Self> {
         let mut words =
             record.chunks_exact(4).map(|word| word.try_into().map_or(0, u32::from_le_bytes));
         (record.len() == Self::RECORD_SIZE).then_some(())?;
         Some(Self {
-            name: name.to_owned(),
+            id,
             map_type: words.next()?,
             key_size: words.next()?,
             value_size: words.next()?,
@@ -197,36 +197,48 @@ pub struct DataSymbol {
 /// When it is no ELF object, has not exactly one program, or the program needs anything besides
 /// holes, maps and data sections: another function, for one.
 pub(super) fn parse(bytes: &[u8]) -> Result<TemplateObject, LinkError> {
+    let mut programs = parse_all(bytes)?;
+    match (programs.pop(), programs.pop()) {
+        (Some(program), None) => Ok(program),
+        _ => Err(defect("it must have exactly one program section")),
+    }
+}
+
+/// Reads an object of one program or more, each in a section of its own. All have all of its maps and
+/// data.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn parse_all(bytes: &[u8]) -> Result<Vec<TemplateObject>, LinkError> {
     let file = File::parse(bytes)?;
-    let section = program_section(&file)?;
+    program_sections(&file).map(|section| parse_program(&file, &section)).collect()
+}
+
+fn parse_program(file: &File<'_>, section: &Section<'_, '_>) -> Result<TemplateObject, LinkError> {
     let insns = instructions(section.data()?)?;
-    let references = references(&file, &section, &insns)?;
+    let references = references(file, section, &insns)?;
     ensure_calls_are_known(&insns, &references)?;
     let uses =
         frame::uses(&insns).map_err(|slot| LinkError::FramePointer { place: "template", slot })?;
     Ok(TemplateObject {
-        program: program_name(&file, &section)?,
+        program: program_name(file, section)?,
         section: section.name()?.to_owned(),
         stack: frame::depth(&uses),
         insns,
         references,
-        maps: maps(&file)?,
-        data: data_sections(&file)?,
-        license: section_data(&file, LICENSE)?,
+        maps: maps(file)?,
+        data: data_sections(file)?,
+        license: section_data(file, LICENSE)?,
     })
 }
 
-/// The only section of code, `.text` aside: that has functions which no program calls.
-fn program_section<'data, 'file>(
+/// The sections of code, `.text` aside: that has functions which no program calls.
+fn program_sections<'data, 'file>(
     file: &'file File<'data>,
-) -> Result<Section<'data, 'file>, LinkError> {
-    let mut programs = file.sections().filter(|section| {
+) -> impl Iterator<Item = Section<'data, 'file>> {
+    file.sections().filter(|section| {
         section.kind() == SectionKind::Text && section.size() > 0 && section.name() != Ok(".text")
-    });
-    match (programs.next(), programs.next()) {
-        (Some(section), None) => Ok(section),
-        _ => Err(defect("it must have exactly one program section")),
-    }
+    })
 }
 
 /// The only function of the section.
@@ -299,7 +311,7 @@ fn address(file: &File<'_>, symbol: &Symbol<'_, '_>, insn: Insn) -> Result<Targe
     };
     let section = file.section_by_index(index)?.name()?.to_owned();
     if section == MAPS {
-        return Ok(Target::Map(symbol.name()?.to_owned()));
+        return Ok(Target::Map(map_id(symbol)?));
     }
     if !is_data(&section) {
         return Err(defect(format!("it takes an address in section `{section}`")));
@@ -333,12 +345,18 @@ fn maps(file: &File<'_>) -> Result<Vec<MapDef>, LinkError> {
         .map(|symbol| {
             let (start, size) = (symbol.address() as usize, symbol.size() as usize);
             let record = start.checked_add(size).and_then(|end| data.get(start..end));
-            let def = MapDef::decode(symbol.name()?, record.unwrap_or_default());
+            let def = MapDef::decode(map_id(&symbol)?, record.unwrap_or_default());
             def.ok_or_else(|| {
                 defect(format!("map `{}` has no 28-byte record", symbol.name().unwrap_or("?")))
             })
         })
         .collect()
+}
+
+/// The map that a symbol in the section of maps names.
+fn map_id(symbol: &Symbol<'_, '_>) -> Result<MapId, LinkError> {
+    let name = symbol.name()?;
+    MapId::in_template(name).ok_or_else(|| defect(format!("nothing is known of a map `{name}`")))
 }
 
 fn data_sections(file: &File<'_>) -> Result<Vec<DataSection>, LinkError> {
@@ -404,7 +422,7 @@ mod tests {
             let target = Target::Hole(hole);
             assert!(object.references.iter().any(|reference| reference.target == target), "{hole}");
         }
-        let names: Vec<_> = object.maps.iter().map(|map| map.name.as_str()).collect();
+        let names: Vec<_> = object.maps.iter().map(|map| map.id.name()).collect();
         assert_eq!(names, ["HIST", "LOSSES"]);
         assert!(object.maps.iter().all(|map| map.map_flags == 0));
         assert_eq!((object.program.as_str(), object.section.as_str()), ("hist", "tracepoint"));
@@ -423,8 +441,9 @@ mod tests {
 
     #[test]
     fn only_the_logging_template_logs() {
-        let has_logs =
-            |which| template(which).unwrap().maps.iter().any(|map| map.name == "AYA_LOGS");
+        let has_logs = |which| {
+            template(which).unwrap().maps.iter().any(|map| map.id == MapId::shared(Role::Log))
+        };
         assert!(!has_logs(Template::Hist));
         assert!(has_logs(Template::HistLog));
     }
@@ -464,7 +483,7 @@ mod tests {
     #[test]
     fn map_records_have_28_bytes() {
         let map = MapDef {
-            name: "M".into(),
+            id: MapId::own(Role::Hist),
             map_type: 5,
             key_size: 8,
             value_size: 16,
@@ -473,7 +492,7 @@ mod tests {
         };
         let record = map.encode();
         assert_eq!(record.len(), MapDef::RECORD_SIZE);
-        assert_eq!(MapDef::decode("M", &record), Some(map));
-        assert_eq!(MapDef::decode("M", &record[..20]), None);
+        assert_eq!(MapDef::decode(map.id, &record), Some(map.clone()));
+        assert_eq!(MapDef::decode(map.id, &record[..20]), None);
     }
 }

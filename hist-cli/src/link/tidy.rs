@@ -299,7 +299,7 @@ fn rename(insn: &mut Insn, from: Reg, to: Reg, is_first: bool) {
 mod tests {
     use super::*;
     use crate::bpf::insn::{Alu, Compare, R2, R3, R4, R6, Width, helper};
-    use crate::link::fill::{ProgramLine, ProgramNames};
+    use crate::link::fill::ProgramLine;
 
     const PLACE: &str = "hole";
 
@@ -307,10 +307,8 @@ mod tests {
         let line = |hole| move |insn: &Insn| ProgramLine { insn: *insn, hole, note: String::new() };
         let template = |insns: &[Insn]| insns.iter().map(line(None)).collect::<Vec<_>>();
         let body = hole.iter().map(line(Some(PLACE))).collect();
-        let names =
-            ProgramNames { program: "p".into(), hist: "H".into(), losses: "L".into(), logs: None };
         Program {
-            names,
+            name: "p".into(),
             section: "tracepoint".into(),
             lines: [template(insns), body, template(rest)].concat(),
             references: vec![],

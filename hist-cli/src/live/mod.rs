@@ -1,5 +1,5 @@
 //! Takes a session's histograms, again and again, and what is typed on a terminal. Gives a view of
-//! them there: [`Reader`] makes [`Table`]s, [`State`] is what the user has made of them, [`draw`]
+//! them there: [`Reader`] makes [`Sheet`]s, [`State`] is what the user has made of them, [`draw`]
 //! puts that into cells, [`Screen`] brings these to the terminal.
 //!
 //! All but `Reader` and `Screen` is plain data and does no I/O. No byte of a key reaches the
@@ -9,9 +9,9 @@ pub mod draw;
 mod pane;
 mod reader;
 mod screen;
+mod sheet;
 mod state;
 mod tab;
-mod table;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -20,6 +20,6 @@ mod tty;
 pub use draw::{Look, draw};
 pub use reader::{Change, Reader, Reading};
 pub use screen::{Keyboard, Screen, Unfit, is_orphaned};
+pub use sheet::{Column, Measure, Sheet};
 pub use state::{Action, Mode, State};
 pub use tab::Tab;
-pub use table::{Column, Measure, Table};

@@ -1,7 +1,7 @@
 //! Takes a row, or nothing. Gives the lines of what lies over the table: a row's details, the help.
 
+use super::sheet::{Column, SheetRow, rate_text};
 use super::tab::Tab;
-use super::table::{Column, Row, rate_text};
 
 /// What the keys do.
 pub(super) const HELP: &[&str] = &[
@@ -25,15 +25,15 @@ pub(super) const HELP: &[&str] = &[
 ];
 
 /// Everything about a row.
-pub(super) fn details(tab: &Tab, row: &Row) -> Vec<String> {
+pub(super) fn details(tab: &Tab, row: &SheetRow) -> Vec<String> {
     let mut lines = Vec::new();
-    for heading in &tab.table.columns {
-        let text = tab.table.cell(row, heading.column, tab.measure);
+    for heading in &tab.sheet.columns {
+        let text = tab.sheet.cell(row, heading.column, tab.measure);
         match heading.column {
             Column::Key(index) => key_lines(&mut lines, &heading.label, row, index),
             Column::Hits | Column::Value(_) => lines.push(format!("{}: {text}", heading.label)),
             Column::Rate => {
-                let (label, rate) = (tab.table.measure_label(tab.measure), rate(tab, row));
+                let (label, rate) = (tab.sheet.measure_label(tab.measure), rate(tab, row));
                 lines.push(format!("{label}/s: {rate}"));
             }
         }
@@ -41,11 +41,11 @@ pub(super) fn details(tab: &Tab, row: &Row) -> Vec<String> {
     lines
 }
 
-fn rate(tab: &Tab, row: &Row) -> String {
-    rate_text(tab.table.rate(row, tab.measure))
+fn rate(tab: &Tab, row: &SheetRow) -> String {
+    rate_text(tab.sheet.rate(row, tab.measure))
 }
 
-fn key_lines(lines: &mut Vec<String>, label: &str, row: &Row, index: usize) {
+fn key_lines(lines: &mut Vec<String>, label: &str, row: &SheetRow, index: usize) {
     let key = &row.keys[index];
     match &key.lines[..] {
         [] => lines.push(format!("{label}: {}", key.text)),

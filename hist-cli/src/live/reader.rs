@@ -1,12 +1,12 @@
-//! Takes a session. Gives [`Table`]s of all its triggers, each with what has come since the last
+//! Takes a session. Gives [`Sheet`]s of all its triggers, each with what has come since the last
 //! time, after the changes that are wanted.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::table::Table;
+use super::sheet::Sheet;
 use super::text::Charset;
-use crate::session::registry::{Entry, TableId, TriggerId};
+use crate::session::registry::{TableId, TriggerEntry, TriggerId};
 use crate::session::{Backend, Session, SessionError};
 use crate::snapshot::{Losses, Snapshot};
 
@@ -29,7 +29,7 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// One for each trigger.
-    pub tables: Vec<Table>,
+    pub sheets: Vec<Sheet>,
     /// What became of the last change.
     pub notice: Option<String>,
 }
@@ -52,29 +52,29 @@ impl Reader {
     ) -> Result<Reading, SessionError> {
         let notices = changes.iter().filter_map(|change| self.apply(session, *change));
         let notice = notices.last();
-        Ok(Reading { tables: self.tables(session)?, notice })
+        Ok(Reading { sheets: self.sheets(session)?, notice })
     }
 
-    pub(crate) fn tables<B: Backend>(
+    pub(crate) fn sheets<B: Backend>(
         &mut self,
         session: &Session<B>,
-    ) -> Result<Vec<Table>, SessionError> {
-        session.triggers().iter().map(|entry| self.table(session, entry)).collect()
+    ) -> Result<Vec<Sheet>, SessionError> {
+        session.triggers().iter().map(|entry| self.sheet(session, entry)).collect()
     }
 
-    fn table<B: Backend>(
+    fn sheet<B: Backend>(
         &mut self,
         session: &Session<B>,
-        entry: &Entry,
-    ) -> Result<Table, SessionError> {
+        entry: &TriggerEntry,
+    ) -> Result<Sheet, SessionError> {
         let now = Instant::now();
         let snapshot = session.snapshot(entry)?;
         let before = self.before.get(&entry.id);
         let before = before.map(|(time, snapshot)| (snapshot, now.duration_since(*time)));
         let (event, names) = (entry.event.to_string(), session.symbols());
-        let table = Table::new(event, entry.paused, &snapshot, before, (&names, self.charset));
+        let sheet = Sheet::new(event, entry.paused, &snapshot, before, (&names, self.charset));
         self.before.insert(entry.id, (now, snapshot));
-        Ok(table)
+        Ok(sheet)
     }
 
     pub(crate) fn apply<B: Backend>(

@@ -4,8 +4,8 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::pane;
+use super::sheet::Sheet;
 use super::tab::Tab;
-use super::table::Table;
 use super::text::wrap;
 use crate::snapshot::KeyBytes;
 
@@ -97,7 +97,7 @@ impl State {
             None => pane::HELP.iter().map(|&line| line.to_owned()).collect(),
             Some(id) => {
                 let tab = self.tab()?;
-                let lines = tab.table.row(id).map(|row| pane::details(tab, row));
+                let lines = tab.sheet.row(id).map(|row| pane::details(tab, row));
                 lines.unwrap_or_else(|| vec!["This row has been cleared.".to_owned()])
             }
         };
@@ -105,17 +105,17 @@ impl State {
         Some(lines.iter().flat_map(|line| wrap(line, width)).collect())
     }
 
-    /// Takes newer tables, one for each trigger.
-    pub fn refresh(&mut self, tables: Vec<Table>) {
+    /// Takes newer sheets, one for each trigger.
+    pub fn refresh(&mut self, sheets: Vec<Sheet>) {
         let mut tabs = std::mem::take(&mut self.tabs).into_iter();
-        self.tabs = tables
+        self.tabs = sheets
             .into_iter()
-            .map(|table| match tabs.next() {
+            .map(|sheet| match tabs.next() {
                 Some(mut tab) => {
-                    tab.refresh(table);
+                    tab.refresh(sheet);
                     tab
                 }
-                None => Tab::new(table),
+                None => Tab::new(sheet),
             })
             .collect();
         self.current = self.current.min(self.tabs.len().saturating_sub(1));
@@ -173,7 +173,7 @@ impl State {
             KeyCode::Tab => self.turn(1),
             KeyCode::BackTab => self.turn(-1),
             KeyCode::Char('/') if !self.tabs.is_empty() => self.mode = Mode::Filter,
-            KeyCode::Char('p') => return Some(Action::Pause(!self.tab()?.table.paused)),
+            KeyCode::Char('p') => return Some(Action::Pause(!self.tab()?.sheet.paused)),
             KeyCode::Char('c') => return self.tab().map(|_| Action::Clear),
             KeyCode::Enter => self.open_details(),
             code => self.press_rows(code),
@@ -194,7 +194,7 @@ impl State {
             }
             KeyCode::Char(digit @ '1'..='9') => {
                 let index = usize::from(digit as u8 - b'1');
-                if let Some(column) = tab.table.columns.get(index).map(|heading| heading.column) {
+                if let Some(column) = tab.sheet.columns.get(index).map(|heading| heading.column) {
                     tab.sort_by(column);
                 }
             }

@@ -1,15 +1,15 @@
-//! Takes a [`Table`], and what the user wants to see of it. Gives which of its rows are shown, in
+//! Takes a [`Sheet`], and what the user wants to see of it. Gives which of its rows are shown, in
 //! which order, and which one is selected.
 
 use std::cmp::Ordering;
 
-use super::table::{Column, Key, Measure, Row, Table};
+use super::sheet::{Column, Key, Measure, Sheet, SheetRow};
 
 /// A trigger's table as it is looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tab {
     /// Its contents; they stay as they are until the next ones come.
-    pub table: Table,
+    pub sheet: Sheet,
     /// What orders the rows.
     pub sort: Column,
     /// The largest come first.
@@ -18,7 +18,7 @@ pub struct Tab {
     pub measure: Measure,
     /// Rows have a key with this text in it.
     pub filter: String,
-    /// The rows that pass the filter, in order: indices of [`Table::rows`].
+    /// The rows that pass the filter, in order: indices of [`Sheet::rows`].
     pub shown: Vec<usize>,
     /// Index of `shown`; 0 if that is empty.
     pub selected: usize,
@@ -29,35 +29,35 @@ pub struct Tab {
 impl Tab {
     /// A tab that shows all of the table, in the order of its trigger.
     #[must_use]
-    pub fn new(table: Table) -> Self {
-        let has_hits = table.columns.iter().any(|heading| heading.column == Column::Hits);
-        let measure = match table.sort.0 {
+    pub fn new(sheet: Sheet) -> Self {
+        let has_hits = sheet.columns.iter().any(|heading| heading.column == Column::Hits);
+        let measure = match sheet.sort.0 {
             Column::Value(index) => Measure::Value(index),
-            _ if !has_hits && !table.values.is_empty() => Measure::Value(0),
+            _ if !has_hits && !sheet.values.is_empty() => Measure::Value(0),
             _ => Measure::Hits,
         };
-        let (sort, descending) = table.sort;
+        let (sort, descending) = sheet.sort;
         let (filter, shown) = (String::new(), Vec::new());
-        let mut tab = Self { table, sort, descending, measure, filter, shown, selected: 0, top: 0 };
+        let mut tab = Self { sheet, sort, descending, measure, filter, shown, selected: 0, top: 0 };
         tab.arrange();
         tab
     }
 
     /// Takes newer contents of the same table.
-    pub fn refresh(&mut self, table: Table) {
-        self.table = table;
+    pub fn refresh(&mut self, sheet: Sheet) {
+        self.sheet = sheet;
         self.arrange();
     }
 
     /// The selected row, if there is any.
     #[must_use]
-    pub fn selected_row(&self) -> Option<&Row> {
-        self.shown.get(self.selected).map(|&index| &self.table.rows[index])
+    pub fn selected_row(&self) -> Option<&SheetRow> {
+        self.shown.get(self.selected).map(|&index| &self.sheet.rows[index])
     }
 
     /// The rows on a screen that has place for `page` of them.
-    pub fn visible(&self, page: usize) -> impl Iterator<Item = &Row> {
-        self.shown.iter().skip(self.top).take(page).map(|&index| &self.table.rows[index])
+    pub fn visible(&self, page: usize) -> impl Iterator<Item = &SheetRow> {
+        self.shown.iter().skip(self.top).take(page).map(|&index| &self.sheet.rows[index])
     }
 
     /// Sorts by that column; if it does already, the other way round.
@@ -80,7 +80,7 @@ impl Tab {
     /// The column that is `steps` to the right of the one that is sorted by, or to the left.
     #[must_use]
     pub fn neighbour(&self, steps: isize) -> Column {
-        let columns = &self.table.columns;
+        let columns = &self.sheet.columns;
         let here = columns.iter().position(|heading| heading.column == self.sort).unwrap_or(0);
         let there = here.saturating_add_signed(steps).min(columns.len() - 1);
         columns[there].column
@@ -108,7 +108,7 @@ impl Tab {
 
     /// Filters and sorts anew.
     pub fn arrange(&mut self) {
-        let rows = &self.table.rows;
+        let rows = &self.sheet.rows;
         let needle = Needle::new(&self.filter);
         let mut shown: Vec<_> =
             (0..rows.len()).filter(|&row| rows[row].keys.iter().any(|k| needle.is_in(k))).collect();
@@ -122,24 +122,25 @@ impl Tab {
         self.selected = self.selected.min(self.shown.len().saturating_sub(1));
     }
 
-    fn compare(&self, a: &Row, b: &Row) -> Ordering {
+    fn compare(&self, a: &SheetRow, b: &SheetRow) -> Ordering {
         match self.sort {
             Column::Key(index) => a.keys[index].rank().cmp(&b.keys[index].rank()),
             Column::Hits => a.counts.hits.cmp(&b.counts.hits),
             Column::Value(index) => {
-                let rank = |row: &Row| self.rank(Measure::Value(index), row.counts.sums[index]);
+                let rank =
+                    |row: &SheetRow| self.rank(Measure::Value(index), row.counts.values[index]);
                 rank(a).cmp(&rank(b))
             }
             // All have grown in the same time.
             Column::Rate => {
-                let rank = |row: &Row| self.rank(self.measure, row.more.of(self.measure));
+                let rank = |row: &SheetRow| self.rank(self.measure, self.measure.of(&row.more));
                 rank(a).cmp(&rank(b))
             }
         }
     }
 
     fn rank(&self, measure: Measure, number: u64) -> u64 {
-        self.table.number(measure).rank(number)
+        self.sheet.number(measure).rank(number)
     }
 }
 

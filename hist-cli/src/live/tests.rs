@@ -14,7 +14,8 @@ use super::*;
 use crate::kernel::symbols::Symbols;
 use crate::resolve::hist::{Sort, SortBy};
 use crate::snapshot::{
-    IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, Sums, ValueColumn, ValueShow,
+    Counts, Fold, IntType, KeyColumn, KeyOrder, KeyShow, Losses, Row, Snapshot, ValueColumn,
+    ValueShow, Values,
 };
 
 const KALLSYMS: &str = "\
@@ -35,7 +36,8 @@ fn key(label: &str, offset: usize, size: usize, show: KeyShow) -> KeyColumn {
 }
 
 fn value(label: &str, show: ValueShow) -> ValueColumn {
-    ValueColumn { label: label.into(), show, hidden: false, number: IntType::U64 }
+    let (fold, number) = (Fold::Sum, IntType::U64);
+    ValueColumn { label: label.into(), show, hidden: false, fold, number }
 }
 
 fn snapshot(keys: Vec<KeyColumn>, values: Vec<ValueColumn>, rows: Vec<Row>) -> Snapshot {
@@ -55,7 +57,7 @@ fn named(rows: &[(&[u8], u64, u64)]) -> Snapshot {
     let rows = rows.iter().map(|&(name, hitcount, bytes)| {
         let mut key = name.to_vec();
         key.resize(16, 0);
-        Row { key: key.into(), hitcount, sums: [bytes].into_iter().collect(), comm: [0; 16] }
+        Row { key: key.into(), counts: Counts::new(hitcount, [bytes].as_slice()), comm: [0; 16] }
     });
     let keys = vec![key("name", 0, 16, KeyShow::Text)];
     snapshot(keys, vec![value("bytes", ValueShow::Decimal)], rows.collect())
@@ -65,11 +67,11 @@ fn symbols() -> Symbols {
     Symbols::from_kallsyms(KALLSYMS)
 }
 
-fn table(snapshot: &Snapshot, before: Option<(&Snapshot, Duration)>) -> Table {
-    Table::new("sys:event".into(), false, snapshot, before, (&symbols(), Charset::Utf8))
+fn table(snapshot: &Snapshot, before: Option<(&Snapshot, Duration)>) -> Sheet {
+    Sheet::new("sys:event".into(), false, snapshot, before, (&symbols(), Charset::Utf8))
 }
 
-fn state(tables: Vec<Table>, size: (u16, u16)) -> State {
+fn state(tables: Vec<Sheet>, size: (u16, u16)) -> State {
     let mut state = State::default();
     state.resize(size);
     state.refresh(tables);
@@ -234,22 +236,21 @@ fn columns_sort_both_ways_and_rates_follow_the_number() {
     press(&mut state, KeyCode::Char('9'));
     assert_eq!(state.tabs[0].sort, Column::Key(0));
     let mut now = three();
-    now.rows[0].sums[0] += 50;
+    now.rows[0].counts.values[0] += 50;
     let newer = table(&now, Some((&three(), Duration::from_millis(500))));
     state.refresh(vec![newer]);
     press(&mut state, KeyCode::Char('4'));
     assert_eq!(names(&state)[0], "beta");
     let tab = state.tab().expect("tables");
-    assert_eq!(tab.table.cell(&tab.table.rows[0], Column::Rate, tab.measure), "100.0");
-    assert_eq!(tab.table.total_rate(tab.measure), Some(100.0));
+    assert_eq!(tab.sheet.cell(&tab.sheet.rows[0], Column::Rate, tab.measure), "100.0");
+    assert_eq!(tab.sheet.total_rate(tab.measure), Some(100.0));
 }
 
 #[test]
 fn numbers_sort_as_numbers_with_their_sign() {
     let rows = [5_i64, -3, 40].map(|key| Row {
         key: key.to_le_bytes().into_iter().collect(),
-        hitcount: 1,
-        sums: Sums::new(),
+        counts: Counts::new(1, Values::new()),
         comm: [0; 16],
     });
     let keys = vec![key("ret", 0, 8, KeyShow::Hex)];
@@ -306,7 +307,7 @@ fn a_filter_is_typed_kept_and_dropped() {
 fn a_stack_is_one_line_and_its_frames_are_details() {
     let key_bytes: Vec<u8> =
         [0x1110_u64, 0x1208, 0x1300, 0].into_iter().flat_map(u64::to_le_bytes).collect();
-    let row = Row { key: key_bytes.into(), hitcount: 4, sums: Sums::new(), comm: [0; 16] };
+    let row = Row { key: key_bytes.into(), counts: Counts::new(4, Values::new()), comm: [0; 16] };
     let keys = vec![key("common_stacktrace", 0, 32, KeyShow::Stack)];
     let mut state = state(vec![table(&snapshot(keys, vec![], vec![row]), None)], (60, 8));
     assert!(lines(&state, PLAIN)[4].starts_with("inner < middle < outer"));
@@ -358,7 +359,7 @@ fn a_filter_with_a_quote_is_told_as_it_was_typed() {
 fn keys_ask_for_what_the_state_cannot_do() {
     let mut state = state(vec![table(&three(), None); 3], (80, 20));
     assert_eq!(press(&mut state, KeyCode::Char('p')), Some(Action::Pause(true)));
-    state.tabs[0].table.paused = true;
+    state.tabs[0].sheet.paused = true;
     assert_eq!(press(&mut state, KeyCode::Char('p')), Some(Action::Pause(false)));
     assert_eq!(press(&mut state, KeyCode::Char('c')), Some(Action::Clear));
     assert_eq!(press(&mut state, KeyCode::Char('q')), Some(Action::Quit));
@@ -403,8 +404,7 @@ fn of_many_rows_only_the_visible_ones_are_looked_at() {
     let rows: Vec<_> = (0..5000_u64)
         .map(|n| Row {
             key: n.to_le_bytes().into_iter().collect(),
-            hitcount: n,
-            sums: Sums::new(),
+            counts: Counts::new(n, Values::new()),
             comm: [0; 16],
         })
         .collect();
@@ -482,8 +482,7 @@ fn negative_sums_and_keys_had_no_sign() {
     let minus = |number: i64| number.cast_unsigned();
     let row = |key: i64, sum: i64| Row {
         key: minus(key).to_le_bytes().as_slice().into(),
-        hitcount: 10,
-        sums: [minus(sum)].into_iter().collect(),
+        counts: Counts::new(10, [minus(sum)].as_slice()),
         comm: [0; 16],
     };
     let sum = ValueColumn { number: IntType::S64, ..value("ret", ValueShow::Decimal) };
@@ -544,7 +543,7 @@ proptest! {
                 let len = tab.shown.len();
                 prop_assert!(tab.selected < len.max(1));
                 prop_assert!(tab.top <= tab.selected && tab.selected < tab.top + state.page());
-                prop_assert!(tab.shown.iter().all(|&row| row < tab.table.rows.len()));
+                prop_assert!(tab.shown.iter().all(|&row| row < tab.sheet.rows.len()));
                 prop_assert_eq!(tab.selected_row().is_some(), len > 0);
             }
             let buffer = buffer(&state, if utf8 { PLAIN } else { ASCII });

@@ -1,8 +1,8 @@
-//! Takes an [`Object`] and the plans it was linked from. Gives running programs.
+//! Attaches what was [`Built`].
 //!
 //! aya makes the maps, but its loader does not take part: in 0.14 `EbpfLoader::new()` reads all
-//! of the kernel's BTF, whatever it is given. So the programs are loaded straight from what link
-//! has as plain data, and the ELF is for those who want the file, and for the test that aya's
+//! of the kernel's BTF, whatever it is given. So the programs are loaded straight from the plain data
+//! that was built, and the ELF is for those who want the file, and for the test that aya's
 //! loader takes it: once that reads BTF only when needed, it can take this folder's place.
 
 use std::io;
@@ -11,16 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LoadError;
+use super::barrier::Barrier;
 use super::feeder::Feeder;
 use super::focus::LiveFocus;
 use super::log::ProgramLog;
-use super::maps::OpenMaps;
-use super::program::{self, ProgramType};
+use super::maps::{OpenMaps, Outside};
+use super::source;
 use super::table::Table;
-use super::turns::Turns;
+use super::turns::{self, Turns};
 use crate::kernel::cpus;
-use crate::link::{Object, Program};
-use crate::plan::{Attach, MapPlan, Plan, Template};
+use crate::link::Program;
+use crate::pipeline::Built;
+use crate::plan::map::{MapId, Owner, Role};
+use crate::plan::{MapPlan, Plan, Template};
 use crate::sys::bpf;
 
 /// Programs that count. Dropping it detaches them; so does the end of this process in whatever
@@ -47,7 +50,7 @@ impl Drop for AttachedTrigger {
         // Not while the table is cleared, which attaches again what it has detached.
         self.table.pause(&self.feeder);
         if let Err(error) = self.table.leave(&self.feeder) {
-            log::warn!("cannot tell what {} has missed: {error}", self.plan.event_name());
+            log::warn!("cannot tell what {} has missed: {error}", self.plan.hist.event);
         }
     }
 }
@@ -149,41 +152,48 @@ impl Attached {
     }
 }
 
+/// What is there already when programs are attached.
+#[derive(Clone, Default)]
+pub struct Among<'a> {
+    /// Which tables the triggers feed, in their order; each one of its own where nothing is said. A
+    /// table that can be renewed is always new.
+    pub feeds: Vec<Feeds>,
+    /// The maps of a focus. Without it, programs that look into such maps find nothing there.
+    pub focus: Option<&'a LiveFocus>,
+    /// What waiting for programs takes, for tables that can be renewed; without it they make their own.
+    pub barrier: Option<&'a Arc<Barrier>>,
+}
+
 /// Loads every program, then attaches every one that is not to begin paused: either all of them
 /// count or none. Each gets a table of its own.
 ///
 /// # Errors
 /// If the kernel refuses a map, a program or an attachment.
-pub fn attach(object: &Object, plans: Vec<Plan>) -> Result<Attached, LoadError> {
-    attach_to(object, plans.into_iter().map(|plan| (plan, Feeds::New)).collect())
+pub fn attach(built: Built) -> Result<Attached, LoadError> {
+    attach_among(built, Among::default())
 }
 
-/// Does what [`attach`] does, with tables as told.
+/// Does what [`attach`] does, among what is there already.
 ///
 /// # Errors
 /// As [`attach`], and if keys or values have another size than those of the table.
-pub fn attach_to(object: &Object, plans: Vec<(Plan, Feeds)>) -> Result<Attached, LoadError> {
-    attach_within(object, plans, None)
-}
-
-/// Does what [`attach_to`] does, with the maps of a focus that is open already. Without it, programs
-/// that look into such maps find nothing there.
-///
-/// # Errors
-/// As [`attach_to`].
-pub fn attach_within(
-    object: &Object,
-    plans: Vec<(Plan, Feeds)>,
-    focus: Option<&LiveFocus>,
-) -> Result<Attached, LoadError> {
+pub fn attach_among(built: Built, among: Among<'_>) -> Result<Attached, LoadError> {
+    let Built { segments, object, stub } = built;
+    let plans: Vec<_> = segments.into_iter().map(|segment| segment.plan).collect();
+    if let Some(stub) = stub {
+        return turns::attach(&stub, &object, plans, among);
+    }
     if object.programs.len() != plans.len() {
         return Err(LoadError::Internal("as many plans as programs are needed".to_owned()));
     }
     let mut maps = OpenMaps::default();
     let mut loaded: Vec<Loaded> = Vec::new();
-    for (program, (plan, feeds)) in object.programs.iter().zip(plans) {
-        let table = existing(&feeds, &plan, &loaded)?;
-        loaded.push(load((&mut maps, focus), program, plan, table)?);
+    for (index, (program, plan)) in object.programs.iter().zip(plans).enumerate() {
+        let feeds = among.feeds.get(index).unwrap_or(&Feeds::New);
+        let table = existing(feeds, &plan, &loaded)?;
+        let others = Others { loaded: &loaded, focus: among.focus };
+        let one = load((&mut maps, &others), program, plan, table)?;
+        loaded.push(one);
     }
     let log = open_log(&loaded)?;
     let triggers = loaded.into_iter().map(attach_one).collect::<Result<_, _>>()?;
@@ -195,6 +205,24 @@ struct Loaded {
     plan: Plan,
     table: Arc<Table>,
     feeder: Arc<Feeder>,
+}
+
+/// What programs may use besides what they bring along.
+struct Others<'a> {
+    /// The earlier triggers, by their numbers.
+    loaded: &'a [Loaded],
+    focus: Option<&'a LiveFocus>,
+}
+
+impl Others<'_> {
+    fn fd(&self, outside: Outside<'_>) -> Option<BorrowedFd<'_>> {
+        match outside {
+            Outside::Map(MapId { owner: Owner::Trigger(number), role }) => {
+                self.loaded.get(number)?.table.fd(role)
+            }
+            _ => self.focus?.fd(outside),
+        }
+    }
 }
 
 /// The table that the trigger is to join, if any.
@@ -214,28 +242,25 @@ fn existing(
     let (wanted, found) = (plan.map, table.map);
     let shape = |map: MapPlan| (map.kind, map.key_size, map.value_size);
     if shape(wanted) != shape(found) {
-        return Err(LoadError::OtherTable { event: plan.event_name(), wanted, found });
+        return Err(LoadError::OtherTable { event: plan.hist.event.to_string(), wanted, found });
     }
     Ok(Some(table.clone()))
 }
 
 fn load(
-    (maps, focus): (&mut OpenMaps, Option<&LiveFocus>),
+    (maps, others): (&mut OpenMaps, &Others<'_>),
     program: &Program,
     plan: Plan,
     table: Option<Arc<Table>>,
 ) -> Result<Loaded, LoadError> {
-    let names = &program.names;
-    let in_table = |name: &str| {
-        let table = table.as_ref()?;
-        let is_hist = (name == names.hist).then(|| table.hist_fd());
-        is_hist.or_else(|| (name == names.losses).then(|| table.losses_fd()))
+    let joined = |outside: Outside<'_>| match outside {
+        Outside::Map(map) if program.own(map.role) == Some(map) => table.as_ref()?.fd(map.role),
+        _ => None,
     };
-    let elsewhere = |name: &str| in_table(name).or_else(|| focus?.map(name));
-    maps.open(program, |name| elsewhere(name).is_some())?;
-    let fd = program::load(program, program_type(&plan), &plan.event_name(), |name| {
-        elsewhere(name).or_else(|| maps.fd(name))
-    })?;
+    let elsewhere = |outside: Outside<'_>| joined(outside).or_else(|| others.fd(outside));
+    let (event, program_type) =
+        (plan.hist.event.to_string(), source::of(&plan.attach).program_type());
+    let fd = maps.load(program, (program_type, &event), elsewhere)?;
     let table = match table {
         Some(table) => table,
         None => Arc::new(new_table(maps, program, &plan)?),
@@ -245,21 +270,13 @@ fn load(
     Ok(Loaded { plan, table, feeder })
 }
 
-pub(super) fn program_type(plan: &Plan) -> ProgramType {
-    match plan.attach {
-        Attach::Tracepoint { .. } => ProgramType::Tracepoint,
-        Attach::RawTracepoint { btf_id: None, .. } => ProgramType::RawTracepoint,
-        Attach::RawTracepoint { btf_id: Some(id), .. } => ProgramType::Tracing(id),
-    }
-}
-
 pub(super) fn new_table(
     maps: &mut OpenMaps,
     program: &Program,
     plan: &Plan,
 ) -> Result<Table, LoadError> {
     let cpus = cpus::count()?;
-    let (hist, losses) = (maps.take(&program.names.hist)?, maps.take(&program.names.losses)?);
+    let (hist, losses) = (maps.take(program, Role::Hist)?, maps.take(program, Role::Losses)?);
     Ok(Table::new(plan.map, cpus, hist, losses))
 }
 

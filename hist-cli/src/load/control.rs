@@ -113,7 +113,7 @@ impl AttachedTrigger {
     /// As [`clear`](Self::clear).
     pub fn clear_with(&self, barrier: Option<&Barrier>) -> Result<(), ControlError> {
         let besides = self.turns.as_ref().map_or(Vec::new(), |turns| turns.besides(&self.table));
-        self.table.clear(&self.plan.event_name(), &besides, barrier)?;
+        self.table.clear(&self.plan.hist.event.to_string(), &besides, barrier)?;
         self.turns.iter().for_each(Turns::cleared);
         Ok(())
     }

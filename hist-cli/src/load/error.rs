@@ -1,4 +1,4 @@
-//! Takes nothing. Gives what can go wrong between an ELF and an attached program.
+//! What can go wrong between a linked program and an attached one.
 
 use std::io;
 
@@ -6,7 +6,8 @@ use super::telling_lines;
 use crate::kernel::cause::{Call, explained, is_lack, of_files};
 use crate::kernel::cpus::CpusError;
 use crate::kernel::lockdown;
-use crate::plan::{Attach, MapPlan};
+use crate::link::LinkError;
+use crate::plan::MapPlan;
 
 /// The most programs on one classic tracepoint (`BPF_TRACE_MAX_PROGS` in Linux
 /// kernel/trace/bpf_trace.c).
@@ -106,26 +107,13 @@ pub enum LoadError {
     Internal(String),
 }
 
+impl From<LinkError> for LoadError {
+    fn from(error: LinkError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
 impl LoadError {
-    /// Attaching a program for `event` to `place` has failed.
-    pub(super) fn attaching(event: &str, place: &Attach, source: io::Error) -> Self {
-        match (source.raw_os_error(), place) {
-            (Some(libc::E2BIG), Attach::Tracepoint { system, event, .. }) => {
-                Self::Full { event: format!("{system}:{event}") }
-            }
-            _ => Self::Attach { event: event.to_owned(), source },
-        }
-    }
-
-    /// Attaching a program of ours to that tracepoint itself has failed.
-    pub(super) fn attaching_to(event: &str, source: io::Error) -> Self {
-        let event = event.to_owned();
-        match source.raw_os_error() {
-            Some(libc::E2BIG) => Self::Full { event },
-            _ => Self::Attach { event, source },
-        }
-    }
-
     /// With the way out, if the error has one.
     pub(super) fn logging(error: &(dyn std::error::Error + 'static)) -> Self {
         let causes = std::iter::successors(Some(error), |error| error.source());
@@ -141,23 +129,5 @@ impl LoadError {
             Self::Program { source, .. } | Self::Attach { source, .. } => !is_lack(source),
             _ => false,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The event was named whose trigger it is, on which there may be no program at all.
-    #[test]
-    fn another_event_than_the_full_one_was_named() {
-        let (system, event) = ("raw_syscalls".to_owned(), "sys_enter".to_owned());
-        let place = Attach::Tracepoint { system, event, id: 1 };
-        let full = io::Error::from_raw_os_error(libc::E2BIG);
-        let error = LoadError::attaching("syscalls:sys_enter_openat", &place, full).to_string();
-        assert!(error.starts_with("raw_syscalls:sys_enter cannot be attached: 64 "), "{error}");
-        let other = io::Error::from_raw_os_error(libc::ENOMEM);
-        let error = LoadError::attaching("syscalls:sys_enter_openat", &place, other).to_string();
-        assert!(error.starts_with("syscalls:sys_enter_openat cannot be attached: "), "{error}");
     }
 }

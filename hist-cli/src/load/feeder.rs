@@ -1,26 +1,24 @@
-//! Takes a loaded program and what it is to be attached to. Gives a [`Feeder`], which can be
-//! attached and detached.
+//! A loaded program that can be attached to its event source and detached again.
 //!
 //! A trigger that counts nothing is detached: a flag that the program would have to look at would
 //! cost every event that is counted, and every event of a paused trigger the whole way into the
 //! program.
 
-use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::sentinel::{Missed, Sentinel, Watching};
+use super::source::{self, EventSource};
 use super::{LoadError, locked};
-use crate::plan::{Attach, Guard, Plan};
+use crate::plan::{Guard, Plan};
 use crate::sys::bpf;
-use crate::sys::perf;
 
 /// A loaded program that feeds a table.
 pub(super) struct Feeder {
     program: OwnedFd,
-    attach: Attach,
+    source: Box<dyn EventSource>,
     /// `system:event`
     event: String,
     /// There while the trigger counts.
@@ -64,16 +62,13 @@ enum Misses {
 impl Feeder {
     /// A program that is not attached yet, so it counts nothing and misses nothing.
     pub(super) fn new(plan: &Plan, program: OwnedFd) -> Self {
-        let sentinel = match &plan.attach {
-            Attach::Tracepoint { event, id, .. } if plan.guard == Guard::Watched => {
-                Some(Sentinel::of(event, *id))
-            }
-            _ => None,
-        };
+        let source = source::of(&plan.attach);
+        let is_watched = plan.guard == Guard::Watched;
+        let sentinel = is_watched.then(|| source.sentinel()).flatten();
         Self {
             program,
-            attach: plan.attach.clone(),
-            event: plan.event_name(),
+            source,
+            event: plan.hist.event.to_string(),
             link: Mutex::default(),
             sentinel,
             unknown: Mutex::default(),
@@ -86,6 +81,11 @@ impl Feeder {
 
     pub(super) fn program_fd(&self) -> BorrowedFd<'_> {
         self.program.as_fd()
+    }
+
+    /// What calls the program.
+    pub(super) fn source(&self) -> &dyn EventSource {
+        &*self.source
     }
 
     pub(super) fn is_attached(&self) -> bool {
@@ -115,8 +115,8 @@ impl Feeder {
     pub(super) fn attach(&self) -> Result<(), LoadError> {
         let mut link = locked(&self.link);
         if link.is_none() {
-            let failed = |source| LoadError::attaching(&self.event, &self.attach, source);
-            let _program = open_link(&self.attach, self.program_fd()).map_err(failed)?;
+            let failed = |source| self.source.refused(&self.event, source);
+            let _program = self.source.open(self.program_fd()).map_err(failed)?;
             *link = Some(Link { _program, count: self.begin().map_err(failed)? });
             *locked(&self.held) = None;
         }
@@ -196,15 +196,5 @@ impl Feeder {
 
     fn kernels_misses(&self) -> io::Result<u64> {
         bpf::recursion_misses(self.program_fd())
-    }
-}
-
-fn open_link(attach: &Attach, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    match attach {
-        Attach::Tracepoint { id, .. } => perf::attach(*id, program),
-        Attach::RawTracepoint { name, btf_id: None } => {
-            bpf::open_raw_tracepoint(Some(&CString::new(name.as_str())?), program)
-        }
-        Attach::RawTracepoint { btf_id: Some(_), .. } => bpf::open_raw_tracepoint(None, program),
     }
 }

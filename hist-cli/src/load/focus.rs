@@ -5,7 +5,6 @@
 //! [`settle`](LiveFocus::settle), then name processes. So on a tracepoint that both use, the
 //! one that lets a process in runs before what counts, and the one that takes it out after.
 
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::iter;
@@ -15,28 +14,26 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::MapData;
+use hist_common::focus::{FACTS_SYMBOL, Facts, State};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::program::{self, ProgramType};
+use super::maps::{OpenMaps, Outside};
+use super::program;
+use super::source::{EventSource, RawTracepoint, Tracepoint};
 use super::valve::Valve;
+use super::watch::{Watch, WatchedEvents};
 use super::{LoadError, locked, maps};
-use crate::bpf::insn::{INSN_SIZE, Insn, R0, R1, Width, helper};
-use crate::codegen::CodegenError;
-use crate::codegen::code::HoleCode;
-use crate::codegen::watch::{NewTask, Surroundings, Watch, watch};
+use crate::bpf::insn::{Insn, R0, R1, Width, helper};
 use crate::kernel::btf::{Btf, BtfError};
 use crate::kernel::cause::{Call, explained};
-use crate::kernel::error::EventError;
-use crate::kernel::tracefs::Tracefs;
-use crate::link::MapDef;
+use crate::link::{Fixed, LinkError, MapDef, fixed_program};
 use crate::plan::focus::{
-    BirthOffsets, CLOCK_TICK, FOCUS_STATE_SIZE, Focus, FocusMap, PROCESS_SIZE, PROCESSES_MAX,
-    Processes, STATE_ARMED, STATE_FULL, TaskOffsets,
+    BirthOffsets, CLOCK_TICK, Focus, FocusMap, PROCESS_SIZE, PROCESSES_MAX, Processes, TaskOffsets,
 };
-use crate::sys::bpf::{self, ProgramText, RawMap};
-use crate::sys::perf;
+use crate::plan::map::{MapId, Role};
+use crate::sys::bpf::{self, RawMap};
 
 /// This process's pid namespace.
 const NAMESPACE: &str = "/proc/self/ns/pid";
@@ -57,7 +54,7 @@ pub enum FocusError {
     Load(#[from] LoadError),
     /// Our defect.
     #[error("internal error: {0}")]
-    Codegen(#[from] CodegenError),
+    Link(#[from] LinkError),
     /// A map cannot be read or written.
     #[error("cannot {what}: {}", explained(Call::Follow, .source))]
     Map {
@@ -83,42 +80,6 @@ pub enum FocusError {
     /// It is not known which pid namespace this is.
     #[error("cannot read {NAMESPACE}: {0}")]
     Namespace(io::Error),
-}
-
-/// The classic events of the programs that watch processes. Where raw programs can be preempted, the
-/// kernel would skip one while another task is inside it, and that task's child would not be followed.
-#[derive(Clone, Copy, Debug)]
-pub struct WatchedEvents {
-    exec: u32,
-    fork: u32,
-    exit: u32,
-    new_task: NewTask,
-}
-
-impl WatchedEvents {
-    /// Those that `tracefs` describes.
-    ///
-    /// # Errors
-    /// If one is not there or cannot be read.
-    pub fn find(tracefs: &Tracefs) -> Result<Self, EventError> {
-        let event = |watch: Watch| tracefs.event(watch.system(), watch.tracepoint());
-        let (exec, fork, exit) = (event(Watch::Exec)?, event(Watch::Fork)?, event(Watch::Exit)?);
-        let offset = |name| fork.field(name).map(|field| field.offset);
-        let new_task = match (offset("pid"), offset("clone_flags")) {
-            (Some(pid), Some(clone_flags)) => NewTask::Record { pid, clone_flags },
-            _ => NewTask::Argument,
-        };
-        Ok(Self { exec: exec.id, fork: fork.id, exit: exit.id, new_task })
-    }
-
-    /// The event's number, unless its record does not have what the program needs.
-    fn number(&self, watch: Watch) -> Option<u32> {
-        match watch {
-            Watch::Exec => Some(self.exec),
-            Watch::Exit => Some(self.exit),
-            Watch::Fork => (self.new_task != NewTask::Argument).then_some(self.fork),
-        }
-    }
 }
 
 /// A focus that programs look into. Dropping it stops following processes.
@@ -147,7 +108,7 @@ struct Followed {
     state: MapData,
     /// What programs are attached to instead of raw tracepoints.
     events: Option<WatchedEvents>,
-    around: Surroundings,
+    facts: Facts,
     watching: Mutex<Vec<Watching>>,
     /// What programs have missed that watch no more.
     missed_before: AtomicU64,
@@ -246,14 +207,22 @@ impl LiveFocus {
         Ok(())
     }
 
-    /// The map of that name.
-    pub(super) fn map(&self, name: &str) -> Option<BorrowedFd<'_>> {
-        let maps = [
-            (FocusMap::Processes, self.pids.as_ref().map(|map| map.fd().as_fd())),
-            (FocusMap::Cgroup, self.cgroup.as_ref().map(|map| map.fd().as_fd())),
-            (FocusMap::Valve, self.valve.as_ref().map(Valve::fd)),
-        ];
-        maps.into_iter().find(|(map, _)| map.name() == name)?.1
+    /// What a program may use of it.
+    pub(super) fn fd(&self, outside: Outside<'_>) -> Option<BorrowedFd<'_>> {
+        let pids = || self.pids.as_ref().map(|map| map.fd().as_fd());
+        match outside {
+            // To programs it is a section of variables.
+            Outside::Data(section) if section == FocusMap::Valve.name() => {
+                self.valve.as_ref().map(Valve::fd)
+            }
+            Outside::Map(MapId { role: Role::Focus(map), .. }) => match map {
+                FocusMap::Processes => pids(),
+                FocusMap::Cgroup => self.cgroup.as_ref().map(|map| map.fd().as_fd()),
+                FocusMap::State => Some(self.followed.as_ref()?.state.fd().as_fd()),
+                FocusMap::Valve => None,
+            },
+            _ => None,
+        }
     }
 
     /// Puts a process into the set of those that are followed. What it has forked before is not
@@ -280,8 +249,7 @@ impl LiveFocus {
     /// If the kernel refuses.
     pub fn arm(&self, pid: u32) -> Result<(), FocusError> {
         let Some(followed) = &self.followed else { return Ok(()) };
-        let mut state = [0; FOCUS_STATE_SIZE as usize];
-        state[STATE_ARMED as usize..][..4].copy_from_slice(&pid.to_ne_bytes());
+        let state = State { armed: pid, ..State::default() }.to_bytes();
         let failed = |source| FocusError::Map { what: "wait for the command", source };
         followed.raw_state().update(&0u32.to_ne_bytes(), &state).map_err(failed)
     }
@@ -341,31 +309,27 @@ impl LiveFocus {
     pub fn lost(&self) -> Result<u64, FocusError> {
         let Some(followed) = &self.followed else { return Ok(0) };
         let failed = |source| FocusError::Map { what: "read what was not followed", source };
-        let mut state = [0; FOCUS_STATE_SIZE as usize];
+        let mut state = State::default().to_bytes();
         followed.raw_state().lookup(&0u32.to_ne_bytes(), &mut state).map_err(failed)?;
-        let mut full = [0; 8];
-        full.copy_from_slice(&state[STATE_FULL as usize..][..8]);
         let watching = locked(&followed.watching);
         let missed = watching.iter().map(Watching::missed).sum::<Result<u64, _>>()?;
-        Ok(u64::from_ne_bytes(full) + missed + followed.missed_before.load(Ordering::Relaxed))
+        Ok(State::of_bytes(state).full + missed + followed.missed_before.load(Ordering::Relaxed))
     }
 
     /// Attaches one more program that keeps the set up to date, if processes are followed.
     fn watch(&self, which: Watch) -> Result<(), FocusError> {
-        let (Some(followed), Some(pids)) = (&self.followed, &self.pids) else { return Ok(()) };
-        let code = watch(which, &followed.around)?;
-        let insns = resolve(&code, pids, &followed.state);
-        let event = which.tracepoint();
+        let Some(followed) = &self.followed else { return Ok(()) };
+        let event = &which.event().name;
         let number = followed.events.and_then(|events| events.number(which));
-        let kind = number.map_or(ProgramType::RawTracepoint, |_| ProgramType::Tracepoint);
-        let program = program::load_insns(which.name(), &insns, (kind, c"Dual MIT/GPL"), event)?;
-        let link = match number {
-            Some(number) => perf::attach(number, program.as_fd()),
-            None => CString::new(event)
-                .map_err(io::Error::from)
-                .and_then(|name| bpf::open_raw_tracepoint(Some(&name), program.as_fd())),
+        let source: Box<dyn EventSource> = match number {
+            Some(number) => Box::new(Tracepoint::of_ours(event, number)),
+            None => Box::new(RawTracepoint::new(event)),
         };
-        let link = link.map_err(|source| LoadError::attaching_to(event, source))?;
+        let mut program = fixed_program(Fixed::Focus, which.program(number.is_some()))?;
+        program.set(FACTS_SYMBOL, &followed.facts.to_bytes())?;
+        let kind = (source.program_type(), event.as_str());
+        let program = OpenMaps::default().load(&program, kind, |outside| self.fd(outside))?;
+        let link = source.open(program.as_fd()).map_err(|error| source.refused(event, error))?;
         locked(&followed.watching).push(Watching { which, program, _link: link });
         Ok(())
     }
@@ -378,18 +342,24 @@ impl LiveFocus {
 
 impl Followed {
     fn new(btf: &Btf, events: Option<WatchedEvents>) -> Result<Self, FocusError> {
-        let around = Surroundings {
-            offsets: TaskOffsets::find(btf)?.ok_or(FocusError::OtherTypes)?,
-            namespace: namespace().map_err(FocusError::Namespace)?,
-            new_task: events.map_or(NewTask::Argument, |events| events.new_task),
+        let offsets = TaskOffsets::find(btf)?.ok_or(FocusError::OtherTypes)?;
+        let (device, inode) = namespace().map_err(FocusError::Namespace)?;
+        let facts = Facts {
+            namespace_device: device,
+            namespace_inode: inode,
+            task_tgid: offsets.tgid.into(),
+            task_signal: offsets.signal.into(),
+            signal_live: offsets.live.into(),
+            ..Facts::UNKNOWN
         };
+        let facts = events.map_or(facts, |events| events.complete(facts));
         let state = maps::create(&MapDef::of_focus(FocusMap::State))?;
         let (watching, missed_before) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Self { state, events, around, watching, missed_before })
+        Ok(Self { state, events, facts, watching, missed_before })
     }
 
     fn raw_state(&self) -> RawMap<'_> {
-        let value_size = FOCUS_STATE_SIZE as usize;
+        let value_size = size_of::<State>();
         RawMap { fd: self.state.fd().as_fd(), key_size: 4, value_size }
     }
 }
@@ -430,16 +400,6 @@ impl Named {
     }
 }
 
-/// The program's bytes with maps in the places of their names.
-fn resolve(code: &HoleCode, pids: &MapData, state: &MapData) -> Vec<[u8; INSN_SIZE]> {
-    let mut insns: Vec<_> = code.lines.iter().map(|line| line.insn).collect();
-    for (line, map) in &code.map_uses {
-        let map = if *map == FocusMap::State { state } else { pids };
-        insns[*line] = Insn { imm: map.fd().as_fd().as_raw_fd(), ..insns[*line] };
-    }
-    insns.into_iter().map(Insn::encode).collect()
-}
-
 /// Whether the kernel lets programs find out when the process started that runs: tried by loading one
 /// that does. `bpf_get_current_task_btf` came with Linux 5.11. Gives true if this process may load no
 /// programs at all.
@@ -458,9 +418,7 @@ pub fn tells_births(offsets: BirthOffsets) -> bool {
         Insn::exit(),
     ]
     .map(Insn::encode);
-    let (program_type, attach_type, attach_btf_id) = ProgramType::Tracepoint.numbers();
-    let (name, license, insns) = ("hist_try", c"Dual MIT/GPL", &insns[..]);
-    let text = ProgramText { program_type, attach_type, attach_btf_id, name, insns, license };
+    let text = program::text(Tracepoint::TYPE, "hist_try", &insns, c"Dual MIT/GPL");
     match bpf::load_program(&text, &mut []) {
         Ok(_) => true,
         Err(error) => error.raw_os_error() == Some(libc::EPERM),

@@ -1,16 +1,19 @@
-//! Takes the maps and variables that a linked program declares. Gives them as open maps.
+//! Opens the maps and variables that linked programs declare, and loads the programs with them.
 //!
 //! aya makes them: it knows their attributes and the limit on locked memory that kernels before
 //! 5.11 have.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::maps::{MapData, MapError};
 use aya_obj::generated::bpf_map_type::{BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_RINGBUF};
 
 use super::LoadError;
+use super::program::{self, ProgramType};
 use crate::link::{DataSection, MapDef, Program};
+use crate::plan::map::{MapId, Role};
 use crate::sys::bpf::RawMap;
 
 /// `BPF_F_RDONLY_PROG` in Linux include/uapi/linux/bpf.h.
@@ -20,51 +23,92 @@ const READ_ONLY_TO_PROGRAMS: u32 = 1 << 7;
 /// some 200 bytes.
 const LOG_SIZE: u32 = 16 << 20;
 
-/// The maps of one object that are open but not yet part of a trigger, by name.
+/// What a program refers to besides itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outside<'a> {
+    /// A map.
+    Map(MapId),
+    /// The variables or constants of the section of that name.
+    Data(&'a str),
+}
+
+impl fmt::Display for Outside<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map(map) => f.write_str(&map.name()),
+            Self::Data(section) => f.write_str(section),
+        }
+    }
+}
+
+/// The maps of one object that are open but not yet part of a trigger.
 #[derive(Default)]
-pub(super) struct OpenMaps(HashMap<String, MapData>);
+pub(super) struct OpenMaps {
+    maps: HashMap<MapId, MapData>,
+    /// By the section's name.
+    data: HashMap<String, MapData>,
+}
 
 impl OpenMaps {
-    /// Opens what `program` declares, but for what is open already: programs of one object share
-    /// maps and constants of one name. Leaves out those for which `elsewhere` is true.
+    /// Opens what `program` declares and loads it: maps that `elsewhere` has are taken from there, and
+    /// those that are open already stay. `event` is for errors.
     ///
     /// # Errors
-    /// If the kernel refuses a map.
-    pub(super) fn open(
+    /// If the kernel refuses a map or the program.
+    pub(super) fn load<'fd>(
         &mut self,
         program: &Program,
-        elsewhere: impl Fn(&str) -> bool,
+        (program_type, event): (ProgramType, &str),
+        elsewhere: impl Fn(Outside<'_>) -> Option<BorrowedFd<'fd>>,
+    ) -> Result<OwnedFd, LoadError> {
+        self.open(program, |outside| elsewhere(outside).is_some())?;
+        let open = |outside: Outside<'_>| elsewhere(outside).or_else(|| self.fd(outside));
+        program::load(program, program_type, event, open)
+    }
+
+    /// Opens what `program` declares, but for what is open already: programs of one object share
+    /// maps and constants. Leaves out what is `elsewhere`.
+    fn open(
+        &mut self,
+        program: &Program,
+        elsewhere: impl Fn(Outside<'_>) -> bool,
     ) -> Result<(), LoadError> {
-        for def in program.maps.iter().filter(|def| !elsewhere(&def.name)) {
-            if !self.0.contains_key(&def.name) {
-                self.0.insert(def.name.clone(), create(def)?);
+        for def in program.maps.iter().filter(|def| !elsewhere(Outside::Map(def.id))) {
+            if !self.maps.contains_key(&def.id) {
+                self.maps.insert(def.id, create(def)?);
             }
         }
-        for section in program.data.iter().filter(|section| !elsewhere(&section.name)) {
-            if !self.0.contains_key(&section.name) {
-                self.0.insert(section.name.clone(), create_data(section)?);
+        for section in &program.data {
+            let is_open = self.data.contains_key(&section.name);
+            if !is_open && !elsewhere(Outside::Data(&section.name)) {
+                self.data.insert(section.name.clone(), create_data(section)?);
             }
         }
         Ok(())
     }
 
-    /// The map of that name, if it is open and has not been taken.
-    pub(super) fn fd(&self, name: &str) -> Option<BorrowedFd<'_>> {
-        self.0.get(name).map(|map| map.fd().as_fd())
+    /// What is open and has not been taken.
+    fn fd(&self, outside: Outside<'_>) -> Option<BorrowedFd<'_>> {
+        let map = match outside {
+            Outside::Map(map) => self.maps.get(&map),
+            Outside::Data(section) => self.data.get(section),
+        };
+        map.map(|map| map.fd().as_fd())
     }
 
-    /// Hands out the map of that name.
+    /// Hands out the program's own map for `role`.
     ///
     /// # Errors
     /// If there is none.
-    pub(super) fn take(&mut self, name: &str) -> Result<MapData, LoadError> {
-        self.0.remove(name).ok_or_else(|| missing(name))
+    pub(super) fn take(&mut self, program: &Program, role: Role) -> Result<MapData, LoadError> {
+        let map = program.own(role).and_then(|map| self.maps.remove(&map));
+        map.ok_or_else(|| missing(MapId::own(role).name()))
     }
 }
 
 /// The linked object refers to something that it does not have.
-pub(super) fn missing(name: &str) -> LoadError {
-    LoadError::Internal(format!("the linked object has no {name}"))
+pub(super) fn missing(what: impl fmt::Display) -> LoadError {
+    LoadError::Internal(format!("the linked object has no {what}"))
 }
 
 /// Makes a map.
@@ -73,15 +117,16 @@ pub(super) fn missing(name: &str) -> LoadError {
 /// If the kernel refuses.
 pub(super) fn create(def: &MapDef) -> Result<MapData, LoadError> {
     if def.map_type != BPF_MAP_TYPE_RINGBUF as u32 {
-        return create_of_size(def, def.max_entries);
+        return create_of_size(&def.id.name(), def, def.max_entries);
     }
     // A ring buffer is whole pages, and they are not the same size everywhere. Both numbers are
     // powers of two. Where there is no memory for a large one, events are lost sooner, and the loss is reported.
     let least = def.max_entries.max(rustix::param::page_size() as u32);
-    create_of_size(def, least.max(LOG_SIZE)).or_else(|_| create_of_size(def, least))
+    let name = def.id.name();
+    create_of_size(&name, def, least.max(LOG_SIZE)).or_else(|_| create_of_size(&name, def, least))
 }
 
-fn create_of_size(def: &MapDef, max_entries: u32) -> Result<MapData, LoadError> {
+fn create_of_size(name: &str, def: &MapDef, max_entries: u32) -> Result<MapData, LoadError> {
     let map = aya_obj::Map::new_from_params(
         def.map_type,
         def.key_size,
@@ -89,21 +134,16 @@ fn create_of_size(def: &MapDef, max_entries: u32) -> Result<MapData, LoadError> 
         max_entries,
         def.map_flags,
     );
-    MapData::create(map, &def.name, None).map_err(map_error)
+    MapData::create(map, name, None).map_err(map_error)
 }
 
 /// An array of one element, which is the whole section.
 fn create_data(section: &DataSection) -> Result<MapData, LoadError> {
     let map_flags = if section.is_read_only() { READ_ONLY_TO_PROGRAMS } else { 0 };
-    let data = create(&MapDef {
-        name: section.name.clone(),
-        map_type: BPF_MAP_TYPE_ARRAY as u32,
-        key_size: 4,
-        value_size: u32::try_from(section.bytes.len())
-            .map_err(|_| LoadError::Internal(format!("{} is too large", section.name)))?,
-        max_entries: 1,
-        map_flags,
-    })?;
+    let size = u32::try_from(section.bytes.len())
+        .map_err(|_| LoadError::Internal(format!("{} is too large", section.name)))?;
+    let array = aya_obj::Map::new_from_params(BPF_MAP_TYPE_ARRAY as u32, 4, size, 1, map_flags);
+    let data = MapData::create(array, &section.name, None).map_err(map_error)?;
     let map = RawMap { fd: data.fd().as_fd(), key_size: 4, value_size: section.bytes.len() };
     let failed = |source| LoadError::Map { name: section.name.clone(), source };
     if !section.is_bss() {

@@ -1,29 +1,10 @@
-//! Takes a trigger and a kernel's release. Gives the lost events that nothing counts.
+//! Which of a trigger's lost events nothing counts, on a kernel of some release.
 
 use std::fmt::{self, Display, Formatter};
 
 use super::AttachedTrigger;
-use crate::kernel::release::numbers;
-use crate::plan::{Attach, Guard};
-
-/// Whether a kernel of that release (`uname -r`) counts what programs so attached miss.
-///
-/// It skips programs of perf events whenever another one runs on the CPU, and counts that since
-/// Linux 6.7 (`trace_call_bpf()` in kernel/trace/bpf_trace.c). Raw tracepoint programs are only
-/// skipped, and counted, when they would nest in themselves. A release that does not begin like
-/// one is taken for a new one.
-fn counts_misses(attach: &Attach, release: &str) -> bool {
-    match attach {
-        Attach::Tracepoint { .. } => counts_all_misses(release),
-        Attach::RawTracepoint { .. } => true,
-    }
-}
-
-/// Whether it counts what programs of either kind miss.
-#[must_use]
-pub fn counts_all_misses(release: &str) -> bool {
-    numbers(release).is_none_or(|version| version >= (6, 7))
-}
+use super::source::EventSource;
+use crate::plan::Guard;
 
 /// Lost events of a trigger that are not counted as missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +45,10 @@ impl Display for Uncounted {
     }
 }
 
-/// What a trigger so attached and guarded loses uncounted on a kernel of that release; `problem` is
+/// What a trigger of that source, so guarded, loses uncounted on a kernel of that release; `problem` is
 /// [why it is unwatched](AttachedTrigger::unwatched), if so.
 fn uncounted(
-    attach: &Attach,
+    source: &dyn EventSource,
     guard: Guard,
     problem: Option<String>,
     release: &str,
@@ -80,7 +61,7 @@ fn uncounted(
         (Guard::Unwatched, _) => Some(Uncounted::Dropped),
         (Guard::Harmless, _) => None,
     };
-    let is_skipped = !counts_misses(attach, release);
+    let is_skipped = !(source.kind().counts_misses)(release);
     is_skipped.then(|| Uncounted::Skipped(release.to_owned())).into_iter().chain(inside).collect()
 }
 
@@ -88,18 +69,18 @@ impl AttachedTrigger {
     /// Which of its lost events are not counted as missed, on a kernel of that release.
     #[must_use]
     pub fn uncounted(&self, release: &str) -> Vec<Uncounted> {
-        uncounted(&self.plan.attach, self.plan.guard, self.unwatched(), release)
+        uncounted(self.feeder.source(), self.plan.guard, self.unwatched(), release)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::source::{RawTracepoint, Tracepoint};
 
     #[test]
     fn kernels_count_what_perf_programs_miss_since_6_7() {
-        let perf = Attach::Tracepoint { system: "a".into(), event: "b".into(), id: 1 };
-        let raw = Attach::RawTracepoint { name: "b".into(), btf_id: None };
+        let (perf, raw) = (Tracepoint::of_ours("b", 1), RawTracepoint::new("b"));
         for (release, counted) in [
             ("5.10.0-32-cloud-amd64", false),
             ("6.1.176", false),
@@ -109,8 +90,8 @@ mod tests {
             ("7.0-rc1", true),
             ("next", true),
         ] {
-            assert_eq!(counts_misses(&perf, release), counted, "{release}");
-            assert!(counts_misses(&raw, release));
+            assert_eq!((perf.kind().counts_misses)(release), counted, "{release}");
+            assert!((raw.kind().counts_misses)(release));
         }
     }
 
@@ -119,8 +100,7 @@ mod tests {
     #[test]
     fn what_is_counted_depends_on_the_guard_and_not_on_the_release_alone() {
         use Uncounted::{Dropped, Preempted, Skipped, Unwatched};
-        let perf = Attach::Tracepoint { system: "a".into(), event: "b".into(), id: 1 };
-        let raw = Attach::RawTracepoint { name: "b".into(), btf_id: None };
+        let (perf, raw) = (Tracepoint::of_ours("b", 1), RawTracepoint::new("b"));
         let on = |release, guard| uncounted(&perf, guard, None, release);
         let skipped = || Skipped("6.1.0".to_owned());
         assert_eq!(on("6.1.0", Guard::Watched), []);

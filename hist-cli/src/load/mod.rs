@@ -1,5 +1,5 @@
-//! Takes a linked [`Object`](crate::link::Object). Gives [`Attached`]: programs that count in the
-//! kernel until it is dropped, or until this process ends in whatever way.
+//! Puts what was [built](crate::pipeline::Built) into the kernel, where it counts until [`Attached`] is
+//! dropped, or until this process ends in whatever way.
 
 mod attach;
 mod barrier;
@@ -12,22 +12,25 @@ mod maps;
 mod misses;
 mod program;
 mod sentinel;
+mod source;
 mod table;
 mod turns;
 mod valve;
 mod verifier;
+mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use attach::{Attached, AttachedTrigger, Feeds, RunStats, attach, attach_to, attach_within};
+pub use attach::{Among, Attached, AttachedTrigger, Feeds, RunStats, attach, attach_among};
 pub use barrier::{Barrier, wait_for_programs};
 pub use control::{ControlError, Stopper};
 pub use error::LoadError;
-pub use focus::{FocusError, LiveFocus, WatchedEvents, started, tells_births};
-pub use misses::{INSIDE_PERF, Uncounted, counts_all_misses};
+pub use focus::{FocusError, LiveFocus, started, tells_births};
+pub use misses::{INSIDE_PERF, Uncounted};
+pub use source::{counts_all_misses, stack_cut};
 pub use table::Table;
-pub use turns::attach_renewable;
 pub use verifier::telling_lines;
+pub use watch::WatchedEvents;
 
 /// The lock of something that is whole at any time, whatever panicked while it was held.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

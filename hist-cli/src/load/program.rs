@@ -1,4 +1,4 @@
-//! Takes a linked program and the maps that it refers to. Gives it loaded.
+//! Loads a linked program, with open maps in the places of their names.
 
 use std::ffi::CStr;
 use std::io;
@@ -7,36 +7,22 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::LoadError;
-use super::maps::missing;
+use super::maps::{Outside, missing};
 use crate::bpf::insn::{INSN_SIZE, Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
 use crate::kernel::cause;
 use crate::kernel::lockdown;
 use crate::link::{Program, Target};
-use crate::plan::BtfId;
 use crate::sys::bpf::{self, ProgramText};
 
-/// What a program is to the kernel.
+/// What a program is to the kernel, and where that has to be known when it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProgramType {
-    Tracepoint,
-    RawTracepoint,
-    /// A raw tracepoint whose arguments' types the verifier knows ("tp_btf"): the typedef in the
-    /// kernel's BTF.
-    Tracing(BtfId),
-}
-
-impl ProgramType {
-    /// `enum bpf_prog_type`, `enum bpf_attach_type` and the type's number; Linux
-    /// include/uapi/linux/bpf.h.
-    pub(super) const fn numbers(self) -> (u32, u32, u32) {
-        /// `BPF_TRACE_RAW_TP`
-        const TRACE_RAW_TP: u32 = 23;
-        match self {
-            Self::Tracepoint => (5, 0, 0),
-            Self::RawTracepoint => (17, 0, 0),
-            Self::Tracing(BtfId(id)) => (26, TRACE_RAW_TP, id),
-        }
-    }
+pub(super) struct ProgramType {
+    /// `enum bpf_prog_type`; Linux include/uapi/linux/bpf.h.
+    pub(super) number: u32,
+    /// `enum bpf_attach_type`; 0 where it does not matter.
+    pub(super) attach_type: u32,
+    /// The type in the kernel's BTF that it is attached to; 0 for none.
+    pub(super) attach_btf_id: u32,
 }
 
 /// How often a load is tried that a signal cut short.
@@ -54,12 +40,12 @@ pub(super) fn load<'fd>(
     program: &Program,
     program_type: ProgramType,
     event: &str,
-    map: impl Fn(&str) -> Option<BorrowedFd<'fd>>,
+    open: impl Fn(Outside<'_>) -> Option<BorrowedFd<'fd>>,
 ) -> Result<OwnedFd, LoadError> {
-    let insns = resolve(program, |name| map(name).map(|fd| fd.as_raw_fd()))?;
+    let insns = resolve(program, |outside| open(outside).map(|fd| fd.as_raw_fd()))?;
     let license = CStr::from_bytes_with_nul(&program.license)
         .map_err(|error| LoadError::Internal(format!("licence: {error}")))?;
-    load_insns(&program.names.program, &insns, (program_type, license), event)
+    load_insns(&program.name, &insns, (program_type, license), event)
 }
 
 /// Loads what refers to maps by file descriptor already.
@@ -72,9 +58,19 @@ pub(super) fn load_insns(
     (program_type, license): (ProgramType, &CStr),
     event: &str,
 ) -> Result<OwnedFd, LoadError> {
-    let (program_type, attach_type, attach_btf_id) = program_type.numbers();
-    let text = ProgramText { program_type, attach_type, attach_btf_id, name, insns, license };
+    let text = text(program_type, name, insns, license);
     load_text(&text).map_err(|source| refused(&text, source, event.to_owned()))
+}
+
+/// What bpf(2) takes.
+pub(super) const fn text<'a>(
+    program_type: ProgramType,
+    name: &'a str,
+    insns: &'a [[u8; INSN_SIZE]],
+    license: &'a CStr,
+) -> ProgramText<'a> {
+    let ProgramType { number, attach_type, attach_btf_id } = program_type;
+    ProgramText { program_type: number, attach_type, attach_btf_id, name, insns, license }
 }
 
 /// The verifier is to blame if it has something to say.
@@ -93,22 +89,22 @@ fn refused(text: &ProgramText<'_>, source: io::Error, event: String) -> LoadErro
     }
 }
 
-/// The program's bytes with maps in the places of their names.
+/// The program's bytes with descriptors in the places of what it refers to.
 fn resolve(
     program: &Program,
-    map: impl Fn(&str) -> Option<i32>,
+    fd: impl Fn(Outside<'_>) -> Option<i32>,
 ) -> Result<Vec<[u8; INSN_SIZE]>, LoadError> {
     let mut insns: Vec<_> = program.lines.iter().map(|line| line.insn).collect();
     for reference in &program.references {
-        let (name, src, offset) = match &reference.target {
-            Target::Map(name) => (name.as_str(), PSEUDO_MAP_FD, 0),
-            Target::Data { section, offset } => (section.as_str(), PSEUDO_MAP_VALUE, *offset),
+        let (outside, src, offset) = match &reference.target {
+            Target::Map(map) => (Outside::Map(*map), PSEUDO_MAP_FD, 0),
+            Target::Data { section, offset } => (Outside::Data(section), PSEUDO_MAP_VALUE, *offset),
             Target::Hole(hole) => return Err(missing(hole)),
         };
         let Some([low, high]) = insns.get_mut(reference.slot..reference.slot + 2) else {
-            return Err(LoadError::Internal(format!("no instruction refers to {name}")));
+            return Err(LoadError::Internal(format!("no instruction refers to {outside}")));
         };
-        *low = Insn { src, imm: map(name).ok_or_else(|| missing(name))?, ..*low };
+        *low = Insn { src, imm: fd(outside).ok_or_else(|| missing(outside))?, ..*low };
         high.imm = offset.cast_signed();
     }
     Ok(insns.into_iter().map(Insn::encode).collect())
@@ -164,19 +160,15 @@ fn log(text: &ProgramText<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::{ProgramLine, ProgramNames, Reference};
+    use crate::link::{ProgramLine, Reference};
+    use crate::plan::map::{MapId, Role};
 
     fn program(references: Vec<Reference>) -> Program {
         let wide = Insn::ld_imm64(1, 0);
         let insns = [wide[0], wide[1], wide[0], wide[1], Insn::exit()];
         let line = |insn: Insn| ProgramLine { insn, hole: None, note: String::new() };
         Program {
-            names: ProgramNames {
-                program: "hist0".into(),
-                hist: "HIST0".into(),
-                losses: "LOSSES0".into(),
-                logs: None,
-            },
+            name: "hist0".into(),
             section: "tracepoint".into(),
             lines: insns.into_iter().map(line).collect(),
             references,
@@ -187,10 +179,12 @@ mod tests {
         }
     }
 
-    fn fd(name: &str) -> Option<i32> {
-        match name {
-            "HIST0" => Some(258),
-            ".bss.0" => Some(3),
+    const HIST: MapId = MapId::of_trigger(0, Role::Hist);
+
+    fn fd(outside: Outside<'_>) -> Option<i32> {
+        match outside {
+            Outside::Map(HIST) => Some(258),
+            Outside::Data(".bss.0") => Some(3),
             _ => None,
         }
     }
@@ -199,7 +193,7 @@ mod tests {
     fn references_become_descriptors_and_offsets() {
         let data = Target::Data { section: ".bss.0".into(), offset: 4 };
         let references = vec![
-            Reference { slot: 0, target: Target::Map("HIST0".into()) },
+            Reference { slot: 0, target: Target::Map(HIST) },
             Reference { slot: 2, target: data },
         ];
         let insns = resolve(&program(references), fd).unwrap();
@@ -216,8 +210,8 @@ mod tests {
     #[test]
     fn references_to_nothing_are_refused() {
         for (slot, target) in [
-            (0, Target::Map("LOSSES0".into())),
-            (4, Target::Map("HIST0".into())),
+            (0, Target::Map(MapId::of_trigger(0, Role::Losses))),
+            (4, Target::Map(HIST)),
             (0, Target::Hole("hist_hole_key")),
         ] {
             let result = resolve(&program(vec![Reference { slot, target }]), fd);

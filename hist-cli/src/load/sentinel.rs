@@ -12,30 +12,32 @@
 //! real-time task keeps the CPU to itself, which the kernel's throttling bounds unless it is off.)
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, Weak};
 
 use aya::maps::MapData;
-use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
+use hist_common::sentinel::{Balance, MAP_BALANCE};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
-use super::program::{self, ProgramType};
+use super::maps::{OpenMaps, Outside, missing};
+use super::source::{EventSource as _, RawTracepoint, Tracepoint};
 use super::{LoadError, locked, maps};
-use crate::bpf::insn::{INSN_SIZE, Insn};
-use crate::codegen::sentinel::{Sentinel as Which, sentinel};
 use crate::kernel::cpus;
-use crate::link::MapDef;
+use crate::link::{Fixed, MapDef, Program, fixed_program};
+use crate::plan::map::{MapId, Role};
 use crate::sys::bpf;
 use crate::sys::mmap::SharedWords;
-use crate::sys::perf;
 
-/// A cache line for each CPU (bytes).
-const STRIDE: u32 = 64;
+/// The program on the raw tracepoint, which adds one.
+const CALLED: &str = "watch_called";
+/// The program on the classic one, which takes one off.
+const RAN: &str = "watch_ran";
+/// What they count in.
+const BALANCES: MapId = MapId::shared(Role::Balance);
 /// A balance of 0 while it counts; 0 itself means that it does not.
 const EVEN: u64 = 1 << 63;
 /// How often it is tried to begin while the raw program misses nothing.
@@ -45,7 +47,7 @@ const TRIES: usize = 5;
 /// programs there.
 pub(super) struct Sentinel {
     /// The tracepoint's name.
-    tracepoint: CString,
+    tracepoint: String,
     event_id: u32,
     called: OwnedFd,
     ran: OwnedFd,
@@ -100,24 +102,21 @@ impl Sentinel {
 
     fn load(tracepoint: &str, event_id: u32) -> Result<Self, LoadError> {
         let cpus = cpus::listed(Path::new(cpus::POSSIBLE), Some(cpus::count()?))?;
-        let def = MapDef {
-            name: "watch_balance".to_owned(),
-            map_type: BPF_MAP_TYPE_ARRAY as u32,
-            key_size: 4,
-            value_size: STRIDE,
-            max_entries: cpus,
-            map_flags: MapDef::MMAPABLE,
-        };
-        let array = maps::create(&def)?;
-        let failed = |source| LoadError::Map { name: def.name.clone(), source };
-        let cells = SharedWords::map(array.fd().as_fd(), cpus as usize, STRIDE as usize);
+        let called = fixed_program(Fixed::Sentinel, CALLED)?;
+        let def = called.maps.iter().find(|def| def.id == BALANCES);
+        let def = def.ok_or_else(|| missing(MAP_BALANCE))?;
+        let array = maps::create(&MapDef { max_entries: cpus, ..def.clone() })?;
+        let failed = |source| LoadError::Map { name: MAP_BALANCE.to_owned(), source };
+        let cells = SharedWords::map(array.fd().as_fd(), cpus as usize, size_of::<Balance>());
         let cells = cells.map_err(failed)?;
-        let load =
-            |which, program_type| load_one(which, (program_type, tracepoint), array.fd().as_fd());
-        let called = load(Which::Called, ProgramType::RawTracepoint)?;
-        let ran = load(Which::Ran, ProgramType::Tracepoint)?;
-        let tracepoint = CString::new(tracepoint)
-            .map_err(|error| LoadError::Internal(format!("a tracepoint's name: {error}")))?;
+        let balances =
+            |outside: Outside<'_>| (outside == Outside::Map(BALANCES)).then(|| array.fd().as_fd());
+        let load = |program: &Program, kind| {
+            OpenMaps::default().load(program, (kind, tracepoint), balances)
+        };
+        let called = load(&called, RawTracepoint::TYPE)?;
+        let ran = load(&fixed_program(Fixed::Sentinel, RAN)?, Tracepoint::TYPE)?;
+        let tracepoint = tracepoint.to_owned();
         let running = Mutex::default();
         Ok(Self { tracepoint, event_id, called, ran, cells, _array: array, running })
     }
@@ -145,12 +144,14 @@ impl Sentinel {
     }
 
     fn start(&self) -> Result<Running, LoadError> {
-        let failed = |source| LoadError::attaching_to(&self.tracepoint.to_string_lossy(), source);
+        let name = self.tracepoint.as_str();
+        let (classic, raw) = (Tracepoint::of_ours(name, self.event_id), RawTracepoint::new(name));
         // In this order, the classic one runs first at each event, and a balance that is read
         // meanwhile is one too low and never one too high.
-        let _ran = perf::attach(self.event_id, self.ran.as_fd()).map_err(failed)?;
-        let called = bpf::open_raw_tracepoint(Some(&self.tracepoint), self.called.as_fd());
-        let _called = called.map_err(failed)?;
+        let _ran =
+            classic.open(self.ran.as_fd()).map_err(|source| classic.refused(name, source))?;
+        let failed = |source| raw.refused(name, source);
+        let _called = raw.open(self.called.as_fd()).map_err(failed)?;
         let mut before = self.raw_misses().map_err(failed)?;
         for _ in 0..TRIES {
             let (_, reached) = self.each_cell(|cell| balance(cell.swap(EVEN, Relaxed)));
@@ -249,18 +250,4 @@ const fn balance(word: u64) -> i64 {
 
 fn sum(balance: i64, misses: u64) -> u64 {
     u64::try_from(balance.saturating_add_unsigned(misses)).unwrap_or(0)
-}
-
-fn load_one(
-    which: Which,
-    (program_type, event): (ProgramType, &str),
-    array: BorrowedFd<'_>,
-) -> Result<OwnedFd, LoadError> {
-    /// The same as the templates'.
-    const LICENSE: &CStr = c"Dual MIT/GPL";
-    let code = sentinel(which, array.as_raw_fd())
-        .map_err(|error| LoadError::Internal(error.to_string()))?;
-    let insns: Vec<[u8; INSN_SIZE]> =
-        code.lines.iter().map(|line| Insn::encode(line.insn)).collect();
-    program::load_insns(which.name(), &insns, (program_type, LICENSE), event)
 }

@@ -10,6 +10,7 @@ use hist_common::layout::Losses;
 
 use super::feeder::Feeder;
 use super::{Barrier, ControlError, LoadError, locked};
+use crate::plan::map::Role;
 use crate::plan::{MapKind, MapPlan};
 use crate::sys::bpf::{self, RawMap};
 use crate::sys::walk::{Fate, Way, walk};
@@ -48,6 +49,15 @@ impl Table {
         let (feeders, missed_by_others) = (self.feeders.clone(), self.missed_by_others.clone());
         let (map, cpus, losses) = (self.map, self.cpus, self.losses.clone());
         Self { map, cpus, hist, losses, feeders, missed_by_others }
+    }
+
+    /// Its map for that role, if it has one.
+    pub(super) fn fd(&self, role: Role) -> Option<BorrowedFd<'_>> {
+        match role {
+            Role::Hist => Some(self.hist_fd()),
+            Role::Losses => Some(self.losses_fd()),
+            _ => None,
+        }
     }
 
     /// The map of entries.

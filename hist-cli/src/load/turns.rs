@@ -11,32 +11,27 @@
 //! The kernel checks what a program reads of an event's record when it is attached, which these
 //! are not. The plan has checked that against the record's size, as the kernel's format file has it.
 
-use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aya::maps::MapData;
-use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY;
 use hist_common::layout::SPILL_SLOT;
 
-use super::attach::{new_table, program_type};
+use super::attach::{Among, new_table};
 use super::barrier::Barrier;
 use super::feeder::Feeder;
 use super::focus::LiveFocus;
-use super::maps::{OpenMaps, create};
-use super::program::{self, ProgramType};
+use super::maps::{OpenMaps, Outside, create, missing};
+use super::source;
 use super::table::Table;
 use super::{Attached, AttachedTrigger, LoadError};
-use crate::bpf::insn::{Insn, R2, R3, helper};
-use crate::link::{MapDef, Object, Program};
-use crate::plan::{Plan, Spill};
+use crate::link::{Object, Program};
+use crate::plan::Plan;
+use crate::plan::map::Role;
 use crate::sys::bpf::RawMap;
 use crate::sys::walk::{Fate, Way, walk};
-
-/// Tail calls go by it.
-const PROG_ARRAY: u32 = BPF_MAP_TYPE_PROG_ARRAY as u32;
 
 /// The program that counts now, and the one that can take its place.
 pub(super) struct Turns {
@@ -54,22 +49,25 @@ pub(super) struct Turns {
     barrier: Arc<Barrier>,
 }
 
-/// Attaches one trigger whose table can be [renewed](AttachedTrigger::renew). `object` has the programs
-/// of both plans, which look into the maps of the focus if they need some. It takes twice the memory.
+/// Attaches one trigger whose table can be [renewed](AttachedTrigger::renew): the stub, which enters
+/// the first program; the second one counts what that has no room for. It takes twice the memory.
 ///
 /// # Errors
 /// If the kernel refuses a map, a program or the attachment.
-pub fn attach_renewable(
+pub(super) fn attach(
+    stub: &Program,
     object: &Object,
-    plans: Spill,
-    barrier: &Arc<Barrier>,
-    focus: Option<&LiveFocus>,
+    plans: Vec<Plan>,
+    among: Among<'_>,
 ) -> Result<Attached, LoadError> {
-    let [program, rest] = &object.programs[..] else {
-        return Err(LoadError::Internal("as many plans as programs are needed".to_owned()));
+    let ([program, rest], Ok([plan, rest_plan])) =
+        (&object.programs[..], <[Plan; 2]>::try_from(plans))
+    else {
+        return Err(LoadError::Internal("a renewable table takes two plans".to_owned()));
     };
-    let Spill { main: plan, rest: rest_plan } = plans;
-    let (turns, stub) = Turns::open((program, &plan), (rest, rest_plan), barrier.clone(), focus)?;
+    let barrier = among.barrier.cloned().map_or_else(|| Barrier::new().map(Arc::new), Ok)?;
+    let programs = Programs { stub, main: (program, &plan), rest: (rest, rest_plan) };
+    let (turns, stub) = Turns::open(programs, barrier, among.focus)?;
     let feeder = Arc::new(Feeder::new(&plan, stub));
     turns.tables[0].join(&feeder);
     let table = turns.tables[0].clone();
@@ -80,40 +78,44 @@ pub fn attach_renewable(
     Ok(Attached::without_log(trigger))
 }
 
+/// What a renewable table takes.
+struct Programs<'a> {
+    stub: &'a Program,
+    main: (&'a Program, &'a Plan),
+    rest: (&'a Program, Plan),
+}
+
 impl Turns {
-    /// Loads all programs and what leads to them; the first one is in the slot.
+    /// Loads all programs, the stub last; the first one is in the slot.
     fn open(
-        (program, plan): (&Program, &Plan),
-        (rest, rest_plan): (&Program, Plan),
+        Programs { stub, main: (program, plan), rest: (rest, rest_plan) }: Programs<'_>,
         barrier: Arc<Barrier>,
         focus: Option<&LiveFocus>,
     ) -> Result<(Self, OwnedFd), LoadError> {
-        let (event, kind) = (plan.event_name(), program_type(plan));
-        let slots = slots()?;
-        let spill = program.maps.iter().find(|map| map.map_type == PROG_ARRAY);
-        let spill = |name: &str| spill.filter(|map| map.name == name).map(|_| slots.fd().as_fd());
-        let elsewhere = |name: &str| spill(name).or_else(|| focus?.map(name));
+        let event = plan.hist.event.to_string();
+        let kind = (source::of(&plan.attach).program_type(), event.as_str());
+        let def = program.slots().ok_or_else(|| missing("map of programs"))?;
+        let slots = create(def)?;
+        let in_slots =
+            |outside: Outside<'_>| (outside == Outside::Map(def.id)).then(|| slots.fd().as_fd());
+        let elsewhere = |outside: Outside<'_>| in_slots(outside).or_else(|| focus?.fd(outside));
         let mut maps = OpenMaps::default();
-        maps.open(program, |name| elsewhere(name).is_some())?;
-        let first =
-            program::load(program, kind, &event, |name| elsewhere(name).or_else(|| maps.fd(name)))?;
+        let first = maps.load(program, kind, elsewhere)?;
         let table = Arc::new(new_table(&mut maps, program, plan)?);
         // Constants and scratch space are its own, the loss counters are not.
         let mut maps = OpenMaps::default();
-        let common = |name: &str| {
-            let losses = (name == program.names.losses).then(|| table.losses_fd());
-            losses.or_else(|| elsewhere(name))
+        let own_losses = program.own(Role::Losses).map(Outside::Map);
+        let common = |outside: Outside<'_>| {
+            let losses = (Some(outside) == own_losses).then(|| table.losses_fd());
+            losses.or_else(|| elsewhere(outside))
         };
-        maps.open(program, |name| common(name).is_some())?;
-        let second =
-            program::load(program, kind, &event, |name| common(name).or_else(|| maps.fd(name)))?;
-        let twin = Arc::new(table.twin(maps.take(&program.names.hist)?));
+        let second = maps.load(program, kind, common)?;
+        let twin = Arc::new(table.twin(maps.take(program, Role::Hist)?));
         let mut maps = OpenMaps::default();
-        maps.open(rest, |_| false)?;
-        let third = program::load(rest, kind, &event, |name| maps.fd(name))?;
+        let third = maps.load(rest, kind, |_| None)?;
         let rest = (Arc::new(new_table(&mut maps, rest, &rest_plan)?), rest_plan);
-        let failed = |source| LoadError::Map { name: SLOTS.to_owned(), source };
-        let stub = stub(slots.fd().as_fd(), program, kind, &event)?;
+        let failed = |source| LoadError::Map { name: def.id.name(), source };
+        let stub = OpenMaps::default().load(stub, kind, in_slots)?;
         let (programs, tables) = ([first, second], [table, twin]);
         let unread = AtomicBool::new(false);
         let turns = Self { slots, programs, tables, rest, current: 0, unread, barrier };
@@ -195,33 +197,4 @@ impl AttachedTrigger {
         *turns.unread.get_mut() = false;
         Ok(old)
     }
-}
-
-/// What the map of programs is called.
-const SLOTS: &str = "SLOTS";
-
-fn slots() -> Result<MapData, LoadError> {
-    create(&MapDef {
-        name: SLOTS.to_owned(),
-        map_type: PROG_ARRAY,
-        key_size: 4,
-        value_size: 4,
-        max_entries: SPILL_SLOT + 1,
-        map_flags: 0,
-    })
-}
-
-/// `bpf_tail_call(ctx, slots, 0)`. The program that is entered returns in its place.
-fn stub(
-    slots: BorrowedFd<'_>,
-    program: &Program,
-    kind: ProgramType,
-    event: &str,
-) -> Result<OwnedFd, LoadError> {
-    let license = CStr::from_bytes_with_nul(&program.license)
-        .map_err(|error| LoadError::Internal(format!("licence: {error}")))?;
-    let [low, high] = Insn::ld_map_fd(R2, slots.as_raw_fd());
-    let call = Insn::call(helper::TAIL_CALL);
-    let insns = [low, high, Insn::mov64_imm(R3, 0), call, Insn::mov64_imm(0, 0), Insn::exit()];
-    program::load_insns("hist_stub", &insns.map(Insn::encode), (kind, license), event)
 }

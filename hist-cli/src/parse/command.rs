@@ -1,7 +1,7 @@
-//! Takes what is written to a `trigger` file. Gives its outer parts: command word, parameters,
-//! filter. Error positions are counted from where these begin, so `diag` uses this too.
+//! The outer parts of what is written to a `trigger` file: command word, parameters, filter. The
+//! columns of carets in `error_log` are counted from where these begin.
 
-use bstr::{BStr, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _, ByteVec as _};
 
 use crate::diag::{Kind, Span, TriggerError};
 
@@ -38,8 +38,10 @@ pub(crate) const fn is_alphanumeric(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, 0xc0..=0xff) && !matches!(byte, 0xd7 | 0xf7)
 }
 
-/// The part of a write that the kernel looks at: up to a NUL, without white space around.
-pub(crate) fn trim(write: &[u8]) -> &BStr {
+/// The part of a write that the kernel looks at: up to a NUL, without white space around. It is
+/// what the spans of errors point into.
+#[must_use]
+pub fn trim(write: &[u8]) -> &BStr {
     let end = write.find_byte(0).unwrap_or(write.len());
     trim_end(trim_start(write[..end].as_bstr()))
 }
@@ -107,6 +109,25 @@ pub(crate) fn split_filter(rest: &BStr) -> Result<Parts<'_>, &BStr> {
         }
     }
     Ok(Parts { params: rest, filter: None })
+}
+
+/// The filter of a command, `""` if there is none.
+pub(super) fn filter_of(text: &BStr) -> &BStr {
+    split_command(text)
+        .ok()
+        .and_then(|command| split_filter(command.rest).ok())
+        .and_then(|parts| parts.filter)
+        .unwrap_or_default()
+}
+
+/// The command with each `.sym-offset` among the parameters written `.symXoffset`, so that its `-`
+/// is no operator. The kernel does the same, hence it takes the latter spelling from users too.
+/// Every byte keeps its place.
+pub(super) fn hide_minus(text: &BStr) -> BString {
+    let (params, filter) = text.split_at(text.len() - filter_of(text).len());
+    let mut scanned = BString::from(params.replace(".sym-offset", ".symXoffset"));
+    scanned.push_str(filter);
+    scanned
 }
 
 #[cfg(test)]

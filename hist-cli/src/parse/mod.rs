@@ -1,5 +1,5 @@
-//! Takes the text of a trigger. Gives a [`ast::Trigger`]: the same, in parts that keep the user's
-//! spelling and their places. No name is looked up here.
+//! Reads the text of a trigger into an [`ast::Trigger`], whose parts keep the user's spelling and
+//! their places. No name is looked up here.
 //!
 //! The kernel looks names up while it parses, values before keys before the filter. So what is
 //! wrong inside of an expression, a sort key or a filter is kept in the tree at its place, and
@@ -7,13 +7,14 @@
 //! parameters as such is returned at once, for the kernel sees that before anything else.
 
 pub mod ast;
-pub(crate) mod command;
+mod command;
 mod display;
 mod expr;
 mod filter;
 mod kept;
 mod listing;
 mod number;
+mod quote;
 mod source;
 mod trigger;
 
@@ -21,6 +22,8 @@ mod trigger;
 mod tests;
 
 use crate::diag::TriggerError;
+pub use command::trim;
+pub use quote::{Quote, quote};
 pub(crate) use trigger::nearest_keyword;
 
 /// Nothing but white space is in the text.
@@ -35,8 +38,8 @@ pub fn is_blank(text: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// The error of the scan of parameters. Its span points into the text without the white space
-/// around it, which is what [`TriggerError::render`] expects.
+/// The error of the scan of parameters. Its span points into the [trimmed](trim) text, which is
+/// what [`TriggerError::render`] takes.
 pub fn trigger(text: &(impl AsRef<[u8]> + ?Sized)) -> Result<ast::Trigger, TriggerError> {
     trigger::parse(text.as_ref())
 }

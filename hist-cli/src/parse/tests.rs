@@ -3,7 +3,7 @@
 mod random;
 
 use super::ast::{Control, Expr, FilterExpr, Trigger};
-use crate::diag::{Kind, TriggerError};
+use crate::diag::{Kind, Logged, TriggerError};
 
 /// The error that a caller without names would report.
 fn error_of(text: &str) -> Option<TriggerError> {
@@ -17,7 +17,7 @@ fn error_of(text: &str) -> Option<TriggerError> {
 fn parsed(text: &str) -> Trigger {
     match super::trigger(text) {
         Ok(trigger) => trigger,
-        Err(error) => panic!("{}", error.render(text)),
+        Err(error) => panic!("{}", error.render(super::trim(text.as_bytes()))),
     }
 }
 
@@ -41,7 +41,7 @@ fn check_error(text: &str, kind: Kind, marked: &str) {
 fn check_caret(text: &str, kind: Kind, marked: &str, position: usize) {
     check_error(text, kind, marked);
     let error = error_of(text).unwrap_or_else(|| panic!("{text:?} has no error"));
-    assert_eq!(error.kernel_position(text), position, "{text:?}");
+    assert_eq!(super::quote(text, Logged::from(&error)).column, position, "{text:?}");
 }
 
 // --- parameters ---------------------------------------------------------------------------------
@@ -480,7 +480,8 @@ fn check_filter_error(filter: &str, kind: Kind, marked: &str, position: usize, e
     let text = format!("hist:keys=k if {filter}");
     check_caret(&text, kind, marked, position);
     assert_eq!(kind.errno(), errno, "{filter:?}");
-    assert_eq!(error_of(&text).unwrap().logged_command(&text), filter);
+    let error = error_of(&text).unwrap();
+    assert_eq!(super::quote(&text, Logged::from(&error)).command, filter);
 }
 
 #[test]
@@ -659,8 +660,9 @@ fn characters_were_taken_for_letters_as_a_whole() {
         let text = [b"hist:keys=k if ", filter].concat();
         let error = super::trigger(&text).unwrap().first_error().unwrap();
         assert_eq!((error.kind, error.span.start - 15), (kind, start), "{error:?}");
-        assert_eq!(error.kernel_position(&text), position, "{filter:?}");
-        assert_eq!((kind.errno(), error.logged_command(&text)), (errno, filter.into()));
+        let quote = super::quote(&text, Logged::from(&error));
+        assert_eq!((quote.command, quote.column), (filter.into(), position));
+        assert_eq!(kind.errno(), errno, "{filter:?}");
     };
     // \xc3\xa9 in UTF-8.
     check("\u{e9}==1".as_bytes(), Kind::FilterInvalidOperator, 1, 2, EINVAL);

@@ -1,10 +1,10 @@
-//! Takes the text of a trigger. Gives its parts. This is the kernel's scan: a plain split at `:`,
-//! no quoting, no trimming, any order (`parse_hist_trigger_attrs` in
+//! Splits the text of a trigger into its parameters. This is the kernel's scan: a plain split at
+//! `:`, no quoting, no trimming, any order (`parse_hist_trigger_attrs` in
 //! kernel/trace/trace_events_hist.c).
 
 use std::iter;
 
-use bstr::{BStr, BString, ByteSlice as _, ByteVec as _};
+use bstr::{BStr, ByteSlice as _};
 
 use super::ast::{Control, Expr, Filter, SortKey, Spanned, Trigger, Variable};
 use super::command::{self, PAGE_SIZE, Parts};
@@ -60,7 +60,7 @@ pub(super) fn parse(write: &[u8]) -> Result<Trigger, TriggerError> {
         let end = text.len().min(PAGE_SIZE - 1);
         return Err(TriggerError::new(Kind::TooLong, Span::new(end, text.len())));
     }
-    let scanned = hide_minus(text);
+    let scanned = command::hide_minus(text);
     let source = Source(scanned.as_bstr());
     let command = command::split_command(source.0)?;
     let Parts { params, filter } = command::split_filter(command.rest)
@@ -109,20 +109,6 @@ fn no_keys(span: Span, assignments: &[&BStr]) -> TriggerError {
         true => error.help("did you mean `keys=`?"),
         false => error,
     }
-}
-
-/// The text with each `.sym-offset` among the parameters written `.symXoffset`, so that its `-` is
-/// no operator. The kernel does the same, hence it takes the latter spelling from users too.
-fn hide_minus(text: &BStr) -> BString {
-    let filter = command::split_command(text)
-        .ok()
-        .and_then(|command| command::split_filter(command.rest).ok())
-        .and_then(|parts| parts.filter)
-        .map_or(0, |filter| filter.len());
-    let (params, filter) = text.split_at(text.len() - filter);
-    let mut scanned = BString::from(params.replace(".sym-offset", ".symXoffset"));
-    scanned.push_str(filter);
-    scanned
 }
 
 /// Sorts the parameters by their keywords.

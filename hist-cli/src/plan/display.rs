@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Access, Attach, Guard, KeySlot, MapKind, MapPlan, Plan, SENTINEL, Sum, Template, ValueSlot,
+    Access, Guard, KeySlot, MapKind, MapPlan, Origin, Plan, SENTINEL, Template, ValueSlot,
     size_text,
 };
 use crate::resolve::hist::{KeySource, Room, TextField};
@@ -36,13 +36,14 @@ impl fmt::Display for Plan {
         for KeySlot { offset, label, source, .. } in &self.keys {
             writeln!(f, "key      +{offset} {label} = {}", self.shown_key(source))?;
         }
-        for ValueSlot { offset, label, source } in &self.values {
+        for ValueSlot { offset, label, source, fold } in &self.values {
             let source = source.shown(&self.hist.fields);
-            writeln!(f, "value    +{offset} {label} += {source}")?;
+            writeln!(f, "value    +{offset} {label} {} {source}", fold.operator())?;
         }
-        for (value, sum) in self.hist.values.iter().zip(&self.sums) {
-            if let Sum::Key(key) = sum {
-                writeln!(f, "value    {value} = hitcount * key +{}", self.keys[*key].offset)?;
+        for (value, origin) in self.hist.values.iter().zip(&self.origins) {
+            if let Origin::Key(key) = origin {
+                let key = format!("key +{}", self.keys[*key].offset);
+                writeln!(f, "value    {value} = {}", value.fold.repeated_text(&key))?;
             }
         }
         if let Some(offset) = self.comm {
@@ -67,18 +68,6 @@ impl Plan {
             };
         }
         source.shown(&self.hist.fields).to_string()
-    }
-}
-
-impl fmt::Display for Attach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tracepoint { system, event, .. } => write!(f, "tracepoint {system}:{event}"),
-            Self::RawTracepoint { name, btf_id: None } => write!(f, "raw tracepoint {name}"),
-            Self::RawTracepoint { name, btf_id: Some(_) } => {
-                write!(f, "raw tracepoint {name}, with types")
-            }
-        }
     }
 }
 

@@ -4,8 +4,8 @@
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 
 use super::{
-    BUDGET, Focus, Index, KeySlot, MapKind, MapPlan, PlanError, Sum, Template, ValueSlot, Wishes,
-    filter, index, layout, memory,
+    BUDGET, Focus, Index, KeySlot, MapKind, MapPlan, Origin, PlanError, Template, ValueSlot,
+    Wishes, filter, index, layout, memory,
 };
 use crate::resolve::hist::{Condition, Hist};
 
@@ -24,7 +24,7 @@ pub(super) struct Draft {
     pub(super) filter: Option<Condition>,
     pub(super) keys: Vec<KeySlot>,
     pub(super) values: Vec<ValueSlot>,
-    pub(super) sums: Vec<Sum>,
+    pub(super) origins: Vec<Origin>,
     pub(super) comm: Option<u32>,
 }
 
@@ -32,7 +32,7 @@ impl Draft {
     /// Lays out keys and values, and chooses map and template.
     pub(super) fn new(hist: Hist, wishes: Wishes) -> Result<Self, PlanError> {
         let keys = layout::key_slots(&hist);
-        let (values, sums) = layout::value_slots(&hist);
+        let (values, origins) = layout::value_slots(&hist);
         let (value_size, comm) = layout::value_size(&hist, &values);
         check_room("values", value_size, VALUE_ROOM)?;
         let hash = MapPlan {
@@ -54,7 +54,7 @@ impl Draft {
             filter,
             keys,
             values,
-            sums,
+            origins,
             comm,
         })
     }

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use hist_common::focus::{MAP_PROCESSES, MAP_STATE, State};
+
 use crate::kernel::btf::{Btf, BtfError, TypeId};
 
 /// Whose events are counted; by default everybody's. All parts must hold.
@@ -80,14 +82,14 @@ pub enum Processes {
 }
 
 /// A map that all programs of a focus share. Whoever loads them has it open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FocusMap {
     /// A hash whose keys are the pids of processes. A value is when the process started (ns since
     /// boot, a u64); it means nothing but where the focus has a [`Birth`].
     Processes,
     /// An array of one cgroup.
     Cgroup,
-    /// An array of one [`FocusState`](FOCUS_STATE_SIZE).
+    /// An array of one [`State`].
     State,
     /// An array of one element: a byte for each CPU, by number, which is 0 while nothing counts there.
     Valve,
@@ -100,22 +102,15 @@ pub const VALVE_SIZE: u32 = 8192;
 pub const PROCESS_SIZE: u32 = 8;
 /// How many processes can be followed at a time: 1 MiB, and more than a machine has as a rule.
 pub const PROCESSES_MAX: u32 = 16384;
-/// Bytes of what the watching programs and user space tell each other.
-pub const FOCUS_STATE_SIZE: u32 = 16;
-/// Where in it the pid is that is to be in the focus from its next exec on (u32, as its own pid
-/// namespace has it; 0 for none).
-pub const STATE_ARMED: u32 = 0;
-/// Where in it the number of processes is that found no room (u64).
-pub const STATE_FULL: u32 = 8;
 
 impl FocusMap {
     /// The map's name in the kernel and in objects.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Processes => "FOCUS_PIDS",
+            Self::Processes => MAP_PROCESSES,
             Self::Cgroup => "FOCUS_CGROUP",
-            Self::State => "FOCUS_STATE",
+            Self::State => MAP_STATE,
             Self::Valve => ".bss.valve",
         }
     }
@@ -126,7 +121,7 @@ impl FocusMap {
         match self {
             Self::Processes => (4, PROCESS_SIZE, PROCESSES_MAX),
             Self::Cgroup => (4, 4, 1),
-            Self::State => (4, FOCUS_STATE_SIZE, 1),
+            Self::State => (4, size_of::<State>() as u32, 1),
             Self::Valve => (4, VALVE_SIZE, 1),
         }
     }

@@ -55,11 +55,11 @@ const NEVER_NESTED: [(&str, &str); 4] = [
 
 /// What is to be done for a program of `hist` that is attached that way.
 pub(super) fn guard(hist: &Hist, attach: &Attach, proof: Proof, preemption: Preemption) -> Guard {
-    if !matches!(attach, Attach::Tracepoint { .. }) {
+    if !attach.is_called_by_perf() {
         return Guard::Harmless;
     }
-    let (system, event) = (hist.system.as_str(), hist.event.as_str());
-    let watched = match preemption.loses(has_preemption_off(system, event)) {
+    let (system, event) = (hist.event.system.as_str(), hist.event.name.as_str());
+    let watched = match preemption.loses(has_preemption_off(&hist.event)) {
         false => Guard::Watched,
         true => Guard::Unwatchable,
     };
@@ -95,8 +95,8 @@ mod tests {
         let format = format::parse(system, &text).expect("a format");
         let wishes = Wishes { attach: AttachWish::Tracepoint, proof, ..Wishes::default() };
         let context = Context { preemption, ..Context::default() };
-        let built = pipeline::compile("hist:keys=id", &format, &context, wishes);
-        built.expect("a plan").plan.guard
+        let built = pipeline::plan("hist:keys=id", &format, &context, wishes);
+        built.expect("a plan").guard
     }
 
     #[test]

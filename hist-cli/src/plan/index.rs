@@ -130,8 +130,8 @@ fn binary(op: BinaryOp, lhs: Source, rhs: Source) -> Source {
 
 #[cfg(test)]
 mod tests {
-    use crate::kernel::Context;
     use crate::kernel::format::{EventFormat, FieldFormat};
+    use crate::kernel::{Context, EventName};
     use crate::pipeline::plan;
     use crate::plan::{MapKind, Wishes};
 
@@ -151,7 +151,7 @@ mod tests {
             field("int", 12, 4, true),
             field("long", 16, 8, false),
         ];
-        EventFormat { system: "a".to_owned(), name: "b".to_owned(), id: 1, all_calls: None, fields }
+        EventFormat { name: EventName::new("a", "b"), id: 1, all_calls: None, fields }
     }
 
     /// How many entries the array for these keys has; `None` if it is none.

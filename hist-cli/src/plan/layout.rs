@@ -2,8 +2,9 @@
 
 use hist_common::layout::STACK_DEPTH;
 
-use super::{KeySlot, Sum, ValueSlot};
+use super::{KeySlot, Origin, ValueSlot};
 use crate::resolve::hist::{COMM_SIZE, Hist, Key, KeyModifier, KeySource, Room, Source, TextField};
+use crate::snapshot::counts::HITS;
 
 /// Bytes of a number in a key: every number is kept as its u64 image.
 const NUMBER_SIZE: u32 = 8;
@@ -33,26 +34,26 @@ const fn slot_size(source: &KeySource) -> u32 {
     }
 }
 
-/// What is added up, the hitcount first, and how the histogram's values come of it. Nothing needs
-/// to be added up for a value that is a key, too: its sum is that number times the hitcount.
-pub(super) fn value_slots(hist: &Hist) -> (Vec<ValueSlot>, Vec<Sum>) {
-    let hitcount =
-        ValueSlot { offset: 0, source: Source::Constant(1), label: "hitcount".to_owned() };
-    let (mut slots, mut sums) = (vec![hitcount], Vec::new());
+/// What is counted, the hitcount first, and how the histogram's values come of it. Nothing needs to
+/// be counted for a value that is a key, too: all hits of an entry have the same.
+pub(super) fn value_slots(hist: &Hist) -> (Vec<ValueSlot>, Vec<Origin>) {
+    let (source, label) = (Source::Constant(1), "hitcount".to_owned());
+    let hitcount = ValueSlot { offset: 0, source, fold: HITS, label };
+    let (mut slots, mut origins) = (vec![hitcount], Vec::new());
     for value in &hist.values {
         let is_same =
             |key: &Key| matches!(&key.source, KeySource::Number(source) if *source == value.source);
-        sums.push(match hist.keys.iter().position(is_same) {
-            Some(key) => Sum::Key(key),
-            None => Sum::Slot(slots.len()),
+        origins.push(match hist.keys.iter().position(is_same) {
+            Some(key) => Origin::Key(key),
+            None => Origin::Slot(slots.len()),
         });
-        if let Some(Sum::Slot(_)) = sums.last() {
+        if let Some(Origin::Slot(_)) = origins.last() {
             let offset = VALUE_SIZE * u32::try_from(slots.len()).unwrap_or(u32::MAX);
             let (source, label) = (value.source.clone(), value.to_string());
-            slots.push(ValueSlot { offset, source, label });
+            slots.push(ValueSlot { offset, source, fold: value.fold, label });
         }
     }
-    (slots, sums)
+    (slots, origins)
 }
 
 /// Bytes of a key.

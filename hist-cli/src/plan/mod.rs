@@ -15,10 +15,12 @@ pub mod focus;
 mod guard;
 mod index;
 mod layout;
+pub mod map;
 mod memory;
 pub mod once;
 pub mod scan;
 mod spill;
+mod way;
 
 pub use access::{Access, AccessTable};
 pub use attach::{Attach, AttachWish, BtfId};
@@ -31,13 +33,14 @@ pub use spill::{Spill, spill};
 
 use self::access::arguments::NeedsRecord;
 use self::access::system_call::SystemCall;
-use self::attach::Way;
 use self::draft::Draft;
 use self::once::Kept;
+use self::way::Way;
 use crate::kernel::Context;
 use crate::kernel::btf::Btf;
+use crate::resolve::Fold;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
-use crate::snapshot::Sums;
+use crate::snapshot::Counts;
 
 /// Everything that codegen and link need to know about one trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +66,7 @@ pub struct Plan {
     pub filter: Option<Condition>,
     /// What the key hole writes, in order, without gaps; an array's keys are made when it is read.
     pub keys: Vec<KeySlot>,
-    /// What the update and init holes add, in order, without gaps; the first is the hitcount.
+    /// What the update and init holes write, in order, without gaps; the first is the hitcount.
     pub values: Vec<ValueSlot>,
     /// How the fields are read that the holes use.
     pub access: AccessTable,
@@ -76,19 +79,13 @@ pub struct Plan {
     /// What becomes of events that perf drops.
     pub guard: Guard,
     /// Where each of the histogram's values comes from when it is read, in their order.
-    pub sums: Vec<Sum>,
+    pub origins: Vec<Origin>,
     /// Where a new value keeps the current task's name, in bytes from its start. Only the copy of
     /// the CPU that made the entry has it.
     pub comm: Option<u32>,
 }
 
 impl Plan {
-    /// `system:event`
-    #[must_use]
-    pub fn event_name(&self) -> String {
-        format!("{}:{}", self.hist.system, self.hist.event)
-    }
-
     /// Not every event counts that the program sees.
     #[must_use]
     pub fn is_selective(&self) -> bool {
@@ -98,34 +95,37 @@ impl Plan {
     /// The program's context is the event's record.
     #[must_use]
     pub const fn has_record(&self) -> bool {
-        matches!(self.attach, Attach::Tracepoint { .. })
+        self.attach.has_record()
     }
 
     /// The program knows its arguments' types, and may follow pointers.
     #[must_use]
     pub const fn is_typed(&self) -> bool {
-        matches!(self.attach, Attach::RawTracepoint { btf_id: Some(_), .. })
+        self.attach.is_typed()
     }
 
-    /// The values of an entry, besides its hitcount: `words` is its value, the hitcount first.
+    /// What an entry has counted: `words` has one for each of [`values`](Self::values), the hitcount
+    /// first.
     #[must_use]
-    pub fn sums_of(&self, key: &[u8], words: &[u64]) -> Sums {
+    pub fn counts(&self, key: &[u8], words: &[u64]) -> Counts {
+        let hits = words[0];
         let word = |offset: usize| {
             key.get(offset..)
                 .and_then(|rest| rest.first_chunk())
                 .map_or(0, |b| u64::from_le_bytes(*b))
         };
-        let sums = self.sums.iter().map(|sum| match sum {
-            Sum::Slot(slot) => words[*slot],
-            Sum::Key(slot) => words[0].wrapping_mul(word(self.keys[*slot].offset as usize)),
+        let values = self.origins.iter().zip(&self.hist.values);
+        let values = values.map(|(origin, value)| match origin {
+            Origin::Slot(slot) => words[*slot],
+            Origin::Key(slot) => value.fold.repeated(word(self.keys[*slot].offset as usize), hits),
         });
-        sums.collect()
+        Counts { hits, values: values.collect() }
     }
 }
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sum {
+pub enum Origin {
     /// That one of [`Plan::values`].
     Slot(usize),
     /// It is the number in that one of [`Plan::keys`], so all hits of an entry have the same.
@@ -198,13 +198,15 @@ pub struct KeySlot {
     pub label: String,
 }
 
-/// One u64 sum in the map's value.
+/// One u64 in the map's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueSlot {
     /// From the value's start, in bytes.
     pub offset: u32,
-    /// What is added at each hit.
+    /// What each hit has.
     pub source: Source,
+    /// How that is put to what is there. In a value that nobody has hit, that is 0.
+    pub fold: Fold,
     /// For notes and listings.
     pub label: String,
 }
@@ -225,6 +227,9 @@ pub struct Wishes {
     pub focus: Focus,
     /// Whose losses are counted although the kernel does not.
     pub proof: Proof,
+    /// Full tables can be renewed while they count, but for those with a name. A plan does not depend
+    /// on it: what it takes is built [from the plan](spill()).
+    pub renewable: bool,
 }
 
 /// Chooses layout, template and the way of attaching for `hist`. Without BTF in `kernel` it is attached
@@ -237,8 +242,8 @@ pub struct Wishes {
 pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, PlanError> {
     let (wish, proof) = (wishes.attach, wishes.proof);
     let draft = Draft::new(hist, wishes)?;
-    let way = attach::choose(&draft, wish, kernel)?;
-    if matches!(way.attach, Attach::Tracepoint { .. }) {
+    let way = way::choose(&draft, wish, kernel)?;
+    if way.attach.has_record() {
         access::record::check(&draft)?;
     }
     let guard = guard::guard(&draft.hist, &way.attach, proof, kernel.preemption);
@@ -258,7 +263,7 @@ pub fn plan_with_rows(
 ) -> Result<Plan, NeedsRecord> {
     let draft =
         Draft::new(hist, wishes).map_err(|error| NeedsRecord::because(error.to_string()))?;
-    let way = attach::raw_with_rows(&draft, btf, rows)?;
+    let way = way::raw_with_rows(&draft, btf, rows)?;
     // Raw programs are not called through perf.
     Ok(assemble(draft, way, Guard::Harmless))
 }
@@ -266,7 +271,7 @@ pub fn plan_with_rows(
 fn assemble(draft: Draft, way: Way, guard: Guard) -> Plan {
     // Template and what is read once depend on the way.
     let Draft { hist, template: _, shared, map, cpus, index, focus, filter, .. } = draft;
-    let Draft { keys, values, sums, comm, .. } = draft;
+    let Draft { keys, values, origins, comm, .. } = draft;
     let Way { attach, access, system_call, template, once, why } = way;
     Plan {
         hist,
@@ -285,7 +290,7 @@ fn assemble(draft: Draft, way: Way, guard: Guard) -> Plan {
         system_call,
         why,
         guard,
-        sums,
+        origins,
         comm,
     }
 }

@@ -1,8 +1,8 @@
 //! Divides the plan of a table that may be full into one that passes hits on which find no room, and
-//! the plan for those: their sums are known all the same, in their buckets if there are any.
+//! the plan for those: their origins are known all the same, in their buckets if there are any.
 
-use super::attach::Way;
 use super::draft::Draft;
+use super::way::Way;
 use super::{
     Focus, Index, MapKind, MapPlan, Plan, PlanError, Template, index, layout, memory, once,
 };
@@ -54,7 +54,7 @@ fn draft(plan: &Plan) -> Result<Draft, PlanError> {
     let bucket = plan.hist.keys.iter().find(|key| is_bucket(key)).cloned();
     let keys = vec![bucket.unwrap_or_else(nothing)];
     let hist = Hist { keys, filter: None, ..plan.hist.clone() };
-    let (keys, (values, sums)) = (layout::key_slots(&hist), layout::value_slots(&hist));
+    let (keys, (values, origins)) = (layout::key_slots(&hist), layout::value_slots(&hist));
     let (value_size, comm) = layout::value_size(&hist, &values);
     let index = Index::of(&hist, Some(plan.cpus), index::ENTRIES_MAX);
     let per_cpu = MapPlan {
@@ -81,7 +81,7 @@ fn draft(plan: &Plan) -> Result<Draft, PlanError> {
         filter: None,
         keys,
         values,
-        sums,
+        origins,
         comm,
     })
 }

@@ -1,5 +1,5 @@
-//! Takes a sorted [`Snapshot`]. Gives ftrace's exact text: header, entries, totals
-//! (`hist_trigger_show()` in the kernel's trace_events_hist.c).
+//! ftrace's exact text of a sorted [`Snapshot`]: header, entries, totals (`hist_trigger_show()` in
+//! the kernel's trace_events_hist.c).
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -10,7 +10,7 @@ use super::cell::{Cell, cell, clean_cell};
 use super::modifier::{self, Scale};
 use crate::escape::{Charset, clean};
 use crate::kernel::symbols::Symbols;
-use crate::snapshot::{KeyShow, Row, Snapshot, ValueColumn};
+use crate::snapshot::{Counts, KeyShow, Row, Snapshot, ValueColumn};
 
 /// The `hist` file's text for one trigger; strings of the kernel stand in it byte for byte, so it
 /// may be no UTF-8. Addresses that have no symbol print as numbers;
@@ -61,12 +61,11 @@ fn write_hist(
     (symbols, terminal): (&Symbols, Option<Charset>),
 ) -> fmt::Result {
     head(out, &clean(&snapshot.trigger, terminal));
-    let scales = scales(snapshot.values.len(), snapshot.rows.iter().map(|row| &row.sums[..]));
+    let scales = scales(&snapshot.values, snapshot.rows.iter().map(|row| &row.counts));
     for row in &snapshot.rows[rows] {
         row_entry(out, snapshot, row, (&scales, symbols, terminal))?;
     }
-    let hits = snapshot.rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
-    totals(out, (hits, snapshot.rows.len() as u64, snapshot.losses.full))
+    totals(out, (snapshot.hits(), snapshot.rows.len() as u64, snapshot.losses.full))
 }
 
 /// The lines before the entries.
@@ -76,13 +75,17 @@ pub(crate) fn head(out: &mut Bytes, trigger: &[u8]) {
     out.push_str("\n#\n\n");
 }
 
-/// What the parts of each of `n_values` columns are parts of, from the sums of every entry.
-pub(crate) fn scales<'a>(n_values: usize, rows: impl Iterator<Item = &'a [u64]>) -> Vec<Scale> {
-    let mut scales = vec![Scale::default(); n_values];
-    for sums in rows {
-        for (scale, &sum) in scales.iter_mut().zip(sums) {
-            scale.total = scale.total.wrapping_add(sum);
-            scale.max = scale.max.max(sum);
+/// What the parts of each column are parts of, from the counts of every entry.
+pub(crate) fn scales<'a>(
+    values: &[ValueColumn],
+    rows: impl Iterator<Item = &'a Counts>,
+) -> Vec<Scale> {
+    let nothing = values.iter().map(|value| Scale { total: value.fold.nothing(), max: 0 });
+    let mut scales: Vec<_> = nothing.collect();
+    for counts in rows {
+        for ((scale, &number), column) in scales.iter_mut().zip(&counts.values).zip(values) {
+            scale.total = column.fold.add(scale.total, number);
+            scale.max = scale.max.max(number);
         }
     }
     scales
@@ -95,42 +98,42 @@ fn row_entry(
     (scales, symbols, terminal): (&[Scale], &Symbols, Option<Charset>),
 ) -> fmt::Result {
     let keys = snapshot.keys.iter();
-    let entry = Entry {
+    let line = EntryLine {
         keys: keys.map(|column| {
             let cell = Cow::Owned(cell(column, row, symbols));
             (&column.label[..], column.show, clean_cell(cell, terminal))
         }),
-        hitcount: snapshot.show_hitcount.then_some(row.hitcount),
-        values: &snapshot.values,
-        sums: &row.sums,
+        hits: snapshot.show_hitcount.then_some(row.counts.hits),
+        columns: &snapshot.values,
+        values: &row.counts.values,
         scales,
     };
-    self::entry(out, entry)
+    entry(out, line)
 }
 
 /// All that an entry's line is made of.
-pub(crate) struct Entry<'a, K> {
+pub(crate) struct EntryLine<'a, K> {
     /// Label, how it is shown, and what.
     pub(crate) keys: K,
-    /// If it is shown.
-    pub(crate) hitcount: Option<u64>,
-    /// The columns of `sums`.
-    pub(crate) values: &'a [ValueColumn],
+    /// If they are shown.
+    pub(crate) hits: Option<u64>,
+    /// Those of `values`.
+    pub(crate) columns: &'a [ValueColumn],
     /// One for each column.
-    pub(crate) sums: &'a [u64],
+    pub(crate) values: &'a [u64],
     /// One for each column.
     pub(crate) scales: &'a [Scale],
 }
 
 /// Appends an entry's line; with a stack, lines.
-pub(crate) fn entry<'a, 'b, C, K>(out: &mut Bytes, entry: Entry<'a, K>) -> fmt::Result
+pub(crate) fn entry<'a, 'b, C, K>(out: &mut Bytes, line: EntryLine<'a, K>) -> fmt::Result
 where
     C: std::borrow::Borrow<Cell<'b>>,
     K: Iterator<Item = (&'a str, KeyShow, C)>,
 {
     out.push_str("{ ");
     let mut has_stack = false;
-    for (number, (label, show, cell)) in entry.keys.enumerate() {
+    for (number, (label, show, cell)) in line.keys.enumerate() {
         if number > 0 {
             out.push_str(", ");
         }
@@ -139,15 +142,15 @@ where
     }
     // A stack ends with its own newline, and the kernel then leaves out the space.
     out.push_str(if has_stack { "}" } else { " }" });
-    if let Some(hitcount) = entry.hitcount {
+    if let Some(hits) = line.hits {
         out.push_str(" hitcount: ");
-        modifier::decimal(out, hitcount);
+        modifier::decimal(out, hits);
     }
-    let values = entry.values.iter().zip(entry.sums).zip(entry.scales);
-    for ((column, &sum), &scale) in values.filter(|((column, _), _)| !column.hidden) {
+    let values = line.columns.iter().zip(line.values).zip(line.scales);
+    for ((column, &number), &scale) in values.filter(|((column, _), _)| !column.hidden) {
         // One space separates, another belongs to the value.
         out.push(' ');
-        modifier::value(out, column, sum, scale)?;
+        modifier::value(out, column, number, scale)?;
     }
     out.push('\n');
     Ok(())
@@ -161,7 +164,7 @@ pub(crate) fn totals(out: &mut Bytes, (hits, entries, dropped): (u64, u64, u64))
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{IntType, KeyColumn, KeyOrder, Losses, ValueShow};
+    use crate::snapshot::{Fold, IntType, KeyColumn, KeyOrder, Losses, ValueShow};
     use proptest::prelude::*;
 
     fn key(label: &str, index: usize, show: KeyShow) -> KeyColumn {
@@ -171,12 +174,13 @@ mod tests {
     }
 
     fn value(label: &str, show: ValueShow) -> ValueColumn {
-        ValueColumn { label: label.into(), show, hidden: false, number: IntType::S64 }
+        let (fold, number) = (Fold::Sum, IntType::S64);
+        ValueColumn { label: label.into(), show, hidden: false, fold, number }
     }
 
     fn row(keys: &[u64], hitcount: u64, sums: &[u64]) -> Row {
         let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        Row { key: key.into(), hitcount, sums: sums.into(), comm: [0; 16] }
+        Row { key: key.into(), counts: Counts::new(hitcount, sums), comm: [0; 16] }
     }
 
     fn snapshot(keys: &[KeyColumn], values: &[ValueColumn], rows: &[Row]) -> Snapshot {
@@ -250,7 +254,7 @@ Totals:
     fn check_entry(snapshot: &Snapshot, want: &str) {
         let mut out = Bytes::default();
         let rows = snapshot.rows.iter();
-        let scales = scales(snapshot.values.len(), rows.map(|row| &row.sums[..]));
+        let scales = scales(&snapshot.values, rows.map(|row| &row.counts));
         row_entry(&mut out, snapshot, &snapshot.rows[0], (&scales, &no_symbols(), None))
             .expect("memory");
         assert_eq!(text(out.into_vec()), format!("{want}\n"));
@@ -311,9 +315,9 @@ Totals:
                 .map(|line| line.split_whitespace().filter_map(|word| word.parse().ok()).collect())
                 .collect();
             let want: Vec<Vec<u64>> =
-                rows.iter().map(|row| vec![row.word(0), row.hitcount, row.sums[0]]).collect();
+                rows.iter().map(|row| vec![row.word(0), row.counts.hits, row.counts.values[0]]).collect();
             prop_assert_eq!(entries, want);
-            let hits = rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.hitcount));
+            let hits = rows.iter().fold(0_u64, |hits, row| hits.wrapping_add(row.counts.hits));
             let totals = format!(
                 "\n\nTotals:\n    Hits: {hits}\n    Entries: {}\n    Dropped: 0\n", rows.len());
             prop_assert!(text.ends_with(&totals));

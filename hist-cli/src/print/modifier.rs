@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::kernel::symbols::Symbols;
     use crate::print::cell::cell;
-    use crate::snapshot::{KeyColumn, KeyOrder, Row, Sums};
+    use crate::snapshot::{Counts, Fold, KeyColumn, KeyOrder, Row, Values};
 
     const KALLSYMS: &str = "\
 ffffffff8fc90000 T _stext
@@ -211,7 +211,7 @@ ffffffffc0000100 t ext4_close\t[ext4]
         };
         let mut key = vec![0xee; 8];
         key.extend(word.to_le_bytes());
-        let row = Row { key: key.into(), hitcount: 1, sums: Sums::new(), comm };
+        let row = Row { key: key.into(), counts: Counts::new(1, Values::new()), comm };
         let mut out = Bytes::default();
         let symbols = Symbols::from_kallsyms(KALLSYMS);
         let cell = cell(&column, &row, &symbols);
@@ -318,8 +318,13 @@ ffffffffc0000100 t ext4_close\t[ext4]
             (ValueShow::Graph, u64::MAX, " b:              [ERROR]"),
         ] {
             let mut out = Bytes::default();
-            let column =
-                ValueColumn { label: "b".into(), show, hidden: false, number: IntType::S64 };
+            let column = ValueColumn {
+                label: "b".into(),
+                show,
+                hidden: false,
+                fold: Fold::Sum,
+                number: IntType::S64,
+            };
             value(&mut out, &column, sum, Scale { total: 33, max: 30 }).expect("memory");
             assert_eq!(out.into_vec(), want.as_bytes());
         }

@@ -1,5 +1,5 @@
-//! Takes a plan. Gives the snapshot of a histogram that has counted nothing: how its rows will be
-//! divided, shown and ordered.
+//! The snapshot of a histogram that has counted nothing: how its rows will be divided, shown and
+//! ordered.
 
 use crate::plan::Plan;
 use crate::resolve::hist::{Key, KeyModifier, KeySource, Value, ValueModifier};
@@ -61,6 +61,7 @@ fn value_column(value: &Value) -> ValueColumn {
             ValueModifier::Graph => ValueShow::Graph,
         },
         hidden: value.hidden,
+        fold: value.fold,
         number: value.int_type(),
     }
 }

@@ -1,10 +1,10 @@
-//! Takes a histogram's map. Gives its rows.
+//! Reads the rows of a histogram's map.
 
 use std::io;
 
 use super::percpu;
 use crate::plan::Plan;
-use crate::snapshot::{KeyBytes, Row};
+use crate::snapshot::{Fold, KeyBytes, Row};
 use crate::sys::bpf::RawMap;
 use crate::sys::walk::{Fate, Way, walk};
 
@@ -14,10 +14,11 @@ const COMM_SIZE: usize = 16;
 /// All rows, in the map's order. An array's entries are rows once they have been hit.
 pub(super) fn read(map: RawMap<'_>, plan: &Plan) -> io::Result<Vec<Row>> {
     let per_cpu = plan.map.value_size as usize;
+    let folds: Vec<Fold> = plan.values.iter().map(|slot| slot.fold).collect();
     let mut rows = Vec::new();
     let mut words = Vec::new();
     walk(map, (Fate::Stay, Way::Best), |key, value| {
-        percpu::sums(value, per_cpu, &mut words);
+        percpu::words(value, per_cpu, &folds, &mut words);
         match &plan.index {
             None => rows.push(row(key.into(), &words, value, plan)),
             Some(index) if words[0] > 0 => {
@@ -44,8 +45,8 @@ fn number(key: &[u8]) -> u32 {
 }
 
 fn row(key: KeyBytes, words: &[u64], value: &[u8], plan: &Plan) -> Row {
-    let sums = plan.sums_of(&key, words);
-    Row { key, hitcount: words[0], sums, comm: comm(value, plan) }
+    let counts = plan.counts(&key, words);
+    Row { key, counts, comm: comm(value, plan) }
 }
 
 /// The name that the CPU of the first hit has written; all others have zeros.

@@ -1,4 +1,4 @@
-//! Takes an attached trigger's maps. Gives a [`Snapshot`].
+//! Reads the maps of an attached trigger: its entries, and what it has lost.
 
 mod columns;
 mod entries;
@@ -9,6 +9,7 @@ use std::io;
 use hist_common::layout;
 
 use crate::load::{AttachedTrigger, Table};
+use crate::snapshot::counts::HITS;
 use crate::snapshot::{Losses, Row, Snapshot};
 use crate::sys::walk::{Fate, Way, walk};
 
@@ -84,7 +85,7 @@ fn losses(table: &Table) -> io::Result<Losses> {
     if !map.lookup(&0u32.to_ne_bytes(), &mut value)? {
         return Err(io::Error::other("the array has no first element"));
     }
-    let mut sums = Vec::new();
-    percpu::sums(&value, size_of::<layout::Losses>(), &mut sums);
-    Ok(Losses { full: sums[0], busy: sums[1], missed: table.misses()? })
+    let mut words = Vec::new();
+    percpu::words(&value, size_of::<layout::Losses>(), &[HITS; 2], &mut words);
+    Ok(Losses { full: words[0], busy: words[1], missed: table.misses()? })
 }

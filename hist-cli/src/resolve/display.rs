@@ -77,7 +77,7 @@ impl Hist {
     /// One line per part: what is read from where. For `--emit hist` and golden files.
     #[must_use]
     pub fn listing(&self) -> String {
-        let mut text = format!("event   {}:{}\n", self.system, self.event);
+        let mut text = format!("event   {}\n", self.event);
         for key in &self.keys {
             text += &format!("key     {key} = {}\n", key.source.shown(&self.fields));
         }

@@ -4,7 +4,7 @@
 use super::field::{self, Bound};
 use super::hist::{KeySource, Order, Source};
 use super::{Scope, not_supported};
-use crate::diag::{Kind, Span, TriggerError};
+use crate::diag::{Kind, Logged, Rejection, Span, TriggerError};
 use crate::parse::ast::{Binary, BinaryOp, Expr, Field, Modifier, Reference};
 
 const MODIFIERS: &str = "an operand takes .log2, .buckets=N, or .usecs";
@@ -53,15 +53,15 @@ impl Operand {
 }
 
 /// Binds a constant or an expression with operators.
-pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
+pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Operand, Rejection> {
     match expr {
         Expr::Number(number) => Ok(Operand::constant(number.node)),
-        Expr::Field(field) => atom(field, scope),
+        Expr::Field(field) => Ok(atom(field, scope)?),
         Expr::VarRef(reference) => {
             let modifier = field::check_modifier(&reference.field, MODIFIERS);
             Err(unknown_variable(reference, modifier))
         }
-        Expr::Bad(error) => Err(error.clone()),
+        Expr::Bad(error) => Err(error.clone().into()),
         Expr::Negate(inner) => {
             let operand = bind(&inner.node, scope)?;
             Ok(Operand {
@@ -79,15 +79,18 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Operand, TriggerErr
 pub(super) fn unknown_variable(
     reference: &Reference,
     modifier: Result<(), TriggerError>,
-) -> TriggerError {
+) -> Rejection {
     let Reference { text, field } = reference;
-    let next = match modifier {
-        Ok(()) => TriggerError::new(Kind::FieldNotFound, field.name.span),
-        Err(error) => error,
+    // The kernel's caret is on the name without its `$`.
+    let name = Span::new(field.name.span.start + 1, text.span.end);
+    let second = match &modifier {
+        Ok(()) => Logged::new(Kind::FieldNotFound, field.name.span),
+        Err(error) => Logged::from(error),
     };
-    TriggerError::new(Kind::VariableNotFound, text.span)
-        .help(format!("nothing sets `{}`", text.node))
-        .and_then(next)
+    let error = TriggerError::new(Kind::VariableNotFound, text.span)
+        .help(format!("nothing sets `{}`", text.node));
+    let log = vec![Logged::new(Kind::VariableNotFound, name), second];
+    Rejection { log, ..Rejection::from(error) }
 }
 
 fn atom(field: &Field, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
@@ -121,15 +124,17 @@ fn operand_source(field: &Field, bound: &Bound) -> Result<Source, TriggerError> 
     }
 }
 
-fn binary(binary: &Binary, scope: &Scope<'_>) -> Result<Operand, TriggerError> {
+fn binary(binary: &Binary, scope: &Scope<'_>) -> Result<Operand, Rejection> {
     let lhs = bind(&binary.lhs, scope)?;
     let rhs = bind(&binary.rhs, scope)?;
     if lhs.usecs != rhs.usecs {
         return Err(TriggerError::new(Kind::TimestampMismatch, Span::new(0, 0))
-            .help("both operands need `.usecs`, or neither"));
+            .help("both operands need `.usecs`, or neither")
+            .into());
     }
     if binary.op == BinaryOp::Div && rhs.source == Source::Constant(0) {
-        return Err(TriggerError::new(Kind::DivisionByZero, span_of(&binary.rhs, binary.span)));
+        let divisor = span_of(&binary.rhs, binary.span);
+        return Err(TriggerError::new(Kind::DivisionByZero, divisor).into());
     }
     if let (Some(a), Some(b)) = (lhs.literal(), rhs.literal()) {
         return Ok(Operand::constant(fold(binary.op, a, b)));

@@ -126,7 +126,7 @@ pub(super) fn check_copied(
             | FieldClass::Location
             | FieldClass::StackArray
     );
-    if event.system == "syscalls" && by_location {
+    if event.name.system == "syscalls" && by_location {
         return Err(not_supported("copies of what a system call's arguments point to", span)
             .help("BPF programs see only the arguments themselves"));
     }
@@ -155,7 +155,7 @@ pub(super) fn number(
     check_copied(format, event, span)?;
     match format.class() {
         // Elsewhere the same type is a bitmask, whose location word the kernel counts.
-        FieldClass::StackArray if event.system == "synthetic" => {
+        FieldClass::StackArray if event.name.system == "synthetic" => {
             Err(not_supported("stacks of synthetic events", span))
         }
         FieldClass::Number
@@ -197,6 +197,6 @@ pub(super) fn not_found(kind: Kind, name: &str, span: Span, event: &EventFormat)
         }
     };
     TriggerError::new(kind, span)
-        .help(format!("{}:{} has no field `{name}`{guess}", event.system, event.name))
+        .help(format!("{} has no field `{name}`{guess}", event.name))
         .help(format!("its fields: {}", own.join(", ")))
 }

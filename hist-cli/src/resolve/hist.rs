@@ -2,6 +2,8 @@
 
 use bstr::BString;
 
+use super::Fold;
+use crate::kernel::EventName;
 use crate::kernel::format::{FieldFormat, FieldId};
 use crate::parse::ast::{BinaryOp, CompareOp};
 
@@ -11,10 +13,8 @@ pub const COMM_SIZE: u32 = 16;
 /// A histogram to be kept: what to count, under which keys, in which order to show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hist {
-    /// The event's system.
-    pub system: String,
-    /// The event's name.
-    pub event: String,
+    /// The event that is counted.
+    pub event: EventName,
     /// Triggers of the same name count in one table.
     pub name: Option<BString>,
     /// The event's number, by which the kernel knows it.
@@ -79,7 +79,7 @@ pub enum Order {
     None,
 }
 
-/// One sum.
+/// A number that every hit has, and that an entry has one of for all its hits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
     /// What entries call it; empty for a constant.
@@ -88,6 +88,8 @@ pub struct Value {
     pub canonical: String,
     /// Where it comes from.
     pub source: Source,
+    /// How the numbers of an entry's hits are put together.
+    pub fold: Fold,
     /// How it is shown.
     pub modifier: ValueModifier,
     /// Entries never show it: it is an expression, only good for sorting.

@@ -111,6 +111,7 @@ fn is_small(source: &Source) -> bool {
 mod tests {
     use super::*;
     use crate::kernel::format::FieldId;
+    use crate::resolve::Fold;
     use crate::resolve::hist::{KeySource, ValueModifier};
 
     fn field(size: u32, signed: bool) -> Source {
@@ -147,8 +148,8 @@ mod tests {
     fn sums_that_may_fall_have_a_sign() {
         let of = |source| {
             let (label, canonical, hidden) = (String::new(), String::new(), false);
-            let modifier = ValueModifier::None;
-            Value { label, canonical, source, modifier, hidden }.int_type()
+            let (fold, modifier) = (Fold::Sum, ValueModifier::None);
+            Value { label, canonical, source, fold, modifier, hidden }.int_type()
         };
         assert_eq!(of(field(4, true)), IntType::S64);
         assert_eq!(of(field(4, false)), IntType::U64);

@@ -2,7 +2,7 @@
 
 use super::hist::{Key, KeyModifier, KeySource, Room, Source, TextField};
 use super::{Scope, expr, field, not_supported};
-use crate::diag::{Kind, Span, TriggerError};
+use crate::diag::{Kind, Rejection, Span, TriggerError};
 use crate::parse::ast::{self, Expr, Modifier, Spanned, Trigger};
 
 /// The most bytes that the kernel's own table has for a key: `HIST_KEY_SIZE_MAX`, which is
@@ -18,7 +18,7 @@ const MODIFIERS: &str = "a key takes .hex, .sym, .sym-offset, .syscall, .log2, .
 
 /// Binds all keys. Like the kernel, it checks after each whether they still fit, so that a wrong
 /// key behind those that do not is not what is reported.
-pub(super) fn bind_all(trigger: &Trigger, scope: &Scope<'_>) -> Result<Vec<Key>, TriggerError> {
+pub(super) fn bind_all(trigger: &Trigger, scope: &Scope<'_>) -> Result<Vec<Key>, Rejection> {
     let mut keys = Vec::with_capacity(trigger.keys.len());
     for expr in &trigger.keys {
         keys.push(bind(expr, scope)?);
@@ -28,7 +28,7 @@ pub(super) fn bind_all(trigger: &Trigger, scope: &Scope<'_>) -> Result<Vec<Key>,
 }
 
 /// Binds a key.
-fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Key, TriggerError> {
+fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Key, Rejection> {
     if let Expr::VarRef(reference) = expr {
         return Err(expr::unknown_variable(reference, check_modifier(&reference.field)));
     }

@@ -9,6 +9,7 @@ mod display;
 mod expr;
 mod field;
 mod filter;
+mod fold;
 pub mod hist;
 mod int_type;
 mod key;
@@ -18,7 +19,7 @@ mod value;
 
 use bstr::{BString, ByteSlice as _};
 
-use crate::diag::{Kind, Span, TriggerError};
+use crate::diag::{Kind, Rejection, Span, TriggerError};
 use crate::kernel::Context;
 use crate::kernel::format::EventFormat;
 use crate::parse;
@@ -26,6 +27,7 @@ use crate::parse::ast::{Control, Spanned, Trigger};
 pub(crate) use display::with_state;
 use hist::{Hist, Key, Sort, SortBy, Value};
 
+pub use fold::Fold;
 pub use int_type::IntType;
 
 /// The default capacity in entries (`TRACING_MAP_BITS_DEFAULT`, 11 bits).
@@ -47,7 +49,7 @@ pub fn hist(
     trigger: &Trigger,
     event: &EventFormat,
     context: &Context<'_>,
-) -> Result<Hist, TriggerError> {
+) -> Result<Hist, Rejection> {
     refuse_unsupported(trigger)?;
     let clock = clock::of(trigger);
     let scope = Scope {
@@ -58,7 +60,7 @@ pub fn hist(
     let counted = trigger.counted_values().into_iter();
     let values = counted.map(|expr| value::bind(expr, &scope)).collect::<Result<Vec<_>, _>>()?;
     if let Some(error) = trigger.missing_value() {
-        return Err(error);
+        return Err(error.into());
     }
     let keys = key::bind_all(trigger, &scope)?;
     let sort = sort_keys(trigger, &keys, &values)?;
@@ -67,7 +69,6 @@ pub fn hist(
     // Without a timestamp the kernel does not even look at the clock.
     let clock = clock::is_used(&keys, &values).then_some(clock).transpose()?;
     Ok(Hist {
-        system: event.system.clone(),
         event: event.name.clone(),
         name: trigger.name.as_ref().map(|name| name.node.clone()),
         event_id: event.id,

@@ -1,14 +1,14 @@
 //! Takes one value as written. Gives a [`Value`].
 
 use super::hist::{KeySource, Source, Value, ValueModifier};
-use super::{Scope, expr, field, not_supported};
-use crate::diag::{Kind, Span, TriggerError};
+use super::{Fold, Scope, expr, field, not_supported};
+use crate::diag::{Kind, Rejection, Span, TriggerError};
 use crate::parse::ast::{self, Expr, Modifier, Spanned};
 
 const MODIFIERS: &str = "a value takes .hex, .percent, .graph or .usecs";
 
 /// Binds a value other than the hitcount column.
-pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Value, TriggerError> {
+pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Value, Rejection> {
     let Expr::Field(name) = expr else { return bind_expression(expr, scope) };
     field::check_modifier(name, MODIFIERS)?;
     let bound = field::bind(name, scope)?;
@@ -20,24 +20,39 @@ pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Value, TriggerError
         KeySource::Number(source) => source,
         KeySource::Stack => {
             return Err(TriggerError::new(Kind::BadFieldModifier, name.span)
-                .help("a stack can only be a key"));
+                .help("a stack can only be a key")
+                .into());
         }
         KeySource::Text(_) | KeySource::Comm => {
-            return Err(not_supported("sums of strings' addresses", name.span));
+            return Err(not_supported("sums of strings' addresses", name.span).into());
         }
     };
-    Ok(Value { label: bound.label, canonical: bound.canonical, source, modifier, hidden: false })
+    Ok(Value {
+        label: bound.label,
+        canonical: bound.canonical,
+        source,
+        fold: Fold::Sum,
+        modifier,
+        hidden: false,
+    })
 }
 
 /// Expressions are summed and never shown; constants are shown without a name.
-fn bind_expression(expr: &Expr, scope: &Scope<'_>) -> Result<Value, TriggerError> {
+fn bind_expression(expr: &Expr, scope: &Scope<'_>) -> Result<Value, Rejection> {
     let operand = expr::bind(expr, scope)?;
     let (canonical, hidden) = match operand.source {
         Source::Constant(number) if operand.text.is_empty() => (number.to_string(), false),
         _ => (operand.text.clone(), true),
     };
     let label = operand.text;
-    Ok(Value { label, canonical, source: operand.source, modifier: ValueModifier::None, hidden })
+    Ok(Value {
+        label,
+        canonical,
+        source: operand.source,
+        fold: Fold::Sum,
+        modifier: ValueModifier::None,
+        hidden,
+    })
 }
 
 fn modifier(

@@ -8,20 +8,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::yield_now;
 
-use super::config::{Config, MetricConfig};
+use super::config::{Config, wishes};
 use super::error::{AttachError, ServeError};
 use super::exposition::{Exposition, Family, Kind, Number, write};
 use super::http::Site;
 use super::metric::Metric;
+use super::metric_config::MetricConfig;
 use super::own::{Cost, family, one, unix_seconds};
 use super::shape::{Place, Shape};
 use crate::kernel::Facts;
 use crate::kernel::symbols::Symbols;
 use crate::kernel::tracefs::Tracefs;
 use crate::load::{self, AttachedTrigger, Barrier, RunStats};
-use crate::plan::Wishes;
 use crate::read;
-use crate::session::registry::Entry;
+use crate::session::registry::TriggerEntry;
 use crate::session::{Live, Session, SessionError, since_boot};
 use crate::snapshot::{KeyShow, Losses, Snapshot};
 
@@ -257,8 +257,8 @@ impl Engine {
 
     /// Attaches a metric, which counts nothing yet.
     fn attach(&self, config: MetricConfig, facts: &Rc<Facts>) -> Result<Running, ServeError> {
-        let live = Live::new(self.tracefs.clone(), facts.clone(), Wishes::default());
-        let live = live.renewable(self.barrier.clone());
+        let live = Live::new(self.tracefs.clone(), facts.clone(), wishes());
+        let live = live.with_barrier(self.barrier.clone());
         let session = Session::held(live, Box::new(since_boot));
         let mut session = session.sharing(self.symbols.clone());
         session
@@ -535,8 +535,7 @@ impl Running {
             Ok(Some(rest)) => {
                 self.metric.add_rest(&rest);
                 // Read later, so it has all of them that were counted, but for those that are lost.
-                let counted = rest.rows.iter().map(|row| row.hitcount).sum();
-                before.max(snapshot.losses.full.saturating_sub(counted))
+                before.max(snapshot.losses.full.saturating_sub(rest.hits()))
             }
             Err(error) => {
                 self.read.succeeded = false;
@@ -600,7 +599,7 @@ impl Running {
 }
 
 /// A metric's session has one trigger.
-fn entry(session: &Session<Kernel>) -> &Entry {
+fn entry(session: &Session<Kernel>) -> &TriggerEntry {
     &session.triggers()[0]
 }
 

@@ -1,4 +1,4 @@
-//! Takes a metric's snapshots, one after the other. Gives the families of samples that stand for it.
+//! A metric takes one snapshot after the other, and shows families of samples that stand for them.
 //!
 //! A sample is the sum of what is in the table now and of what is *kept*: the counts of tables that
 //! have been renewed, and what changed places. So a table may lose its entries, and a series its
@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::bucket::{Bounds, bounds_up_to};
-use super::config::MetricConfig;
 use super::exposition::{Family, Histogram, Kind, Labels, Number, Point, Points};
-use super::series::{OTHER, Series, Slot, Values};
+use super::metric_config::MetricConfig;
+use super::series::{LabelValues, OTHER, Series, Slot};
 use super::shape::{Shape, ValueFamily};
 use crate::kernel::symbols::Symbols;
 use crate::print::cell::{Cell, cell};
 use crate::print::{self, readable};
-use crate::snapshot::{KeyColumn, KeyShow, Row, Snapshot};
+use crate::snapshot::counts::HITS;
+use crate::snapshot::{Counts, Fold, KeyColumn, KeyShow, Row, Snapshot};
 
 /// A metric, and what its samples must be consistent with.
 #[derive(Clone, Debug)]
@@ -45,58 +46,63 @@ struct Totals {
 }
 
 impl Totals {
-    fn of(&mut self, slot: Slot) -> &mut Total {
+    fn of(&mut self, slot: Slot, folds: &[Fold]) -> &mut Total {
         match slot {
             Slot::Shown(number) => {
-                self.shown.resize(self.shown.len().max(number + 1), Total::default());
+                let n_shown = self.shown.len().max(number + 1);
+                self.shown.resize_with(n_shown, || Total::nothing(folds));
                 &mut self.shown[number]
             }
-            Slot::Other => self.others.get_or_insert_default(),
+            Slot::Other => self.others.get_or_insert_with(|| Total::nothing(folds)),
         }
     }
 }
 
-/// The sum of the entries that have the same labels.
-#[derive(Clone, Debug, Default)]
+/// What the entries that have the same labels count together.
+#[derive(Clone, Debug)]
 struct Total {
-    hits: u64,
-    sums: Vec<u64>,
+    counts: Counts,
     /// Hits by bucket, which is known by its bound.
     buckets: BTreeMap<i128, u64>,
 }
 
 /// What one entry counts.
 struct Counted<'a> {
-    hits: u64,
-    sums: &'a [u64],
+    counts: &'a Counts,
     /// The bound of its bucket.
     bucket: Option<i128>,
 }
 
-/// `u64::wrapping_add`, or `u64::wrapping_sub`: what is left then may be less than nothing, and
-/// wraps, until as much is added.
-type Change = fn(u64, u64) -> u64;
-
 impl Total {
+    fn nothing(folds: &[Fold]) -> Self {
+        Self { counts: Counts::nothing(folds), buckets: BTreeMap::new() }
+    }
+
     /// Adds what `other` has.
-    fn add(&mut self, other: &Self) {
-        let counted = Counted { hits: other.hits, sums: &other.sums, bucket: None };
-        self.change(&counted, u64::wrapping_add);
+    fn add_total(&mut self, other: &Self, folds: &[Fold]) {
+        self.counts.add(&other.counts, folds);
         for (bound, more) in &other.buckets {
-            let hits = self.buckets.entry(*bound).or_default();
-            *hits = hits.wrapping_add(*more);
+            let hits = self.buckets.entry(*bound).or_insert(HITS.nothing());
+            *hits = HITS.add(*hits, *more);
         }
     }
 
-    fn change(&mut self, counted: &Counted<'_>, by: Change) {
-        self.hits = by(self.hits, counted.hits);
-        self.sums.resize(self.sums.len().max(counted.sums.len()), 0);
-        for (sum, more) in self.sums.iter_mut().zip(counted.sums) {
-            *sum = by(*sum, *more);
-        }
+    /// Adds what an entry has.
+    fn add(&mut self, counted: &Counted<'_>, folds: &[Fold]) {
+        self.counts.add(counted.counts, folds);
         if let Some(bound) = counted.bucket {
-            let hits = self.buckets.entry(bound).or_default();
-            *hits = by(*hits, counted.hits);
+            let hits = self.buckets.entry(bound).or_insert(HITS.nothing());
+            *hits = HITS.add(*hits, counted.counts.hits);
+        }
+    }
+
+    /// Takes away what an entry has. If it was not there, what is left is less than nothing, and
+    /// wraps, until as much is added.
+    fn subtract(&mut self, counted: &Counted<'_>, folds: &[Fold]) {
+        self.counts.subtract(counted.counts, folds);
+        if let Some(bound) = counted.bucket {
+            let hits = self.buckets.entry(bound).or_insert(HITS.nothing());
+            *hits = HITS.difference(*hits, counted.counts.hits);
         }
     }
 }
@@ -135,23 +141,21 @@ impl Metric {
 
     /// Keeps among the others what is kept of a series that has lost its place.
     fn evict(&mut self, gone: &Total) {
-        self.evicted = self.evicted.wrapping_add(gone.hits);
-        self.kept.of(Slot::Other).add(gone);
+        self.evicted = HITS.add(self.evicted, gone.counts.hits);
+        let folds = &self.shape.folds;
+        self.kept.of(Slot::Other, folds).add_total(gone, folds);
     }
 
     /// Takes a snapshot, for [`families`](Self::families) to show.
     pub fn update(&mut self, snapshot: &Snapshot, symbols: &Symbols) {
         let slots = self.place(snapshot, symbols);
         self.n_others = slots.iter().filter(|slot| **slot == Slot::Other).count();
-        let n_sums = snapshot.values.len();
         let mut totals = self.kept.clone();
         let n_shown = self.series.shown().len().max(self.least_series());
-        totals.shown.resize(n_shown, Total::default());
+        totals.shown.resize_with(n_shown, || Total::nothing(&self.shape.folds));
         for (row, slot) in snapshot.rows.iter().zip(slots) {
-            totals.of(slot).change(&self.counted(snapshot, row), u64::wrapping_add);
-        }
-        for total in totals.shown.iter_mut().chain(&mut totals.others) {
-            total.sums.resize(n_sums, 0);
+            let counted = counted(&self.shape, &mut self.bounds, snapshot, row);
+            totals.of(slot, &self.shape.folds).add(&counted, &self.shape.folds);
         }
         self.totals = totals;
     }
@@ -159,13 +163,13 @@ impl Metric {
     /// Adds hits that found no room in the table: of their keys only the bucket is known.
     pub fn add_rest(&mut self, rest: &Snapshot) {
         let slot = if self.shape.labels.is_empty() { Slot::Shown(0) } else { Slot::Other };
-        for row in rest.rows.iter().filter(|row| row.hitcount > 0) {
+        for row in rest.rows.iter().filter(|row| row.counts.hits > 0) {
             let bucket = self.shape.bucket.map(|key| key.buckets);
             let bucket = bucket.map(|buckets| buckets.bucket(row.word(rest.keys[0].offset)));
             bucket.iter().for_each(|bucket| self.bounds.see(*bucket));
             let bucket = bucket.map(|bucket| bucket.high);
-            let counted = Counted { hits: row.hitcount, sums: &row.sums, bucket };
-            self.totals.of(slot).change(&counted, u64::wrapping_add);
+            let counted = Counted { counts: &row.counts, bucket };
+            self.totals.of(slot, &self.shape.folds).add(&counted, &self.shape.folds);
         }
     }
 
@@ -181,19 +185,24 @@ impl Metric {
         let before = self.place(snapshot, symbols);
         let values = |row: &Row| label_values(&self.shape, snapshot, row, symbols);
         for number in self.series.rank(&snapshot.rows, values, elapsed) {
-            let gone = self.kept.shown.get_mut(number).map(std::mem::take).unwrap_or_default();
+            let nothing = Total::nothing(&self.shape.folds);
+            let gone = match self.kept.shown.get_mut(number) {
+                Some(kept) => std::mem::replace(kept, nothing),
+                None => nothing,
+            };
             self.evict(&gone);
         }
         let after = self.place(snapshot, symbols);
         for ((row, before), after) in snapshot.rows.iter().zip(before).zip(after) {
             match (before, after) {
                 (Slot::Shown(_), Slot::Other) => {
-                    self.evicted = self.evicted.wrapping_add(row.hitcount);
+                    self.evicted = HITS.add(self.evicted, row.counts.hits);
                 }
                 (Slot::Other, Slot::Shown(_)) => {
-                    let counted = self.counted(snapshot, row);
-                    self.kept.of(before).change(&counted, u64::wrapping_add);
-                    self.kept.of(after).change(&counted, u64::wrapping_sub);
+                    let counted = counted(&self.shape, &mut self.bounds, snapshot, row);
+                    let folds = &self.shape.folds;
+                    self.kept.of(before, folds).add(&counted, folds);
+                    self.kept.of(after, folds).subtract(&counted, folds);
                 }
                 _ => {}
             }
@@ -210,7 +219,7 @@ impl Metric {
         let slots = self.place(snapshot, symbols);
         let rows = snapshot.rows.iter().zip(slots).filter(|(_, slot)| *slot != Slot::Other);
         let mut rows: Vec<&Row> = rows.map(|(row, _)| row).collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.hitcount));
+        rows.sort_by_key(|row| std::cmp::Reverse(row.counts.hits));
         rows.into_iter().take(most).cloned().collect()
     }
 
@@ -219,8 +228,8 @@ impl Metric {
     pub fn renew(&mut self, last: &Snapshot, symbols: &Symbols, seeds: &[Row]) {
         let slots = self.place(last, symbols);
         for (row, slot) in last.rows.iter().zip(slots) {
-            let counted = self.counted(last, row);
-            self.kept.of(slot).change(&counted, u64::wrapping_add);
+            let counted = counted(&self.shape, &mut self.bounds, last, row);
+            self.kept.of(slot, &self.shape.folds).add(&counted, &self.shape.folds);
         }
         self.series.renew(seeds);
     }
@@ -228,17 +237,6 @@ impl Metric {
     fn place(&mut self, snapshot: &Snapshot, symbols: &Symbols) -> Vec<Slot> {
         let values = |row: &Row| label_values(&self.shape, snapshot, row, symbols);
         self.series.place(&snapshot.rows, values)
-    }
-
-    /// What a row adds to its series.
-    fn counted<'a>(&mut self, snapshot: &Snapshot, row: &'a Row) -> Counted<'a> {
-        let key = self.shape.bucket.filter(|_| row.hitcount > 0);
-        let bucket = key.map(|key| {
-            let bucket = key.buckets.bucket(row.word(snapshot.keys[key.key].offset));
-            self.bounds.see(bucket);
-            bucket.high
-        });
-        Counted { hits: row.hitcount, sums: &row.sums, bucket }
     }
 
     /// Without labels there is a series from the start.
@@ -275,7 +273,7 @@ impl Metric {
         let MetricConfig { name, help, unit, .. } = &self.config;
         let points = match self.shape.bucket {
             Some(_) => Points::Histograms(self.points(|total| self.histogram(total))),
-            None => Points::Numbers(self.points(|total| Number::Unsigned(total.hits))),
+            None => Points::Numbers(self.points(|total| Number::Unsigned(total.counts.hits))),
         };
         let kind = if self.shape.bucket.is_some() { Kind::Histogram } else { Kind::Counter };
         Family { name, help: help.into(), unit: unit.as_deref(), kind, points }
@@ -283,11 +281,11 @@ impl Metric {
 
     fn value<'a>(&'a self, value: &'a ValueFamily) -> Family<'a> {
         let number = |total: &Total| match value.signed {
-            true => Number::Signed(total.sums[value.value].cast_signed()),
-            false => Number::Unsigned(total.sums[value.value]),
+            true => Number::Signed(total.counts.values[value.value].cast_signed()),
+            false => Number::Unsigned(total.counts.values[value.value]),
         };
-        let help = format!("{}: sum of {}", self.config.help, value.label);
-        let kind = if value.signed { Kind::Gauge } else { Kind::Counter };
+        let help = format!("{}: {} of {}", self.config.help, value.fold.name(), value.label);
+        let kind = if value.may_fall() { Kind::Gauge } else { Kind::Counter };
         let points = Points::Numbers(self.points(number));
         Family { name: &value.name, help: help.into(), unit: None, kind, points }
     }
@@ -304,7 +302,7 @@ impl Metric {
     }
 
     /// Those of the others if there are no values.
-    fn labels<'a>(&'a self, values: Option<&'a Values>) -> Labels<'a> {
+    fn labels<'a>(&'a self, values: Option<&'a LabelValues>) -> Labels<'a> {
         let names = self.shape.labels.iter().map(|label| label.name.as_str());
         match values {
             Some(values) => names.zip(values.iter().map(String::as_str)).collect(),
@@ -314,19 +312,35 @@ impl Metric {
 
     fn histogram(&self, total: &Total) -> Histogram {
         let mut rest = total.buckets.iter().peekable();
-        let mut count = 0_u64;
+        let mut count = HITS.nothing();
         let mut buckets = Vec::new();
         for bound in self.bounds.iter() {
             while let Some((_, hits)) = rest.next_if(|(high, _)| **high <= bound) {
-                count = count.wrapping_add(*hits);
+                count = HITS.add(count, *hits);
             }
             buckets.push((bound as f64, count));
         }
         // A sum of negative numbers may fall, and OpenMetrics forbids it.
         let key = self.shape.bucket.filter(|_| !self.bounds.has_negative());
-        let sum = key.and_then(|key| key.sum).map(|sum| total.sums[sum]);
-        Histogram { buckets, count: total.hits, sum }
+        let sum = key.and_then(|key| key.sum).map(|sum| total.counts.values[sum]);
+        Histogram { buckets, count: total.counts.hits, sum }
     }
+}
+
+/// What a row adds to its series; its bucket is one that is seen from now on.
+fn counted<'a>(
+    shape: &Shape,
+    bounds: &mut Bounds,
+    snapshot: &Snapshot,
+    row: &'a Row,
+) -> Counted<'a> {
+    let key = shape.bucket.filter(|_| row.counts.hits > 0);
+    let bucket = key.map(|key| {
+        let bucket = key.buckets.bucket(row.word(snapshot.keys[key.key].offset));
+        bounds.see(bucket);
+        bucket.high
+    });
+    Counted { counts: &row.counts, bucket }
 }
 
 /// What is shown of a stack depends on the symbols of the moment: its key is not the one that the
@@ -336,7 +350,7 @@ fn has_stacks(snapshot: &Snapshot) -> bool {
 }
 
 /// The values of the labels of a row.
-fn label_values(shape: &Shape, snapshot: &Snapshot, row: &Row, symbols: &Symbols) -> Values {
+fn label_values(shape: &Shape, snapshot: &Snapshot, row: &Row, symbols: &Symbols) -> LabelValues {
     let columns = shape.labels.iter().map(|label| &snapshot.keys[label.key]);
     columns.map(|column| text(column, &cell(column, row, symbols))).collect()
 }

@@ -1,10 +1,11 @@
-//! Takes entries as they appear. Gives each a place: a series of its own, or that of all others.
+//! Gives each entry a place as it appears: a series of its own, or that of all others.
 //! An entry keeps its place even if the name of what it is about changes, for a counter that loses
 //! an entry would go down. Only a [ranking](Series::rank) gives a series' place to another one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use crate::snapshot::counts::{self, HITS};
 use crate::snapshot::{KeyBytes, Row};
 
 /// What every label of the others is.
@@ -17,7 +18,7 @@ const HALF_LIFE: Duration = Duration::from_secs(60);
 const ADVANTAGE: f64 = 2.0;
 
 /// The values of a series' labels.
-pub(super) type Values = Vec<String>;
+pub(super) type LabelValues = Vec<String>;
 
 /// Where an entry is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +42,8 @@ struct Place {
 pub(super) struct Series {
     max: usize,
     places: HashMap<KeyBytes, Place>,
-    numbers: HashMap<Values, usize>,
-    shown: Vec<Values>,
+    numbers: HashMap<LabelValues, usize>,
+    shown: Vec<LabelValues>,
     /// Hits of each series, of which each weighs less the longer ago it was.
     weights: Vec<f64>,
 }
@@ -56,17 +57,23 @@ impl Series {
     }
 
     /// The labels of the series that there are, by number.
-    pub(super) fn shown(&self) -> &[Values] {
+    pub(super) fn shown(&self) -> &[LabelValues] {
         &self.shown
     }
 
     /// The place of each row. New ones get one, those with the most hits first; `values` gives
     /// their labels.
-    pub(super) fn place(&mut self, rows: &[Row], values: impl Fn(&Row) -> Values) -> Vec<Slot> {
+    pub(super) fn place(
+        &mut self,
+        rows: &[Row],
+        values: impl Fn(&Row) -> LabelValues,
+    ) -> Vec<Slot> {
         let fresh = groups(rows.iter().filter(|row| !self.places.contains_key(&row.key)), values);
         let mut fresh: Vec<_> = fresh
             .into_iter()
-            .map(|(values, rows)| (values, sum(rows.iter().map(|row| row.hitcount)), rows))
+            .map(|(values, rows)| {
+                (values, counts::hits(rows.iter().map(|row| row.counts.hits)), rows)
+            })
             .collect();
         // A stable sort: what has as many hits is ordered by its labels.
         fresh.sort_by_key(|(_, hits, _)| std::cmp::Reverse(*hits));
@@ -78,7 +85,7 @@ impl Series {
     }
 
     /// A series of its own as long as there is room.
-    fn slot(&mut self, values: Values) -> Slot {
+    fn slot(&mut self, values: LabelValues) -> Slot {
         if let Some(number) = self.numbers.get(&values) {
             return Slot::Shown(*number);
         }
@@ -98,7 +105,7 @@ impl Series {
     pub(super) fn rank(
         &mut self,
         rows: &[Row],
-        values: impl Fn(&Row) -> Values,
+        values: impl Fn(&Row) -> LabelValues,
         elapsed: Duration,
     ) -> Vec<usize> {
         let candidates = self.weigh(rows, values, elapsed);
@@ -123,17 +130,17 @@ impl Series {
     fn weigh<'a>(
         &mut self,
         rows: &'a [Row],
-        values: impl Fn(&Row) -> Values,
+        values: impl Fn(&Row) -> LabelValues,
         elapsed: Duration,
-    ) -> Vec<(u64, Values, Vec<&'a Row>)> {
+    ) -> Vec<(u64, LabelValues, Vec<&'a Row>)> {
         let rest = 0.5_f64.powf(elapsed.as_secs_f64() / HALF_LIFE.as_secs_f64());
         self.weights.iter_mut().for_each(|weight| *weight *= rest);
         let mut news: HashMap<&[u8], u64> = HashMap::new();
         let mut others = Vec::new();
         for row in rows {
             let Some(place) = self.places.get_mut(&row.key) else { continue };
-            let new = row.hitcount.wrapping_sub(place.ranked);
-            place.ranked = row.hitcount;
+            let new = HITS.difference(row.counts.hits, place.ranked);
+            place.ranked = row.counts.hits;
             match place.slot {
                 Slot::Shown(number) => self.weights[number] += new as f64,
                 Slot::Other => {
@@ -143,7 +150,7 @@ impl Series {
             }
         }
         let groups = groups(others.into_iter(), values).into_iter();
-        let hits = |rows: &[&Row]| sum(rows.iter().map(|row| news[&row.key[..]]));
+        let hits = |rows: &[&Row]| counts::hits(rows.iter().map(|row| news[&row.key[..]]));
         let groups = groups.filter(|(values, _)| !is_called_other(values));
         let groups = groups.filter(|(values, _)| !self.numbers.contains_key(values));
         let mut groups: Vec<_> = groups.map(|(values, rows)| (hits(&rows), values, rows)).collect();
@@ -152,7 +159,7 @@ impl Series {
     }
 
     /// Makes another series of one, which has `rows` alone.
-    fn replace(&mut self, number: usize, values: Values, rows: &[&Row]) {
+    fn replace(&mut self, number: usize, values: LabelValues, rows: &[&Row]) {
         for place in self.places.values_mut().filter(|place| place.slot == Slot::Shown(number)) {
             place.slot = Slot::Other;
         }
@@ -178,34 +185,34 @@ impl Series {
 /// Rows by the labels that they have.
 fn groups<'a>(
     rows: impl Iterator<Item = &'a Row>,
-    values: impl Fn(&Row) -> Values,
-) -> BTreeMap<Values, Vec<&'a Row>> {
-    let mut groups: BTreeMap<Values, Vec<&Row>> = BTreeMap::new();
+    values: impl Fn(&Row) -> LabelValues,
+) -> BTreeMap<LabelValues, Vec<&'a Row>> {
+    let mut groups: BTreeMap<LabelValues, Vec<&Row>> = BTreeMap::new();
     rows.for_each(|row| groups.entry(values(row)).or_default().push(row));
     groups
 }
 
-fn sum(hits: impl Iterator<Item = u64>) -> u64 {
-    hits.fold(0, u64::wrapping_add)
-}
-
 /// It cannot be told from the series of all others.
-fn is_called_other(values: &Values) -> bool {
+fn is_called_other(values: &LabelValues) -> bool {
     !values.is_empty() && values.iter().all(|value| value == OTHER)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::Sums;
+    use crate::snapshot::{Counts, Values};
     use proptest::prelude::*;
 
     fn row(key: u8, hitcount: u64) -> Row {
-        Row { key: KeyBytes::from_slice(&[key]), hitcount, sums: Sums::new(), comm: [0; 16] }
+        Row {
+            key: KeyBytes::from_slice(&[key]),
+            counts: Counts::new(hitcount, Values::new()),
+            comm: [0; 16],
+        }
     }
 
     /// Two keys each have the same name.
-    fn name(row: &Row) -> Values {
+    fn name(row: &Row) -> LabelValues {
         vec![format!("k{}", row.key[0] / 2)]
     }
 
@@ -251,7 +258,7 @@ mod tests {
                 let mut now: HashMap<Option<usize>, u64> = HashMap::new();
                 for (row, slot) in rows.iter().zip(series.place(&rows, name)) {
                     let slot = match slot { Slot::Shown(number) => Some(number), Slot::Other => None };
-                    *now.entry(slot).or_default() += row.hitcount;
+                    *now.entry(slot).or_default() += row.counts.hits;
                 }
                 prop_assert_eq!(now.values().sum::<u64>(), counts.values().sum::<u64>());
                 prop_assert!(series.shown().len() as u64 <= max);

@@ -1,10 +1,11 @@
-//! Takes a resolved trigger and what the file says about its metric. Gives a [`Shape`]: which
-//! families of samples there are, and which keys are their labels.
+//! The [`Shape`] of a metric follows from its trigger and what the file says: which families of
+//! samples there are, and which keys are their labels.
 
 use super::bucket::{MOST_BOUNDS, bounds_up_to};
-use super::config::MetricConfig;
+use super::metric_config::MetricConfig;
 use super::names::sanitized;
 use crate::export::names::unique;
+use crate::resolve::Fold;
 use crate::resolve::hist::{Hist, Key, KeyModifier, KeySource, Source};
 use crate::snapshot::bucket::{Buckets, Width};
 
@@ -17,8 +18,10 @@ pub struct Shape {
     pub bucket: Option<BucketKey>,
     /// The hits are exposed, as a counter unless there is a key in buckets.
     pub hits: bool,
-    /// The sums that have families of their own.
+    /// The values that have families of their own.
     pub values: Vec<ValueFamily>,
+    /// How each of the trigger's values is put together.
+    pub folds: Vec<Fold>,
 }
 
 /// A key that is a label.
@@ -41,7 +44,7 @@ pub struct BucketKey {
     pub sum: Option<usize>,
 }
 
-/// A sum that has a family of its own.
+/// A value that has a family of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueFamily {
     /// What it is called, without `_total`.
@@ -50,7 +53,9 @@ pub struct ValueFamily {
     pub label: String,
     /// Which of the values.
     pub value: usize,
-    /// It may fall, so it is a gauge.
+    /// How its numbers are put together.
+    pub fold: Fold,
+    /// They may be negative.
     pub signed: bool,
 }
 
@@ -78,6 +83,15 @@ pub enum Place {
     Value(String),
 }
 
+impl ValueFamily {
+    /// What it shows may fall, which no counter does: negative numbers are added, or another number
+    /// takes the place of the one before.
+    #[must_use]
+    pub const fn may_fall(&self) -> bool {
+        self.signed || !self.fold.grows()
+    }
+}
+
 impl Shape {
     /// The shape of a metric.
     ///
@@ -91,7 +105,9 @@ impl Shape {
         });
         let labels = labels(hist, config, bucket, &mut misfits);
         let values = values(hist, config, bucket, &mut misfits);
-        let shape = Self { labels, bucket, hits: bucket.is_some() || !hist.nohitcount, values };
+        let hits = bucket.is_some() || !hist.nohitcount;
+        let folds = hist.values.iter().map(|value| value.fold).collect();
+        let shape = Self { labels, bucket, hits, values, folds };
         misfits.extend(shape.other_misfits(config));
         if misfits.is_empty() { Ok(shape) } else { Err(misfits) }
     }
@@ -157,7 +173,7 @@ fn sum(hist: &Hist, key: &Key) -> Option<usize> {
     let KeySource::Number(Source::Log2(raw) | Source::Buckets(_, raw)) = &key.source else {
         return None;
     };
-    hist.values.iter().position(|value| value.source == **raw)
+    hist.values.iter().position(|value| value.source == **raw && value.fold == Fold::Sum)
 }
 
 fn labels(
@@ -209,6 +225,7 @@ fn values(
     let families = labels.into_iter().enumerate().filter(|(value, _)| !is_sum(*value));
     let families = families.map(|(value, label)| ValueFamily {
         name: config.values.get(&label).cloned().unwrap_or_else(|| own(&label)),
+        fold: hist.values[value].fold,
         signed: hist.values[value].int_type().signed,
         label,
         value,

@@ -1,20 +1,28 @@
-//! Takes the changes of a session under test. Gives a list of them, and tables that count the hits
-//! that the test makes up.
+//! A kernel for tests of sessions: it lists the changes that it is asked for, and its tables count
+//! the hits that the test makes up.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use super::{Backend, EventName, SessionError};
 use crate::kernel::Context;
+use crate::kernel::error::EventError;
 use crate::kernel::format::{self, EventFormat};
+use crate::kernel::symbols::Symbols;
 use crate::load::{ControlError, LoadError};
 use crate::pipeline::CompileError;
 use crate::plan::{self, Wishes};
 use crate::read;
 use crate::resolve::hist::Hist;
-use crate::snapshot::{Row, Snapshot};
+use crate::snapshot::{Counts, Row, Snapshot};
+
+/// One function.
+static SYMBOLS: LazyLock<Symbols> = LazyLock::new(|| {
+    Symbols::from_kallsyms("ffffffff81000000 T _stext\nffffffff81000100 T vfs_read\n")
+});
 
 /// What a fake kernel has been told and has counted.
 #[derive(Default)]
@@ -88,13 +96,8 @@ pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
         "one" => ("u64 c", "d"),
         "two" => ("size_t c", "e"),
         _ => {
-            let (system, name) = (event.system.clone(), event.name.clone());
-            return Err(crate::kernel::error::EventError::UnknownEvent {
-                system,
-                name,
-                nearest: Vec::new(),
-            }
-            .into());
+            let (event, nearest) = (event.clone(), Vec::new());
+            return Err(EventError::UnknownEvent { event, nearest }.into());
         }
     };
     let text = format!(
@@ -103,7 +106,8 @@ pub(super) fn format(event: &EventName) -> Result<EventFormat, SessionError> {
          \tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n\
          \tfield:u64 b;\toffset:16;\tsize:8;\tsigned:0;\n\
          \tfield:{c};\toffset:24;\tsize:8;\tsigned:0;\n\
-         \tfield:u64 {d};\toffset:32;\tsize:8;\tsigned:0;\n\nprint fmt: \"\"\n",
+         \tfield:u64 {d};\toffset:32;\tsize:8;\tsigned:0;\n\
+         \tfield:int array[3];\toffset:40;\tsize:12;\tsigned:1;\n\nprint fmt: \"\"\n",
         event.name
     );
     Ok(format::parse(&event.system, &text).expect("a whole format"))
@@ -118,7 +122,7 @@ impl Backend for Fake {
     type Attached = FakeTrigger;
 
     fn context(&self) -> Context<'_> {
-        Context::default()
+        Context { symbols: Some(&SYMBOLS), possible_cpus: Some(4), ..Context::default() }
     }
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
@@ -137,7 +141,7 @@ impl Backend for Fake {
         world.count += 1;
         let number = world.count;
         let table = joins.map_or(number, |joined| joined.table);
-        let event = format!("{}:{}", hist.system, hist.event);
+        let event = hist.event.to_string();
         let state = if hist.paused { "paused" } else { "active" };
         world.calls.push(format!("attach {number} to {event} into {table} {state}: {hist}"));
         world.attached.push(State { number, table, event, paused: hist.paused });
@@ -183,12 +187,13 @@ impl Backend for Fake {
         let plan = plan::plan(trigger.hist.clone(), Wishes::default(), &Context::default())
             .map_err(CompileError::from)?;
         let mut snapshot = read::empty(&plan, false);
-        if let Some(&hitcount) = self.0.borrow().hits.get(&trigger.table) {
+        if let Some(&hits) = self.0.borrow().hits.get(&trigger.table) {
             let size = plan.keys.iter().map(|slot| slot.size as usize).sum();
             let mut key = vec![0; size];
             key[0] = 1;
-            let sums = vec![0; plan.hist.values.len()].into();
-            snapshot.rows.push(Row { key: key.into(), hitcount, sums, comm: [0; 16] });
+            let values = vec![0; plan.hist.values.len()];
+            let counts = Counts::new(hits, values);
+            snapshot.rows.push(Row { key: key.into(), counts, comm: [0; 16] });
         }
         Ok(snapshot)
     }

@@ -1,4 +1,4 @@
-//! Takes the changes of a session. Gives programs that count in the running kernel.
+//! Carries the changes of a session out in the running kernel.
 
 use std::borrow::Borrow;
 use std::io;
@@ -9,19 +9,18 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::registry::TriggerId;
 use super::{Backend, Session, SessionError};
-use crate::codegen;
 use crate::kernel;
 use crate::kernel::Context;
 use crate::kernel::EventName;
 use crate::kernel::Facts;
 use crate::kernel::format::EventFormat;
 use crate::kernel::tracefs::Tracefs;
-use crate::link;
 use crate::load::{
-    self, Attached, AttachedTrigger, Barrier, ControlError, Feeds, LiveFocus, LoadError, Stopper,
+    self, Among, Attached, AttachedTrigger, Barrier, ControlError, Feeds, LiveFocus, LoadError,
+    Stopper,
 };
-use crate::pipeline::CompileError;
-use crate::plan::{self, AttachWish, Plan, Spill, Wishes};
+use crate::pipeline::{self, Built};
+use crate::plan::{AttachWish, Plan, Wishes};
 use crate::read::{self, ReadError};
 use crate::resolve::hist::Hist;
 use crate::snapshot::{Row, Snapshot};
@@ -37,8 +36,6 @@ pub struct Live<F = Facts> {
     /// What waiting for programs takes. None: it is made when it is needed, if there are still files
     /// for it then.
     barrier: Option<Arc<Barrier>>,
-    /// Full tables can be renewed while they count.
-    is_renewable: bool,
 }
 
 /// A trigger's program, and what it logs.
@@ -48,7 +45,7 @@ impl<F: Borrow<Facts>> Live<F> {
     /// The kernel that `facts` are about and whose events `tracefs` describes.
     #[must_use]
     pub const fn new(tracefs: Tracefs, facts: F, wishes: Wishes) -> Self {
-        Self { tracefs, facts, wishes, focus: None, barrier: None, is_renewable: false }
+        Self { tracefs, facts, wishes, focus: None, barrier: None }
     }
 
     /// The same, with the open maps of the wishes' focus.
@@ -61,13 +58,6 @@ impl<F: Borrow<Facts>> Live<F> {
     #[must_use]
     pub fn with_barrier(self, barrier: Arc<Barrier>) -> Self {
         Self { barrier: Some(barrier), ..self }
-    }
-
-    /// The same, with tables that can be [renewed](Session::renew), but for those that can never be
-    /// full and those that have a name, which several triggers may feed.
-    #[must_use]
-    pub fn renewable(self, barrier: Arc<Barrier>) -> Self {
-        Self { is_renewable: true, ..self.with_barrier(barrier) }
     }
 
     /// What counts has been attached anew.
@@ -91,14 +81,11 @@ impl<F: Borrow<Facts>> Live<F> {
         }
     }
 
-    fn wishes(&self) -> Wishes {
-        let cpus = self.wishes.cpus.or(self.facts.borrow().context().possible_cpus);
-        Wishes { cpus, ..self.wishes.clone() }
-    }
-
-    /// It is for the raw tracepoint, and another plan would do.
-    fn is_open(&self, plan: &Plan) -> bool {
-        self.wishes.attach == AttachWish::Auto && !plan.has_record()
+    /// What is to be counted, if another way of attaching than the one that was built would do: it is
+    /// for the raw tracepoint, which was not insisted on.
+    fn otherwise(&self, plan: &Plan) -> Option<Hist> {
+        let is_open = self.wishes.attach == AttachWish::Auto && !plan.has_record();
+        is_open.then(|| plan.hist.clone())
     }
 
     /// The classic tracepoint is always right, so whatever the kernel has against the raw one is no
@@ -109,43 +96,24 @@ impl<F: Borrow<Facts>> Live<F> {
         refusal: &LoadError,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let wishes = Wishes { attach: AttachWish::Tracepoint, ..self.wishes() };
-        let mut plan = plan::plan(hist, wishes, &self.context()).map_err(CompileError::from)?;
-        plan.why = vec![format!("the raw tracepoint was refused: {refusal}")];
-        self.attach_plan(plan, joins)
+        let (wishes, context) = (self.wishes.clone(), self.context());
+        self.attach_built(pipeline::build_classic(hist, wishes, &context, refusal)?, joins)
     }
 
-    /// Compiles the plan and lets it count.
-    fn attach_plan(
+    /// Lets what was built count.
+    fn attach_built(
         &self,
-        plan: Plan,
+        built: Built,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let focus = self.focus.as_deref();
-        let may_renew = self.is_renewable && plan.hist.name.is_none();
-        if let Some(barrier) = self.barrier.as_ref().filter(|_| may_renew)
-            && let Some(plans) = plan::spill(&plan).map_err(CompileError::from)?
-        {
-            return attach_renewable(plans, barrier, focus);
-        }
-        let code = codegen::generate(&plan).map_err(CompileError::from)?;
-        let object = link::link(&[(&plan, &code)]).map_err(CompileError::from)?;
-        let feeds =
-            joins.map_or(Feeds::New, |joined| Feeds::Open(joined.trigger().table().clone()));
-        Ok(LiveTrigger(load::attach_within(&object, vec![(plan, feeds)], focus)?))
+        let joined = joins.map(|joined| Feeds::Open(joined.trigger().table().clone()));
+        let among = Among {
+            feeds: joined.into_iter().collect(),
+            focus: self.focus.as_deref(),
+            barrier: self.barrier.as_ref(),
+        };
+        Ok(LiveTrigger(load::attach_among(built, among)?))
     }
-}
-
-fn attach_renewable(
-    plans: Spill,
-    barrier: &Arc<Barrier>,
-    focus: Option<&LiveFocus>,
-) -> Result<LiveTrigger, SessionError> {
-    let code = |plan: &Plan| codegen::generate(plan).map_err(CompileError::from);
-    let (main, rest) = (code(&plans.main)?, code(&plans.rest)?);
-    let object = link::link(&[(&plans.main, &main), (&plans.rest, &rest)]);
-    let object = object.map_err(CompileError::from)?;
-    Ok(LiveTrigger(load::attach_renewable(&object, plans, barrier, focus)?))
 }
 
 impl<F: Borrow<Facts>> Session<Live<F>> {
@@ -223,9 +191,9 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
-        let format = self.tracefs.event(&event.system, &event.name)?;
+        let format = self.tracefs.event(event)?;
         let dynamic_events = self.tracefs.dynamic_events()?;
-        match kernel::attachable::refuse_unattachable(&event.system, &event.name, &dynamic_events) {
+        match kernel::attachable::refuse_unattachable(event, &dynamic_events) {
             Some(reason) => {
                 Err(LoadError::Unattachable { event: event.to_string(), reason }.into())
             }
@@ -238,14 +206,13 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
         hist: Hist,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let plan = plan::plan(hist, self.wishes(), &self.context());
-        let plan = plan.map_err(CompileError::from)?;
-        let (classic, is_open) = (plan.hist.clone(), self.is_open(&plan));
-        match self.attach_plan(plan, joins) {
-            Err(SessionError::Load(error)) if is_open && error.is_refusal() => {
-                self.attach_classic(classic, &error, joins)
+        let built = pipeline::build(hist, self.wishes.clone(), &self.context())?;
+        let otherwise = self.otherwise(built.plan());
+        match (self.attach_built(built, joins), otherwise) {
+            (Err(SessionError::Load(error)), Some(hist)) if error.is_refusal() => {
+                self.attach_classic(hist, &error, joins)
             }
-            result => result,
+            (result, _) => result,
         }
     }
 
@@ -255,15 +222,14 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
     }
 
     fn resume(&mut self, trigger: &mut LiveTrigger) -> Result<(), SessionError> {
-        match trigger.trigger().resume() {
+        let otherwise = self.otherwise(&trigger.trigger().plan);
+        match (trigger.trigger().resume(), otherwise) {
             // A trigger that begins paused is attached only now.
-            Err(ControlError::Attach(error))
-                if error.is_refusal() && self.is_open(&trigger.trigger().plan) =>
-            {
-                let hist = Hist { paused: false, ..trigger.trigger().plan.hist.clone() };
+            (Err(ControlError::Attach(error)), Some(hist)) if error.is_refusal() => {
+                let hist = Hist { paused: false, ..hist };
                 *trigger = self.attach_classic(hist, &error, Some(trigger))?;
             }
-            result => result?,
+            (result, _) => result?,
         }
         self.settle_again()
     }
@@ -292,7 +258,6 @@ mod tests {
     use super::*;
     use crate::kernel::tracefs::find_or_mount;
     use crate::plan::Attach;
-    use crate::{parse, resolve};
 
     /// Only what was attached at once had the classic one to fall back on, and what the command
     /// starts is attached when all is ready.
@@ -307,13 +272,14 @@ mod tests {
         let thread = rustix::thread::gettid();
         let text = format!("hist:keys=id:pause if common_pid=={thread}");
         let event = live.event(&EventName::new("raw_syscalls", "sys_enter")).expect("it is there");
-        let trigger = parse::trigger(&text).expect("right");
-        let hist = resolve::hist(&trigger, &event, &live.context()).expect("right");
-        let mut plan = plan::plan(hist, live.wishes(), &live.context()).expect("a plan");
+        let wishes = live.wishes.clone();
+        let mut plan = pipeline::plan(&text, &event, &live.context(), wishes).expect("a plan");
         assert!(!plan.has_record(), "{plan}");
         // What the kernel takes until it is asked to attach it.
         plan.attach = Attach::RawTracepoint { name: "no_such_tracepoint".into(), btf_id: None };
-        let mut trigger = live.attach_plan(plan, None).expect("it is loaded");
+        let mut trigger = live
+            .attach_built(pipeline::build_plan(plan, false).expect("it links"), None)
+            .expect("it is loaded");
         let table = trigger.trigger().table().clone();
         live.resume(&mut trigger).expect("the classic one is there");
         assert!(!live.is_paused(&trigger) && Arc::ptr_eq(&table, trigger.trigger().table()));
@@ -324,7 +290,7 @@ mod tests {
         }
         let rows = live.snapshot(&trigger).expect("it can be read").rows;
         let number = libc::SYS_getppid.cast_unsigned();
-        let hits = rows.iter().find(|row| row.word(0) == number).map(|row| row.hitcount);
+        let hits = rows.iter().find(|row| row.word(0) == number).map(|row| row.counts.hits);
         assert_eq!(hits, Some(10));
     }
 }

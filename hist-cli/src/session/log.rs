@@ -1,16 +1,15 @@
-//! Takes errors. Gives the text of tracefs' `error_log` (`tracing_log_err()` in the kernel's
-//! trace.c).
+//! The last errors of a session, drawn as tracefs' `error_log` shows them (`tracing_log_err()` in
+//! the kernel's trace.c).
 
 use std::collections::VecDeque;
-use std::iter;
 use std::time::Duration;
 
-use bstr::{BString, ByteSlice as _, ByteVec as _};
+use bstr::{BString, ByteVec as _};
 
 use super::SessionError;
-use crate::diag::{Kind, Span, TriggerError};
+use crate::diag::{Kind, Logged, Origin, Rejection};
 use crate::kernel::EventName;
-use crate::parse::command;
+use crate::parse::{self, Quote};
 
 /// How many entries are kept (`TRACING_LOG_ERRS_MAX`).
 const MAX_ENTRIES: usize = 8;
@@ -18,12 +17,12 @@ const MAX_ENTRIES: usize = 8;
 /// The last errors, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorLog {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LogEntry>,
 }
 
 /// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+struct LogEntry {
     /// Since boot.
     time: Duration,
     location: String,
@@ -37,30 +36,25 @@ impl ErrorLog {
     /// Adds what the kernel would log for an error of a write to the event's `trigger` file; and
     /// if the kernel would have accepted the command, why it is refused here.
     pub fn record(&mut self, time: Duration, event: &EventName, text: &[u8], error: &SessionError) {
-        let location = format!("hist:{event}");
-        let entry = |location, message, command, position| Entry {
-            time,
-            location,
-            message,
-            command,
-            position,
-        };
-        let SessionError::Trigger { error, .. } = error else {
-            let message = error.to_string().trim_end().replace('\n', " ");
-            return self.push(entry(location, message, command::trim(text).to_owned(), 0));
-        };
-        for error in logged_by_kernel(error, text) {
-            let filter = error.kind.in_filter();
-            let location = if filter { "event filter parse error" } else { &location };
-            let (command, position) = (error.logged_command(text), error.kernel_position(text));
-            self.push(entry(location.to_owned(), message(&error), command, position));
+        if let SessionError::Trigger { rejection, .. } = error {
+            for entry in &rejection.log {
+                self.push(LogEntry::of_command(time, event, text, *entry, rejection));
+            }
+            return;
         }
+        self.push(LogEntry {
+            time,
+            location: location(Origin::Ours, event),
+            message: error.to_string().trim_end().replace('\n', " "),
+            command: parse::trim(text).to_owned(),
+            position: 0,
+        });
     }
 
     /// All entries, as `error_log` shows them.
     #[must_use]
     pub fn text(&self) -> BString {
-        self.entries.iter().flat_map(Entry::text).collect::<Vec<u8>>().into()
+        self.entries.iter().flat_map(LogEntry::text).collect::<Vec<u8>>().into()
     }
 
     /// Forgets all entries.
@@ -68,7 +62,7 @@ impl ErrorLog {
         self.entries.clear();
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, entry: LogEntry) {
         if self.entries.len() == MAX_ENTRIES {
             self.entries.pop_front();
         }
@@ -76,34 +70,41 @@ impl ErrorLog {
     }
 }
 
-/// The entries for one error, which may be none or two.
-fn logged_by_kernel(error: &TriggerError, text: &[u8]) -> Vec<TriggerError> {
-    let next = error.next.iter().map(|next| (**next).clone());
-    match error.kind {
-        Kind::VariableNotFound => iter::once(without_dollar(error, text)).chain(next).collect(),
-        kind if kind.logged() || kind == Kind::NotSupported => {
-            iter::once(error.clone()).chain(next).collect()
+/// What the error is about: an event's histograms, or filters wherever they stand.
+fn location(origin: Origin, event: &EventName) -> String {
+    match origin {
+        Origin::Filter => "event filter parse error".to_owned(),
+        Origin::Hist | Origin::Bare | Origin::Ours => format!("hist:{event}"),
+    }
+}
+
+/// The kernel's words; after words of ours also the reason.
+fn message(kind: Kind, rejection: &Rejection) -> String {
+    match kind.origin() {
+        Origin::Ours => format!("{}: {}", kind.text(), rejection.error.help.join("; ")),
+        Origin::Hist | Origin::Filter | Origin::Bare => kind.text().to_owned(),
+    }
+}
+
+impl LogEntry {
+    /// One of the entries for a command that is refused.
+    fn of_command(
+        time: Duration,
+        event: &EventName,
+        text: &[u8],
+        entry: Logged,
+        rejection: &Rejection,
+    ) -> Self {
+        let Quote { command, column } = parse::quote(text, entry);
+        Self {
+            time,
+            location: location(entry.kind.origin(), event),
+            message: message(entry.kind, rejection),
+            command,
+            position: column,
         }
-        _ => Vec::new(),
     }
-}
 
-/// The kernel names a variable without its `$`.
-fn without_dollar(error: &TriggerError, text: &[u8]) -> TriggerError {
-    let Span { start, end } = error.span;
-    let dollar = error.span.of(command::trim(text)).find_byte(b'$').unwrap_or(0);
-    TriggerError::new(error.kind, Span::new(start + dollar + 1, end))
-}
-
-/// The kernel's words; behind words of ours also the reason.
-fn message(error: &TriggerError) -> String {
-    match error.kind {
-        Kind::NotSupported => format!("{}: {}", error.kind.text(), error.help.join("; ")),
-        kind => kind.text().to_owned(),
-    }
-}
-
-impl Entry {
     fn text(&self) -> Vec<u8> {
         let (seconds, micros) = (self.time.as_secs(), self.time.subsec_micros());
         let command = "  Command: ";

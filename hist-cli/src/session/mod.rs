@@ -1,5 +1,5 @@
-//! Takes what is written to the `trigger` files of events. Gives what reading them, the `hist`
-//! files and the `error_log` gives: the tracing files of the kernel, kept by this process.
+//! The tracing files of the kernel, kept by this process: what is written to the `trigger` files of
+//! events takes effect, and can be read there, in the `hist` files and in `error_log`.
 //!
 //! A command is parsed and resolved, then the [`registry`] says which [`Change`] it means, and a
 //! [`Backend`] carries that out. If that fails, nothing has changed.
@@ -23,11 +23,12 @@ pub use log::ErrorLog;
 
 use bstr::BString;
 
-use crate::diag::{Kind, TriggerError};
+use crate::diag::{Kind, Rejection, TriggerError};
 use crate::kernel::Context;
 use crate::kernel::EventName;
 use crate::kernel::format::EventFormat;
 use crate::kernel::symbols::Symbols;
+use crate::load;
 use crate::parse;
 use crate::parse::ast::{Control, Trigger};
 use crate::print;
@@ -36,8 +37,8 @@ use crate::resolve::hist::Hist;
 use crate::resolve::matching::Identity;
 use crate::snapshot::Snapshot;
 use crate::snapshot::sort::{Ties, sort};
-use crate::snapshot::stack;
-use registry::{Change, Entry, Registry, Request, TableId, TriggerId};
+use crate::snapshot::stack::{self, Cut};
+use registry::{Change, Registry, Request, TableId, TriggerEntry, TriggerId};
 
 /// What a `trigger` file without triggers says; the kernel lists more commands.
 const AVAILABLE_TRIGGERS: &str = "# Available triggers:\n# hist\n";
@@ -56,7 +57,7 @@ pub struct Session<B: Backend> {
     clock: Clock,
     symbols: Arc<RwLock<Symbols>>,
     ties: Ties,
-    stack_depth: usize,
+    stack_cut: Cut,
 }
 
 impl<B: Backend> Session<B> {
@@ -72,7 +73,7 @@ impl<B: Backend> Session<B> {
             clock,
             symbols: Arc::default(),
             ties: Ties::default(),
-            stack_depth: stack::DEPTH,
+            stack_cut: load::stack_cut(stack::DEPTH),
         }
     }
 
@@ -80,7 +81,7 @@ impl<B: Backend> Session<B> {
     /// entries that compare equal, and that many frames of a stack at most.
     #[must_use]
     pub fn printing_as(self, ties: Ties, stack_depth: usize) -> Self {
-        Self { ties, stack_depth, ..self }
+        Self { ties, stack_cut: load::stack_cut(stack_depth), ..self }
     }
 
     /// A session that counts nothing until it is [released](Self::release): the triggers of its
@@ -173,13 +174,13 @@ impl<B: Backend> Session<B> {
 
     /// All triggers of all events, in the order of their creation.
     #[must_use]
-    pub fn triggers(&self) -> &[Entry] {
+    pub fn triggers(&self) -> &[TriggerEntry] {
         self.registry.entries()
     }
 
     /// What the backend has attached for a trigger.
     #[must_use]
-    pub fn attached(&self, entry: &Entry) -> &B::Attached {
+    pub fn attached(&self, entry: &TriggerEntry) -> &B::Attached {
         &self.attached[&entry.id]
     }
 
@@ -198,15 +199,15 @@ impl<B: Backend> Session<B> {
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub fn snapshot(&self, entry: &Entry) -> Result<Snapshot, SessionError> {
+    pub fn snapshot(&self, entry: &TriggerEntry) -> Result<Snapshot, SessionError> {
         Ok(self.settled(entry, self.backend.snapshot(&self.attached[&entry.id])?))
     }
 
     /// The snapshot as it is printed.
-    fn settled(&self, entry: &Entry, mut snapshot: Snapshot) -> Snapshot {
+    fn settled(&self, entry: &TriggerEntry, mut snapshot: Snapshot) -> Snapshot {
         snapshot.trigger = entry.trigger_line();
         self.symbols.write().unwrap_or_else(PoisonError::into_inner).refresh(snapshot.addresses());
-        stack::settle(&mut snapshot, &self.symbols(), self.stack_depth);
+        stack::settle(&mut snapshot, &self.symbols(), &self.stack_cut);
         self.sort(&mut snapshot);
         snapshot
     }
@@ -255,19 +256,19 @@ impl<B: Backend> Session<B> {
     }
 
     fn command(&mut self, event: &EventName, text: &[u8]) -> Result<(), SessionError> {
-        let at = |error| SessionError::Trigger { error, text: text.into() };
-        let trigger = parse::trigger(text).map_err(at)?;
+        let refused = |rejection: Rejection| SessionError::trigger(rejection, text);
+        let trigger = parse::trigger(text).map_err(|error| refused(error.into()))?;
         let format = self.backend.event(event)?;
-        let hist = resolve(&trigger, &format, &self.backend.context()).map_err(at)?;
+        let hist = resolve(&trigger, &format, &self.backend.context()).map_err(refused)?;
         let identity = Identity::new(&hist, &format);
         let request = Request { event: event.clone(), trigger, identity };
-        match self.registry.decide(&request).map_err(at)? {
+        match self.registry.decide(&request).map_err(|error| refused(error.into()))? {
             Change::Nothing => Ok(()),
             Change::Attach { joins: None, paused } => self.attach(request, hist, None, paused),
             Change::Attach { joins: Some(table), paused } => {
                 let joined = self.registry.joining(&request, table);
                 let hist = resolve(&joined, &format, &self.backend.context())
-                    .map_err(|error| at(unlike(&request, error)))?;
+                    .map_err(|rejection| refused(unlike(&request, rejection.error).into()))?;
                 self.attach(request, hist, Some(table), paused)
             }
             Change::Pause(id) => self.set_paused(id, true),
@@ -302,7 +303,7 @@ impl<B: Backend> Session<B> {
         self.registry.detached(id);
     }
 
-    fn print(&self, entry: &Entry) -> Result<Vec<u8>, SessionError> {
+    fn print(&self, entry: &TriggerEntry) -> Result<Vec<u8>, SessionError> {
         Ok(print::hist(&self.snapshot(entry)?, &self.symbols()))
     }
 }
@@ -312,7 +313,7 @@ fn resolve(
     trigger: &Trigger,
     event: &EventFormat,
     context: &Context<'_>,
-) -> Result<Hist, TriggerError> {
+) -> Result<Hist, Rejection> {
     let pause = trigger.control.clone().filter(|control| control.node == Control::Pause);
     resolve::hist(&Trigger { remove: false, control: pause, ..trigger.clone() }, event, context)
 }

@@ -55,7 +55,7 @@ pub struct Request {
 
 /// A trigger that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct TriggerEntry {
     /// Which one.
     pub id: TriggerId,
     /// On which event.
@@ -69,7 +69,7 @@ pub struct Entry {
     filter: Option<BString>,
 }
 
-impl Entry {
+impl TriggerEntry {
     /// The line in a `trigger` file, without newline, and in the header of a histogram.
     #[must_use]
     pub fn trigger_line(&self) -> BString {
@@ -79,13 +79,13 @@ impl Entry {
 
 /// A table that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Table {
+struct TableEntry {
     id: TableId,
     /// The request that made it.
     owner: Request,
 }
 
-impl Table {
+impl TableEntry {
     fn name(&self) -> Option<&BStr> {
         name(&self.owner)
     }
@@ -94,8 +94,8 @@ impl Table {
 /// All triggers of all events, in the order of their creation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
-    entries: Vec<Entry>,
-    tables: Vec<Table>,
+    entries: Vec<TriggerEntry>,
+    tables: Vec<TableEntry>,
     /// For the next trigger or table.
     next_id: u64,
 }
@@ -103,17 +103,17 @@ pub struct Registry {
 impl Registry {
     /// The triggers of all events.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[TriggerEntry] {
         &self.entries
     }
 
     /// The triggers of an event.
-    pub fn of(&self, event: &EventName) -> impl Iterator<Item = &Entry> {
+    pub fn of(&self, event: &EventName) -> impl Iterator<Item = &TriggerEntry> {
         self.entries.iter().filter(move |entry| entry.event == *event)
     }
 
     /// The triggers that count into a table.
-    pub fn members(&self, table: TableId) -> impl Iterator<Item = &Entry> {
+    pub fn members(&self, table: TableId) -> impl Iterator<Item = &TriggerEntry> {
         self.entries.iter().filter(move |entry| entry.table == table)
     }
 
@@ -152,7 +152,7 @@ impl Registry {
     pub fn joining(&self, request: &Request, table: TableId) -> Trigger {
         let own = request.trigger.clone();
         match self.tables.iter().find(|other| other.id == table) {
-            Some(Table { owner, .. }) => {
+            Some(TableEntry { owner, .. }) => {
                 Trigger { filter: own.filter, control: own.control, ..owner.trigger.clone() }
             }
             None => own,
@@ -170,7 +170,7 @@ impl Registry {
         let (id, event) = (TriggerId(self.fresh_id()), request.event.clone());
         let filter = request.identity.filter.clone();
         let table = joins.unwrap_or_else(|| self.add_table(request));
-        self.entries.push(Entry { id, event, table, line, paused, filter });
+        self.entries.push(TriggerEntry { id, event, table, line, paused, filter });
         id
     }
 
@@ -190,7 +190,7 @@ impl Registry {
 
     fn add_table(&mut self, owner: Request) -> TableId {
         let id = TableId(self.fresh_id());
-        self.tables.push(Table { id, owner });
+        self.tables.push(TableEntry { id, owner });
         id
     }
 
@@ -200,14 +200,14 @@ impl Registry {
     }
 
     /// The table of that name.
-    fn named(&self, name: &BStr) -> Option<&Table> {
+    fn named(&self, name: &BStr) -> Option<&TableEntry> {
         self.tables.iter().find(|table| table.name() == Some(name))
     }
 
     /// The existing trigger that the request means: same event, name, shape and filter. The table
     /// is what is compared, as all that counts into it is printed as its first trigger is.
-    fn matching(&self, request: &Request) -> Option<&Entry> {
-        let is_same = |table: &Table| {
+    fn matching(&self, request: &Request) -> Option<&TriggerEntry> {
+        let is_same = |table: &TableEntry| {
             table.name() == name(request) && table.owner.identity.shape == request.identity.shape
         };
         self.of(&request.event).find(|entry| {
@@ -235,7 +235,7 @@ fn control(request: &Request) -> Option<Control> {
     request.trigger.control.as_ref().map(|control| control.node)
 }
 
-fn apply_control(control: Control, entry: &Entry) -> Change {
+fn apply_control(control: Control, entry: &TriggerEntry) -> Change {
     match control {
         Control::Pause | Control::PauseExisting if !entry.paused => Change::Pause(entry.id),
         Control::Continue if entry.paused => Change::Resume(entry.id),

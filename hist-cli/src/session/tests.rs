@@ -1,6 +1,8 @@
 //! One test per row of the specification's tables on trigger files. The fake backend tells what
 //! would have been done to the kernel.
 
+mod errors;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -677,8 +679,8 @@ fn live_rates_after_clearing_are_about_all_that_has_come_since() {
     assert_eq!(bench.write_to("two", "hist:keys=a:name=both"), 0);
     let mut reader = Reader::new(Charset::Ascii);
     let more = |bench: &Bench, reader: &mut Reader| -> Vec<u64> {
-        let tables = reader.tables(&bench.session).expect("the fake can be read");
-        tables.iter().map(|table| table.more.hits).collect()
+        let sheets = reader.sheets(&bench.session).expect("the fake can be read");
+        sheets.iter().map(|sheet| sheet.more.hits).collect()
     };
     bench.hit("one", 3);
     assert_eq!(more(&bench, &mut reader), [0, 0, 0], "nothing is known of the time before");

@@ -2,6 +2,7 @@
 //! is done with it before: sorted, compared with an earlier one, cut to its largest rows.
 
 pub mod bucket;
+pub mod counts;
 pub mod delta;
 pub mod sort;
 pub mod stack;
@@ -10,6 +11,10 @@ pub mod top;
 use bstr::BString;
 use smallvec::SmallVec;
 
+pub use counts::{Counts, Losses, Values};
+
+/// How the numbers of several hits are put together.
+pub use crate::resolve::Fold;
 /// The sign and width of numbers.
 pub use crate::resolve::IntType;
 /// How keys are compared when the kernel sorts by them.
@@ -22,7 +27,7 @@ pub struct Snapshot {
     pub trigger: BString,
     /// How the key bytes of a row are divided and shown.
     pub keys: Vec<KeyColumn>,
-    /// The sums besides the hitcount.
+    /// The numbers besides the hits.
     pub values: Vec<ValueColumn>,
     /// Entries show their hitcount.
     pub show_hitcount: bool,
@@ -35,6 +40,18 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// How each of the values is put together.
+    #[must_use]
+    pub fn folds(&self) -> Vec<Fold> {
+        folds(&self.values)
+    }
+
+    /// The hits of all rows.
+    #[must_use]
+    pub fn hits(&self) -> u64 {
+        counts::hits(self.rows.iter().map(|row| row.counts.hits))
+    }
+
     /// Every address that is shown by its symbol; zeros may be among them.
     pub fn addresses(&self) -> impl Iterator<Item = u64> {
         let columns = self.keys.iter().filter(|column| {
@@ -51,18 +68,13 @@ impl Snapshot {
 /// large table has many of them, so short ones lie in the row itself.
 pub type KeyBytes = SmallVec<[u8; 16]>;
 
-/// The sums of an entry besides the hitcount; there are at most two.
-pub type Sums = SmallVec<[u64; 2]>;
-
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The raw key.
     pub key: KeyBytes,
-    /// How often the key was hit.
-    pub hitcount: u64,
-    /// One per [`Snapshot::values`].
-    pub sums: Sums,
+    /// Its hits; one of the values for each of [`Snapshot::values`].
+    pub counts: Counts,
     /// The current task's name at the first hit, NUL-padded; empty if nothing shows it.
     pub comm: [u8; 16],
 }
@@ -131,7 +143,7 @@ pub enum KeyShow {
     Text,
 }
 
-/// One sum besides the hitcount.
+/// One number besides the hits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueColumn {
     /// What entries call it.
@@ -140,8 +152,16 @@ pub struct ValueColumn {
     pub show: ValueShow,
     /// Entries leave it out; sorting knows it.
     pub hidden: bool,
-    /// What its sums mean. ftrace's own text shows and sorts them all without a sign.
+    /// How the numbers of several hits are put together.
+    pub fold: Fold,
+    /// What its numbers mean. ftrace's own text shows and sorts them all without a sign.
     pub number: IntType,
+}
+
+/// How each of these values is put together.
+#[must_use]
+pub fn folds(values: &[ValueColumn]) -> Vec<Fold> {
+    values.iter().map(|value| value.fold).collect()
 }
 
 /// How a value is shown.
@@ -155,23 +175,4 @@ pub enum ValueShow {
     Percent,
     /// ` N: %20s`, a bar relative to the largest entry
     Graph,
-}
-
-/// Hits that were not counted, by reason. Events, summed over CPUs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
-    /// The table was full: ftrace's `Dropped`.
-    pub full: u64,
-    /// The map refused for another reason.
-    pub busy: u64,
-    /// The kernel skipped the program because another one was running on that CPU.
-    pub missed: u64,
-}
-
-impl Losses {
-    /// All hits that should have been counted and were not.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.full + self.busy + self.missed
-    }
 }

@@ -69,8 +69,8 @@ fn fill(items: &mut [Item], snapshot: &Snapshot, sort: Sort) {
         let row = &snapshot.rows[item.row];
         item.word = flip
             ^ match sort.by {
-                SortBy::Hitcount => row.hitcount,
-                SortBy::Value(index) => row.sums[index],
+                SortBy::Hitcount => row.counts.hits,
+                SortBy::Value(index) => row.counts.values[index],
                 SortBy::Key(index) => key_word(&snapshot.keys[index], row, &texts),
             };
     }
@@ -156,9 +156,9 @@ fn compare_as_shown(
     b: &Row,
 ) -> Ordering {
     match by {
-        SortBy::Hitcount => a.hitcount.cmp(&b.hitcount),
+        SortBy::Hitcount => a.counts.hits.cmp(&b.counts.hits),
         SortBy::Value(index) => {
-            let rank = |row: &Row| values[index].number.rank(row.sums[index]);
+            let rank = |row: &Row| values[index].number.rank(row.counts.values[index]);
             rank(a).cmp(&rank(b))
         }
         SortBy::Key(index) => {
@@ -273,7 +273,7 @@ mod tests {
     use bstr::BString;
 
     use super::*;
-    use crate::snapshot::{IntType, KeyShow, Losses, ValueShow};
+    use crate::snapshot::{Counts, Fold, IntType, KeyShow, Losses, ValueShow};
     use proptest::prelude::*;
 
     fn column(index: usize, order: KeyOrder) -> KeyColumn {
@@ -289,7 +289,7 @@ mod tests {
 
     fn row(keys: &[i64], hitcount: u64, sums: &[u64]) -> Row {
         let key: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-        Row { key: key.into(), hitcount, sums: sums.into(), comm: [0; 16] }
+        Row { key: key.into(), counts: Counts::new(hitcount, sums), comm: [0; 16] }
     }
 
     fn by(by: SortBy) -> Sort {
@@ -298,11 +298,11 @@ mod tests {
 
     fn snapshot(orders: &[KeyOrder], sort: &[Sort], rows: Vec<Row>) -> Snapshot {
         let (show, number) = (ValueShow::Decimal, IntType::S64);
-        let value = ValueColumn { label: "v".into(), show, hidden: false, number };
+        let value = ValueColumn { label: "v".into(), show, hidden: false, fold: Fold::Sum, number };
         Snapshot {
             trigger: BString::default(),
             keys: orders.iter().enumerate().map(|(i, &order)| column(i, order)).collect(),
-            values: vec![value; rows.first().map_or(0, |row| row.sums.len())],
+            values: vec![value; rows.first().map_or(0, |row| row.counts.values.len())],
             show_hitcount: true,
             sort: sort.to_vec(),
             rows,
@@ -505,7 +505,7 @@ mod tests {
             let rank = |row: &Row| {
                 #[allow(clippy::cast_possible_truncation, reason = "compared as an s8")]
                 let first = i64::from(row.word(0) as i8);
-                let second = row.sums[0].cast_signed();
+                let second = row.counts.values[0].cast_signed();
                 let turn = |number: i64, down: bool| if down { -number } else { number };
                 (turn(first, first_down), turn(second, second_down))
             };

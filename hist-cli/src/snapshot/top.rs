@@ -1,4 +1,4 @@
-//! Takes a sorted snapshot. Gives which rows are the largest.
+//! Which rows of a sorted snapshot are the largest.
 
 use std::ops::Range;
 
@@ -21,12 +21,12 @@ mod tests {
 
     use super::*;
     use crate::resolve::hist::{Sort, SortBy};
-    use crate::snapshot::{Losses, Row};
+    use crate::snapshot::{Counts, Losses, Row, Values};
 
     #[test]
     fn the_largest_are_last_unless_they_descend() {
         let row =
-            Row { key: Default::default(), hitcount: 1, sums: Default::default(), comm: [0; 16] };
+            Row { key: Default::default(), counts: Counts::new(1, Values::new()), comm: [0; 16] };
         let mut snapshot = Snapshot {
             trigger: BString::default(),
             keys: Vec::new(),

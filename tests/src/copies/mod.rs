@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::btf::Btf;
 use hist_cli::kernel::format::EventFormat;
@@ -115,7 +116,7 @@ pub fn run(wanted: &Wanted, report: &mut dyn FnMut(&Outcome)) -> Result<()> {
     let kernel = (&facts, &btf);
     // The programs of all calls' own events stand where the first of them did.
     let (calls, subjects): (Vec<_>, Vec<_>) =
-        subjects.into_iter().partition(|subject| subject.format.system == "syscalls");
+        subjects.into_iter().partition(|subject| subject.format.name.system == "syscalls");
     for batch in calls.chunks(BATCH) {
         let done = compare(batch, First::Classic, kernel, wanted.time, report)?;
         done.iter().flat_map(|(_, outcomes)| outcomes).for_each(&mut *report);
@@ -192,9 +193,10 @@ fn start_load(part: Part, time: Duration) -> Result<Child> {
 }
 
 fn subjects(wanted: &Wanted, tracefs: &Tracefs, btf: &Btf) -> Result<Vec<Subject>> {
-    let is_wanted = |system: &str, event: &str| {
-        let name = format!("{system}:{event}");
-        wanted.events.is_empty() || wanted.events.iter().any(|one| *one == name || one == system)
+    let is_wanted = |event: &EventName| {
+        let name = event.to_string();
+        let names = |one: &String| *one == name || *one == event.system;
+        wanted.events.is_empty() || wanted.events.iter().any(names)
     };
     if wanted.propose {
         return propose::subjects(tracefs, btf, &is_wanted);
@@ -204,9 +206,9 @@ fn subjects(wanted: &Wanted, tracefs: &Tracefs, btf: &Btf) -> Result<Vec<Subject
     if wanted.events.iter().any(|one| one.starts_with("syscalls")) {
         subjects = system_calls(tracefs, &is_wanted)?;
     }
-    for (system, event, rows) in rows::all().filter(|(system, event, _)| is_wanted(system, event)) {
+    for (event, rows) in rows::all().filter(|(event, _)| is_wanted(event)) {
         // Not every kernel has every event.
-        let Ok(format) = tracefs.event(system, event) else { continue };
+        let Ok(format) = tracefs.event(&event) else { continue };
         let rows = rows.iter().filter(|row| format.field(row.field).is_some());
         let rows = rows.filter(|row| !(wanted.unproven && row.is_proven()));
         let rows: Vec<_> =
@@ -219,11 +221,11 @@ fn subjects(wanted: &Wanted, tracefs: &Tracefs, btf: &Btf) -> Result<Vec<Subject
 }
 
 /// The events of system calls, whose rows come from one rule.
-fn system_calls(tracefs: &Tracefs, is_wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Subject>> {
+fn system_calls(tracefs: &Tracefs, is_wanted: &dyn Fn(&EventName) -> bool) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
-    for (system, event) in tracefs.event_names()? {
-        if system == "syscalls" && is_wanted(&system, &event) {
-            let format = tracefs.event(&system, &event)?;
+    for event in tracefs.event_names()? {
+        if event.system == "syscalls" && is_wanted(&event) {
+            let format = tracefs.event(&event)?;
             let rows = rows_of_system_call(&format);
             subjects.push(Subject { format, rows });
         }

@@ -15,20 +15,19 @@
 //! compared with that of an interrupt.
 
 use std::collections::BTreeSet;
-use std::iter;
 
 use anyhow::{Context, Result};
 use aya::maps::{MapData, PerCpuArray};
 use hist_cli::bpf::insn::{
     Alu, Compare, Insn, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Width, helper,
 };
-use hist_cli::codegen;
 use hist_cli::codegen::code::HoleCode;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::btf::Btf;
-use hist_cli::link::{self, DataSection, Object, Program, ProgramLine, Reference, Target};
-use hist_cli::load::{self, Attached, Feeds};
-use hist_cli::pipeline;
+use hist_cli::link::{DataSection, Object, Program, ProgramLine, Reference, Target};
+use hist_cli::load::{self, Among, Attached, Feeds};
+use hist_cli::pipeline::{self, Built, Segment};
+use hist_cli::plan::map::Role;
 use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Template, Wishes, plan_with_rows};
 use hist_common::holes;
 
@@ -92,7 +91,7 @@ impl Pair {
         (facts, btf): (&Facts, &Btf),
         report: &mut dyn FnMut(&Outcome),
     ) -> Result<Option<Self>> {
-        let event = format!("{}:{}", subject.format.system, subject.format.name);
+        let event = subject.format.name.to_string();
         let mut rows: Vec<Row> = Vec::new();
         let mut refused = |name: &(String, String), reason: String| {
             report(&Outcome {
@@ -192,7 +191,7 @@ fn as_hash(plan: Plan) -> Plan {
 }
 
 fn key_code(plan: &Plan) -> Result<HoleCode> {
-    let code = codegen::generate(plan)?;
+    let code = Segment::new(plan.clone())?.code;
     code.holes.into_iter().find(|hole| hole.symbol == holes::KEY).context("a key hole")
 }
 
@@ -204,7 +203,7 @@ fn attach(rows: &[Row], first: First) -> Result<Attached> {
     let (kind, value_size) = (MapKind::PerCpuArray, (WORDS * 8) as u32);
     let map = MapPlan { kind, key_size: 4, value_size, max_entries: 1 };
     let (raw, record) = (typed.raw_plan.clone(), row.record_plan.clone());
-    let (mut plans, programs) = match first {
+    let (plans, programs) = match first {
         First::Raw => {
             let both = [keeper(rows, first)?, comparer(rows, first)?];
             let programs = [vec![counter(LAST)], both.into(), vec![counter(OVER)]].concat();
@@ -212,14 +211,18 @@ fn attach(rows: &[Row], first: First) -> Result<Attached> {
         }
         First::Classic => (vec![record, raw], vec![keeper(rows, first)?, comparer(rows, first)?]),
     };
-    let codes: Vec<_> = plans.iter().map(codegen::generate).collect::<Result<_, _>>()?;
-    let mut object = link::link(&plans.iter().zip(&codes).collect::<Vec<_>>())?;
+    let feeds = plans.iter().enumerate().map(|(index, _)| match index {
+        0 => Feeds::New,
+        _ => Feeds::Earlier(0),
+    });
+    let among = Among { feeds: feeds.collect(), ..Among::default() };
+    let segments = plans.into_iter().map(Segment::new).collect::<Result<_, _>>()?;
+    let mut built = Built::new(segments)?;
     for (index, program) in programs.into_iter().enumerate() {
-        fill(&mut object, index, program)?;
+        fill(&mut built.object, index, program)?;
     }
-    plans.iter_mut().for_each(|plan| plan.map = map);
-    let feeds = iter::once(Feeds::New).chain(iter::repeat(Feeds::Earlier(0)));
-    Ok(load::attach_to(&object, plans.into_iter().zip(feeds).collect())?)
+    built.segments.iter_mut().for_each(|segment| segment.plan.map = map);
+    Ok(load::attach_among(built, among)?)
 }
 
 /// A program in the making.
@@ -400,11 +403,11 @@ fn compare(program: &mut Assembly, counters: usize, words: usize, (raw, record):
 /// Puts the program in the place of the one that was linked, with its map.
 fn fill(object: &mut Object, index: usize, assembly: Assembly) -> Result<()> {
     let program: &mut Program = object.programs.get_mut(index).context("a program")?;
-    let hist = program.names.hist.clone();
+    let hist = program.own(Role::Hist).context("a map of entries")?;
     let line = |insn| ProgramLine { insn, hole: None, note: String::new() };
     program.lines = assembly.insns.into_iter().map(line).collect();
     let name = format!(".rodata.c{index}");
-    let map = |slot| Reference { slot, target: Target::Map(hist.clone()) };
+    let map = |slot| Reference { slot, target: Target::Map(hist) };
     let data =
         |(slot, offset)| Reference { slot, target: Target::Data { section: name.clone(), offset } };
     program.references = assembly.maps.into_iter().map(map).collect();
@@ -414,7 +417,7 @@ fn fill(object: &mut Object, index: usize, assembly: Assembly) -> Result<()> {
     if !assembly.data.is_empty() {
         program.data.push(DataSection { name, bytes: assembly.data, symbols: Vec::new() });
     }
-    for def in program.maps.iter_mut().filter(|def| def.name == hist) {
+    for def in program.maps.iter_mut().filter(|def| def.id == hist) {
         def.map_type = PERCPU_ARRAY;
         (def.key_size, def.value_size, def.max_entries) = (4, (WORDS * 8) as u32, 1);
     }

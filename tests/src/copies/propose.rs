@@ -1,9 +1,8 @@
 //! Takes the events of this kernel. Gives what their fields might be copies of, by name and type:
 //! an argument of the field's name, or a member of that name in what an argument points to.
 
-use std::fs;
-
 use anyhow::Result;
+use hist_cli::kernel::EventName;
 use hist_cli::kernel::btf::{Btf, Tracepoint, Type};
 use hist_cli::kernel::format::{EventFormat, FieldFormat};
 use hist_cli::kernel::tracefs::Tracefs;
@@ -15,15 +14,16 @@ use super::Subject;
 pub(super) fn subjects(
     tracefs: &Tracefs,
     btf: &Btf,
-    is_wanted: &dyn Fn(&str, &str) -> bool,
+    is_wanted: &dyn Fn(&EventName) -> bool,
 ) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
-    for (system, event) in events(tracefs)? {
-        if !is_wanted(&system, &event) || system == "syscalls" {
+    for event in tracefs.event_names()? {
+        if !is_wanted(&event) || event.system == "syscalls" {
             continue;
         }
-        let Ok(format) = tracefs.event(&system, &event) else { continue };
-        let Some(tracepoint) = btf.tracepoint(&event)? else { continue };
+        // `ftrace` has folders without a format.
+        let Ok(format) = tracefs.event(&event) else { continue };
+        let Some(tracepoint) = btf.tracepoint(&event.name)? else { continue };
         let rows = proposals(btf, &tracepoint, &format)?;
         if !rows.is_empty() {
             subjects.push(Subject { format, rows });
@@ -32,32 +32,12 @@ pub(super) fn subjects(
     Ok(subjects)
 }
 
-/// `system` and `event` of all events, in order.
-fn events(tracefs: &Tracefs) -> Result<Vec<(String, String)>> {
-    let mut events = Vec::new();
-    for system in fs::read_dir(tracefs.root.join("events"))? {
-        let system = system?;
-        if !system.file_type()?.is_dir() {
-            continue;
-        }
-        for event in fs::read_dir(system.path())? {
-            let event = event?;
-            if event.path().join("id").exists() {
-                let name = |name: std::ffi::OsString| name.to_string_lossy().into_owned();
-                events.push((name(system.file_name()), name(event.file_name())));
-            }
-        }
-    }
-    events.sort();
-    Ok(events)
-}
-
 fn proposals(
     btf: &Btf,
     tracepoint: &Tracepoint,
     format: &EventFormat,
 ) -> Result<Vec<(String, String)>> {
-    let known = rows::rows(&format.system, &format.name);
+    let known = rows::rows(&format.name);
     let is_open =
         |field: &&FieldFormat| !field.common && !known.iter().any(|row| row.field == field.name);
     let mut proposals = Vec::new();

@@ -72,8 +72,7 @@ fn ask(btf: &Btf) {
     let context = Context { btf: Some(btf), ..Context::default() };
     for keys in ["next_comm", "next_pid,prev_prio", "prev_state"] {
         let text = format!("hist:keys={keys}");
-        let compiled = pipeline::compile(&text, &EVENTS[0], &context, Wishes::default());
-        match compiled.and_then(|one| pipeline::link(&[one])) {
+        match pipeline::build_text(&text, &EVENTS[0], &context, Wishes::default()) {
             Err(error @ (CompileError::Codegen(_) | CompileError::Link(_))) => panic!("{error}"),
             result => drop(result),
         }

@@ -11,14 +11,14 @@ pub use kernel::{btf, kallsyms, mountinfo, offset_of, status, with_names};
 use std::rc::Rc;
 use std::sync::LazyLock;
 
-use hist_cli::diag::TriggerError;
+use hist_cli::diag::{Caret, Logged, Rejection};
 use hist_cli::escape::Charset;
 use hist_cli::export::{self, Document, Exporter, Format};
 use hist_cli::kernel::Context;
 use hist_cli::kernel::Facts;
 use hist_cli::kernel::format::{self, EventFormat};
 use hist_cli::kernel::tracefs::Tracefs;
-use hist_cli::parse::{self, ast::Trigger};
+use hist_cli::parse::{self, Quote, ast::Trigger};
 use hist_cli::pipeline::{self, CompileError};
 use hist_cli::plan::Wishes;
 use hist_cli::resolve;
@@ -49,11 +49,11 @@ fn event(system: &str, text: &str) -> EventFormat {
 pub fn trigger(text: impl AsRef<[u8]>) {
     let text = text.as_ref();
     match parse::trigger(text) {
-        Err(error) => check_error(&error, text),
+        Err(error) => check_rejection(&error.into(), text),
         Ok(trigger) => {
             assert!(!trigger.listing().is_empty());
             match trigger.first_error() {
-                Some(error) => check_error(&error, text),
+                Some(error) => check_rejection(&error.into(), text),
                 None => round_trip(&trigger),
             }
         }
@@ -191,10 +191,9 @@ pub fn accept(text: &str) {
 /// A trigger becomes a program, or it is refused in words; the fault is never ours.
 fn compile(text: impl AsRef<[u8]>, event: &EventFormat) {
     let text = text.as_ref();
-    let compiled = pipeline::compile(text, event, &Context::default(), Wishes::default());
-    match compiled.and_then(|one| pipeline::link(&[one])) {
-        Ok(object) => assert!(!object.elf().expect("an ELF").is_empty()),
-        Err(CompileError::Trigger { error, .. }) => check_error(&error, text),
+    match pipeline::build_text(text, event, &Context::default(), Wishes::default()) {
+        Ok(built) => assert!(!built.object.elf().expect("an ELF").is_empty()),
+        Err(CompileError::Trigger { rejection, .. }) => check_rejection(&rejection, text),
         Err(error @ (CompileError::Codegen(_) | CompileError::Link(_))) => {
             panic!("{text:?} on {event:?}: {error}")
         }
@@ -203,11 +202,39 @@ fn compile(text: impl AsRef<[u8]>, event: &EventFormat) {
 }
 
 /// It points into the text, and can be shown.
-fn check_error(error: &TriggerError, text: &[u8]) {
-    assert!(error.render(text).contains('^'), "{error:?} of {text:?}");
-    // Some filter errors have their caret up to two columns right of what they mean.
-    let command = error.logged_command(text);
-    assert!(error.kernel_position(text) <= command.len() + 2, "{error:?} of {text:?}");
+fn check_rejection(rejection: &Rejection, text: &[u8]) {
+    let error = &rejection.error;
+    assert!(error.render(parse::trim(text)).contains('^'), "{error:?} of {text:?}");
+    assert!(rejection.errno > 0, "{rejection:?} of {text:?}");
+    rejection.log.iter().for_each(|entry| check_caret(*entry, text));
+}
+
+/// The caret is where the kind's row in the table says: at the start of the command, or that far
+/// from a place where the marked text stands.
+fn check_caret(entry: Logged, text: &[u8]) {
+    let Quote { command, column } = parse::quote(text, entry);
+    let source = parse::trim(text).to_vec();
+    let stands = |at: Option<usize>, source: &[u8]| {
+        let rest = at.and_then(|at| command.get(at..));
+        rest.is_some_and(|rest| rest.starts_with(entry.span.of(source)))
+    };
+    let length = entry.span.end - entry.span.start;
+    let is_right = match entry.kind.caret() {
+        Caret::Nowhere => column == 0,
+        Caret::Text => column == 0 || stands(Some(column), &without_minus(source)),
+        Caret::Start(right) => stands(column.checked_sub(right), &source),
+        Caret::End(right) => stands(column.checked_sub(right + length), &source),
+    };
+    assert!(is_right, "column {column} of {command:?} for {entry:?} of {text:?}");
+}
+
+/// What the kernel looks for in the command, in the spelling that it gives to a modifier.
+fn without_minus(mut text: Vec<u8>) -> Vec<u8> {
+    const MODIFIER: &[u8] = b".sym-offset";
+    while let Some(at) = text.windows(MODIFIER.len()).position(|part| part == MODIFIER) {
+        text[at + ".sym".len()] = b'X';
+    }
+    text
 }
 
 /// What is written is read as the same, and means the same.
@@ -220,7 +247,13 @@ fn round_trip(trigger: &Trigger) {
     }
     let again = match parse::trigger(&text) {
         Ok(again) => again,
-        Err(error) => panic!("{:?} was written as {}", trigger.text, error.render(&text)),
+        Err(error) => {
+            panic!(
+                "{:?} was written as {}",
+                trigger.text,
+                error.render(parse::trim(text.as_bytes()))
+            )
+        }
     };
     assert_eq!(again.to_string(), text, "of {:?}", trigger.text);
     for event in EVENTS.iter() {
@@ -234,7 +267,7 @@ fn round_trip(trigger: &Trigger) {
                 let tree = |filter: Option<resolve::hist::Filter>| filter.map(|filter| filter.tree);
                 assert_eq!(tree(hist.filter), tree(again.filter), "{text:?}");
             }
-            (Err(error), Err(again)) => assert_eq!(error.kind, again.kind, "{text:?}"),
+            (Err(one), Err(again)) => assert_eq!(one.error.kind, again.error.kind, "{text:?}"),
             (one, other) => panic!("{:?}: {one:?}, but {text:?}: {other:?}", trigger.text),
         }
     }

@@ -1,7 +1,7 @@
 //! Takes what a trigger gave in the kernel and here, where that differs. Gives the reason, if it is
 //! a documented one. The reasons are data, each with what it rests on.
 
-use hist_cli::diag::{Kind, TriggerError};
+use hist_cli::diag::{Kind, Origin, Rejection, TriggerError};
 use hist_cli::parse::ast::{BinaryOp, Expr, Trigger};
 use hist_cli::pipeline::CompileError;
 use hist_cli::plan::PlanError;
@@ -35,7 +35,7 @@ impl Written<'_> {
     /// Why ours has refused it.
     fn error(&self) -> Option<&TriggerError> {
         match self.ours {
-            Err(SessionError::Trigger { error, .. }) => Some(error),
+            Err(SessionError::Trigger { rejection, .. }) => Some(&rejection.error),
             _ => None,
         }
     }
@@ -96,7 +96,9 @@ const DEVIATIONS: [Deviation; 6] = [
         kernels: "<6.12",
         explains: |written| match (written.kernel, written.kind()) {
             (Err(refused), Some(kind)) => {
-                kind.in_filter() && refused.log.is_empty() && refused.errno == kind.errno()
+                kind.origin() == Origin::Filter
+                    && refused.log.is_empty()
+                    && refused.errno == kind.errno()
             }
             _ => false,
         },
@@ -188,7 +190,9 @@ fn is_unknown(word: &str, refused: &Refused) -> bool {
 /// What ours refuses although it knows that the kernel would not.
 fn not_supported(ours: &Result<(), SessionError>) -> Option<String> {
     match ours.as_ref().err()? {
-        SessionError::Trigger { error, .. } if error.kind == Kind::NotSupported => {
+        SessionError::Trigger { rejection: Rejection { error, .. }, .. }
+            if error.kind == Kind::NotSupported =>
+        {
             let help = error.help.first().map_or("", String::as_str);
             Some(format!("not supported: {help}"))
         }
@@ -578,11 +582,11 @@ pub(super) mod tests {
     fn wrong(text: &str) -> Result<(), SessionError> {
         let event = include_str!("../../golden/formats/events/sched/sched_switch/format");
         let event = format::parse("sched", event).unwrap();
-        let error = match hist_cli::parse::trigger(text) {
+        let rejection = match hist_cli::parse::trigger(text) {
             Ok(trigger) => resolve::hist(&trigger, &event, &Context::default()).unwrap_err(),
-            Err(error) => error,
+            Err(error) => error.into(),
         };
-        Err(SessionError::Trigger { error, text: text.into() })
+        Err(SessionError::Trigger { rejection, text: text.into() })
     }
 
     #[track_caller]

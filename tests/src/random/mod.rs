@@ -157,7 +157,7 @@ fn events(tracefs: &Tracefs, names: &[&str]) -> Result<Vec<(EventName, EventForm
     let mut events = Vec::new();
     for name in names {
         let name: EventName = name.parse()?;
-        match tracefs.event(&name.system, &name.name) {
+        match tracefs.event(&name) {
             Ok(format) => events.push((name, format)),
             Err(EventError::UnknownEvent { .. } | EventError::UnknownSystem { .. }) => {}
             Err(error) => return Err(error.into()),

@@ -12,11 +12,11 @@ use hist_cli::kernel::Facts;
 use hist_cli::kernel::tracefs::Tracefs;
 use hist_cli::plan::Wishes;
 use hist_cli::resolve::hist::Hist;
-use hist_cli::session::registry::Entry;
+use hist_cli::session::registry::TriggerEntry;
 use hist_cli::session::{Live, Session, SessionError, since_boot};
 use hist_cli::snapshot::sort::{Ties, sort};
 use hist_cli::snapshot::stack;
-use hist_cli::{print, read};
+use hist_cli::{load, print, read};
 
 use super::generate::latin1;
 use crate::ftrace::{TRACEFS, blocks};
@@ -142,10 +142,10 @@ impl Ours {
         entries.map(|entry| self.hist(entry)).collect()
     }
 
-    fn hist(&self, entry: &Entry) -> Result<Histogram> {
+    fn hist(&self, entry: &TriggerEntry) -> Result<Histogram> {
         let mut snapshot = read::snapshot(self.session.attached(entry).trigger())?;
         snapshot.trigger = entry.trigger_line();
-        stack::settle(&mut snapshot, &self.session.symbols(), self.depth);
+        stack::settle(&mut snapshot, &self.session.symbols(), &load::stack_cut(self.depth));
         sort(&mut snapshot, self.ties);
         let lost = snapshot.losses.busy + snapshot.losses.missed;
         let text = readable(&print::hist(&snapshot, &self.session.symbols()));

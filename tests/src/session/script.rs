@@ -35,13 +35,13 @@ struct ScriptFile {
     /// Short name → `SYSTEM:EVENT`.
     events: BTreeMap<String, String>,
     #[serde(rename = "script")]
-    scripts: Vec<Entry>,
+    scripts: Vec<WrittenScript>,
 }
 
 /// A script as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct WrittenScript {
     name: String,
     kernels: Option<String>,
     steps: Vec<StepEntry>,
@@ -209,11 +209,11 @@ fn parse(text: &str) -> Result<Vec<Script>> {
 }
 
 fn script(
-    entry: Entry,
+    entry: WrittenScript,
     workload: Workload,
     events: &BTreeMap<String, EventName>,
 ) -> Result<Script> {
-    let Entry { name, kernels, steps, empty, note: _ } = entry;
+    let WrittenScript { name, kernels, steps, empty, note: _ } = entry;
     let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
     ensure!(name.chars().all(word), "`{name}`: a name is made of letters, digits and `-`");
     let steps = steps.into_iter().map(step).collect::<Result<Vec<_>>>();

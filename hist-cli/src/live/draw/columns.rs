@@ -3,8 +3,8 @@
 //! Where there is not enough place, the bar goes first, then keys shrink, then columns go, from
 //! the right; the first one and the one that is sorted by stay.
 
+use crate::live::sheet::Column;
 use crate::live::tab::Tab;
-use crate::live::table::Column;
 use crate::live::text::width;
 
 /// Blank cells between columns.
@@ -64,12 +64,12 @@ pub(super) fn columns(tab: &Tab, screen: usize) -> Columns {
 }
 
 fn wanted(tab: &Tab) -> Vec<Placed> {
-    let headings = tab.table.columns.iter();
+    let headings = tab.sheet.columns.iter();
     let placed = headings.map(|heading| {
         let column = heading.column;
         let (label, want) = match column {
             Column::Rate => {
-                let label = format!("{}/s", tab.table.measure_label(tab.measure));
+                let label = format!("{}/s", tab.sheet.measure_label(tab.measure));
                 let want = RATE.max(width(&label) + 2);
                 (label, want)
             }

@@ -7,9 +7,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
+use super::sheet::{Sheet, rate_text};
 use super::state::{MIN_HEIGHT, MIN_WIDTH, Mode, State};
 use super::tab::Tab;
-use super::table::{Table, rate_text};
 use super::text::{Charset, fit, shown, width};
 use crate::snapshot::Losses;
 
@@ -54,7 +54,7 @@ pub fn draw(state: &State, look: Look, buffer: &mut Buffer) {
     }
     tabs(state, buffer, look);
     if let Some(tab) = state.tab() {
-        put(buffer, 1, &fit(&tab.table.trigger, area.width.into(), look.charset), Style::new());
+        put(buffer, 1, &fit(&tab.sheet.trigger, area.width.into(), look.charset), Style::new());
         totals(tab, buffer, look);
         let body = Rect { y: 3, height: area.height - 4, ..area };
         match state.pane() {
@@ -110,42 +110,42 @@ fn tabs(state: &State, buffer: &mut Buffer, look: Look) {
 }
 
 fn name(index: usize, tab: &Tab, look: Look) -> String {
-    let event = shown(tab.table.event.as_bytes(), look.charset);
-    let paused = if tab.table.paused { " (paused)" } else { "" };
-    let lost = if tab.table.losses.total() > 0 { " !" } else { "" };
+    let event = shown(tab.sheet.event.as_bytes(), look.charset);
+    let paused = if tab.sheet.paused { " (paused)" } else { "" };
+    let lost = if tab.sheet.losses.total() > 0 { " !" } else { "" };
     format!(" {} {event}{paused}{lost} ", index + 1)
 }
 
 /// What was lost comes first: it must be seen on a narrow screen, too.
 fn totals(tab: &Tab, buffer: &mut Buffer, look: Look) {
-    let table = &tab.table;
+    let sheet = &tab.sheet;
     let mut pieces = Vec::new();
-    if table.paused {
+    if sheet.paused {
         pieces.push(("PAUSED".to_owned(), look.fg(Color::Yellow).add_modifier(Modifier::BOLD)));
         pieces.push(("  ".to_owned(), Style::new()));
     }
-    if let Some(text) = lost(table.losses) {
+    if let Some(text) = lost(sheet.losses) {
         pieces.push((text, look.alarm()));
         pieces.push(("  ".to_owned(), Style::new()));
     }
-    pieces.push((sums(tab, table), Style::new()));
+    pieces.push((sums(tab, sheet), Style::new()));
     put_all(buffer, 2, &pieces);
 }
 
-fn sums(tab: &Tab, table: &Table) -> String {
-    let rate = rate_text(table.total_rate(tab.measure));
-    let label = table.measure_label(tab.measure);
+fn sums(tab: &Tab, sheet: &Sheet) -> String {
+    let rate = rate_text(sheet.total_rate(tab.measure));
+    let label = sheet.measure_label(tab.measure);
     let measured = if label == "hitcount" {
         String::new()
     } else {
-        let total = table.number(tab.measure).decimal(table.total.of(tab.measure));
+        let total = sheet.number(tab.measure).decimal(tab.measure.of(&sheet.total));
         format!("  {label} {total}")
     };
-    let entries = match (table.rows.len(), tab.shown.len()) {
+    let entries = match (sheet.rows.len(), tab.shown.len()) {
         (all, shown) if shown < all => format!("{shown} of {all}"),
         (all, _) => all.to_string(),
     };
-    format!("Hits {}{measured}  {rate}/s  Entries {entries}", table.total.hits)
+    format!("Hits {}{measured}  {rate}/s  Entries {entries}", sheet.total.hits)
 }
 
 fn lost(losses: Losses) -> Option<String> {

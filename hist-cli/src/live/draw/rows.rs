@@ -6,8 +6,8 @@ use ratatui::style::{Modifier, Style};
 
 use super::columns::{Columns, Placed, columns};
 use super::{HEAD, Look, SELECTED};
+use crate::live::sheet::Column;
 use crate::live::tab::Tab;
-use crate::live::table::Column;
 use crate::live::text::{Charset, fit, shown, width};
 
 /// Fills the area.
@@ -15,16 +15,16 @@ pub(super) fn draw(tab: &Tab, look: Look, buffer: &mut Buffer, area: Rect) {
     let columns = columns(tab, area.width.into());
     head(tab, &columns, look, buffer, area.y);
     let page = usize::from(area.height) - 1;
-    let largest = tab.table.largest.of(tab.measure);
+    let largest = tab.measure.of(&tab.sheet.largest);
     for (index, (y, row)) in (area.y + 1..area.bottom()).zip(tab.visible(page)).enumerate() {
         let style = if tab.top + index == tab.selected { SELECTED } else { Style::new() };
         buffer.set_style(Rect { y, height: 1, ..area }, style);
         for placed in &columns.placed {
-            let text = tab.table.cell(row, placed.column, tab.measure);
+            let text = tab.sheet.cell(row, placed.column, tab.measure);
             cell(buffer, y, placed, &text, (look.charset, style));
         }
         if let Some((x, cells)) = columns.bar {
-            let count = tab.table.number(tab.measure).magnitude(row.counts.of(tab.measure));
+            let count = tab.sheet.number(tab.measure).magnitude(tab.measure.of(&row.counts));
             let text = bar(count, largest, cells, look.charset);
             buffer.set_stringn(column(x), y, text, cells, style.patch(look.bar()));
         }
@@ -47,7 +47,7 @@ fn head(tab: &Tab, columns: &Columns, look: Look, buffer: &mut Buffer, y: u16) {
     }
     if let Some((x, cells)) = columns.bar {
         let label = match columns.hidden {
-            0 => tab.table.measure_label(tab.measure).to_owned(),
+            0 => tab.sheet.measure_label(tab.measure).to_owned(),
             n => format!("({n} columns hidden)"),
         };
         buffer.set_stringn(column(x), y, fit(&label, cells, look.charset), cells, style);
@@ -99,7 +99,7 @@ fn bar(count: u64, largest: u64, cells: usize, charset: Charset) -> String {
 }
 
 fn nothing(tab: &Tab, look: Look, buffer: &mut Buffer, area: Rect) {
-    let text = match tab.table.rows.len() {
+    let text = match tab.sheet.rows.len() {
         0 => "nothing counted yet".to_owned(),
         n => format!("none of {n} rows has `{}` in a key; Esc shows all", shown_filter(tab, look)),
     };

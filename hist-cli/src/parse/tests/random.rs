@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use crate::diag::Span;
+use crate::diag::{Logged, Span};
 use crate::parse::ast::{
     Binary, BinaryOp, CompareOp, Control, Expr, Field, Filter, FilterExpr, Modifier, Operand,
     Predicate, Reference, SortKey, Spanned, Trigger, Variable,
@@ -302,7 +302,7 @@ fn exercise(text: impl AsRef<[u8]>) -> Result<(), TestCaseError> {
             let shown = trigger.to_string();
             let again = crate::parse::trigger(&shown);
             if error.is_none() && !shown.contains(char::REPLACEMENT_CHARACTER) {
-                let mut again = again.map_err(|error| TestCaseError::fail(error.render(text)))?;
+                let mut again = again.map_err(|error| TestCaseError::fail(error.render(&shown)))?;
                 again.text = trigger.text.clone();
                 prop_assert_eq!(without_spans(&again), without_spans(&trigger));
             }
@@ -310,11 +310,12 @@ fn exercise(text: impl AsRef<[u8]>) -> Result<(), TestCaseError> {
         }
     };
     if let Some(error) = error {
-        let trimmed = super::super::command::trim(text);
+        let trimmed = crate::parse::trim(text);
         let Span { start, end } = error.span;
         prop_assert!(trimmed.get(start..end).is_some(), "{:?} in {:?}", error, trimmed);
-        prop_assert!(error.render(text).contains('^'));
-        prop_assert!(error.kernel_position(text) <= error.logged_command(text).len() + 2);
+        prop_assert!(error.render(trimmed).contains('^'));
+        let quote = crate::parse::quote(text, Logged::from(&error));
+        prop_assert!(quote.column <= quote.command.len() + 2, "{:?} in {:?}", error, quote);
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(in crate::plan) fn among_records<'a>(
     btf: Option<&Btf>,
 ) -> Result<(&'a str, u32, SystemCall), NeedsRecord> {
     let event = tracepoint_name(hist)?;
-    let number = rules::system_call_number(&hist.event)?;
+    let number = rules::system_call_number(&hist.event.name)?;
     let id = hist.all_calls.ok_or_else(|| {
         NeedsRecord::because(format!("raw_syscalls:{event} is not there, or has other records"))
     })?;
@@ -46,8 +46,9 @@ pub(in crate::plan) fn among_arguments(
     hist: &Hist,
     scope: &Scope<'_>,
 ) -> Result<SystemCall, NeedsRecord> {
-    let number = rules::system_call_number(&hist.event)?;
-    let text = if hist.event.starts_with("sys_enter_") { "(s32)id" } else { "(s32)regs->orig_ax" };
+    let number = rules::system_call_number(&hist.event.name)?;
+    let text =
+        if hist.event.name.starts_with("sys_enter_") { "(s32)id" } else { "(s32)regs->orig_ax" };
     let unbound =
         |error: BindError| NeedsRecord::because(format!("the system call's number: {error}"));
     let expr = expr::parse(text).ok_or_else(|| NeedsRecord::because("no expression"))?;

@@ -2,8 +2,9 @@
 //! as it should be.
 
 use super::ranges;
-use crate::diag::{Kind, TriggerError};
+use crate::diag::{Kind, Rejection};
 use crate::kernel::Context;
+use crate::kernel::EventName;
 use crate::kernel::format::{EventFormat, FieldFormat, FieldId};
 use crate::kernel::symbols::Symbols;
 use crate::parse;
@@ -42,17 +43,11 @@ fn event() -> EventFormat {
             common: name.starts_with("common_"),
         };
     let fields = fields.map(field).to_vec();
-    EventFormat {
-        system: "sys".to_owned(),
-        name: "event".to_owned(),
-        id: 1,
-        all_calls: None,
-        fields,
-    }
+    EventFormat { name: EventName::new("sys", "event"), id: 1, all_calls: None, fields }
 }
 
 /// What becomes of a filter on a machine with 4 CPUs; with the trigger's text.
-fn bind(filter: &str) -> (Result<Filter, TriggerError>, String) {
+fn bind(filter: &str) -> (Result<Filter, Rejection>, String) {
     let symbols = Symbols::from_kallsyms(KALLSYMS);
     let context = Context { symbols: Some(&symbols), possible_cpus: Some(4), ..Context::default() };
     let text = format!("hist:keys=u64 if {filter}");
@@ -70,8 +65,9 @@ fn check(filter: &str, expect: &str) {
 #[track_caller]
 fn check_error(filter: &str, kind: Kind, position: usize) {
     let (bound, text) = bind(filter);
-    let error = bound.expect_err(filter);
-    assert_eq!((error.kind, error.kernel_position(&text)), (kind, position), "{filter}");
+    let rejection = bound.expect_err(filter);
+    let column = parse::quote(&text, rejection.log[0]).column;
+    assert_eq!((rejection.error.kind, column), (kind, position), "{filter}");
 }
 
 #[test]
@@ -185,8 +181,8 @@ fn strings_are_where_their_fields_say() {
 fn what_is_not_known_is_refused() {
     let trigger = |filter| parse::trigger(&format!("hist:keys=u64 if {filter}")).unwrap();
     for filter in ["u64.function == first", "cpu == CPUS{1}"] {
-        let error = resolve::hist(&trigger(filter), &event(), &Context::default()).unwrap_err();
-        assert_eq!(error.kind, Kind::NotSupported, "{filter}");
+        let rejection = resolve::hist(&trigger(filter), &event(), &Context::default());
+        assert_eq!(rejection.unwrap_err().error.kind, Kind::NotSupported, "{filter}");
     }
 }
 
@@ -195,8 +191,8 @@ fn what_is_not_known_is_refused() {
 fn a_name_was_corrected_to_itself() {
     for name in ["common_comm", "common_timestamp", "common_stacktrace", "hitcount"] {
         let trigger = parse::trigger(&format!("hist:keys=u64 if {name} == 1")).unwrap();
-        let error = resolve::hist(&trigger, &event(), &Context::default()).unwrap_err();
-        let text = error.render(&trigger.text);
+        let rejection = resolve::hist(&trigger, &event(), &Context::default()).unwrap_err();
+        let text = rejection.error.render(&trigger.text);
         assert!(!text.contains("did you mean"), "{text}");
     }
 }

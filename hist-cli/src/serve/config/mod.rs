@@ -7,7 +7,7 @@
 //! by it, and that no two metrics have a name in common.
 
 mod problem;
-mod table;
+mod toml_table;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,57 +16,29 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use problem::{Problem, Problems};
-use table::{Placed, Table};
+use toml_table::{Placed, TomlTable};
 
+use super::metric_config::{MAX_SERIES, MetricConfig};
 use super::names::{wrong_label, wrong_metric, wrong_unit};
 use super::shape::{Misfit, Place, Shape};
-use crate::codegen;
 use crate::kernel::EventName;
 use crate::parse;
 use crate::parse::ast::Trigger;
-use crate::plan::{self, Wishes};
+use crate::pipeline;
+use crate::plan::Wishes;
 use crate::resolve;
 use crate::session::Backend;
 
-/// The series that a metric has at most, if the file does not say.
-pub const MAX_SERIES: u64 = 1000;
+/// How programs of metrics are to be: what is checked is what will run.
+pub(super) fn wishes() -> Wishes {
+    Wishes { renewable: true, ..Wishes::default() }
+}
 
 /// The metrics of a file, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// At least one.
     pub metrics: Vec<MetricConfig>,
-}
-
-/// One `[[metric]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MetricConfig {
-    /// The family of the hits, without `_total`.
-    pub name: String,
-    /// What it means, for people.
-    pub help: String,
-    /// What is counted into.
-    pub event: EventName,
-    /// What is counted.
-    pub trigger: String,
-    /// The unit of a histogram, in which its name ends.
-    pub unit: Option<String>,
-    /// What keys are called, by their names in the trigger.
-    pub labels: BTreeMap<String, String>,
-    /// What the families of values are called, by the values' names in the trigger.
-    pub values: BTreeMap<String, String>,
-    /// So many combinations of labels are exposed; the rest is summed up.
-    pub max_series: u64,
-    /// The highest bound of a histogram, below `+Inf`; if absent, bounds follow what is counted.
-    pub max: Option<u64>,
-}
-
-impl MetricConfig {
-    /// Both count the same, whatever is made of it.
-    #[must_use]
-    pub fn counts_as(&self, other: &Self) -> bool {
-        (&self.name, &self.event, &self.trigger) == (&other.name, &other.event, &other.trigger)
-    }
 }
 
 /// What a metric may have.
@@ -137,7 +109,7 @@ impl Places {
 fn drafts(text: &str, root: &Spanned<DeTable<'_>>, problems: &mut Vec<Problem>) -> Vec<Draft> {
     let table = root.get_ref();
     // Notes what does not belong there.
-    let _ = Table::new(table, 0..0, &["metric"], problems);
+    let _ = TomlTable::new(table, 0..0, &["metric"], problems);
     let value = table.get("metric");
     let Some(metrics) = value.and_then(|value| value.get_ref().as_array()) else {
         let at = value.map_or(0..0, Spanned::span);
@@ -156,7 +128,7 @@ fn draft(text: &str, value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) 
         problems.push(Problem::new(value.span(), "a metric is a table"));
         return None;
     };
-    let mut table = Table::new(table, value.span(), &KEYS, problems);
+    let mut table = TomlTable::new(table, value.span(), &KEYS, problems);
     let name = name(&mut table);
     let help = table.required("help");
     let event = event(&mut table);
@@ -194,7 +166,7 @@ fn draft(text: &str, value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) 
     Some(Draft { config, trigger, places })
 }
 
-fn name(table: &mut Table<'_>) -> Option<Placed<String>> {
+fn name(table: &mut TomlTable<'_>) -> Option<Placed<String>> {
     let name = table.required("name")?;
     if let Some(wrong) = wrong_metric(&name.value) {
         table.problem(Problem::new(name.at.clone(), format!("`{}`: {wrong}", name.value)));
@@ -202,7 +174,7 @@ fn name(table: &mut Table<'_>) -> Option<Placed<String>> {
     Some(name)
 }
 
-fn event(table: &mut Table<'_>) -> Option<Placed<EventName>> {
+fn event(table: &mut TomlTable<'_>) -> Option<Placed<EventName>> {
     let event = table.required("event")?;
     match event.value.parse() {
         Ok(value) => Some(Placed { value, at: event.at }),
@@ -215,7 +187,7 @@ fn event(table: &mut Table<'_>) -> Option<Placed<EventName>> {
 }
 
 /// A name that OpenMetrics wants to end in it.
-fn unit(name: Option<&Placed<String>>, table: &mut Table<'_>) -> Option<Placed<String>> {
+fn unit(name: Option<&Placed<String>>, table: &mut TomlTable<'_>) -> Option<Placed<String>> {
     let unit = table.text("unit")?;
     let wrong = wrong_unit(&unit.value).map(str::to_owned);
     let ending = format!("_{}", unit.value);
@@ -227,7 +199,7 @@ fn unit(name: Option<&Placed<String>>, table: &mut Table<'_>) -> Option<Placed<S
     Some(unit)
 }
 
-fn labels(table: &mut Table<'_>) -> BTreeMap<String, Placed<String>> {
+fn labels(table: &mut TomlTable<'_>) -> BTreeMap<String, Placed<String>> {
     let labels = table.texts("labels");
     for label in labels.values() {
         if let Some(wrong) = wrong_label(&label.value) {
@@ -237,7 +209,7 @@ fn labels(table: &mut Table<'_>) -> BTreeMap<String, Placed<String>> {
     labels
 }
 
-fn values(table: &mut Table<'_>) -> BTreeMap<String, Placed<String>> {
+fn values(table: &mut TomlTable<'_>) -> BTreeMap<String, Placed<String>> {
     let values = table.texts("values");
     for value in values.values() {
         if let Some(wrong) = wrong_metric(&value.value) {
@@ -248,7 +220,7 @@ fn values(table: &mut Table<'_>) -> BTreeMap<String, Placed<String>> {
 }
 
 /// The trigger, if a metric can have it.
-fn trigger(text: &str, written: &Placed<String>, table: &mut Table<'_>) -> Option<Trigger> {
+fn trigger(text: &str, written: &Placed<String>, table: &mut TomlTable<'_>) -> Option<Trigger> {
     let trigger = match parse::trigger(&written.value) {
         Ok(trigger) => trigger,
         Err(error) => {
@@ -293,16 +265,14 @@ impl Draft {
         let at = self.places.trigger.clone();
         let hist = match resolve::hist(trigger, &format, &kernel.context()) {
             Ok(hist) => hist,
-            Err(error) => {
-                problems.push(Problem::trigger(text, at, &self.config.trigger, &error));
+            Err(rejection) => {
+                let error = &rejection.error;
+                problems.push(Problem::trigger(text, at, &self.config.trigger, error));
                 return None;
             }
         };
-        let compiled = plan::plan(hist.clone(), Wishes::default(), &kernel.context())
-            .map_err(|error| error.to_string());
-        let compiled =
-            compiled.and_then(|plan| codegen::generate(&plan).map_err(|error| error.to_string()));
-        problems.extend(compiled.err().map(|error| Problem::new(at, error)));
+        let built = pipeline::build(hist.clone(), wishes(), &kernel.context());
+        problems.extend(built.err().map(|error| Problem::new(at, error.to_string())));
         match Shape::new(&hist, &self.config) {
             Ok(shape) => Some(shape),
             Err(misfits) => {

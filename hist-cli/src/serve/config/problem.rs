@@ -1,5 +1,5 @@
-//! Takes places in a file and what is wrong there. Gives lines for people: `file:line:column: what`,
-//! and the line with carets under the place.
+//! What is wrong with a file, shown to people as `file:line:column: what` and the line with carets
+//! under the place.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::ops::Range;
 use bstr::ByteSlice as _;
 
 use crate::diag::{Span, TriggerError, marked};
-use crate::parse::command;
+use crate::parse;
 
 /// One thing that is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Problem {
     /// What is wrong with a trigger. `value` is what the file makes of `text[at]`; if it stands
     /// there as it is, the carets are under the place in it.
     pub(super) fn trigger(text: &str, at: Range<usize>, value: &str, error: &TriggerError) -> Self {
-        let source = command::trim(value.as_bytes());
+        let source = parse::trim(value.as_bytes());
         let (start, end) = (error.span.start.min(source.len()), error.span.end.min(source.len()));
         let literal = text.as_bytes()[at.clone()].find(source).filter(|_| !source.is_empty());
         let (at, inside) = match literal {

@@ -8,7 +8,7 @@ use crate::plan::Wishes;
 use crate::serve::config;
 use crate::serve::exposition::{Exposition, write};
 use crate::session::{Backend as _, Live};
-use crate::snapshot::{KeyBytes, Sums};
+use crate::snapshot::KeyBytes;
 use crate::{parse, plan, read, resolve};
 
 /// A metric of one of the golden events, and an empty snapshot of it.
@@ -31,8 +31,7 @@ fn row(words: &[u64], hitcount: u64, sums: &[u64]) -> Row {
     let key: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     Row {
         key: KeyBytes::from_slice(&key),
-        hitcount,
-        sums: Sums::from_slice(sums),
+        counts: Counts::new(hitcount, sums),
         comm: *b"a\"b\\\n\xff\0\0\0\0\0\0\0\0\0\0",
     }
 }

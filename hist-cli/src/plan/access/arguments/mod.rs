@@ -83,19 +83,19 @@ pub(in crate::plan) fn usable_rows(
         expression: row.expression.to_owned(),
         is_usable: row.is_proven() || insists,
     };
-    Ok(rows::rows(&hist.system, &hist.event).iter().map(usable).collect())
+    Ok(rows::rows(&hist.event).iter().map(usable).collect())
 }
 
 /// The tracepoint behind an event. Events of one name would be told apart by system only, but a
 /// tracepoint is a symbol of the kernel's, so there is one of each name.
 pub(in crate::plan) fn tracepoint_name(hist: &Hist) -> Result<&str, NeedsRecord> {
-    match hist.system.as_str() {
-        "syscalls" if hist.event.starts_with("sys_enter_") => Ok("sys_enter"),
-        "syscalls" if hist.event.starts_with("sys_exit_") => Ok("sys_exit"),
+    match hist.event.system.as_str() {
+        "syscalls" if hist.event.name.starts_with("sys_enter_") => Ok("sys_enter"),
+        "syscalls" if hist.event.name.starts_with("sys_exit_") => Ok("sys_exit"),
         "syscalls" | "ftrace" => {
             Err(NeedsRecord::because("the event has no tracepoint of its own"))
         }
-        _ => Ok(&hist.event),
+        _ => Ok(&hist.event.name),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The table is found by searching, so that nothing but the event's own rows is ever looked at.
 
+use crate::kernel::EventName;
 use memchr::memmem;
 
 /// The table: events, each followed by its fields, indented, and what they are copies of.
@@ -35,31 +36,30 @@ impl Row {
 /// The event's rows; none if the table does not have it. A field may have several: the first that
 /// the kernel's types agree with counts.
 #[must_use]
-pub fn rows(system: &str, event: &str) -> Vec<Row> {
-    rows_in(TABLE, system, event)
+pub fn rows(event: &EventName) -> Vec<Row> {
+    rows_in(TABLE, event)
 }
 
 /// Whether preemption is known to be off wherever the kernel causes the event. Kernels with
 /// `PREEMPT_RT` leave it on in many of these places.
 #[must_use]
-pub fn has_preemption_off(system: &str, event: &str) -> bool {
-    find(TABLE, system, event).is_some_and(|entry| entry.is_off)
+pub fn has_preemption_off(event: &EventName) -> bool {
+    find(TABLE, event).is_some_and(|entry| entry.is_off)
 }
 
 /// Every event in the table, with its rows.
-pub fn all() -> impl Iterator<Item = (&'static str, &'static str, Vec<Row>)> {
-    heads(TABLE).map(|head| (head.system, head.event, rows(head.system, head.event)))
+pub fn all() -> impl Iterator<Item = (EventName, Vec<Row>)> {
+    heads(TABLE).map(|head| (rows(&head.event), head.event)).map(|(rows, event)| (event, rows))
 }
 
-/// System and name of every event that has preemption off wherever the kernel causes it.
-pub fn with_preemption_off() -> impl Iterator<Item = (&'static str, &'static str)> {
-    heads(TABLE).filter(|head| head.is_off).map(|head| (head.system, head.event))
+/// Every event that has preemption off wherever the kernel causes it.
+pub fn with_preemption_off() -> impl Iterator<Item = EventName> {
+    heads(TABLE).filter(|head| head.is_off).map(|head| head.event)
 }
 
 /// What an event's own line says.
 struct Head {
-    system: &'static str,
-    event: &'static str,
+    event: EventName,
     /// Preemption is off wherever the kernel causes it, as some kernel's live events have proven.
     is_off: bool,
 }
@@ -76,7 +76,8 @@ fn head(line: &'static str) -> Option<Head> {
     let (name, note) = line.split_once(' ').unwrap_or((line, ""));
     let (system, event) = name.split_once(':')?;
     let proof = note.trim().strip_prefix(PREEMPTION_OFF).unwrap_or_default();
-    Some(Head { system, event, is_off: proof.trim_start().starts_with(PROVEN) })
+    let event = EventName::new(system, event);
+    Some(Head { event, is_off: proof.trim_start().starts_with(PROVEN) })
 }
 
 /// An event's own line, and all that follows in the table.
@@ -85,18 +86,18 @@ struct Entry {
     rest: &'static str,
 }
 
-fn find(table: &'static str, system: &str, event: &str) -> Option<Entry> {
-    let name = format!("\n{system}:{event}");
+fn find(table: &'static str, event: &EventName) -> Option<Entry> {
+    let name = format!("\n{event}");
     let mut places = memmem::find_iter(table.as_bytes(), name.as_bytes());
     places.find_map(|place| {
         let (line, rest) = table[place + 1..].split_once('\n')?;
         let head = head(line)?;
-        (head.event == event).then_some(Entry { is_off: head.is_off, rest })
+        (head.event == *event).then_some(Entry { is_off: head.is_off, rest })
     })
 }
 
-fn rows_in(table: &'static str, system: &str, event: &str) -> Vec<Row> {
-    let Some(entry) = find(table, system, event) else { return Vec::new() };
+fn rows_in(table: &'static str, event: &EventName) -> Vec<Row> {
+    let Some(entry) = find(table, event) else { return Vec::new() };
     entry.rest.lines().take_while(|line| line.starts_with(' ')).filter_map(row).collect()
 }
 
@@ -118,21 +119,21 @@ mod tests {
     fn an_events_rows_are_found() {
         let table =
             "# text\n\na:b\n    x    y->z  @6.1 7.3\n    len\n    z  @6.1\n\na:bc\n    x    y\n";
-        let found = rows_in(table, "a", "b");
+        let found = rows_in(table, &EventName::new("a", "b"));
         let shown: Vec<_> =
             found.iter().map(|row| (row.field, row.expression, row.proven)).collect();
         assert_eq!(shown, [("x", "y->z", "6.1 7.3"), ("len", "len", ""), ("z", "z", "6.1")]);
         let is_proven: Vec<_> = found.iter().map(Row::is_proven).collect();
         assert_eq!(is_proven, [true, false, true]);
-        assert_eq!(rows_in(table, "a", "bc").len(), 1);
-        assert_eq!(rows_in(table, "a", "c"), []);
+        assert_eq!(rows_in(table, &EventName::new("a", "bc")).len(), 1);
+        assert_eq!(rows_in(table, &EventName::new("a", "c")), []);
     }
 
     #[test]
     fn an_events_line_says_whether_preemption_is_off() {
         let table = "# x\n\na:b  preemption-off @7.3\n    x    y\n\na:bc\n    x    z\n\n\
                      a:d  preemption-off\n    x\n\na:e  preemption-off @7.3 8.0\n";
-        let is_off = |event| find(table, "a", event).map(|entry| entry.is_off);
+        let is_off = |event| find(table, &EventName::new("a", event)).map(|entry| entry.is_off);
         assert_eq!(
             ["b", "bc", "d", "e", "f"].map(is_off),
             [
@@ -144,14 +145,17 @@ mod tests {
                 None
             ]
         );
-        assert_eq!(rows_in(table, "a", "b")[0].expression, "y");
-        assert_eq!(rows_in(table, "a", "bc")[0].expression, "z");
-        assert_eq!(heads(table).map(|head| head.event).collect::<Vec<_>>(), ["b", "bc", "d", "e"]);
+        assert_eq!(rows_in(table, &EventName::new("a", "b"))[0].expression, "y");
+        assert_eq!(rows_in(table, &EventName::new("a", "bc"))[0].expression, "z");
+        assert_eq!(
+            heads(table).map(|head| head.event.name).collect::<Vec<_>>(),
+            ["b", "bc", "d", "e"]
+        );
     }
 
     #[test]
     fn proofs_name_kernels_from_the_oldest_on() {
-        for (system, event, rows) in all() {
+        for (event, rows) in all() {
             for row in rows.iter().filter(|row| row.is_proven()) {
                 let number = |text: &str| {
                     text.split_once('.').map(|(major, minor)| {
@@ -163,7 +167,7 @@ mod tests {
                 };
                 let kernels: Vec<_> =
                     row.proven.split(' ').map(|name| number(name).expect("a kernel")).collect();
-                assert!(kernels.is_sorted(), "{system}:{event} {}: {}", row.field, row.proven);
+                assert!(kernels.is_sorted(), "{event} {}: {}", row.field, row.proven);
             }
         }
     }

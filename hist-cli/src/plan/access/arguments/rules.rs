@@ -11,13 +11,13 @@ const REGISTERS: [&str; 6] = ["di", "si", "dx", "r10", "r8", "r9"];
 
 /// The event is one system call's own.
 pub(in crate::plan) fn is_system_call(hist: &Hist) -> bool {
-    hist.system == "syscalls"
+    hist.event.system == "syscalls"
 }
 
 /// The rows of a system call's own event.
 pub(in crate::plan) fn rows(hist: &Hist) -> Result<Vec<UsableRow>, NeedsRecord> {
-    let number = system_call_number(&hist.event)?;
-    let rows = system_call_rows(&hist.event, number, &hist.fields);
+    let number = system_call_number(&hist.event.name)?;
+    let rows = system_call_rows(&hist.event.name, number, &hist.fields);
     let usable = |(field, expression)| UsableRow { field, expression, is_usable: true };
     Ok(rows.into_iter().map(usable).collect())
 }
@@ -25,9 +25,11 @@ pub(in crate::plan) fn rows(hist: &Hist) -> Result<Vec<UsableRow>, NeedsRecord> 
 /// Rows for a system call's own event: field and expression. None if the call's number is not known.
 #[must_use]
 pub fn rows_of_system_call(event: &EventFormat) -> Vec<(String, String)> {
-    let number = system_call_number(&event.name);
-    number
-        .map_or_else(|_| Vec::new(), |number| system_call_rows(&event.name, number, &event.fields))
+    let number = system_call_number(&event.name.name);
+    number.map_or_else(
+        |_| Vec::new(),
+        |number| system_call_rows(&event.name.name, number, &event.fields),
+    )
 }
 
 fn system_call_rows(event: &str, number: u32, fields: &[FieldFormat]) -> Vec<(String, String)> {

@@ -1,7 +1,6 @@
-//! Takes a snapshot, and the one before it. Gives a [`Table`]: the same with every key as text,
-//! and what has come in between.
+//! A [`Sheet`] is a snapshot as it is looked at: every key is text, and each row knows what has come
+//! since the snapshot before.
 
-use std::borrow::Borrow;
 use std::time::Duration;
 
 use super::text::{Charset, shown, width};
@@ -12,12 +11,13 @@ use crate::resolve::hist::SortBy;
 use crate::snapshot::bucket::Buckets;
 use crate::snapshot::delta::counterparts;
 use crate::snapshot::{
-    self, IntType, KeyBytes, KeyColumn, KeyShow, Losses, Snapshot, Sums, ValueColumn, ValueShow,
+    Counts, Fold, IntType, KeyBytes, KeyColumn, KeyShow, Losses, Row, Snapshot, ValueColumn,
+    ValueShow, folds,
 };
 
-/// A histogram at one moment.
+/// A histogram at one moment, as it is looked at.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Table {
+pub struct Sheet {
     /// `system:event`
     pub event: String,
     /// The trigger line.
@@ -29,16 +29,16 @@ pub struct Table {
     /// The values that are shown, by [`Column::Value`].
     pub values: Vec<ValueColumn>,
     /// The entries, as the kernel sorts them.
-    pub rows: Vec<Row>,
-    /// [`Row::counts`] of all entries together.
+    pub rows: Vec<SheetRow>,
+    /// [`SheetRow::counts`] of all entries together.
     pub total: Counts,
-    /// [`Row::more`] of all entries together.
+    /// [`SheetRow::more`] of all entries together.
     pub more: Counts,
     /// The largest of all entries, each by itself; of numbers with a sign, how far they are from 0.
     pub largest: Counts,
     /// What was lost.
     pub losses: Losses,
-    /// How long [`Row::more`] took to come; none for the first table.
+    /// How long [`SheetRow::more`] took to come; none for the first table.
     pub elapsed: Option<Duration>,
     /// The trigger's own first sort key, and whether the largest are first by it.
     pub sort: (Column, bool),
@@ -63,7 +63,7 @@ pub enum Column {
     Key(usize),
     /// The hitcount.
     Hits,
-    /// A sum.
+    /// A value.
     Value(usize),
     /// How fast the measure grows.
     Rate,
@@ -74,22 +74,13 @@ pub enum Column {
 pub enum Measure {
     /// The hitcount.
     Hits,
-    /// A sum.
+    /// A value.
     Value(usize),
-}
-
-/// A hitcount and sums.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// The hitcount.
-    pub hits: u64,
-    /// One for each of [`Table::values`].
-    pub sums: Sums,
 }
 
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct SheetRow {
     /// What it is known by: the raw key.
     pub id: KeyBytes,
     /// One for each key.
@@ -111,40 +102,14 @@ pub struct Key {
     rank: i128,
 }
 
-impl Counts {
-    /// What `measure` is about.
+impl Measure {
+    /// What it is about, of these counts.
     #[must_use]
-    pub fn of(&self, measure: Measure) -> u64 {
-        match measure {
-            Measure::Hits => self.hits,
-            Measure::Value(index) => self.sums[index],
+    pub fn of(self, counts: &Counts) -> u64 {
+        match self {
+            Self::Hits => counts.hits,
+            Self::Value(index) => counts.values[index],
         }
-    }
-
-    /// Less `other`, number by number.
-    fn less(mut self, other: &Self) -> Self {
-        self.hits = self.hits.wrapping_sub(other.hits);
-        for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
-            *sum = sum.wrapping_sub(*other);
-        }
-        self
-    }
-
-    /// All of them put together, number by number; zeros without any.
-    fn fold(
-        all: impl Iterator<Item: Borrow<Self>>,
-        n_values: usize,
-        put_together: impl Fn(u64, u64) -> u64,
-    ) -> Self {
-        let mut result = Self { hits: 0, sums: zeros(n_values) };
-        for counts in all {
-            let counts = counts.borrow();
-            result.hits = put_together(result.hits, counts.hits);
-            for (sum, other) in result.sums.iter_mut().zip(&counts.sums) {
-                *sum = put_together(*sum, *other);
-            }
-        }
-        result
     }
 }
 
@@ -155,7 +120,7 @@ impl Key {
     }
 }
 
-impl Table {
+impl Sheet {
     /// The table of `snapshot`, `before` being an earlier one of the same histogram and how long
     /// ago that was read.
     #[must_use]
@@ -168,19 +133,20 @@ impl Table {
     ) -> Self {
         let visible: Vec<_> = visible(snapshot).collect();
         let key = |row: &_| keys(snapshot, row, symbols, charset);
-        let more = more(snapshot, before.map(|(before, _)| before), &visible);
-        let rows = rows(snapshot, &visible, key, more);
         let values: Vec<_> = visible.iter().map(|&index| snapshot.values[index].clone()).collect();
-        let counts = rows.iter().map(|row| &row.counts);
+        let folds = folds(&values);
+        let more = more(snapshot, before.map(|(before, _)| before), (&visible, &folds));
+        let rows = rows(snapshot, &visible, key, more);
+        let counts = || rows.iter().map(|row| &row.counts);
         let mut table = Self {
             event,
             trigger: shown(&snapshot.trigger, charset),
             paused,
             columns: columns(snapshot, values.len()),
-            total: Counts::fold(counts, values.len(), u64::wrapping_add),
-            more: Counts::fold(rows.iter().map(|row| &row.more), values.len(), u64::wrapping_add),
+            total: Counts::sum(counts(), &folds),
+            more: Counts::sum(rows.iter().map(|row| &row.more), &folds),
             largest: largest(&rows, &values),
-            scales: scales(values.len(), rows.iter().map(|row| &row.counts.sums[..])),
+            scales: scales(&values, counts()),
             values,
             rows,
             losses: snapshot.losses,
@@ -193,22 +159,22 @@ impl Table {
 
     /// What `row` shows in that column.
     #[must_use]
-    pub fn cell(&self, row: &Row, column: Column, measure: Measure) -> String {
+    pub fn cell(&self, row: &SheetRow, column: Column, measure: Measure) -> String {
         match column {
             Column::Key(index) => row.keys[index].text.clone(),
             Column::Hits => row.counts.hits.to_string(),
-            Column::Value(index) => self.value(index, row.counts.sums[index]),
+            Column::Value(index) => self.value(index, row.counts.values[index]),
             Column::Rate => rate_text(self.rate(row, measure)),
         }
     }
 
-    fn value(&self, index: usize, sum: u64) -> String {
+    fn value(&self, index: usize, word: u64) -> String {
         let ValueColumn { show, number, .. } = self.values[index];
         match show {
-            ValueShow::Decimal | ValueShow::Graph => number.decimal(sum),
-            ValueShow::Hex => number.hex(sum),
+            ValueShow::Decimal | ValueShow::Graph => number.decimal(word),
+            ValueShow::Hex => number.hex(word),
             ValueShow::Percent => {
-                percent(number, sum, self.scales[index].total).unwrap_or("[ERROR]".to_owned())
+                percent(number, word, self.scales[index].total).unwrap_or("[ERROR]".to_owned())
             }
         }
     }
@@ -222,22 +188,28 @@ impl Table {
         }
     }
 
-    /// A second's worth of what the measure grew by; none where there is no table before.
+    /// A second's worth of what the measure grew by; none where there is no sheet before, and of a
+    /// measure that does not [grow](Fold::grows).
     #[must_use]
-    pub fn rate(&self, row: &Row, measure: Measure) -> Option<f64> {
-        self.per_second(self.number(measure).value(row.more.of(measure)))
+    pub fn rate(&self, row: &SheetRow, measure: Measure) -> Option<f64> {
+        self.per_second(measure, &row.more)
     }
 
     /// The rate of all rows together.
     #[must_use]
     pub fn total_rate(&self, measure: Measure) -> Option<f64> {
-        self.per_second(self.number(measure).value(self.more.of(measure)))
+        self.per_second(measure, &self.more)
     }
 
     #[allow(clippy::cast_precision_loss, reason = "shown with five digits")]
-    fn per_second(&self, more: i128) -> Option<f64> {
+    fn per_second(&self, measure: Measure, more: &Counts) -> Option<f64> {
+        let grows = match measure {
+            Measure::Hits => true,
+            Measure::Value(index) => self.values[index].fold.grows(),
+        };
         let seconds = self.elapsed?.as_secs_f64();
-        (seconds > 0.0).then(|| more as f64 / seconds)
+        let more = self.number(measure).value(measure.of(more));
+        (grows && seconds > 0.0).then(|| more as f64 / seconds)
     }
 
     /// The name of a measure.
@@ -251,7 +223,7 @@ impl Table {
 
     /// The row of that raw key.
     #[must_use]
-    pub fn row(&self, id: &[u8]) -> Option<&Row> {
+    pub fn row(&self, id: &[u8]) -> Option<&SheetRow> {
         self.rows.iter().find(|row| *row.id == *id)
     }
 
@@ -268,14 +240,15 @@ impl Table {
                 // none of which is longer than the whole.
                 Column::Hits => self.largest.hits.to_string().len(),
                 Column::Value(value) if !self.values[value].number.signed => {
-                    self.value(value, self.largest.sums[value]).len()
+                    self.value(value, self.largest.values[value]).len()
                 }
                 // With a sign, for the largest on one of the two sides of 0.
                 Column::Value(value) => {
-                    let rank = |sum: &u64| self.values[value].number.rank(*sum);
-                    let sums = self.rows.iter().map(|row| row.counts.sums[value]);
-                    let ends = [sums.clone().min_by_key(rank), sums.max_by_key(rank)];
-                    let widths = ends.into_iter().flatten().map(|sum| self.value(value, sum).len());
+                    let rank = |word: &u64| self.values[value].number.rank(*word);
+                    let words = self.rows.iter().map(|row| row.counts.values[value]);
+                    let ends = [words.clone().min_by_key(rank), words.max_by_key(rank)];
+                    let widths =
+                        ends.into_iter().flatten().map(|word| self.value(value, word).len());
                     widths.max().unwrap_or(0)
                 }
             };
@@ -309,13 +282,16 @@ fn percent(number: IntType, sum: u64, whole: u64) -> Option<String> {
     Some(format!("{sign}{}.{:02}%", part / 100, part % 100))
 }
 
-fn largest(rows: &[Row], values: &[ValueColumn]) -> Counts {
-    let magnitudes = rows.iter().map(|row| {
-        let sums = values.iter().zip(&row.counts.sums);
-        let sums = sums.map(|(value, sum)| value.number.magnitude(*sum)).collect();
-        Counts { hits: row.counts.hits, sums }
-    });
-    Counts::fold(magnitudes, values.len(), u64::max)
+fn largest(rows: &[SheetRow], values: &[ValueColumn]) -> Counts {
+    let mut largest = Counts { hits: 0, values: values.iter().map(|_| 0).collect() };
+    for SheetRow { counts, .. } in rows {
+        largest.hits = largest.hits.max(counts.hits);
+        for ((largest, &word), column) in largest.values.iter_mut().zip(&counts.values).zip(values)
+        {
+            *largest = (*largest).max(column.number.magnitude(word));
+        }
+    }
+    largest
 }
 
 /// The indices of the values that are shown.
@@ -346,21 +322,18 @@ fn own_sort(snapshot: &Snapshot, visible: &[usize]) -> (Column, bool) {
     }
 }
 
-fn counts(row: &snapshot::Row, visible: &[usize]) -> Counts {
-    Counts { hits: row.hitcount, sums: visible.iter().map(|&index| row.sums[index]).collect() }
-}
-
-fn zeros(n_values: usize) -> Sums {
-    std::iter::repeat_n(0, n_values).collect()
+fn counts(row: &Row, visible: &[usize]) -> Counts {
+    let values = visible.iter().map(|&index| row.counts.values[index]);
+    Counts { hits: row.counts.hits, values: values.collect() }
 }
 
 fn rows(
     snapshot: &Snapshot,
     visible: &[usize],
-    keys: impl Fn(&snapshot::Row) -> Vec<Key>,
+    keys: impl Fn(&Row) -> Vec<Key>,
     more: Vec<Counts>,
-) -> Vec<Row> {
-    let rows = snapshot.rows.iter().zip(more).map(|(row, more)| Row {
+) -> Vec<SheetRow> {
+    let rows = snapshot.rows.iter().zip(more).map(|(row, more)| SheetRow {
         id: row.key.clone(),
         keys: keys(row),
         counts: counts(row, visible),
@@ -371,20 +344,24 @@ fn rows(
 
 /// What has come since `before` for each row: all of it if that had no such row, nothing if there
 /// is no `before`.
-fn more(snapshot: &Snapshot, before: Option<&Snapshot>, visible: &[usize]) -> Vec<Counts> {
+fn more(
+    snapshot: &Snapshot,
+    before: Option<&Snapshot>,
+    (visible, folds): (&[usize], &[Fold]),
+) -> Vec<Counts> {
     let now = snapshot.rows.iter().map(|row| counts(row, visible));
     let Some(before) = before else {
-        return now.map(|_| Counts { hits: 0, sums: zeros(visible.len()) }).collect();
+        return now.map(|_| Counts::nothing(folds)).collect();
     };
     let Some(old) = counterparts(before, snapshot) else { return now.collect() };
-    let more = now.zip(old).map(|(now, old)| match old {
-        Some(old) => now.less(&counts(old, visible)),
-        None => now,
+    let more = now.zip(old).map(|(mut now, old)| {
+        old.iter().for_each(|old| now.subtract(&counts(old, visible), folds));
+        now
     });
     more.collect()
 }
 
-fn keys(snapshot: &Snapshot, row: &snapshot::Row, symbols: &Symbols, charset: Charset) -> Vec<Key> {
+fn keys(snapshot: &Snapshot, row: &Row, symbols: &Symbols, charset: Charset) -> Vec<Key> {
     let keys = snapshot.keys.iter();
     keys.map(|column| key(column, &cell(column, row, symbols), charset)).collect()
 }

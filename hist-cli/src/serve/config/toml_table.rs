@@ -1,5 +1,5 @@
-//! Takes a table of a TOML file. Gives its entries by name and type, and notes what is wrong with
-//! them: all of it, not only the first.
+//! Reads what a table of a TOML file has by name and type, and notes what is wrong with it: all of
+//! it, not only the first.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,14 +20,14 @@ pub(super) struct Placed<T> {
 }
 
 /// A table being read.
-pub(super) struct Table<'a> {
+pub(super) struct TomlTable<'a> {
     table: &'a DeTable<'a>,
     /// Where it begins.
     pub(super) at: Range<usize>,
     problems: &'a mut Vec<Problem>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> TomlTable<'a> {
     /// A table of which only the keys `known` make sense.
     pub(super) fn new(
         table: &'a DeTable<'a>,
