@@ -157,7 +157,7 @@ fn a_system_call_that_cannot_be_told_from_others_stays_on_its_own_event() -> Res
         let preemption = Preemption::Preemptible;
         let context = Context { btf, preemption, ..Context::default() };
         let plan = pipeline::plan(trigger, format, &context, Wishes::default())?;
-        assert_eq!(plan.attach.to_string(), format!("tracepoint syscalls:{}", format.name));
+        assert_eq!(plan.attach.to_string(), format!("tracepoint {}", format.name));
         let [why, warning] = &plan.why[..] else { panic!("{plan}") };
         assert!(why.contains(reason) && warning.starts_with("warning: programs"), "{plan}");
         Ok(())
