@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 
+use hist_cli::kernel::format::{FieldFormat, FieldId};
 use hist_cli::modifier::BucketWidth;
 use hist_cli::parse::ast::{BinaryOp, CompareOp};
 use hist_cli::plan::Plan;
 use hist_cli::read::empty;
 use hist_cli::resolve::Fold;
 use hist_cli::resolve::hist::{
-    Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeySource, Location, Pattern,
-    RecordField, Source, TextField, TextSource, TextTest,
+    Compare, Condition, CpumaskOp, CpumaskTest, GlobPart, Hist, KeySource, NumberField, Pattern,
+    Room, Source, TextField, TextSource, TextTest,
 };
 use hist_cli::snapshot::{Row, Snapshot};
 
@@ -55,6 +56,38 @@ struct Counted {
     comm: [u8; 16],
 }
 
+/// A hit, and where its event's fields lie in its record.
+#[derive(Clone, Copy, Debug)]
+struct Seen<'a> {
+    hit: Hit<'a>,
+    fields: &'a [FieldFormat],
+}
+
+impl<'a> Seen<'a> {
+    /// The `size` bytes of the record at `offset`, as a number.
+    fn number(&self, offset: usize, size: usize, signed: bool) -> u64 {
+        let bytes = &self.hit.record[offset..offset + size];
+        let negative = signed && bytes[bytes.len() - 1] >= 0x80;
+        let mut image = [if negative { 0xff } else { 0 }; 8];
+        image[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(image)
+    }
+
+    /// From the record's start, in bytes.
+    fn offset(&self, field: FieldId) -> usize {
+        self.fields[field.0].offset as usize
+    }
+
+    /// Where the data of a `__data_loc` or `__rel_loc` field begin, and how many bytes they have.
+    fn located(&self, field: FieldId) -> (usize, usize) {
+        let offset = self.offset(field);
+        let word = self.number(offset, 4, false) as usize;
+        let is_relative = self.fields[field.0].type_name.starts_with("__rel_loc");
+        let base = if is_relative { offset + 4 } else { 0 };
+        (base + (word & 0xffff), word >> 16)
+    }
+}
+
 /// A histogram kept in plain Rust.
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
@@ -73,10 +106,11 @@ impl<'a> Model<'a> {
     /// Counts one hit.
     pub fn hit(&mut self, hit: Hit<'_>) {
         let hist = &self.plan.hist;
-        if hist.paused || !hist.filter.as_ref().is_none_or(|filter| holds(&filter.tree, hit)) {
+        let seen = Seen { hit, fields: &hist.fields };
+        if hist.paused || !hist.filter.as_ref().is_none_or(|filter| holds(&filter.tree, seen)) {
             return;
         }
-        let key = key(hist, hit);
+        let key = key(hist, seen);
         if !self.entries.contains_key(&key) && self.entries.len() >= hist.size as usize {
             self.dropped += 1;
             return;
@@ -88,7 +122,7 @@ impl<'a> Model<'a> {
         });
         entry.hits += 1;
         for (number, value) in entry.values.iter_mut().zip(&hist.values) {
-            let new = image(&value.source, hit);
+            let new = image(&value.source, seen);
             *number = match value.fold {
                 Fold::Sum => number.wrapping_add(new),
             };
@@ -110,42 +144,34 @@ fn row((key, entry): (&Vec<u8>, &Counted)) -> Row {
     Row::new(key, *hits, values).of_task(comm)
 }
 
-fn key(hist: &Hist, hit: Hit<'_>) -> Vec<u8> {
-    hist.keys.iter().flat_map(|key| key_part(&key.source, hit)).collect()
+fn key(hist: &Hist, seen: Seen<'_>) -> Vec<u8> {
+    hist.keys.iter().flat_map(|key| key_part(&key.source, seen)).collect()
 }
 
-fn key_part(source: &KeySource, hit: Hit<'_>) -> Vec<u8> {
+fn key_part(source: &KeySource, seen: Seen<'_>) -> Vec<u8> {
     match source {
-        KeySource::Number(source) => image(source, hit).to_le_bytes().to_vec(),
-        KeySource::Text(field) => text(*field, hit.record),
-        KeySource::Comm => hit.comm.to_vec(),
+        KeySource::Number(source) => image(source, seen).to_le_bytes().to_vec(),
+        KeySource::Text(field) => text(*field, seen),
+        KeySource::Comm => seen.hit.comm.to_vec(),
         KeySource::Stack => panic!("the model has no stacks"),
     }
 }
 
 /// What is kept of a string: all but the last byte of its slot, up to the NUL; of one in the
 /// variable part no more than its length. What is not there is no string.
-fn text(field: TextField, record: &[u8]) -> Vec<u8> {
-    let word = |offset: u32| {
-        let start = offset as usize;
-        u16::from_le_bytes([record[start], record[start + 1]])
-    };
-    let (start, slot, most) = match field {
-        TextField::Static { offset, size } => {
+fn text(TextField { field, room }: TextField, seen: Seen<'_>) -> Vec<u8> {
+    let (start, slot, most) = match room {
+        Room::Array(size) => {
             let slot = size.next_multiple_of(8);
-            (offset as usize, slot, size.min(slot - 1))
+            (seen.offset(field), slot, size.min(slot - 1) as usize)
         }
-        TextField::Dynamic { offset } => {
-            (usize::from(word(offset)), 256, u32::from(word(offset + 2)).min(255))
+        Room::Varying => {
+            let (start, length) = seen.located(field);
+            (start, 256, length.min(255))
         }
-        TextField::Relative { offset } => {
-            let start = usize::from(word(offset)) + offset as usize + 4;
-            (start, 256, u32::from(word(offset + 2)).min(255))
-        }
-        TextField::Copied { .. } => unreachable!("the model has records"),
     };
-    let rest = record.get(start..).unwrap_or_default();
-    let kept = rest.iter().take(most as usize).take_while(|byte| **byte != 0);
+    let rest = seen.hit.record.get(start..).unwrap_or_default();
+    let kept = rest.iter().take(most).take_while(|byte| **byte != 0);
     let mut text: Vec<u8> = kept.copied().collect();
     text.resize(slot as usize, 0);
     text
@@ -156,19 +182,19 @@ fn log2(number: u64) -> u64 {
     (0..64).find(|n| number <= 1 << n).unwrap_or(64)
 }
 
-fn image(source: &Source, hit: Hit<'_>) -> u64 {
+fn image(source: &Source, seen: Seen<'_>) -> u64 {
     match source {
-        Source::Record(field) => field_image(*field, hit.record),
-        Source::Pid => u64::from(hit.pid),
-        Source::Cpu => u64::from(hit.cpu),
-        Source::Timestamp { usecs: false, .. } => hit.now,
-        Source::Timestamp { usecs: true, .. } => hit.now / 1000,
+        Source::Field(field) => field_image(*field, seen),
+        Source::Pid => u64::from(seen.hit.pid),
+        Source::Cpu => u64::from(seen.hit.cpu),
+        Source::Timestamp { usecs: false, .. } => seen.hit.now,
+        Source::Timestamp { usecs: true, .. } => seen.hit.now / 1000,
         Source::Constant(number) => *number,
-        Source::Bucket(BucketWidth::Log2, inner) => log2(image(inner, hit)),
-        Source::Bucket(BucketWidth::Fixed(width), inner) => image(inner, hit) / width * width,
-        Source::Negate(inner) => image(inner, hit).wrapping_neg(),
+        Source::Bucket(BucketWidth::Log2, inner) => log2(image(inner, seen)),
+        Source::Bucket(BucketWidth::Fixed(width), inner) => image(inner, seen) / width * width,
+        Source::Negate(inner) => image(inner, seen).wrapping_neg(),
         Source::Binary(op, lhs, rhs) => {
-            let (lhs, rhs) = (image(lhs, hit), image(rhs, hit));
+            let (lhs, rhs) = (image(lhs, seen), image(rhs, seen));
             match op {
                 BinaryOp::Add => lhs.wrapping_add(rhs),
                 BinaryOp::Sub => lhs.wrapping_sub(rhs),
@@ -179,33 +205,28 @@ fn image(source: &Source, hit: Hit<'_>) -> u64 {
     }
 }
 
-fn field_image(field: RecordField, record: &[u8]) -> u64 {
-    let start = field.offset as usize;
-    let bytes = &record[start..start + field.size as usize];
-    let negative = field.signed && bytes[bytes.len() - 1] >= 0x80;
-    let mut image = [if negative { 0xff } else { 0 }; 8];
-    image[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(image)
+fn field_image(NumberField { field, size, signed }: NumberField, seen: Seen<'_>) -> u64 {
+    seen.number(seen.offset(field), size as usize, signed)
 }
 
-fn holds(condition: &Condition, hit: Hit<'_>) -> bool {
+fn holds(condition: &Condition, seen: Seen<'_>) -> bool {
     match condition {
-        Condition::Any(parts) => parts.iter().any(|part| holds(part, hit)),
-        Condition::All(parts) => parts.iter().all(|part| holds(part, hit)),
-        Condition::Not(inner) => !holds(inner, hit),
-        Condition::Compare(compare) => compare_holds(compare, hit),
+        Condition::Any(parts) => parts.iter().any(|part| holds(part, seen)),
+        Condition::All(parts) => parts.iter().all(|part| holds(part, seen)),
+        Condition::Not(inner) => !holds(inner, seen),
+        Condition::Compare(compare) => compare_holds(compare, seen),
         Condition::Within(within) => {
-            let number = image(&within.source, hit);
+            let number = image(&within.source, seen);
             within.ranges.iter().any(|(first, last)| (*first..=*last).contains(&number))
         }
-        Condition::Text(test) => text_holds(test, hit),
-        Condition::Cpumask(test) => cpumask_holds(test, hit),
+        Condition::Text(test) => text_holds(test, seen),
+        Condition::Cpumask(test) => cpumask_holds(test, seen),
         Condition::Always(answer) => *answer,
     }
 }
 
-fn compare_holds(compare: &Compare, hit: Hit<'_>) -> bool {
-    let number = image(&compare.source, hit);
+fn compare_holds(compare: &Compare, seen: Seen<'_>) -> bool {
+    let number = image(&compare.source, seen);
     let constant = compare.constant;
     let order = if compare.signed {
         number.cast_signed().cmp(&constant.cast_signed())
@@ -224,17 +245,18 @@ fn compare_holds(compare: &Compare, hit: Hit<'_>) -> bool {
     }
 }
 
-fn text_holds(test: &TextTest, hit: Hit<'_>) -> bool {
-    let Some((text, room)) = string(test.source, &hit) else { return false };
+fn text_holds(test: &TextTest, seen: Seen<'_>) -> bool {
+    let Some((text, room)) = string(test.source, &seen) else { return false };
     (match &test.pattern {
         Pattern::Exact(wanted) => text == wanted,
         Pattern::Prefix(wanted) => text.starts_with(wanted),
         // In the variable part of a record the end is where the length says.
         Pattern::Suffix(wanted) => {
-            let end = if matches!(test.source, TextSource::Dynamic(_)) {
-                room.len().checked_sub(1)
-            } else {
-                Some(text.len())
+            let end = match test.source {
+                TextSource::Field(TextField { room: Room::Varying, .. }) => {
+                    room.len().checked_sub(1)
+                }
+                _ => Some(text.len()),
             };
             end.is_some_and(|end| room[..end].ends_with(wanted))
         }
@@ -246,17 +268,18 @@ fn text_holds(test: &TextTest, hit: Hit<'_>) -> bool {
 }
 
 /// The string up to its NUL, and all of its room; `None` if it cannot be read.
-fn string<'a>(source: TextSource, hit: &'a Hit<'_>) -> Option<(&'a [u8], &'a [u8])> {
+fn string<'a>(source: TextSource, seen: &'a Seen<'_>) -> Option<(&'a [u8], &'a [u8])> {
+    let hit = &seen.hit;
     let room = match source {
-        TextSource::Static { offset, size } => &hit.record[offset as usize..][..size as usize],
-        TextSource::Dynamic(location) => {
-            let word = field_image(location_field(location), hit.record) as usize;
-            let base = if location.relative { location.offset as usize + 4 } else { 0 };
-            &hit.record[base + (word & 0xffff)..][..word >> 16]
+        TextSource::Field(TextField { field, room: Room::Array(size) }) => {
+            &hit.record[seen.offset(field)..][..size as usize]
         }
-        TextSource::Pointer { offset, user } => {
-            let field = RecordField { offset, size: 8, signed: false };
-            let memory = hit.memory.at(field_image(field, hit.record), user);
+        TextSource::Field(TextField { field, room: Room::Varying }) => {
+            let (start, length) = seen.located(field);
+            &hit.record[start..][..length]
+        }
+        TextSource::Pointer { field, user } => {
+            let memory = hit.memory.at(seen.number(seen.offset(field), 8, false), user);
             let readable = &memory[..memory.len().min(1023)];
             // A string that runs into memory which is not there cannot be read at all.
             if memory.len() < 1023 && !readable.contains(&0) {
@@ -265,14 +288,9 @@ fn string<'a>(source: TextSource, hit: &'a Hit<'_>) -> Option<(&'a [u8], &'a [u8
             readable
         }
         TextSource::Comm => &hit.comm,
-        TextSource::Copied { .. } => unreachable!("the model has records"),
     };
     let end = room.iter().position(|byte| *byte == 0).unwrap_or(room.len());
     Some((&room[..end], room))
-}
-
-fn location_field(location: Location) -> RecordField {
-    RecordField { offset: location.offset, size: 4, signed: false }
 }
 
 /// By trying every length for the first star.
@@ -292,10 +310,9 @@ fn glob_holds(parts: &[GlobPart], text: &[u8]) -> bool {
     is_one && glob_holds(parts, text)
 }
 
-fn cpumask_holds(test: &CpumaskTest, hit: Hit<'_>) -> bool {
-    let word = field_image(location_field(test.location), hit.record) as usize;
-    let base = if test.location.relative { test.location.offset as usize + 4 } else { 0 };
-    let mask = &hit.record[base + (word & 0xffff)..][..test.cpus.len() * 8];
+fn cpumask_holds(test: &CpumaskTest, seen: Seen<'_>) -> bool {
+    let (start, _) = seen.located(test.field);
+    let mask = &seen.hit.record[start..][..test.cpus.len() * 8];
     let wanted = test.cpus.iter().flat_map(|word| word.to_le_bytes());
     match test.op {
         CpumaskOp::Equal => mask.iter().copied().eq(wanted),

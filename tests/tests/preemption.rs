@@ -10,7 +10,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 use hist_cli::discover::explain::explain;
-use hist_cli::discover::suits::Raw;
+use hist_cli::discover::suits::Arguments;
 use hist_cli::kernel::Context;
 use hist_cli::kernel::EventName;
 use hist_cli::kernel::Facts;
@@ -19,9 +19,9 @@ use hist_cli::kernel::format::EventFormat;
 use hist_cli::kernel::preemption::Preemption;
 use hist_cli::load::AttachedTrigger;
 use hist_cli::pipeline;
-use hist_cli::plan::access::arguments::copy::CallNumber;
 use hist_cli::plan::access::arguments::rows;
-use hist_cli::plan::{Attach, AttachWish, Plan, Wishes};
+use hist_cli::plan::access::record::{Form, Place};
+use hist_cli::plan::{Access, Attach, AttachWish, Plan, Wishes};
 use hist_cli::read;
 use hist_cli::snapshot::{Losses, Row, Snapshot};
 use hist_test_support::needs;
@@ -120,7 +120,8 @@ fn a_system_calls_own_program_can_be_preempted_so_it_is_counted_among_all() -> R
                 let event = EventName::new("raw_syscalls", all);
                 assert_eq!(among.attach, Attach::Tracepoint { event, id });
                 let call = among.system_call.context("a number")?;
-                assert_eq!((call.id, i64::from(call.number)), (CallNumber::Record(8), number));
+                let place = Place { offset: 8, form: Form::Whole { size: 8 } };
+                assert_eq!((call.id, i64::from(call.number)), (Access::Record(place), number));
                 let why = format!("system call {number} among all: programs on the call's own");
                 assert!(among.why[0].starts_with(&why), "{:?}", among.why);
             }
@@ -194,7 +195,7 @@ fn list_and_explain_take_the_same_decision() -> Result<()> {
         let format = format(event)?;
         let context = Context { btf: Some(&btf), preemption, ..Context::default() };
         let built = pipeline::build_text(trigger, &format, &context, Wishes::default())?;
-        let is_raw = Raw::of(&format, &context).gives(&format, "common_pid");
+        let is_raw = Arguments::of(&format, &context).gives(&format, "common_pid");
         Ok((is_raw, explain(&built)))
     };
     let pid = "hist:keys=common_pid";

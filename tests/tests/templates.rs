@@ -15,7 +15,7 @@ use hist_cli::kernel::EventName;
 use hist_cli::link::{Object, Program};
 use hist_cli::pipeline::link;
 use hist_cli::plan::map::Role;
-use hist_cli::plan::{Attach, Focus, Guard, MapKind, MapPlan, Plan, Template};
+use hist_cli::plan::{AccessTable, Attach, Focus, Guard, MapKind, MapPlan, Plan, Template};
 use hist_cli::resolve::hist::Hist;
 use hist_common::holes;
 use hist_tests::live::{getppid, tracefs};
@@ -169,7 +169,7 @@ fn plan(template: Template, max_entries: u32) -> Plan {
         filter: None,
         keys: vec![],
         values: vec![],
-        copies: vec![],
+        access: AccessTable::default(),
         once: vec![],
         system_call: None,
         guard: Guard::Harmless,

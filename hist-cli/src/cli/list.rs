@@ -9,7 +9,7 @@ use anyhow::bail;
 use super::output;
 use super::run;
 use crate::discover::list::{Listed, list, meant};
-use crate::discover::suits::{self, BUILT_IN, Raw};
+use crate::discover::suits::{self, Arguments, BUILT_IN};
 use crate::discover::{Glob, examples};
 use crate::kernel::Context;
 use crate::kernel::Facts;
@@ -110,13 +110,13 @@ fn fields(format: &EventFormat, kernel: &Context<'_>, is_wanted: impl Fn(&str) -
         .map(|field| (field.name.as_str(), field.type_name.as_str(), field.size.to_string()));
     let built_in = BUILT_IN.iter().map(|name| (*name, "", String::new()));
     let rows = own.chain(built_in).filter(|(name, ..)| is_wanted(name) && *name != "hitcount");
-    let raw = Raw::of(format, kernel);
+    let raw = Arguments::of(format, kernel);
     let row = |(name, kind, size): (&str, &str, String)| row(format, &raw, [name, kind, &size]);
     columns(&rows.map(row).collect::<Vec<_>>())
 }
 
 /// Cells of one name; the last may be of any width.
-fn row(format: &EventFormat, raw: &Raw<'_>, [name, kind, size]: [&str; 3]) -> [String; 6] {
+fn row(format: &EventFormat, raw: &Arguments<'_>, [name, kind, size]: [&str; 3]) -> [String; 6] {
     let cells = match suits::modifiers(format, name, Role::Key) {
         Err(reason) => [String::new(), format!("not countable: {reason}"), String::new()],
         Ok(key) => {

@@ -1,7 +1,7 @@
-//! Takes a number in r3. Gives its bucket in r3: powers of two, or ranges of a width.
+//! The bucket of the number in r3: powers of two, or ranges of a width.
 
 use super::emit::Emitter;
-use super::source;
+use super::word::constant;
 use crate::bpf::insn::{Alu, Compare, Insn, R3, R4, R5};
 
 /// r3 = the least n with r3 <= 2^n; 0 for 0. Destroys r4, r5. `bits` says how many low bits of r3
@@ -59,7 +59,7 @@ pub(super) fn buckets(emitter: &mut Emitter, width: u64) {
     if let Ok(short) = i32::try_from(width) {
         emitter.push(Insn::alu64_imm(Alu::Mod, R5, short), "how far into its bucket");
     } else {
-        source::constant(emitter, width, R4, "");
+        constant(emitter, width, R4, "");
         emitter.push(Insn::alu64_reg(Alu::Mod, R5, R4), "how far into its bucket");
     }
     emitter.push(Insn::alu64_reg(Alu::Sub, R3, R5), "");

@@ -1,15 +1,19 @@
-//! Takes a plan's filter. Gives the body of the filter hole: r1 context, result in r0.
+//! The filter hole: r1 context, result in r0.
 
 use hist_common::holes;
 
 use super::CodegenError;
+use super::branch::{Body, Goals, jump_unless_next};
 use super::code::HoleCode;
-use super::copy;
 use super::emit::{Emitter, Label};
 use super::focus;
-use super::matching::{self, Scratch};
+use super::matching;
 use super::once;
-use super::source::{self, Arguments};
+use super::saved::Saved;
+use super::source;
+use super::stack::Scratch;
+use super::system_call;
+use super::word;
 use crate::bpf::insn::{self, Insn, R0, R1, R3, R4};
 use crate::parse::ast::CompareOp;
 use crate::plan::Plan;
@@ -34,15 +38,15 @@ pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
         Some(condition) => condition,
     };
     let (pass, refuse, end) = (emitter.label(), emitter.label(), emitter.label());
-    let arguments = save_context(&mut emitter, condition, is_limited);
+    let saved = save_context(&mut emitter, condition, is_limited);
     if let Some(call) = &plan.system_call {
-        copy::only_call(&mut emitter, call, refuse)?;
+        system_call::only(&mut emitter, call, refuse)?;
     }
     focus::tests(&mut emitter, &plan.focus, refuse)?;
     if is_limited {
-        arguments.restore(&mut emitter);
+        saved.restore(&mut emitter);
     }
-    let mut body = Body { emitter, arguments, scratch: Scratch::default() };
+    let mut body = Body { emitter, saved, scratch: Scratch::default() };
     whole(&mut body, condition, Goals { yes: pass, no: refuse, next: pass })?;
     let mut emitter = body.emitter;
     emitter.place(pass);
@@ -57,49 +61,28 @@ pub(super) fn filter(plan: &Plan) -> Result<HoleCode, CodegenError> {
     emitter.finish()
 }
 
-/// The filter hole in the making.
-pub(super) struct Body {
-    pub(super) emitter: Emitter,
-    pub(super) arguments: Arguments,
-    pub(super) scratch: Scratch,
-}
-
-/// Where to go with the answer; `next`, one of the two, is where the code goes on by itself.
-#[derive(Clone, Copy)]
-pub(super) struct Goals {
-    pub(super) yes: Label,
-    pub(super) no: Label,
-    pub(super) next: Label,
-}
-
-impl Goals {
-    pub(super) const fn swapped(self) -> Self {
-        Self { yes: self.no, no: self.yes, next: self.next }
-    }
-}
-
 /// The context is wanted after a call or a scan if another comparison reads the record.
 /// `is_lost` if it is before any of them.
-fn save_context(emitter: &mut Emitter, condition: &Condition, is_lost: bool) -> Arguments {
+fn save_context(emitter: &mut Emitter, condition: &Condition, is_lost: bool) -> Saved {
     let kept = emitter.kept_in_filter();
     let loses = is_lost
         || kept.iter().any(|kept| once::calls(kept.what))
         || any(condition, &|test| match test {
             Condition::Compare(compare) => source::calls(emitter, &compare.source),
             Condition::Within(within) => source::calls(emitter, &within.source),
-            Condition::Text(test) => matching::loses_context(test),
+            Condition::Text(test) => matching::loses_context(emitter, test),
             Condition::Cpumask(_) => true,
             _ => false,
         });
     let reads = kept.iter().any(|kept| !once::calls(kept.what))
         || any(condition, &|test| match test {
-            Condition::Compare(compare) => source::reads_record(emitter, &compare.source),
-            Condition::Within(within) => source::reads_record(emitter, &within.source),
+            Condition::Compare(compare) => source::reads_context(emitter, &compare.source),
+            Condition::Within(within) => source::reads_context(emitter, &within.source),
             Condition::Text(test) => test.source != TextSource::Comm,
             Condition::Cpumask(_) => true,
             _ => false,
         });
-    if loses && reads { Arguments::save(emitter, &[R1]) } else { Arguments::default() }
+    if loses && reads { Saved::save(emitter, &[R1]) } else { Saved::default() }
 }
 
 /// Some test in `condition` is such a one.
@@ -119,7 +102,7 @@ fn whole(body: &mut Body, condition: &Condition, goals: Goals) -> Result<(), Cod
         other => std::slice::from_ref(other),
     };
     for (index, part) in parts.iter().enumerate() {
-        once::read_ahead(&mut body.emitter, &body.arguments, Place::Filter(index))?;
+        once::read_ahead(&mut body.emitter, &body.saved, Place::Filter(index))?;
         if index + 1 == parts.len() {
             return branch(body, part, goals);
         }
@@ -148,13 +131,6 @@ fn branch(body: &mut Body, condition: &Condition, goals: Goals) -> Result<(), Co
     }
 }
 
-/// Goes to `goal`, which is one of `goals`.
-pub(super) fn jump_unless_next(emitter: &mut Emitter, goal: Label, goals: Goals, note: &str) {
-    if goal != goals.next {
-        emitter.jump(Insn::jump(0), goal, note);
-    }
-}
-
 /// All parts but the last go on with the next part when they do not decide.
 fn each(
     body: &mut Body,
@@ -172,9 +148,9 @@ fn each(
 }
 
 fn compare(body: &mut Body, test: &Compare, goals: Goals) -> Result<(), CodegenError> {
-    let Body { emitter, arguments, .. } = body;
+    let Body { emitter, saved, .. } = body;
     let note = format!("filter {test}");
-    source::load(emitter, arguments, &test.source, &note)?;
+    source::load(emitter, saved, &test.source, &note)?;
     // Fall through to `yes` where that comes next, by asking the opposite.
     let (op, goal) = match (goals.next == goals.yes, inverse(jump_op(test))) {
         (true, Some(opposite)) => (opposite, goals.no),
@@ -190,8 +166,8 @@ fn compare(body: &mut Body, test: &Compare, goals: Goals) -> Result<(), CodegenE
 
 /// Ranges from the lowest up: below the next one's start, the answer is no.
 fn within(body: &mut Body, test: &Within, goals: Goals) -> Result<(), CodegenError> {
-    let Body { emitter, arguments, .. } = body;
-    source::load(emitter, arguments, &test.source, &format!("filter {}", test.label))?;
+    let Body { emitter, saved, .. } = body;
+    source::load(emitter, saved, &test.source, &format!("filter {}", test.label))?;
     for (first, last) in test.ranges.iter().copied() {
         if first == last {
             let insn = comparison(emitter, insn::Compare::Eq, first);
@@ -217,7 +193,7 @@ fn comparison(emitter: &mut Emitter, op: insn::Compare, constant: u64) -> Insn {
     match i32::try_from(constant.cast_signed()) {
         Ok(short) if short >= 0 || signed => Insn::jump_imm(op, R3, short, 0),
         _ => {
-            source::constant(emitter, constant, R4, "");
+            word::constant(emitter, constant, R4, "");
             Insn::jump_reg(op, R3, R4, 0)
         }
     }

@@ -1,13 +1,15 @@
-//! Takes instructions one after another, with labels for jumps. Gives a [`HoleCode`].
+//! Puts a hole's body together: instructions one after another, with labels for jumps.
 
 use super::CodegenError;
 use super::code::{HoleCode, Line};
 use crate::bpf::insn::{Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, Reg};
+use crate::kernel::format::FieldId;
 use crate::plan::Plan;
-use crate::plan::access::arguments::copy::{Copied, FieldCopy, Text};
 use crate::plan::map::MapId;
 use crate::plan::once::{self, Kept, Once, Place};
-use crate::resolve::hist::Source;
+use crate::plan::scan::{self, Scan};
+use crate::plan::{Access, AccessTable};
+use crate::resolve::hist::{Source, TextSource, TextTest};
 
 /// A place that jumps may go to, before it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +18,8 @@ pub(super) struct Label(usize);
 /// One hole's body in the making.
 pub(super) struct Emitter {
     symbol: &'static str,
-    /// What fields of the record are copies of, where there is no record.
-    copies: Vec<FieldCopy>,
+    /// How fields are read.
+    access: AccessTable,
     /// What the holes share: read once, at the top of the stack that bodies have.
     kept: Vec<Kept>,
     /// The verifier knows the types of what arguments point to.
@@ -39,7 +41,7 @@ pub(super) struct Emitter {
 impl Emitter {
     pub(super) fn new(symbol: &'static str, plan: &Plan) -> Self {
         Self {
-            copies: plan.copies.clone(),
+            access: plan.access.clone(),
             is_typed: plan.is_typed(),
             has_record: plan.has_record(),
             kept: plan.once.clone(),
@@ -54,6 +56,16 @@ impl Emitter {
         }
     }
 
+    /// The automaton for `test`; none if its pattern can be compared at one place.
+    pub(super) fn scan_of(&self, test: &TextTest) -> Option<Scan> {
+        Scan::of(test, &self.access)
+    }
+
+    /// Bytes of a string that are looked at.
+    pub(super) fn limit(&self, source: TextSource) -> u32 {
+        scan::limit(source, &self.access)
+    }
+
     pub(super) const fn is_typed(&self) -> bool {
         self.is_typed
     }
@@ -62,22 +74,14 @@ impl Emitter {
         self.has_record
     }
 
-    /// What the field at `offset` of the record is a copy of; none if there is a record.
-    pub(super) fn copy_of(&self, offset: u32) -> Option<Copied> {
-        self.copies.iter().find(|copy| copy.offset == offset).map(|copy| copy.value.clone())
+    /// How `field` is read.
+    pub(super) fn access(&self, field: FieldId) -> Result<Access, CodegenError> {
+        self.access.get(field).cloned().ok_or_else(|| self.no_access(field))
     }
 
-    /// The same for a string.
-    pub(super) fn text_at(&self, offset: u32) -> Result<Text, CodegenError> {
-        match self.copy_of(offset) {
-            Some(Copied::Text(text)) => Ok(text),
-            _ => Err(self.no_copy(offset)),
-        }
-    }
-
-    /// The error that nothing is known of the field at `offset` of the record.
-    pub(super) const fn no_copy(&self, offset: u32) -> CodegenError {
-        CodegenError::NoCopy { hole: self.symbol, offset }
+    /// The error that `field` cannot be read, or not as what it is wanted for.
+    pub(super) const fn no_access(&self, field: FieldId) -> CodegenError {
+        CodegenError::NoAccess { hole: self.symbol, field }
     }
 
     /// Where `what` is kept, from r10, in bytes; nowhere if it is read where it is used.
@@ -88,22 +92,22 @@ impl Emitter {
 
     /// The same for a number.
     pub(super) fn kept_number(&self, source: &Source) -> Option<i16> {
-        self.kept(Once::of_number(source, &self.copies))
+        self.kept(Once::of_number(source, &self.access))
     }
 
-    /// The same for a field of the record that is a number.
-    pub(super) fn kept_field(&self, offset: u32) -> Option<i16> {
-        self.kept(Once::of_field(offset, &self.copies))
+    /// The same for a field that is a number.
+    pub(super) fn kept_field(&self, field: FieldId) -> Option<i16> {
+        self.kept(Once::of_field(field, &self.access))
     }
 
-    /// The same for a string of the record.
-    pub(super) fn kept_text(&self, offset: u32) -> Option<i16> {
-        self.kept(Once::of_text(offset, &self.copies))
+    /// The same for a field that is a string.
+    pub(super) fn kept_text(&self, field: FieldId) -> Option<i16> {
+        self.kept(Once::of_text(field, &self.access))
     }
 
     /// What to call it in notes.
     pub(super) fn name_of(&self, what: Once) -> &str {
-        what.name(&self.copies)
+        what.name(&self.access)
     }
 
     /// What is to be read at that place.

@@ -1,92 +1,48 @@
-//! Takes a test of a string or of a set of CPUs. Gives the instructions that decide it.
+//! Tests of strings and of sets of CPUs.
 //!
 //! A pattern that stands at a known place of a string is compared word by word: in the record
 //! itself where it lies there, else in a copy on the stack. All others are left to [`scan`].
 
 use super::CodegenError;
-use super::condition::{Body, Goals, jump_unless_next};
+use super::access::{self, Array, Base, TextAt};
+use super::branch::{Body, Exits, Goals, jump_unless_next};
+use super::chunk::{Place, Read, call_read, equals};
 use super::emit::{Emitter, Label};
-use super::{copy, once, scan, source};
-use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R10, Reg, Width, helper};
-use crate::plan::access::arguments::copy::{Copied, Text};
-use crate::plan::once::Once;
-use crate::plan::scan::{COMM_SIZE, Scan};
-use crate::resolve::hist::{CpumaskOp, CpumaskTest, Location, Pattern, TextSource, TextTest};
+use super::record::LocationNotes;
+use super::scan;
+use super::stack::{self, CHUNK};
+use super::word::constant;
+use crate::bpf::insn::{Alu, Compare, Insn, R1, R2, R3, R4, R10, Width};
+use crate::resolve::hist::COMM_SIZE;
+use crate::resolve::hist::{CpumaskOp, CpumaskTest, Pattern, TextSource, TextTest};
 
-/// Bytes of a string that are looked at at a time.
-pub(super) const CHUNK: u32 = 64;
-/// Words of the buffer: a chunk and the NUL that helpers put behind it.
-const BUFFER_WORDS: u32 = CHUNK / 8 + 1;
-
-/// Places on the stack that tests share; each is taken when first needed.
-#[derive(Default)]
-pub(super) struct Scratch {
-    buffer: Option<i16>,
-    pointer: Option<i16>,
-    position: Option<i16>,
-    length: Option<i16>,
-    states: Vec<i16>,
+/// Deciding it takes the register that holds the context: all but comparing there does.
+pub(super) fn loses_context(emitter: &Emitter, test: &TextTest) -> bool {
+    in_context(emitter, test).is_none() || literal(test).is_none()
 }
 
-impl Scratch {
-    /// Room for a chunk, aligned to 8 bytes.
-    pub(super) fn buffer(&mut self, emitter: &mut Emitter) -> i16 {
-        *self.buffer.get_or_insert_with(|| emitter.stack_area(BUFFER_WORDS))
+/// The array in the context that holds the string, if one does.
+fn in_context(emitter: &Emitter, test: &TextTest) -> Option<Array> {
+    let TextSource::Field(text) = test.source else { return None };
+    match access::text(emitter, text.field) {
+        Ok(TextAt::Array(array)) => Some(array).filter(Array::is_in_context),
+        _ => None,
     }
-
-    /// Where the string begins.
-    pub(super) fn pointer(&mut self, emitter: &mut Emitter) -> i16 {
-        *self.pointer.get_or_insert_with(|| emitter.stack_slot())
-    }
-
-    /// Bytes of the string that have been looked at.
-    pub(super) fn position(&mut self, emitter: &mut Emitter) -> i16 {
-        *self.position.get_or_insert_with(|| emitter.stack_slot())
-    }
-
-    /// Bytes that the string has at most.
-    pub(super) fn length(&mut self, emitter: &mut Emitter) -> i16 {
-        *self.length.get_or_insert_with(|| emitter.stack_slot())
-    }
-
-    /// Words of a scan's states.
-    pub(super) fn states(&mut self, emitter: &mut Emitter, words: usize) -> Vec<i16> {
-        while self.states.len() < words {
-            self.states.push(emitter.stack_slot());
-        }
-        self.states[..words].to_vec()
-    }
-}
-
-/// Where a test of a string may lead.
-#[derive(Clone, Copy)]
-pub(super) struct Exits {
-    pub(super) matched: Label,
-    pub(super) mismatched: Label,
-    /// The string cannot be read.
-    pub(super) missing: Label,
-}
-
-/// Deciding it takes the register that holds the context: all but comparing in the record does.
-pub(super) fn loses_context(test: &TextTest) -> bool {
-    !matches!(test.source, TextSource::Static { .. }) || literal(test).is_none()
 }
 
 /// Tests a string.
 pub(super) fn text(body: &mut Body, test: &TextTest, goals: Goals) -> Result<(), CodegenError> {
     let note = format!("filter {}", test.label);
-    if let (TextSource::Static { offset, size }, Some(wanted)) = (test.source, literal(test)) {
+    if let (Some(array), Some(wanted)) = (in_context(&body.emitter, test), literal(test)) {
         let goals = if test.negated { goals.swapped() } else { goals };
-        let wanted = &wanted[..wanted.len().min(size as usize)];
-        let place = Place { base: R1, start: offset.cast_signed(), room: size };
-        equals(&mut body.emitter, place, wanted, goals.no, &note)?;
+        array_equals(&mut body.emitter, &array, &wanted, goals.no, &note)?;
         jump_unless_next(&mut body.emitter, goals.yes, goals, "yes");
         return Ok(());
     }
     let emitter = &mut body.emitter;
     let exits =
         Exits { matched: emitter.label(), mismatched: emitter.label(), missing: emitter.label() };
-    let may_miss = match Scan::of(test) {
+    let may_miss = match body.emitter.scan_of(test) {
         Some(scan) => scan::scan(body, test.source, &scan, exits, &note)?,
         None => at_one_place(body, test, exits, &note)?,
     };
@@ -106,12 +62,12 @@ fn finish(body: &mut Body, yes: &[Label], no: &[Label], goals: Goals) {
         true => ((no, goals.no), yes),
         false => ((yes, goals.yes), no),
     };
-    let Body { emitter, arguments, .. } = body;
+    let Body { emitter, saved, .. } = body;
     first.0.iter().for_each(|label| emitter.place(*label));
-    arguments.restore(emitter);
+    saved.restore(emitter);
     emitter.jump(Insn::jump(0), first.1, if goals.next == goals.yes { "no" } else { "yes" });
     last.iter().for_each(|label| emitter.place(*label));
-    arguments.restore(emitter);
+    saved.restore(emitter);
 }
 
 /// The bytes that a string must begin with: the NUL is one of them if all of it is compared.
@@ -132,130 +88,86 @@ fn at_one_place(
     exits: Exits,
     note: &str,
 ) -> Result<bool, CodegenError> {
+    let wanted = literal(test).unwrap_or_default();
     let may_miss = match test.source {
-        TextSource::Dynamic(location) => {
-            dynamic_literal(body, location, &test.pattern, exits, note)?;
-            true
-        }
-        TextSource::Pointer { offset, user } => {
-            load_pointer(&mut body.emitter, offset, note)?;
-            let wanted = literal(test).unwrap_or_default();
+        TextSource::Field(text) => match access::text(&body.emitter, text.field)? {
+            TextAt::Array(array) => {
+                array_equals(&mut body.emitter, &array, &wanted, exits.mismatched, note)?;
+                false
+            }
+            TextAt::Comm => comm_equals(body, &wanted, exits, note)?,
+            located @ TextAt::Located { .. } => {
+                access::text_address(
+                    &mut body.emitter,
+                    &located,
+                    note,
+                    &LocationNotes::in_filter(note),
+                )?;
+                located_literal(body, &test.pattern, exits)?;
+                true
+            }
+            behind @ TextAt::Behind(_) => {
+                access::text_address(
+                    &mut body.emitter,
+                    &behind,
+                    note,
+                    &LocationNotes::in_filter(note),
+                )?;
+                memory_equals(body, Read::KernelText, &wanted, exits)?;
+                true
+            }
+        },
+        TextSource::Pointer { field, user } => {
+            access::address(&mut body.emitter, field, note)?;
             let read = if user { Read::UserText } else { Read::KernelText };
             memory_equals(body, read, &wanted, exits)?;
             true
         }
-        TextSource::Copied { offset, .. } => copied_literal(body, offset, test, exits, note)?,
-        // What lies in the record has been compared there.
-        TextSource::Comm | TextSource::Static { .. } => {
-            comm_equals(body, test, exits, note)?;
-            false
-        }
+        TextSource::Comm => comm_equals(body, &wanted, exits, note)?,
     };
     body.emitter.jump(Insn::jump(0), exits.matched, "all of it");
     Ok(may_miss)
 }
 
-/// Falls through if the current thread's name is as wanted.
+/// Falls through if the current thread's name is as wanted; it cannot be missing.
 fn comm_equals(
     body: &mut Body,
-    test: &TextTest,
-    exits: Exits,
-    note: &str,
-) -> Result<(), CodegenError> {
-    let wanted = literal(test).unwrap_or_default();
-    let buffer = load_comm(body, note);
-    let wanted = &wanted[..wanted.len().min(COMM_SIZE as usize)];
-    let place = Place { base: R10, start: buffer.into(), room: COMM_SIZE };
-    equals(&mut body.emitter, place, wanted, exits.mismatched, "")
-}
-
-/// Compares a string that arguments lead to; gives whether it may be missing there.
-fn copied_literal(
-    body: &mut Body,
-    field: u32,
-    test: &TextTest,
+    wanted: &[u8],
     exits: Exits,
     note: &str,
 ) -> Result<bool, CodegenError> {
-    let wanted = literal(test).unwrap_or_default();
-    let text = &body.emitter.text_at(field)?;
-    match text {
-        Text::Comm => comm_equals(body, test, exits, note)?,
-        Text::Inside { size, .. } if let Some(kept) = body.emitter.kept_text(field) => {
-            let wanted = &wanted[..wanted.len().min(*size as usize)];
-            let place = Place { base: R10, start: kept.into(), room: *size };
-            equals(&mut body.emitter, place, wanted, exits.mismatched, note)?;
-        }
-        Text::Inside { pointer, offset, size } => {
-            let emitter = &mut body.emitter;
-            copy::follow(emitter, R1, pointer, note)?;
-            let wanted = &wanted[..wanted.len().min(*size as usize)];
-            let place = Place { base: R1, start: offset.cast_signed(), room: *size };
-            equals(emitter, place, wanted, exits.mismatched, "")?;
-        }
-        Text::Behind(_) => {
-            copy::text_address(&mut body.emitter, text, note)?;
-            memory_equals(body, Read::KernelText, &wanted, exits)?;
-            return Ok(true);
-        }
-    }
+    let buffer = stack::load_comm(&mut body.emitter, &mut body.scratch, note);
+    let wanted = &wanted[..wanted.len().min(COMM_SIZE as usize)];
+    let place = Place { base: R10, start: buffer.into(), room: COMM_SIZE };
+    equals(&mut body.emitter, place, wanted, exits.mismatched, "")?;
     Ok(false)
 }
 
-/// The name of the current thread on the stack; gives where.
-pub(super) fn load_comm(body: &mut Body, note: &str) -> i16 {
-    let Body { emitter, scratch, .. } = body;
-    if let Some(kept) = emitter.kept(Some(Once::Comm)) {
-        return kept;
-    }
-    let buffer = scratch.buffer(emitter);
-    once::comm(emitter, buffer, note);
-    buffer
-}
-
-/// r3 = the address in the record.
-pub(super) fn load_pointer(
+/// Falls through if the array begins as wanted.
+fn array_equals(
     emitter: &mut Emitter,
-    offset: u32,
+    Array { base, start, size }: &Array,
+    wanted: &[u8],
+    mismatched: Label,
     note: &str,
 ) -> Result<(), CodegenError> {
-    if let Some(kept) = emitter.kept_field(offset) {
-        emitter.push(Insn::load(Width::Dw, R3, R10, kept), note);
-        return Ok(());
-    }
-    if let Some(Copied::Number(number, to)) = emitter.copy_of(offset) {
-        return copy::converted(emitter, &number, to, note);
-    }
-    source::bytes(emitter, offset, 8, note)
+    let wanted = &wanted[..wanted.len().min(*size as usize)];
+    let start = start.cast_signed();
+    let (place, note) = match base {
+        Base::Context => (Place { base: R1, start, room: *size }, note),
+        Base::Stack(slot) => {
+            (Place { base: R10, start: start + i32::from(*slot), room: *size }, note)
+        }
+        Base::Pointer(_) => {
+            base.load(emitter, R1, note)?;
+            (Place { base: R1, start, room: *size }, "")
+        }
+    };
+    equals(emitter, place, wanted, mismatched, note)
 }
 
-/// r3 = where the data are that a location word means, r4 = their length in bytes.
-pub(super) fn load_location(
-    emitter: &mut Emitter,
-    location: Location,
-    note: &str,
-) -> Result<(), CodegenError> {
-    source::bytes(emitter, location.offset, 4, note)?;
-    emitter.push(Insn::mov64_reg(R4, R3), "");
-    emitter.push(Insn::alu64_imm(Alu::Rsh, R4, 16), "the length");
-    emitter.push(Insn::alu64_imm(Alu::And, R3, 0xffff), "the offset");
-    if location.relative {
-        let behind = location.offset.cast_signed() + 4;
-        emitter.push(Insn::alu64_imm(Alu::Add, R3, behind), "counted from behind the word");
-    }
-    emitter.push(Insn::alu64_reg(Alu::Add, R3, R1), "");
-    Ok(())
-}
-
-/// The recorded length, which counts the NUL, says where a suffix must be.
-fn dynamic_literal(
-    body: &mut Body,
-    location: Location,
-    pattern: &Pattern,
-    exits: Exits,
-    note: &str,
-) -> Result<(), CodegenError> {
-    load_location(&mut body.emitter, location, note)?;
+/// r3 = where the string is, r4 = its length. That counts the NUL, so it says where a suffix must be.
+fn located_literal(body: &mut Body, pattern: &Pattern, exits: Exits) -> Result<(), CodegenError> {
     let emitter = &mut body.emitter;
     let (text, spare) = match pattern {
         Pattern::Suffix(text) => (text, 1),
@@ -275,12 +187,12 @@ fn dynamic_literal(
             memory_equals(body, Read::Bytes, text, exits)
         }
         Pattern::Prefix(_) => memory_equals(body, Read::Bytes, text, exits),
-        _ => dynamic_exact(body, text, exits),
+        _ => located_exact(body, text, exits),
     }
 }
 
 /// Behind the text there is a NUL, or nothing.
-fn dynamic_exact(body: &mut Body, text: &[u8], exits: Exits) -> Result<(), CodegenError> {
+fn located_exact(body: &mut Body, text: &[u8], exits: Exits) -> Result<(), CodegenError> {
     let Body { emitter, scratch, .. } = body;
     let length = scratch.length(emitter);
     emitter.push(Insn::store_reg(Width::Dw, R10, length, R4), "keep the length");
@@ -301,17 +213,6 @@ fn dynamic_exact(body: &mut Body, text: &[u8], exits: Exits) -> Result<(), Codeg
     let longer = Insn::jump_imm(Compare::Ne, R3, text.len() as i32, 0);
     emitter.jump(longer, exits.mismatched, "longer");
     Ok(())
-}
-
-/// How memory is copied to the buffer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Read {
-    /// That many bytes of the record.
-    Bytes,
-    /// At most that many bytes of a string in the kernel, and a NUL.
-    KernelText,
-    /// The same in user space.
-    UserText,
 }
 
 /// Compares the memory at r3 with `wanted`, at most 256 bytes; falls through if it is the same.
@@ -360,152 +261,9 @@ fn read_chunk(body: &mut Body, read: Read, at: i32, count: usize, kept: bool, ex
     let nul = usize::from(read != Read::Bytes);
     // At most the buffer's 72 bytes.
     let size = (count + nul).next_multiple_of(8) as i32;
-    address(emitter, R1, buffer, "");
+    stack::address(emitter, R1, buffer, "");
     emitter.push(Insn::mov64_imm(R2, size), "");
     call_read(emitter, read, exits.missing);
-}
-
-/// r1 = buffer, r2 = size, r3 = address; goes to `missing` if it cannot be read.
-pub(super) fn call_read(emitter: &mut Emitter, read: Read, missing: Label) {
-    let (number, failed) = match read {
-        Read::Bytes => (helper::PROBE_READ_KERNEL, Compare::Ne),
-        Read::KernelText => (helper::PROBE_READ_KERNEL_STR, Compare::Slt),
-        Read::UserText => (helper::PROBE_READ_USER_STR, Compare::Slt),
-    };
-    emitter.push(Insn::call(number), "");
-    emitter.jump(Insn::jump_imm(failed, R0, 0, 0), missing, "not there");
-}
-
-/// `dst` = the address of a place on the stack.
-pub(super) fn address(emitter: &mut Emitter, dst: Reg, place: i16, note: &str) {
-    emitter.push(Insn::mov64_reg(dst, R10), note);
-    emitter.push(Insn::alu64_imm(Alu::Add, dst, place.into()), "");
-}
-
-// --- words --------------------------------------------------------------------------------------
-
-/// Where bytes can be loaded.
-#[derive(Clone, Copy)]
-struct Place {
-    /// Its address is a multiple of 8.
-    base: Reg,
-    /// From the base, in bytes.
-    start: i32,
-    /// How many may be loaded.
-    room: u32,
-}
-
-/// Falls through if the bytes at `place` are `wanted`. Loads are as wide as alignment and room
-/// allow; what they bring too much is cut off. Destroys r3, r4.
-fn equals(
-    emitter: &mut Emitter,
-    place: Place,
-    wanted: &[u8],
-    mismatched: Label,
-    note: &str,
-) -> Result<(), CodegenError> {
-    let mut rest = wanted;
-    let mut at = 0;
-    while !rest.is_empty() {
-        let offset = place.start + at;
-        let width = load_width(offset, place.room - at.cast_unsigned(), rest.len());
-        let count = rest.len().min(width as usize);
-        let (bytes, behind) = rest.split_at(count);
-        let mut word = [0; 8];
-        word[..count].copy_from_slice(bytes);
-        let shown = String::from_utf8_lossy(bytes).replace('\0', "\\0");
-        let text = if at == 0 && !note.is_empty() { format!("{note}: ") } else { String::new() };
-        let load = Insn::load(width_of(width), R3, place.base, slot(emitter, offset)?);
-        emitter.push(load, format!("{text}\"{shown}\""));
-        not_equal(emitter, u64::from_le_bytes(word), count, width, mismatched);
-        rest = behind;
-        at += width.cast_signed();
-    }
-    Ok(())
-}
-
-/// Goes to `mismatched` unless the low `count` bytes of r3, which holds `width`, are `word`.
-fn not_equal(emitter: &mut Emitter, word: u64, count: usize, width: u32, mismatched: Label) {
-    let spare = 64 - 8 * count as i32;
-    let mut word = word;
-    if (count as u32) < width && spare >= 40 {
-        emitter.push(Insn::alu64_imm(Alu::And, R3, (1 << (64 - spare)) - 1), "only these");
-    } else if (count as u32) < width {
-        emitter.push(Insn::alu64_imm(Alu::Lsh, R3, spare), "only these");
-        word <<= spare;
-    }
-    match i32::try_from(word) {
-        Ok(short) => emitter.jump(Insn::jump_imm(Compare::Ne, R3, short, 0), mismatched, ""),
-        Err(_) => {
-            source::constant(emitter, word, R4, "");
-            emitter.jump(Insn::jump_reg(Compare::Ne, R3, R4, 0), mismatched, "");
-        }
-    }
-}
-
-/// The widest load at `offset` that stays within `room` bytes and is not wider than needed.
-fn load_width(offset: i32, room: u32, wanted: usize) -> u32 {
-    let aligned = 1 << offset.trailing_zeros().min(3);
-    let fits = 1 << room.max(1).ilog2();
-    // At most 256.
-    let needed = wanted.next_power_of_two() as u32;
-    needed.min(aligned).min(fits)
-}
-
-fn width_of(bytes: u32) -> Width {
-    Width::from_bytes(bytes).unwrap_or(Width::B)
-}
-
-/// An offset as an instruction holds it.
-fn slot(emitter: &Emitter, offset: i32) -> Result<i16, CodegenError> {
-    match u32::try_from(offset) {
-        Ok(offset) => emitter.offset(offset),
-        // On the stack, which has 512 bytes.
-        Err(_) => Ok(offset as i16),
-    }
-}
-
-/// Copies `size` bytes of the record, at most a chunk, to the buffer, and NULs behind them up to a
-/// whole word. Gives the buffer.
-pub(super) fn copy_bytes(
-    body: &mut Body,
-    offset: u32,
-    size: u32,
-    note: &str,
-) -> Result<i16, CodegenError> {
-    let Body { emitter, scratch, .. } = body;
-    let buffer = scratch.buffer(emitter);
-    copy_array(emitter, R1, (offset, size), buffer, note)?;
-    Ok(buffer)
-}
-
-/// Copies `size` bytes at `offset` from `base`, an address that is a multiple of 8, to the stack,
-/// and NULs behind them up to a whole word.
-pub(super) fn copy_array(
-    emitter: &mut Emitter,
-    base: Reg,
-    (offset, size): (u32, u32),
-    buffer: i16,
-    note: &str,
-) -> Result<(), CodegenError> {
-    let mut at = 0;
-    while at < size {
-        // Both sides must be aligned.
-        let common = (offset + at).trailing_zeros().min(at.trailing_zeros()).min(3);
-        let bytes = (1 << common).min(1 << (size - at).ilog2());
-        let load = Insn::load(width_of(bytes), R3, base, emitter.offset(offset + at)?);
-        emitter.push(load, if at == 0 { note } else { "" });
-        let store = Insn::store_reg(width_of(bytes), R10, buffer + at as i16, R3);
-        emitter.push(store, "");
-        at += bytes;
-    }
-    while at % 8 != 0 {
-        let bytes = 1 << at.trailing_zeros();
-        let note = if at == size { "NULs behind it" } else { "" };
-        emitter.push(Insn::store_imm(width_of(bytes), R10, buffer + at as i16, 0), note);
-        at += bytes;
-    }
-    Ok(())
 }
 
 // --- sets of CPUs -------------------------------------------------------------------------------
@@ -519,7 +277,11 @@ pub(super) fn cpumask(
     let emitter = &mut body.emitter;
     let exits =
         Exits { matched: emitter.label(), mismatched: emitter.label(), missing: emitter.label() };
-    load_location(emitter, test.location, &format!("filter {}", test.label))?;
+    access::cpumask(
+        emitter,
+        test.field,
+        &LocationNotes::in_filter(&format!("filter {}", test.label)),
+    )?;
     match test.op {
         CpumaskOp::Equal => {
             let wanted: Vec<u8> = test.cpus.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -549,7 +311,7 @@ fn intersects(body: &mut Body, cpus: &[u64], exits: Exits) {
         for (word, cpus) in chunk.iter().enumerate() {
             let load = Insn::load(Width::Dw, R3, R10, buffer + 8 * word as i16);
             emitter.push(load, "");
-            source::constant(emitter, *cpus, R4, "");
+            constant(emitter, *cpus, R4, "");
             emitter.push(Insn::alu64_reg(Alu::And, R3, R4), "");
             emitter.jump(Insn::jump_imm(Compare::Ne, R3, 0, 0), exits.matched, "one of them");
         }

@@ -1,4 +1,4 @@
-//! Takes a [`Scan`] and a string's source. Gives the loop that runs the automaton.
+//! The loop that runs a [`Scan`] over a string.
 //!
 //! A loop is followed by the verifier byte by byte, and each place where its way is open costs
 //! memory there. So nothing is asked at each byte: after a NUL the states take care of
@@ -6,13 +6,15 @@
 //! is enough. r1 counts bytes, r4 holds that word.
 
 use super::CodegenError;
-use super::condition::Body;
+use super::access::{self, Array, Base, TextAt};
+use super::branch::{Body, Exits};
+use super::chunk::{Read, call_read};
 use super::emit::{Emitter, Label};
-use super::matching::{self, CHUNK, Exits, Read};
-use super::{copy, source};
+use super::record::LocationNotes;
+use super::stack::{self, CHUNK};
+use super::word::constant;
 use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R10, Reg, Width};
-use crate::plan::access::arguments::copy::Text;
-use crate::plan::scan::{Scan, limit};
+use crate::plan::scan::Scan;
 use crate::resolve::hist::TextSource;
 
 /// Looks for the answer whenever that many bytes have been looked at; a power of two.
@@ -30,23 +32,9 @@ pub(super) fn scan(
     exits: Exits,
     note: &str,
 ) -> Result<bool, CodegenError> {
-    let begun = match source {
-        TextSource::Static { size, offset } if size <= CHUNK => {
-            Begun::Whole(matching::copy_bytes(body, offset, size, note)?)
-        }
-        TextSource::Comm => Begun::Whole(matching::load_comm(body, note)),
-        TextSource::Copied { offset: field, .. } => match body.emitter.text_at(field)? {
-            Text::Comm => Begun::Whole(matching::load_comm(body, note)),
-            Text::Inside { .. } if let Some(kept) = body.emitter.kept_text(field) => {
-                Begun::Whole(kept)
-            }
-            Text::Inside { pointer, offset, size } if size <= CHUNK => {
-                copy::follow(&mut body.emitter, R1, &pointer, note)?;
-                Begun::Whole(matching::copy_bytes(body, offset, size, note)?)
-            }
-            _ => Begun::Stream(begin_stream(body, source, note)?),
-        },
-        _ => Begun::Stream(begin_stream(body, source, note)?),
+    let begun = match whole(body, source, note)? {
+        Some(buffer) => Begun::Whole(buffer),
+        None => Begun::Stream(begin_stream(body, source, note)?),
     };
     let buffer = match &begun {
         Begun::Whole(buffer) => *buffer,
@@ -60,6 +48,27 @@ pub(super) fn scan(
     }
     automaton.end(&mut body.emitter);
     Ok(matches!(begun, Begun::Stream(_)))
+}
+
+/// All of a short string on the stack; gives where.
+fn whole(body: &mut Body, source: TextSource, note: &str) -> Result<Option<i16>, CodegenError> {
+    let Body { emitter, scratch, .. } = body;
+    let text = match source {
+        TextSource::Field(text) => access::text(emitter, text.field)?,
+        TextSource::Comm => TextAt::Comm,
+        TextSource::Pointer { .. } => return Ok(None),
+    };
+    Ok(match text {
+        TextAt::Comm => Some(stack::load_comm(emitter, scratch, note)),
+        TextAt::Array(Array { base: Base::Stack(slot), .. }) => Some(slot),
+        TextAt::Array(array) if array.size <= CHUNK => {
+            array.base.load(emitter, R1, note)?;
+            let buffer = scratch.buffer(emitter);
+            stack::copy_array(emitter, R1, (array.start, array.size), buffer, note)?;
+            Some(buffer)
+        }
+        _ => None,
+    })
 }
 
 /// How the string is got at.
@@ -82,25 +91,21 @@ struct Stream {
 /// Keeps address and length.
 fn begin_stream(body: &mut Body, source: TextSource, note: &str) -> Result<Stream, CodegenError> {
     let Body { emitter, scratch, .. } = body;
-    let mut read = Read::KernelText;
+    let (mut read, mut has_length) = (Read::KernelText, false);
     match source {
-        TextSource::Dynamic(location) => matching::load_location(emitter, location, note)?,
-        TextSource::Pointer { offset, user } => {
-            matching::load_pointer(emitter, offset, note)?;
+        TextSource::Field(text) => {
+            let text = access::text(emitter, text.field)?;
+            has_length =
+                access::text_address(emitter, &text, note, &LocationNotes::in_filter(note))?;
+        }
+        TextSource::Pointer { field, user } => {
+            access::address(emitter, field, note)?;
             read = if user { Read::UserText } else { read };
-        }
-        TextSource::Static { offset, .. } => {
-            emitter.push(Insn::mov64_reg(R3, R1), note);
-            emitter.push(Insn::alu64_imm(Alu::Add, R3, offset.cast_signed()), "");
-        }
-        TextSource::Copied { offset, .. } => {
-            let text = emitter.text_at(offset)?;
-            copy::text_address(emitter, &text, note)?;
         }
         TextSource::Comm => {}
     }
-    if !matches!(source, TextSource::Dynamic(_)) {
-        let longest = limit(source).cast_signed();
+    if !has_length {
+        let longest = emitter.limit(source).cast_signed();
         emitter.push(Insn::mov64_imm(R4, longest), "the longest that counts");
     }
     let stream = Stream {
@@ -148,8 +153,8 @@ fn all_chunks(body: &mut Body, automaton: &Automaton<'_>, stream: &Stream) {
     emitter.push(Insn::load(Width::Dw, R3, R10, stream.pointer), "");
     emitter.push(Insn::alu64_reg(Alu::Add, R3, R1), "");
     emitter.push(Insn::mov64_imm(R2, chunk + 1), "a chunk and a NUL");
-    matching::address(emitter, R1, automaton.buffer, "");
-    matching::call_read(emitter, stream.read, automaton.exits.missing);
+    stack::address(emitter, R1, automaton.buffer, "");
+    call_read(emitter, stream.read, automaton.exits.missing);
     emitter.push(Insn::load(Width::Dw, R1, R10, stream.position), "");
     automaton.bring_back(emitter);
     emitter.place(next_byte);
@@ -178,8 +183,8 @@ fn last_chunk(emitter: &mut Emitter, automaton: &Automaton<'_>, stream: &Stream)
     emitter.push(Insn::alu64_reg(Alu::Add, R3, R4), "");
     emitter.push(Insn::alu64_imm(Alu::And, R2, chunk - 1), "what is left");
     emitter.push(Insn::alu64_imm(Alu::Add, R2, 1), "and a NUL");
-    matching::address(emitter, R1, automaton.buffer, "");
-    matching::call_read(emitter, stream.read, automaton.exits.missing);
+    stack::address(emitter, R1, automaton.buffer, "");
+    call_read(emitter, stream.read, automaton.exits.missing);
     automaton.bring_back(emitter);
     emitter.push(Insn::mov64_imm(R1, 0), "its first byte");
     emitter.place(next_byte);
@@ -258,7 +263,7 @@ impl<'a> Automaton<'a> {
 
     /// Lets the byte at `index` of the buffer change the states. Keeps r1.
     fn step(&self, emitter: &mut Emitter, index: Reg) {
-        matching::address(emitter, R2, self.buffer, "");
+        stack::address(emitter, R2, self.buffer, "");
         emitter.push(Insn::alu64_reg(Alu::Add, R2, index), "");
         emitter.push(Insn::load(Width::B, R3, R2, 0), "a byte");
         let row = (ENTRY as usize * self.states.len()).trailing_zeros();
@@ -305,7 +310,7 @@ impl<'a> Automaton<'a> {
             let accepted = (1 << self.scan.accepted()) - 1;
             emitter.push(Insn::mov64_reg(R5, R4), "");
             emitter.push(Insn::alu64_imm(Alu::Add, R5, -1), "");
-            source::constant(emitter, accepted, R3, "");
+            constant(emitter, accepted, R3, "");
             let known = Insn::jump_reg(Compare::Ge, R5, R3, 0);
             emitter.jump(known, self.known, "all of the pattern, or no state left");
             return;

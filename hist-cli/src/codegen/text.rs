@@ -1,22 +1,20 @@
-//! Takes a string of the record. Gives the instructions that copy it into a key: up to its NUL,
-//! padded with NULs.
+//! Strings in keys: copies a field up to its NUL, padded with NULs.
 
 use super::CodegenError;
-use super::copy;
+use super::access::{self, Array, TextAt};
 use super::emit::Emitter;
-use super::key::destination;
-use super::matching;
-use super::once;
-use super::source::{self, Arguments};
+use super::record::LocationNotes;
+use super::saved::Saved;
+use super::slot::{self, destination, zero, zero_from};
+use super::word;
 use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, Width, helper};
+use crate::kernel::format::FieldId;
 use crate::plan::KeySlot;
-use crate::plan::access::arguments::copy::Text;
-use crate::plan::once::ARRAY_MAX;
-use crate::plan::scan::COMM_SIZE;
-use crate::resolve::hist::TextField;
+use crate::plan::access::arguments::value::ARRAY_MAX;
+use crate::resolve::hist::{Room, TextField};
 
 /// Arrays up to this many bytes are copied word by word; a helper does it for longer ones.
-pub(super) const MAX_INLINE: u32 = 64;
+const MAX_INLINE: u32 = 64;
 // What is kept for several uses is handled like what is read in one go.
 const _: () = assert!(ARRAY_MAX <= MAX_INLINE);
 
@@ -25,86 +23,58 @@ const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 /// The highest bit of every byte.
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
+/// Copying it means calling a helper, or takes the register that holds the context.
+pub(super) fn calls(emitter: &Emitter, field: FieldId) -> bool {
+    match access::text(emitter, field) {
+        Ok(TextAt::Array(array)) => !array.is_in_context() || array.size > MAX_INLINE,
+        _ => true,
+    }
+}
+
 /// Copies `field` to its slot in the key that r2 points to.
 pub(super) fn key(
     emitter: &mut Emitter,
-    arguments: &Arguments,
+    saved: &Saved,
     field: TextField,
     slot: &KeySlot,
     note: &str,
 ) -> Result<(), CodegenError> {
-    match field {
-        TextField::Static { offset, size } if size <= MAX_INLINE => {
-            words(emitter, (offset, size), slot, note)
-        }
-        TextField::Static { offset, size } => {
-            zero(emitter, slot, note)?;
-            emitter.push(Insn::mov64_reg(R3, R1), "");
-            emitter.push(Insn::alu64_imm(Alu::Add, R3, offset.cast_signed()), "");
-            // A string that fills its array has no NUL: the helper makes one behind it.
-            copy(emitter, arguments, slot, kept(size, slot.size) + 1);
+    match access::text(emitter, field.field)? {
+        TextAt::Array(array) if array.size <= MAX_INLINE => {
+            let part = KeySlot { size: array.size.next_multiple_of(8), ..slot.clone() };
+            zero_from(emitter, slot, part.size, note)?;
+            array.base.load(emitter, R1, note)?;
+            words(emitter, (array.start, array.size), &part, note)?;
+            saved.restore(emitter);
             Ok(())
         }
-        TextField::Dynamic { offset } => located(emitter, arguments, slot, (offset, 0), note),
-        TextField::Copied { offset, size } => {
-            let (text, kept) = (emitter.text_at(offset)?, emitter.kept_text(offset));
-            copied(emitter, arguments, slot, (&text, size, kept), note)
-        }
-        TextField::Relative { offset } => {
-            // Relative to the end of the location word, which has 4 bytes.
-            located(emitter, arguments, slot, (offset, offset + 4), note)
-        }
+        TextAt::Comm => slot::comm(emitter, saved, slot, note),
+        text @ TextAt::Located { .. } => located(emitter, saved, slot, &text, note),
+        text => elsewhere(emitter, saved, slot, (&text, field.room), note),
     }
 }
 
-/// Copies a string that arguments lead to, from the stack if it is `kept` there. `array` is the size
-/// of the record's field, if that is an array.
-fn copied(
+/// A string that ends at its NUL, or where its room ends.
+fn elsewhere(
     emitter: &mut Emitter,
-    arguments: &Arguments,
+    saved: &Saved,
     slot: &KeySlot,
-    (text, array, stored): (&Text, Option<u32>, Option<i16>),
+    (text, room): (&TextAt, Room),
     note: &str,
 ) -> Result<(), CodegenError> {
-    match text {
-        Text::Inside { size, .. } if let Some(kept) = stored => {
-            let part = KeySlot { size: size.next_multiple_of(8), ..slot.clone() };
-            zero_from(emitter, slot, part.size, note)?;
-            matching::address(emitter, R1, kept, note);
-            words(emitter, (0, *size), &part, note)?;
-            arguments.restore(emitter);
-        }
-        Text::Comm if let Some(kept) = stored => {
-            zero_from(emitter, slot, COMM_SIZE, note)?;
-            once::copy_words(emitter, kept, slot.offset, COMM_SIZE, note)?;
-        }
-        Text::Inside { pointer, offset, size } if *size <= MAX_INLINE => {
-            let part = KeySlot { size: size.next_multiple_of(8), ..slot.clone() };
-            zero_from(emitter, slot, part.size, note)?;
-            copy::follow(emitter, R1, pointer, note)?;
-            words(emitter, (*offset, *size), &part, note)?;
-            arguments.restore(emitter);
-        }
-        Text::Comm => {
-            // Linux 6.1 leaves what is behind the name's last word as it was.
-            zero(emitter, slot, note)?;
-            destination(emitter, slot, R1, note);
-            emitter.push(Insn::mov64_imm(R2, COMM_SIZE.cast_signed()), "");
-            emitter.push(Insn::call(helper::GET_CURRENT_COMM), "");
-            arguments.restore(emitter);
-        }
-        Text::Inside { .. } | Text::Behind(_) => {
-            zero_from(emitter, slot, 0, note)?;
-            copy::text_address(emitter, text, note)?;
-            let room = match (text, array) {
-                (_, None) => slot.size,
-                // It may fill its array without a NUL: the helper makes one behind it.
-                (Text::Inside { .. }, Some(size)) => kept(size, slot.size) + 1,
-                (_, Some(size)) => size,
-            };
-            copy(emitter, arguments, slot, room);
-        }
-    }
+    zero(emitter, slot, note)?;
+    let is_in_context = matches!(text, TextAt::Array(array) if array.is_in_context());
+    let address_note = if is_in_context { "" } else { note };
+    access::text_address(emitter, text, address_note, &LocationNotes::IN_KEY)?;
+    let size = match (text, room) {
+        (_, Room::Varying) => slot.size,
+        // It may fill its array without a NUL: the helper makes one behind it.
+        (TextAt::Array(Array { .. }), Room::Array(size)) => kept(size, slot.size) + 1,
+        (_, Room::Array(size)) => size,
+    };
+    destination(emitter, slot, R1, "to the key");
+    emitter.push(Insn::mov64_imm(R2, size.cast_signed()), "");
+    read_text(emitter, saved);
     Ok(())
 }
 
@@ -113,24 +83,17 @@ const fn kept(size: u32, slot: u32) -> u32 {
     if size < slot { size } else { slot - 1 }
 }
 
-/// A string whose length and place the word at `offset` tells, the latter counted from `base`. It
-/// need not end with a NUL: what lies behind it is not part of it.
+/// A string whose length the record tells. It need not end with a NUL: what lies behind it is not
+/// part of it.
 fn located(
     emitter: &mut Emitter,
-    arguments: &Arguments,
+    saved: &Saved,
     slot: &KeySlot,
-    (offset, base): (u32, u32),
+    text: &TextAt,
     note: &str,
 ) -> Result<(), CodegenError> {
     zero(emitter, slot, note)?;
-    source::bytes(emitter, offset, 4, "length and place")?;
-    emitter.push(Insn::mov64_reg(R4, R3), "");
-    emitter.push(Insn::alu64_imm(Alu::Rsh, R4, 16), "the length");
-    emitter.push(Insn::alu64_imm(Alu::And, R3, 0xffff), "the place");
-    if base > 0 {
-        emitter.push(Insn::alu64_imm(Alu::Add, R3, base.cast_signed()), "from the word's end");
-    }
-    emitter.push(Insn::alu64_reg(Alu::Add, R3, R1), "");
+    access::text_address(emitter, text, note, &LocationNotes::IN_KEY)?;
     destination(emitter, slot, R1, "to the key");
     emitter.push(Insn::mov64_reg(R2, R4), "");
     emitter.push(Insn::alu64_imm(Alu::Add, R2, 1), "room for a NUL");
@@ -138,41 +101,14 @@ fn located(
     emitter.jump(Insn::jump_imm(Compare::Le, R2, room, 0), fits, "");
     emitter.push(Insn::mov64_imm(R2, room), "all that there is");
     emitter.place(fits);
-    read_text(emitter, arguments);
+    read_text(emitter, saved);
     Ok(())
-}
-
-/// Fills the slot with zeros.
-pub(super) fn zero(emitter: &mut Emitter, slot: &KeySlot, note: &str) -> Result<(), CodegenError> {
-    zero_from(emitter, slot, 0, note)
-}
-
-/// Fills the slot with zeros from byte `start` on.
-fn zero_from(
-    emitter: &mut Emitter,
-    slot: &KeySlot,
-    start: u32,
-    note: &str,
-) -> Result<(), CodegenError> {
-    for word in (start..slot.size).step_by(8) {
-        let offset = emitter.offset(slot.offset + word)?;
-        let note = if word == start { format!("{note}: padding") } else { String::new() };
-        emitter.push(Insn::store_imm(Width::Dw, R2, offset, 0), note);
-    }
-    Ok(())
-}
-
-/// Copies the string at r3 to the slot: at most `size` bytes with the NUL.
-fn copy(emitter: &mut Emitter, arguments: &Arguments, slot: &KeySlot, size: u32) {
-    destination(emitter, slot, R1, "to the key");
-    emitter.push(Insn::mov64_imm(R2, size.cast_signed()), "");
-    read_text(emitter, arguments);
 }
 
 /// Copies the string at r3 to r1: at most r2 bytes, of which the last is a NUL.
-fn read_text(emitter: &mut Emitter, arguments: &Arguments) {
+fn read_text(emitter: &mut Emitter, saved: &Saved) {
     emitter.push(Insn::call(helper::PROBE_READ_KERNEL_STR), "up to the NUL");
-    arguments.restore(emitter);
+    saved.restore(emitter);
 }
 
 /// Copies an array word by word. The word with the NUL is cut there; those behind it are zero.
@@ -224,12 +160,12 @@ fn word_of(
     note: &str,
 ) -> Result<(), CodegenError> {
     if wanted == 7 && there >= 8 {
-        source::bytes(emitter, offset, 8, note)?;
+        word::bytes(emitter, offset, 8, note)?;
         emitter.push(Insn::alu64_imm(Alu::Lsh, R3, 8), "the last byte is not kept");
         emitter.push(Insn::alu64_imm(Alu::Rsh, R3, 8), "");
         return Ok(());
     }
-    source::bytes(emitter, offset, wanted, note)
+    word::bytes(emitter, offset, wanted, note)
 }
 
 /// r4 = the highest bit of the first NUL in r3, and perhaps of bytes above it; 0 without any.

@@ -6,13 +6,14 @@ use hist_common::holes;
 use super::CodegenError;
 use super::code::HoleCode;
 use super::emit::Emitter;
-use super::once;
-use super::source::{self, Arguments};
+use super::saved::Saved;
+use super::source;
+use super::stack::copy_words;
 use crate::bpf::insn::{Alu, Insn, R1, R2, R3, R4, Width, helper};
 use crate::plan::once::Once;
-use crate::plan::scan::COMM_SIZE;
 use crate::plan::{Plan, ValueSlot};
 use crate::resolve::Fold;
+use crate::resolve::hist::COMM_SIZE;
 use crate::resolve::hist::Source;
 
 /// Puts the hit into a value in place.
@@ -25,10 +26,10 @@ use crate::resolve::hist::Source;
 /// Linux include/linux/bpf.h). Both are counted as misses.
 pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::UPDATE, plan);
-    each(&mut emitter, plan, |emitter, arguments, slot| {
+    each(&mut emitter, plan, |emitter, saved, slot| {
         let offset = emitter.offset(slot.offset)?;
         match slot.fold {
-            Fold::Sum => add(emitter, arguments, slot, offset, plan.shared),
+            Fold::Sum => add(emitter, saved, slot, offset, plan.shared),
         }
     })?;
     emitter.finish()
@@ -37,14 +38,14 @@ pub(super) fn update(plan: &Plan) -> Result<HoleCode, CodegenError> {
 /// Adds the slot's number to the word that lies `offset` bytes from r2.
 fn add(
     emitter: &mut Emitter,
-    arguments: &Arguments,
+    saved: &Saved,
     slot: &ValueSlot,
     offset: i16,
     is_shared: bool,
 ) -> Result<(), CodegenError> {
     let note = format!("value {}", slot.label);
     if is_shared {
-        source::load(emitter, arguments, &slot.source, &note)?;
+        source::load(emitter, saved, &slot.source, &note)?;
         emitter.push(Insn::atomic_add64(R2, offset, R3), "others may add, too");
         return Ok(());
     }
@@ -52,7 +53,7 @@ fn add(
         emitter.push(Insn::load(Width::Dw, R4, R2, offset), note);
         emitter.push(Insn::alu64_imm(Alu::Add, R4, step), "");
     } else {
-        source::load(emitter, arguments, &slot.source, &note)?;
+        source::load(emitter, saved, &slot.source, &note)?;
         emitter.push(Insn::load(Width::Dw, R4, R2, offset), "");
         emitter.push(Insn::alu64_reg(Alu::Add, R4, R3), "");
     }
@@ -63,16 +64,16 @@ fn add(
 /// Writes a whole value as the first hit leaves it.
 pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
     let mut emitter = Emitter::new(holes::INIT, plan);
-    each(&mut emitter, plan, |emitter, arguments, slot| {
+    each(&mut emitter, plan, |emitter, saved, slot| {
         let offset = emitter.offset(slot.offset)?;
         match slot.fold {
-            Fold::Sum => set(emitter, arguments, slot, offset),
+            Fold::Sum => set(emitter, saved, slot, offset),
         }
     })?;
     if let Some(offset) = plan.comm
         && let Some(kept) = emitter.kept(Some(Once::Comm))
     {
-        once::copy_words(&mut emitter, kept, offset, COMM_SIZE, "the task's name")?;
+        copy_words(&mut emitter, kept, offset, COMM_SIZE, "the task's name")?;
     } else if let Some(offset) = plan.comm {
         emitter.push(Insn::mov64_reg(R1, R2), "the task's name at the first hit");
         emitter.push(Insn::alu64_imm(Alu::Add, R1, offset.cast_signed()), "");
@@ -85,7 +86,7 @@ pub(super) fn init(plan: &Plan) -> Result<HoleCode, CodegenError> {
 /// Makes the slot's number the word that lies `offset` bytes from r2.
 fn set(
     emitter: &mut Emitter,
-    arguments: &Arguments,
+    saved: &Saved,
     slot: &ValueSlot,
     offset: i16,
 ) -> Result<(), CodegenError> {
@@ -93,7 +94,7 @@ fn set(
     if let Some(first) = short(&slot.source) {
         emitter.push(Insn::store_imm(Width::Dw, R2, offset, first), note);
     } else {
-        source::load(emitter, arguments, &slot.source, &note)?;
+        source::load(emitter, saved, &slot.source, &note)?;
         emitter.push(Insn::store_reg(Width::Dw, R2, offset, R3), "");
     }
     Ok(())
@@ -112,18 +113,18 @@ fn short(source: &Source) -> Option<i32> {
 fn each(
     emitter: &mut Emitter,
     plan: &Plan,
-    write: impl Fn(&mut Emitter, &Arguments, &ValueSlot) -> Result<(), CodegenError>,
+    write: impl Fn(&mut Emitter, &Saved, &ValueSlot) -> Result<(), CodegenError>,
 ) -> Result<(), CodegenError> {
     let (calls, plain): (Vec<&ValueSlot>, Vec<&ValueSlot>) =
         plan.values.iter().partition(|slot| source::calls(emitter, &slot.source));
     for slot in plain {
-        write(emitter, &Arguments::default(), slot)?;
+        write(emitter, &Saved::default(), slot)?;
     }
     if calls.is_empty() {
         return Ok(());
     }
-    let context = calls.iter().any(|slot| source::reads_record(emitter, &slot.source));
+    let context = calls.iter().any(|slot| source::reads_context(emitter, &slot.source));
     let wanted: &[_] = if context { &[R1, R2] } else { &[R2] };
-    let arguments = Arguments::save(emitter, wanted);
-    calls.into_iter().try_for_each(|slot| write(emitter, &arguments, slot))
+    let saved = Saved::save(emitter, wanted);
+    calls.into_iter().try_for_each(|slot| write(emitter, &saved, slot))
 }

@@ -88,7 +88,7 @@ fn attach(plan: &Plan) -> Vec<String> {
     let reasons = match plan.has_record() {
         _ if plan.why.is_empty() => "",
         true if plan.system_call.is_none() => "; why not to the raw one:",
-        false if !plan.copies.is_empty() => "; every field is taken from its arguments:",
+        false if !plan.access.is_empty() => "; every field is taken from its arguments:",
         _ => ":",
     };
     let head = format!("to {}{reasons}", plan.attach.place());

@@ -67,14 +67,15 @@ fn reason(error: &TriggerError) -> String {
     error.help.last().map_or_else(|| error.kind.text().to_owned(), Clone::clone)
 }
 
-/// What is known of an event's raw tracepoint, from which counting costs less.
-pub struct Raw<'a> {
+/// What is known of the arguments of an event's tracepoint, from which counting costs less than from
+/// its record.
+pub struct Arguments<'a> {
     btf: Option<&'a Btf>,
     tracepoint: Option<Tracepoint>,
     rows: Vec<rows::Row>,
 }
 
-impl<'a> Raw<'a> {
+impl<'a> Arguments<'a> {
     /// Looks the tracepoint up among the kernel's types, which takes some milliseconds. System calls
     /// have none of their own. Without types nothing is known to be right, and where a program could
     /// be preempted it is not used.
@@ -87,7 +88,7 @@ impl<'a> Raw<'a> {
         Self { btf: kernel.btf, tracepoint, rows: rows::rows(&event.name) }
     }
 
-    /// Whether `name`, a field of `event` or what every event has, can be counted from it.
+    /// Whether `name`, a field of `event` or what every event has, can be counted from them.
     #[must_use]
     pub fn gives(&self, event: &EventFormat, name: &str) -> bool {
         let (Some(btf), Some(tracepoint)) = (self.btf, &self.tracepoint) else { return false };

@@ -36,7 +36,7 @@ pub(super) fn value(value: &Value, hist: &Hist) -> String {
 /// Whether people may take the number for the text that it leads to.
 fn is_address_of_text(name: &str, source: &Source, hist: &Hist) -> bool {
     let is_pointer = |type_name: &str| type_name.contains("char") && type_name.ends_with('*');
-    matches!(source, Source::Record(_))
+    matches!(source, Source::Field(_))
         && hist.fields.iter().any(|field| field.name == name && is_pointer(&field.type_name))
 }
 
@@ -94,7 +94,7 @@ const fn source_words(source: &Source) -> &'static str {
         Source::Cpu => ", the number of the CPU",
         Source::Timestamp { .. } => ", the time of the event",
         Source::Constant(_) => ", a constant",
-        Source::Record(_) | Source::Bucket(..) | Source::Negate(_) | Source::Binary(..) => "",
+        Source::Field(_) | Source::Bucket(..) | Source::Negate(_) | Source::Binary(..) => "",
     }
 }
 

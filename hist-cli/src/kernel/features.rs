@@ -24,7 +24,7 @@ pub enum Found {
 /// What a kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// Its own types: raw tracepoints are used where they prove the copies.
+    /// Its own types: raw tracepoints are used where they agree with the table of arguments.
     pub btf: Found,
     /// Programs on raw tracepoints.
     pub raw_tracepoints: Found,

@@ -1,4 +1,4 @@
-//! Takes the text of an event's `format` file. Gives an [`EventFormat`].
+//! What a trace event's record looks like, as the event's `format` file says.
 //!
 //! The file has a `name:` and an `ID:` line, the fields that all events have, a blank line, the
 //! event's own fields, and `print fmt:`, which is of no interest here. A field is
@@ -228,9 +228,20 @@ impl EventFormat {
     /// The field of that name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&FieldFormat> {
-        self.fields.iter().find(|field| field.name == name)
+        self.find(name).map(|(_, field)| field)
+    }
+
+    /// The same, and what identifies it.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<(FieldId, &FieldFormat)> {
+        let index = self.fields.iter().position(|field| field.name == name)?;
+        Some((FieldId(index), &self.fields[index]))
     }
 }
+
+/// Identifies a field of an event: its index among [`EventFormat::fields`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FieldId(pub usize);
 
 /// One field of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,8 +263,15 @@ pub struct FieldFormat {
 
 impl FieldFormat {
     /// It is a word that says where something else lies.
-    fn has_location(&self) -> bool {
-        self.type_name.contains("__data_loc") || self.type_name.contains("__rel_loc")
+    #[must_use]
+    pub fn has_location(&self) -> bool {
+        self.type_name.contains("__data_loc") || self.is_relative()
+    }
+
+    /// It is such a word, and counts from its own end instead of the record's start.
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        self.type_name.contains("__rel_loc")
     }
 
     /// How histograms treat the field, by its type and size alone (`filter_assign_type()` in

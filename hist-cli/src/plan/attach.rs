@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use super::access::arguments::copy::BtfId;
 use crate::kernel::EventName;
+use crate::kernel::btf::TypeId;
 
 /// How programs are to be attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,10 @@ pub enum Attach {
         btf_id: Option<BtfId>,
     },
 }
+
+/// How a program of type TRACING is told its tracepoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BtfId(pub TypeId);
 
 impl Attach {
     /// The program's context is the event's record.

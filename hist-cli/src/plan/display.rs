@@ -3,8 +3,10 @@
 use std::fmt;
 
 use super::{
-    Guard, KeySlot, MapKind, MapPlan, Origin, Plan, SENTINEL, Template, ValueSlot, size_text,
+    Access, Guard, KeySlot, MapKind, MapPlan, Origin, Plan, SENTINEL, Template, ValueSlot,
+    size_text,
 };
+use crate::resolve::hist::{KeySource, Room, TextField};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,7 +24,7 @@ impl fmt::Display for Plan {
         let s = if cpus == 1 { "" } else { "s" };
         writeln!(f, "memory   {} on {cpus} CPU{s}", size_text(bytes))?;
         if let Some(index) = &self.index {
-            writeln!(f, "index    {}", index.source)?;
+            writeln!(f, "index    {}", index.source.shown(&self.hist.fields))?;
         }
         if !self.focus.is_all() {
             writeln!(f, "focus    {}", self.focus)?;
@@ -31,11 +33,12 @@ impl fmt::Display for Plan {
             Some(filter) => writeln!(f, "filter   {filter}")?,
             None => writeln!(f, "filter   none")?,
         }
-        for slot in &self.keys {
-            writeln!(f, "key      {slot}")?;
+        for KeySlot { offset, label, source, .. } in &self.keys {
+            writeln!(f, "key      +{offset} {label} = {}", self.shown_key(source))?;
         }
-        for slot in &self.values {
-            writeln!(f, "value    {slot}")?;
+        for ValueSlot { offset, label, source, fold } in &self.values {
+            let source = source.shown(&self.hist.fields);
+            writeln!(f, "value    +{offset} {label} {} {source}", fold.operator())?;
         }
         for (value, origin) in self.hist.values.iter().zip(&self.origins) {
             if let Origin::Key(key) = origin {
@@ -47,9 +50,24 @@ impl fmt::Display for Plan {
             writeln!(f, "value    +{offset} task's name, at the first hit")?;
         }
         for kept in &self.once {
-            writeln!(f, "once     {}", kept.what.name(&self.copies))?;
+            writeln!(f, "once     {}", kept.what.name(&self.access))?;
         }
         writeln!(f, "state    {}", if self.hist.paused { "paused" } else { "active" })
+    }
+}
+
+impl Plan {
+    /// Strings that no record has are said to be copied.
+    fn shown_key(&self, source: &KeySource) -> String {
+        if let KeySource::Text(TextField { field, room }) = source
+            && let Some(Access::Argument(_)) = self.access.get(*field)
+        {
+            return match room {
+                Room::Array(size) => format!("char[{size}], copied"),
+                Room::Varying => "string, copied".to_owned(),
+            };
+        }
+        source.shown(&self.hist.fields).to_string()
     }
 }
 
@@ -84,18 +102,5 @@ impl fmt::Display for MapKind {
             Self::Hash => "hash",
             Self::PerCpuArray => "per-CPU array",
         })
-    }
-}
-
-impl fmt::Display for KeySlot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "+{} {} = {}", self.offset, self.label, self.source)
-    }
-}
-
-impl fmt::Display for ValueSlot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { offset, source, fold, label } = self;
-        write!(f, "+{offset} {label} {} {source}", fold.operator())
     }
 }

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives what can go wrong in planning.
+//! What can go wrong in planning.
 
 use super::size_text;
 
@@ -83,12 +83,12 @@ pub enum PlanError {
         /// How many we dare.
         max: u64,
     },
-    /// Only a raw tracepoint is wished.
+    /// Only a raw tracepoint is wished, which has no record.
     #[error(
         "{event} cannot be counted on its raw tracepoint: {reasons}; leave out --attach raw, or \
          leave out what needs the record"
     )]
-    NotRaw {
+    NeedsRecord {
         /// `system:event`
         event: String,
         /// Field by field.

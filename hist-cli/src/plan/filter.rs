@@ -1,16 +1,8 @@
-//! Takes a filter. Gives the part of it that must be tested, and refuses what the verifier would.
+//! The part of a filter that must be tested once all that is known is.
 
-use super::PlanError;
-use super::scan::{self, PARTS_MAX, Scan};
-use crate::resolve::hist::{Condition, GlobPart, Pattern, TextSource, TextTest};
-
-/// The verifier gives up after a million instructions (`BPF_COMPLEXITY_LIMIT_INSNS` in Linux
-/// include/linux/bpf.h); the rest of the program needs some, too.
-const STEPS_MAX: u64 = 900_000;
-
-/// It gives up as well when it has left that many ways for later (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`
-/// in Linux kernel/bpf/verifier.c is 8192).
-const BRANCHES_MAX: u64 = 8000;
+use crate::resolve::hist::{
+    COMM_SIZE, Condition, GlobPart, Pattern, Room, TextField, TextSource, TextTest,
+};
 
 /// What is left to test once all that is known is: nothing if all hits count, and
 /// [`Condition::Always`] only if none does.
@@ -56,72 +48,18 @@ fn join(parts: &[Condition], decides: bool, node: fn(Vec<Condition>) -> Conditio
 /// The pattern needs more bytes than the string has room for.
 fn is_too_long(test: &TextTest) -> bool {
     let room = match test.source {
-        TextSource::Static { .. } | TextSource::Comm => scan::limit(test.source) as usize,
-        TextSource::Dynamic(_) | TextSource::Pointer { .. } | TextSource::Copied { .. } => {
-            return false;
-        }
+        TextSource::Field(TextField { room: Room::Array(size), .. }) => size,
+        TextSource::Comm => COMM_SIZE,
+        TextSource::Field(_) | TextSource::Pointer { .. } => return false,
     };
-    room < match &test.pattern {
-        Pattern::Exact(text)
-        | Pattern::Prefix(text)
-        | Pattern::Suffix(text)
-        | Pattern::Contains(text) => text.len(),
-        Pattern::Glob(parts) => parts.iter().filter(|part| **part != GlobPart::Any).count(),
-    }
-}
-
-/// Refuses patterns that are too long, and filters that the verifier would not follow to the end.
-pub(super) fn check_complexity(condition: &Condition) -> Result<(), PlanError> {
-    let cost = cost(condition)?;
-    let over = |what, amount, max| match amount > max {
-        true => Err(PlanError::FilterTooComplex { what, amount, max }),
-        false => Ok(()),
-    };
-    over("steps", cost.steps, STEPS_MAX)?;
-    over("branches", cost.branches, BRANCHES_MAX)
-}
-
-/// What the verifier must do, about.
-#[derive(Clone, Copy)]
-struct Cost {
-    /// Instructions that it looks at.
-    steps: u64,
-    /// Ways that it leaves for later.
-    branches: u64,
-}
-
-impl std::iter::Sum for Cost {
-    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
-        costs.fold(Self { steps: 0, branches: 0 }, |sum, cost| Self {
-            steps: sum.steps + cost.steps,
-            branches: sum.branches + cost.branches,
-        })
-    }
-}
-
-fn cost(condition: &Condition) -> Result<Cost, PlanError> {
-    match condition {
-        Condition::Any(parts) | Condition::All(parts) => parts.iter().map(cost).sum(),
-        Condition::Not(inner) => cost(inner),
-        Condition::Text(test) => match Scan::of(test) {
-            Some(scan) if scan.parts() > PARTS_MAX => {
-                let (label, parts) = (test.label.clone(), scan.parts());
-                Err(PlanError::PatternTooLong { label, parts, max: PARTS_MAX })
-            }
-            // It is high because code gets long, too: jumps reach 32767 instructions.
-            Some(scan) => Ok(Cost { steps: 3000 + scan.steps(), branches: 10 + scan.branches() }),
-            None => Ok(Cost { steps: 150, branches: 40 }),
-        },
-        Condition::Cpumask(test) => {
-            let words = test.cpus.len() as u64;
-            Ok(Cost { steps: 50 + 4 * words, branches: 10 + words })
+    (room as usize)
+        < match &test.pattern {
+            Pattern::Exact(text)
+            | Pattern::Prefix(text)
+            | Pattern::Suffix(text)
+            | Pattern::Contains(text) => text.len(),
+            Pattern::Glob(parts) => parts.iter().filter(|part| **part != GlobPart::Any).count(),
         }
-        Condition::Within(test) => {
-            let ranges = test.ranges.len() as u64;
-            Ok(Cost { steps: 10 + 2 * ranges, branches: 2 * ranges })
-        }
-        Condition::Compare(_) | Condition::Always(_) => Ok(Cost { steps: 10, branches: 1 }),
-    }
 }
 
 #[cfg(test)]
@@ -148,19 +86,5 @@ mod tests {
         let long = Pattern::Exact(vec![b'a'; 17]);
         check(text(TextSource::Comm, long.clone(), false), Some(&always(false)));
         check(text(TextSource::Comm, long, true), None);
-    }
-
-    #[test]
-    fn too_much_is_refused() {
-        let pointer = TextSource::Pointer { offset: 8, user: false };
-        let one = text(pointer, Pattern::Contains(b"a".to_vec()), false);
-        assert_eq!(check_complexity(&one), Ok(()));
-        let many = Condition::Any(vec![one; 100]);
-        assert!(matches!(check_complexity(&many), Err(PlanError::FilterTooComplex { .. })));
-        let long = text(pointer, Pattern::Glob(vec![GlobPart::One; 255]), false);
-        assert!(matches!(
-            check_complexity(&long),
-            Err(PlanError::PatternTooLong { parts: 255, max: 254, .. })
-        ));
     }
 }

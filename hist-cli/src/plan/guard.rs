@@ -6,9 +6,10 @@
 //! at its own level is dropped before anything counts it (`perf_swevent_get_recursion_context()`
 //! in Linux kernel/events/core.c). So it is with a page fault that another classic program takes.
 
-use super::Plan;
+use super::Attach;
 use super::access::arguments::rows::has_preemption_off;
 use crate::kernel::preemption::Preemption;
+use crate::resolve::hist::Hist;
 
 /// What is known of events that perf's recursion guard drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +53,13 @@ const NEVER_NESTED: [(&str, &str); 4] = [
     ("sched", "sched_process_exit"),
 ];
 
-/// What is to be done for `plan`.
-pub(super) fn guard(plan: &Plan, proof: Proof, preemption: Preemption) -> Guard {
-    if !plan.attach.is_called_by_perf() {
+/// What is to be done for a program of `hist` that is attached that way.
+pub(super) fn guard(hist: &Hist, attach: &Attach, proof: Proof, preemption: Preemption) -> Guard {
+    if !attach.is_called_by_perf() {
         return Guard::Harmless;
     }
-    let (system, event) = (plan.hist.event.system.as_str(), plan.hist.event.name.as_str());
-    let watched = match preemption.loses(has_preemption_off(&plan.hist.event)) {
+    let (system, event) = (hist.event.system.as_str(), hist.event.name.as_str());
+    let watched = match preemption.loses(has_preemption_off(&hist.event)) {
         false => Guard::Watched,
         true => Guard::Unwatchable,
     };

@@ -1,9 +1,9 @@
-//! Takes a [`Hist`] whose keys can have few different values. Gives the number of each key's
-//! entry, and the key of each number: such a histogram is an array.
+//! Numbers the entries of a histogram whose keys can have few different values: it is kept in an array.
+//! Every key has a number, and every number a key.
 
 use crate::modifier::BucketWidth;
 use crate::parse::ast::BinaryOp;
-use crate::resolve::hist::{Hist, KeySource, RecordField, Source};
+use crate::resolve::hist::{Hist, KeySource, NumberField, Source};
 use crate::snapshot::KeyBytes;
 
 /// The most entries that an array is made for. It is read as a whole, whatever has been hit.
@@ -99,12 +99,12 @@ fn digit(source: &Source, cpus: Option<u32>) -> Option<Digit> {
         Source::Bucket(BucketWidth::Log2, inner) => {
             number(bits(inner).map_or(POWERS, |bits| u64::from(bits) + 1), Image::Times(1))
         }
-        Source::Record(field @ RecordField { signed: true, size, .. }) => {
-            let unsigned = Source::Record(RecordField { signed: false, ..*field });
+        Source::Field(field @ NumberField { signed: true, size, .. }) => {
+            let unsigned = Source::Field(NumberField { signed: false, ..*field });
             let Digit { base, source, .. } = digit(&unsigned, cpus)?;
             Some(Digit { source, base, image: Image::Signed(8 * size) })
         }
-        Source::Record(_) => number(1 << bits(source)?, Image::Times(1)),
+        Source::Field(_) => number(1 << bits(source)?, Image::Times(1)),
         Source::Bucket(BucketWidth::Fixed(width), inner) => {
             let most = match **inner {
                 Source::Cpu => u64::from(cpus?) - 1,
@@ -120,7 +120,7 @@ fn digit(source: &Source, cpus: Option<u32>) -> Option<Digit> {
 /// How many low bits of an unsigned field may be set, if those are few.
 fn bits(source: &Source) -> Option<u32> {
     match source {
-        Source::Record(RecordField { size, signed: false, .. }) if *size < 8 => Some(8 * size),
+        Source::Field(NumberField { size, signed: false, .. }) if *size < 8 => Some(8 * size),
         _ => None,
     }
 }

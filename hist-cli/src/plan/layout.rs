@@ -2,24 +2,16 @@
 
 use hist_common::layout::STACK_DEPTH;
 
-pub(super) use super::scan::COMM_SIZE;
-use super::{KeySlot, Origin, Plan, PlanError, ValueSlot};
-use crate::resolve::hist::{
-    Condition, Hist, Key, KeySource, Location, RecordField, Source, TextField, TextSource, TextTest,
-};
+use super::{KeySlot, Origin, ValueSlot};
+use crate::resolve::hist::{COMM_SIZE, Hist, Key, KeySource, Room, Source, TextField};
 use crate::snapshot::counts::HITS;
 
 /// Bytes of a number in a key: every number is kept as its u64 image.
 const NUMBER_SIZE: u32 = 8;
 /// Bytes of a sum in a value.
-pub(super) const VALUE_SIZE: u32 = 8;
+const VALUE_SIZE: u32 = 8;
 /// Bytes of a string whose length is not known beforehand: 255 and a NUL, as in the kernel.
 const TEXT_SIZE: u32 = 256;
-/// Bytes of the word that says where dynamic data are (`__data_loc`).
-const LOCATION_SIZE: u32 = 4;
-/// The first bytes of a record belong to the kernel: they hold a pointer when a program runs
-/// (`tp_prog_is_valid_access()` in kernel/trace/bpf_trace.c).
-const HIDDEN: u32 = 8;
 
 pub(super) fn key_slots(hist: &Hist) -> Vec<KeySlot> {
     let mut offset = 0;
@@ -35,8 +27,8 @@ pub(super) fn key_slots(hist: &Hist) -> Vec<KeySlot> {
 const fn slot_size(source: &KeySource) -> u32 {
     match source {
         KeySource::Number(_) => NUMBER_SIZE,
-        KeySource::Text(TextField::Static { size, .. }) => size.next_multiple_of(8),
-        KeySource::Text(_) => TEXT_SIZE,
+        KeySource::Text(TextField { room: Room::Array(size), .. }) => size.next_multiple_of(8),
+        KeySource::Text(TextField { room: Room::Varying, .. }) => TEXT_SIZE,
         KeySource::Comm => COMM_SIZE,
         KeySource::Stack => 8 * STACK_DEPTH as u32,
     }
@@ -64,83 +56,16 @@ pub(super) fn value_slots(hist: &Hist) -> (Vec<ValueSlot>, Vec<Origin>) {
     (slots, origins)
 }
 
-/// Every load must lie in the part of the record that a program may read: the kernel would
-/// refuse the program only when it is attached.
-pub(super) fn check_loads(plan: &Plan) -> Result<(), PlanError> {
-    let record_size = plan.hist.record_size;
-    for slot in &plan.keys {
-        check_key(&slot.label, &slot.source, record_size)?;
-    }
-    for slot in &plan.values {
-        check_source(&slot.label, &slot.source, record_size)?;
-    }
-    plan.filter.as_ref().map_or(Ok(()), |filter| check_condition(filter, record_size))
+/// Bytes of a key.
+pub(super) fn key_size(keys: &[KeySlot]) -> u32 {
+    keys.last().map_or(0, |slot| slot.offset + slot.size)
 }
 
-fn check_key(label: &str, source: &KeySource, record_size: u32) -> Result<(), PlanError> {
-    match source {
-        KeySource::Number(source) => check_source(label, source, record_size),
-        KeySource::Text(TextField::Static { offset, size }) => {
-            check_range(label, *offset, *size, record_size)
-        }
-        KeySource::Text(TextField::Dynamic { offset } | TextField::Relative { offset }) => {
-            check_range(label, *offset, LOCATION_SIZE, record_size)
-        }
-        KeySource::Text(TextField::Copied { .. }) | KeySource::Comm | KeySource::Stack => Ok(()),
+/// Bytes of a value; and where in it the task's name is, if a key is shown with that.
+pub(super) fn value_size(hist: &Hist, values: &[ValueSlot]) -> (u32, Option<u32>) {
+    let words = VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
+    match hist.keeps_comm() {
+        true => (words + COMM_SIZE, Some(words)),
+        false => (words, None),
     }
-}
-
-fn check_condition(condition: &Condition, record_size: u32) -> Result<(), PlanError> {
-    match condition {
-        Condition::Any(parts) | Condition::All(parts) => {
-            parts.iter().try_for_each(|part| check_condition(part, record_size))
-        }
-        Condition::Not(inner) => check_condition(inner, record_size),
-        Condition::Compare(compare) => check_source(&compare.label, &compare.source, record_size),
-        Condition::Within(within) => check_source(&within.label, &within.source, record_size),
-        Condition::Text(test) => check_text(test, record_size),
-        Condition::Cpumask(test) => check_location(&test.label, test.location, record_size),
-        Condition::Always(_) => Ok(()),
-    }
-}
-
-fn check_text(test: &TextTest, record_size: u32) -> Result<(), PlanError> {
-    match test.source {
-        TextSource::Static { offset, size } => check_range(&test.label, offset, size, record_size),
-        TextSource::Dynamic(location) => check_location(&test.label, location, record_size),
-        TextSource::Pointer { offset, .. } => check_range(&test.label, offset, 8, record_size),
-        TextSource::Copied { .. } | TextSource::Comm => Ok(()),
-    }
-}
-
-/// Where the word points to is known only when the event fires; programs read it with care.
-fn check_location(label: &str, location: Location, record_size: u32) -> Result<(), PlanError> {
-    check_range(label, location.offset, LOCATION_SIZE, record_size)
-}
-
-fn check_source(label: &str, source: &Source, record_size: u32) -> Result<(), PlanError> {
-    match source {
-        Source::Record(field) => check_field(label, *field, record_size),
-        Source::Bucket(_, inner) | Source::Negate(inner) => check_source(label, inner, record_size),
-        Source::Binary(_, lhs, rhs) => {
-            check_source(label, lhs, record_size)?;
-            check_source(label, rhs, record_size)
-        }
-        Source::Pid | Source::Cpu | Source::Timestamp { .. } | Source::Constant(_) => Ok(()),
-    }
-}
-
-fn check_field(label: &str, field: RecordField, record_size: u32) -> Result<(), PlanError> {
-    if !matches!(field.size, 1 | 2 | 4 | 8) {
-        return Err(PlanError::FieldSize { label: label.to_owned(), size: field.size });
-    }
-    check_range(label, field.offset, field.size, record_size)
-}
-
-fn check_range(label: &str, offset: u32, size: u32, record_size: u32) -> Result<(), PlanError> {
-    let (start, end) = (u64::from(offset), u64::from(offset) + u64::from(size));
-    if offset < HIDDEN || end > u64::from(record_size) {
-        return Err(PlanError::OutsideRecord { label: label.to_owned(), start, end, record_size });
-    }
-    Ok(())
 }

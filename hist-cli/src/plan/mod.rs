@@ -1,9 +1,14 @@
-//! Takes a [`Hist`]. Gives a [`Plan`]: which template, how keys and values lie in the map, what
-//! fills each hole.
+//! Decides how a histogram is counted: which template, how keys and values lie in the map, how the
+//! program gets its events and their fields, what fills each hole.
+//!
+//! First comes a [`Draft`](draft::Draft) of what is the same for every way of attaching, then the way
+//! is chosen with its table of accesses; both make one [`Plan`].
 
 pub mod access;
 mod attach;
+mod complexity;
 mod display;
+mod draft;
 mod error;
 mod filter;
 pub mod focus;
@@ -15,8 +20,10 @@ mod memory;
 pub mod once;
 pub mod scan;
 mod spill;
+mod way;
 
-pub use attach::{Attach, AttachWish};
+pub use access::{Access, AccessTable};
+pub use attach::{Attach, AttachWish, BtfId};
 pub use error::PlanError;
 pub use focus::Focus;
 pub use guard::{Guard, Proof, SENTINEL};
@@ -24,11 +31,13 @@ pub use index::Index;
 pub use memory::{BUDGET, size_text};
 pub use spill::{Spill, spill};
 
-use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
-
-use self::access::arguments::copy::{FieldCopy, SystemCall};
+use self::access::arguments::NeedsRecord;
+use self::access::system_call::SystemCall;
+use self::draft::Draft;
 use self::once::Kept;
+use self::way::Way;
 use crate::kernel::Context;
+use crate::kernel::btf::Btf;
 use crate::resolve::Fold;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
 use crate::snapshot::Counts;
@@ -59,8 +68,8 @@ pub struct Plan {
     pub keys: Vec<KeySlot>,
     /// What the update and init holes write, in order, without gaps; the first is the hitcount.
     pub values: Vec<ValueSlot>,
-    /// Without a record: what the fields are copies of that the holes read.
-    pub copies: Vec<FieldCopy>,
+    /// How the fields are read that the holes use.
+    pub access: AccessTable,
     /// What the event has one of and the holes use more than once: it is read once.
     pub once: Vec<Kept>,
     /// The program runs at every system call, and this one counts.
@@ -223,36 +232,48 @@ pub struct Wishes {
     pub renewable: bool,
 }
 
-/// Chooses template, layout and attachment for `hist`. Without BTF in `kernel` it is attached to the
-/// classic tracepoint.
+/// Chooses layout, template and the way of attaching for `hist`. Without BTF in `kernel` it is attached
+/// to the classic tracepoint.
 ///
 /// # Errors
 /// If keys or values fit no template or no memory, a field lies outside of what a program may read
 /// of its record, the verifier would not follow the filter to its end, or only a raw tracepoint is
 /// wished and cannot be used.
 pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, PlanError> {
-    let keys = layout::key_slots(&hist);
-    let (values, origins) = layout::value_slots(&hist);
-    let words = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
-    let comm = hist.keeps_comm().then_some(words);
-    let hash = MapPlan {
-        kind: MapKind::PerCpuHash,
-        key_size: keys.last().map_or(0, |slot| slot.offset + slot.size),
-        value_size: words + comm.map_or(0, |_| layout::COMM_SIZE),
-        max_entries: hist.size,
-    };
-    check_room("values", hash.value_size, VALUE_ROOM)?;
-    let (cpus, index) = (wishes.cpus.unwrap_or(1), index(&hist, &wishes));
-    let (template, map) = match array(hash, index.as_ref(), &wishes) {
-        Some(array) => (Template::HistArray, array),
-        None => (template(hash.key_size, &wishes)?, memory::hash(hash, wishes.memory, cpus)?),
-    };
-    let index = index.filter(|_| template == Template::HistArray);
-    let filter = hist.filter.as_ref().and_then(|filter| filter::simplify(&filter.tree));
-    filter.as_ref().map_or(Ok(()), filter::check_complexity)?;
-    let (attach, shared) = (own_event(&hist), hist.name.is_some() || map.kind == MapKind::Hash);
-    let (copies, once, system_call, why) = (Vec::new(), Vec::new(), None, Vec::new());
-    let mut plan = Plan {
+    let (wish, proof) = (wishes.attach, wishes.proof);
+    let draft = Draft::new(hist, wishes)?;
+    let way = way::choose(&draft, wish, kernel)?;
+    if way.attach.has_record() {
+        access::record::check(&draft)?;
+    }
+    let guard = guard::guard(&draft.hist, &way.attach, proof, kernel.preemption);
+    Ok(assemble(draft, way, guard))
+}
+
+/// A plan for the raw tracepoint, with rows of one's own instead of the table's: field and expression
+/// of each.
+///
+/// # Errors
+/// Why it cannot be, in words.
+pub fn plan_with_rows(
+    hist: Hist,
+    wishes: Wishes,
+    btf: &Btf,
+    rows: &[(&str, &str)],
+) -> Result<Plan, NeedsRecord> {
+    let draft =
+        Draft::new(hist, wishes).map_err(|error| NeedsRecord::because(error.to_string()))?;
+    let way = way::raw_with_rows(&draft, btf, rows)?;
+    // Raw programs are not called through perf.
+    Ok(assemble(draft, way, Guard::Harmless))
+}
+
+fn assemble(draft: Draft, way: Way, guard: Guard) -> Plan {
+    // Template and what is read once depend on the way.
+    let Draft { hist, template: _, shared, map, cpus, index, focus, filter, .. } = draft;
+    let Draft { keys, values, origins, comm, .. } = draft;
+    let Way { attach, access, system_call, template, once, why } = way;
+    Plan {
         hist,
         template,
         attach,
@@ -260,82 +281,16 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
         map,
         cpus,
         index,
-        focus: wishes.focus,
+        focus,
         filter,
         keys,
         values,
-        origins,
-        copies,
+        access,
         once,
         system_call,
         why,
-        guard: Guard::Harmless,
+        guard,
+        origins,
         comm,
-    };
-    keep(&mut plan)?;
-    access::arguments::choose(&mut plan, wishes.attach, kernel)?;
-    plan.guard = guard::guard(&plan, wishes.proof, kernel.preemption);
-    if plan.has_record() {
-        layout::check_loads(&plan)?;
     }
-    Ok(plan)
-}
-
-/// Gives what is used more than once its place on the stack, which is the key's room: a key that
-/// leaves too little of it goes into a map.
-pub(in crate::plan) fn keep(plan: &mut Plan) -> Result<(), PlanError> {
-    let key_size = match plan.template {
-        Template::Hist | Template::HistLog | Template::HistSpill => plan.map.key_size,
-        Template::HistLarge | Template::HistArray | Template::HistLargeSpill => 0,
-    };
-    let room = u32::try_from(KEY_ROOM).unwrap_or(u32::MAX).saturating_sub(key_size);
-    plan.once = once::kept(plan, room);
-    match (once::bytes(&plan.once) > room, plan.template) {
-        (true, Template::HistLog) => Err(PlanError::NoLog { size: key_size }),
-        (true, Template::Hist) => {
-            plan.template = Template::HistLarge;
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// How keys are numbered, where that can be. In a table with a name, other events' keys may be
-/// others; and what is logged is a hash.
-fn index(hist: &Hist, wishes: &Wishes) -> Option<Index> {
-    let most = hist.size.min(index::ENTRIES_MAX);
-    let index = || Index::of(hist, wishes.cpus, most);
-    (hist.name.is_none() && !wishes.log).then(index).flatten()
-}
-
-/// The array in the place of `hash`, if keys are numbered and there is memory for it.
-fn array(hash: MapPlan, index: Option<&Index>, wishes: &Wishes) -> Option<MapPlan> {
-    let max_entries = index?.entries;
-    let array = MapPlan { kind: MapKind::PerCpuArray, key_size: 4, max_entries, ..hash };
-    let budget = wishes.memory.unwrap_or(BUDGET);
-    (array.bytes(wishes.cpus.unwrap_or(1)) <= budget).then_some(array)
-}
-
-fn template(key_size: u32, wishes: &Wishes) -> Result<Template, PlanError> {
-    match (key_size as usize <= KEY_ROOM, wishes.log) {
-        (true, false) => Ok(Template::Hist),
-        (true, true) => Ok(Template::HistLog),
-        (false, false) => {
-            check_room("keys", key_size, LARGE_KEY_ROOM)?;
-            Ok(Template::HistLarge)
-        }
-        (false, true) => Err(PlanError::NoLog { size: key_size }),
-    }
-}
-
-/// The event's own record, which is always right.
-fn own_event(hist: &Hist) -> Attach {
-    Attach::Tracepoint { event: hist.event.clone(), id: hist.event_id }
-}
-
-fn check_room(what: &'static str, size: u32, room: usize) -> Result<(), PlanError> {
-    if size as usize > room {
-        return Err(PlanError::NoRoom { what, size, room });
-    }
-    Ok(())
 }

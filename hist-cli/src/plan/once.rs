@@ -1,5 +1,5 @@
-//! Takes a plan. Gives what it uses more than once of what an event has one of: the time, the task,
-//! numbers and strings that arguments lead to.
+//! What a trigger uses more than once of what an event has one of: the time, the task, numbers and
+//! strings that arguments lead to.
 //!
 //! The kernel reads those when it makes the record, so a trigger that counts by the time and sums
 //! the time means the same time twice. A program that read them at each use could find another
@@ -7,13 +7,14 @@
 //! and kept at the top of the part of the stack that holes share. What is used once is read where
 //! it is used, at no further cost.
 
-use super::Plan;
-use super::access::arguments::copy::{Copied, FieldCopy, Text};
-use super::scan::COMM_SIZE;
-use crate::resolve::hist::{Clock, Condition, KeySource, Source, TextField, TextSource};
+use hist_common::layout::KEY_ROOM;
 
-/// The longest array that is kept, in bytes; a multiple of 8.
-pub const ARRAY_MAX: u32 = 64;
+use super::access::AccessTable;
+use super::access::arguments::value::{Content, Text};
+use super::draft::Draft;
+use super::{PlanError, Template};
+use crate::kernel::format::FieldId;
+use crate::resolve::hist::{COMM_SIZE, Clock, Condition, KeySource, Source, TextSource};
 
 /// Something that an event has one of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +30,16 @@ pub enum Once {
     Pid,
     /// The CPU's number.
     Cpu,
-    /// The number that arguments lead to for the field at that offset of the record, in bytes; as
-    /// the field's own type has it.
-    Field(u32),
+    /// The number that arguments lead to for that field; as the field's own type has it.
+    Field(FieldId),
     /// The task's name, in [`COMM_SIZE`] bytes.
     Comm,
-    /// The array that arguments lead to for the field at that offset of the record.
+    /// The array that arguments lead to for that field.
     Array {
-        /// Of the field, in bytes.
-        offset: u32,
-        /// Of the array, in bytes, at most [`ARRAY_MAX`].
+        /// Which one.
+        field: FieldId,
+        /// Of the array, in bytes, at most
+        /// [`ARRAY_MAX`](super::access::arguments::value::ARRAY_MAX).
         size: u32,
     },
 }
@@ -74,34 +75,32 @@ impl Kept {
 impl Once {
     /// What `source` is; `None` if it is the same however often it is read.
     #[must_use]
-    pub fn of_number(source: &Source, copies: &[FieldCopy]) -> Option<Self> {
+    pub fn of_number(source: &Source, access: &AccessTable) -> Option<Self> {
         match source {
             Source::Timestamp { clock, usecs } => Some(Self::Time { clock: *clock, usecs: *usecs }),
             Source::Pid => Some(Self::Pid),
             Source::Cpu => Some(Self::Cpu),
-            Source::Record(field) => Self::of_field(field.offset, copies),
+            Source::Field(number) => Self::of_field(number.field, access),
             _ => None,
         }
     }
 
-    /// What a number of the record is. The record itself does not change.
+    /// What a field that is a number is. A record does not change.
     #[must_use]
-    pub fn of_field(offset: u32, copies: &[FieldCopy]) -> Option<Self> {
-        match value(offset, copies)? {
-            Copied::Number(number, _) => number.follows_pointers().then_some(Self::Field(offset)),
-            Copied::Text(_) => None,
+    pub fn of_field(field: FieldId, access: &AccessTable) -> Option<Self> {
+        match &access.argument(field)?.content {
+            Content::Number(number, _) => number.follows_pointers().then_some(Self::Field(field)),
+            Content::Text(_) => None,
         }
     }
 
-    /// What a string of the record is.
+    /// What a field that is a string is.
     #[must_use]
-    pub fn of_text(offset: u32, copies: &[FieldCopy]) -> Option<Self> {
-        match value(offset, copies)? {
-            Copied::Text(Text::Comm) => Some(Self::Comm),
-            Copied::Text(Text::Inside { size, .. }) if *size <= ARRAY_MAX => {
-                Some(Self::Array { offset, size: *size })
-            }
-            _ => None,
+    pub fn of_text(field: FieldId, access: &AccessTable) -> Option<Self> {
+        match &access.argument(field)?.content {
+            Content::Text(Text::Comm) => Some(Self::Comm),
+            Content::Text(text) => text.kept_size().map(|size| Self::Array { field, size }),
+            Content::Number(..) => None,
         }
     }
 
@@ -115,17 +114,16 @@ impl Once {
         }
     }
 
-    /// What to call it; `copies` have the fields' names.
+    /// What to call it; `access` has the fields' names.
     #[must_use]
-    pub fn name(self, copies: &[FieldCopy]) -> &str {
+    pub fn name(self, access: &AccessTable) -> &str {
         match self {
             Self::Time { .. } => "the time",
             Self::Pid => "the thread's number",
             Self::Cpu => "the CPU's number",
             Self::Comm => "the task's name",
-            Self::Field(offset) | Self::Array { offset, .. } => {
-                let copy = copies.iter().find(|copy| copy.offset == offset);
-                copy.map_or("a field", |copy| &copy.field)
+            Self::Field(field) | Self::Array { field, .. } => {
+                access.name(field).unwrap_or("a field")
             }
         }
     }
@@ -136,14 +134,30 @@ impl Once {
     }
 }
 
-fn value(offset: u32, copies: &[FieldCopy]) -> Option<&Copied> {
-    copies.iter().find(|copy| copy.offset == offset).map(|copy| &copy.value)
+/// Gives what is used more than once its place on the stack, which is the key's room in `template`: a
+/// key that leaves too little of it goes into a map.
+pub(super) fn keep(
+    draft: &Draft,
+    template: Template,
+    access: &AccessTable,
+) -> Result<(Template, Vec<Kept>), PlanError> {
+    let key_size = match template {
+        Template::Hist | Template::HistLog | Template::HistSpill => draft.map.key_size,
+        Template::HistLarge | Template::HistArray | Template::HistLargeSpill => 0,
+    };
+    let room = u32::try_from(KEY_ROOM).unwrap_or(u32::MAX).saturating_sub(key_size);
+    let once = kept(draft, access, room);
+    match (bytes(&once) > room, template) {
+        (true, Template::HistLog) => Err(PlanError::NoLog { size: key_size }),
+        (true, Template::Hist) => Ok((Template::HistLarge, once)),
+        _ => Ok((template, once)),
+    }
 }
 
-/// What `plan` uses more than once. Of what cannot change anyhow nothing if `room` is too small, in
+/// What is used more than once. Of what cannot change anyhow nothing if `room` is too small, in
 /// bytes: reading it again is right, too.
-pub(super) fn kept(plan: &Plan, room: u32) -> Vec<Kept> {
-    let uses = Uses::of(plan);
+fn kept(draft: &Draft, access: &AccessTable, room: u32) -> Vec<Kept> {
+    let uses = Uses::of(draft, access);
     let all = uses.repeated(|_| true);
     match bytes(&all) <= room {
         true => all,
@@ -159,14 +173,14 @@ pub fn bytes(kept: &[Kept]) -> u32 {
 
 /// Each use, in the order in which an event meets them.
 struct Uses<'a> {
-    copies: &'a [FieldCopy],
+    access: &'a AccessTable,
     found: Vec<(Once, Place)>,
 }
 
 impl<'a> Uses<'a> {
-    fn of(plan: &'a Plan) -> Self {
-        let mut uses = Self { copies: &plan.copies, found: Vec::new() };
-        match &plan.filter {
+    fn of(draft: &Draft, access: &'a AccessTable) -> Self {
+        let mut uses = Self { access, found: Vec::new() };
+        match &draft.filter {
             Some(Condition::All(parts)) => {
                 for (part, condition) in parts.iter().enumerate() {
                     uses.condition(condition, Place::Filter(part));
@@ -175,13 +189,13 @@ impl<'a> Uses<'a> {
             Some(condition) => uses.condition(condition, Place::Filter(0)),
             None => {}
         }
-        match &plan.index {
+        match &draft.index {
             Some(index) => uses.number(&index.source, Place::Key),
-            None => plan.keys.iter().for_each(|slot| uses.key(&slot.source)),
+            None => draft.keys.iter().for_each(|slot| uses.key(&slot.source)),
         }
         // Of a value's two holes an event that is counted meets one.
-        plan.values.iter().for_each(|slot| uses.number(&slot.source, Place::Key));
-        if plan.comm.is_some() {
+        draft.values.iter().for_each(|slot| uses.number(&slot.source, Place::Key));
+        if draft.comm.is_some() {
             uses.add(Some(Once::Comm), Place::Key);
         }
         uses
@@ -208,11 +222,9 @@ impl<'a> Uses<'a> {
     fn key(&mut self, source: &KeySource) {
         match source {
             KeySource::Number(source) => self.number(source, Place::Key),
-            KeySource::Text(TextField::Copied { offset, .. }) => {
-                self.add(Once::of_text(*offset, self.copies), Place::Key);
-            }
+            KeySource::Text(text) => self.add(Once::of_text(text.field, self.access), Place::Key),
             KeySource::Comm => self.add(Some(Once::Comm), Place::Key),
-            KeySource::Text(_) | KeySource::Stack => {}
+            KeySource::Stack => {}
         }
     }
 
@@ -225,7 +237,7 @@ impl<'a> Uses<'a> {
                 self.number(lhs, place);
                 self.number(rhs, place);
             }
-            leaf => self.add(Once::of_number(leaf, self.copies), place),
+            leaf => self.add(Once::of_number(leaf, self.access), place),
         }
     }
 
@@ -239,13 +251,10 @@ impl<'a> Uses<'a> {
             Condition::Within(within) => self.number(&within.source, place),
             Condition::Text(test) => match test.source {
                 TextSource::Comm => self.add(Some(Once::Comm), place),
-                TextSource::Copied { offset, .. } => {
-                    self.add(Once::of_text(offset, self.copies), place);
+                TextSource::Field(text) => self.add(Once::of_text(text.field, self.access), place),
+                TextSource::Pointer { field, .. } => {
+                    self.add(Once::of_field(field, self.access), place);
                 }
-                TextSource::Pointer { offset, .. } => {
-                    self.add(Once::of_field(offset, self.copies), place);
-                }
-                TextSource::Static { .. } | TextSource::Dynamic(_) => {}
             },
             Condition::Cpumask(_) | Condition::Always(_) => {}
         }
@@ -259,7 +268,7 @@ mod tests {
     use crate::kernel::format;
     use crate::pipeline;
     use crate::pipeline::CompileError;
-    use crate::plan::{PlanError, Template, Wishes};
+    use crate::plan::{Plan, PlanError, Template, Wishes};
 
     fn plan(text: &str, wishes: Wishes) -> Result<Plan, CompileError> {
         let event =
@@ -272,7 +281,7 @@ mod tests {
     fn check(text: &str, expect: &[(&str, Place)]) {
         let plan = plan(text, Wishes::default()).unwrap();
         let found: Vec<_> =
-            plan.once.iter().map(|kept| (kept.what.name(&[]), kept.place)).collect();
+            plan.once.iter().map(|kept| (kept.what.name(&plan.access), kept.place)).collect();
         assert_eq!(found, expect, "{text}");
     }
 

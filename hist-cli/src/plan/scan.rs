@@ -1,15 +1,15 @@
-//! Takes a string test. Gives the automaton that a program runs over the string's bytes, for
-//! patterns that cannot be compared at one place.
+//! The automaton that a program runs over a string's bytes, for patterns that cannot be compared at
+//! one place.
 //!
 //! States are bits of a word, so that all places where a pattern may have got to are followed at
 //! once: state n means that the first n parts of the pattern are behind. For each byte that may
 //! come, a table says which states go on by one and which stay. A NUL ends a string: it carries
 //! the last state to one beyond it, `accepted`, and all others into nothing.
 
-use crate::resolve::hist::{GlobPart, Pattern, TextSource, TextTest};
+use super::access::arguments::value::{Content, Text};
+use super::access::{Access, AccessTable};
+use crate::resolve::hist::{COMM_SIZE, GlobPart, Pattern, Room, TextSource, TextTest};
 
-/// Bytes of a task's name, NUL included (`TASK_COMM_LEN` in Linux include/linux/sched.h).
-pub const COMM_SIZE: u32 = 16;
 /// The longest string behind a pointer that is compared, in bytes without NUL
 /// (`USTRING_BUF_SIZE` in Linux kernel/trace/trace_events_filter.c, less one).
 const POINTER_MAX: u32 = 1023;
@@ -39,17 +39,18 @@ pub struct Scan {
 impl Scan {
     /// The automaton for `test`; none if its pattern can be compared at one place.
     #[must_use]
-    pub fn of(test: &TextTest) -> Option<Self> {
-        let mut scan = Self { parts: Vec::new(), stays: vec![false], limit: limit(test.source) };
-        match (&test.pattern, test.source) {
-            (Pattern::Exact(_) | Pattern::Prefix(_), _)
-            | (Pattern::Suffix(_), TextSource::Dynamic(_)) => return None,
-            (Pattern::Suffix(text), _) => scan.literal(text),
-            (Pattern::Contains(text), _) => {
+    pub fn of(test: &TextTest, access: &AccessTable) -> Option<Self> {
+        let limit = limit(test.source, access);
+        let mut scan = Self { parts: Vec::new(), stays: vec![false], limit };
+        match &test.pattern {
+            Pattern::Exact(_) | Pattern::Prefix(_) => return None,
+            Pattern::Suffix(_) if has_length(test.source, access) => return None,
+            Pattern::Suffix(text) => scan.literal(text),
+            Pattern::Contains(text) => {
                 scan.literal(text);
                 scan.any();
             }
-            (Pattern::Glob(parts), _) => parts.iter().for_each(|part| scan.part(part)),
+            Pattern::Glob(parts) => parts.iter().for_each(|part| scan.part(part)),
         }
         Some(scan)
     }
@@ -162,14 +163,24 @@ impl Scan {
 
 /// Bytes of a string that are looked at.
 #[must_use]
-pub const fn limit(source: TextSource) -> u32 {
-    match source {
-        TextSource::Static { size, .. } => size,
-        TextSource::Dynamic(_) => DYNAMIC_MAX,
-        TextSource::Pointer { .. } => POINTER_MAX,
-        TextSource::Comm => COMM_SIZE,
-        TextSource::Copied { limit, .. } => limit,
+pub fn limit(source: TextSource, access: &AccessTable) -> u32 {
+    let text = match source {
+        TextSource::Field(text) => text,
+        TextSource::Pointer { .. } => return POINTER_MAX,
+        TextSource::Comm => return COMM_SIZE,
+    };
+    match (access.argument(text.field).map(|argument| &argument.content), text.room) {
+        (Some(Content::Text(Text::Inside { size, .. })), _) => *size,
+        (Some(Content::Text(Text::Comm)), _) => COMM_SIZE,
+        (_, Room::Array(size)) => size,
+        (_, Room::Varying) => DYNAMIC_MAX,
     }
+}
+
+/// The record says where the string ends.
+fn has_length(source: TextSource, access: &AccessTable) -> bool {
+    let TextSource::Field(text) = source else { return false };
+    text.room == Room::Varying && matches!(access.get(text.field), Some(Access::Record(_)))
 }
 
 fn set(is_in: impl Fn(u8) -> bool) -> ByteSet {
@@ -185,13 +196,13 @@ mod tests {
     use super::*;
 
     fn scan(parts: Vec<GlobPart>) -> Scan {
-        Scan::of(&TextTest {
+        let test = TextTest {
             label: String::new(),
             source: TextSource::Comm,
             pattern: Pattern::Glob(parts),
             negated: false,
-        })
-        .unwrap()
+        };
+        Scan::of(&test, &AccessTable::default()).unwrap()
     }
 
     /// Runs the table as programs do.

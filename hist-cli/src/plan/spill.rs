@@ -1,7 +1,11 @@
-//! Takes the plan of a table that may be full. Gives one that passes hits on which find no room, and
-//! the plan for those: their sums are known all the same, in their buckets if there are any.
+//! Divides the plan of a table that may be full into one that passes hits on which find no room, and
+//! the plan for those: their origins are known all the same, in their buckets if there are any.
 
-use super::{Index, MapKind, MapPlan, Plan, PlanError, Template, index, layout, memory};
+use super::draft::Draft;
+use super::way::Way;
+use super::{
+    Focus, Index, MapKind, MapPlan, Plan, PlanError, Template, index, layout, memory, once,
+};
 use crate::resolve::hist::{Hist, Key, KeySource, Order, Source};
 
 /// Two plans for the same event.
@@ -30,15 +34,32 @@ pub fn spill(plan: &Plan) -> Result<Option<Spill>, PlanError> {
 /// The hits have passed the filter when they get there, and it may not say the same again: strings of
 /// user space change.
 fn rest(plan: &Plan) -> Result<Plan, PlanError> {
+    let draft = draft(plan)?;
+    // A program that is entered from another one finds nothing on its stack, and without a filter
+    // nothing is read on the way through it.
+    let (template, once) = once::keep(&draft, draft.template, &plan.access)?;
+    let way = Way {
+        attach: plan.attach.clone(),
+        access: plan.access.clone(),
+        system_call: None,
+        template,
+        once,
+        why: plan.why.clone(),
+    };
+    Ok(super::assemble(draft, way, plan.guard))
+}
+
+/// Keys are buckets, or there is one entry; values are those of `plan`.
+fn draft(plan: &Plan) -> Result<Draft, PlanError> {
     let bucket = plan.hist.keys.iter().find(|key| key.buckets().is_some()).cloned();
     let keys = vec![bucket.unwrap_or_else(nothing)];
     let hist = Hist { keys, filter: None, ..plan.hist.clone() };
     let (keys, (values, origins)) = (layout::key_slots(&hist), layout::value_slots(&hist));
-    let value_size = layout::VALUE_SIZE * u32::try_from(values.len()).unwrap_or(u32::MAX);
+    let (value_size, comm) = layout::value_size(&hist, &values);
     let index = Index::of(&hist, Some(plan.cpus), index::ENTRIES_MAX);
     let per_cpu = MapPlan {
         kind: MapKind::PerCpuHash,
-        key_size: keys.iter().map(|slot| slot.size).sum(),
+        key_size: layout::key_size(&keys),
         value_size,
         max_entries: hist.size,
     };
@@ -49,26 +70,20 @@ fn rest(plan: &Plan) -> Result<Plan, PlanError> {
         }
         None => (Template::Hist, memory::hash(per_cpu, None, plan.cpus)?),
     };
-    let mut rest = Plan {
+    Ok(Draft {
         hist,
         template,
         shared: map.kind == MapKind::Hash,
         map,
+        cpus: plan.cpus,
         index,
-        focus: super::Focus::default(),
+        focus: Focus::default(),
         filter: None,
         keys,
         values,
         origins,
-        system_call: None,
-        comm: None,
-        // A program that is entered from another one finds nothing on its stack, and without a filter
-        // nothing is read on the way through it.
-        once: Vec::new(),
-        ..plan.clone()
-    };
-    super::keep(&mut rest)?;
-    Ok(rest)
+        comm,
+    })
 }
 
 /// The key of a table with one entry.

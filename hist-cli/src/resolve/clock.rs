@@ -1,4 +1,4 @@
-//! Chooses the clock that a trigger's timestamps come from.
+//! The clock that a trigger's timestamps come from.
 
 use bstr::ByteSlice as _;
 
@@ -61,6 +61,6 @@ fn reads(source: &Source) -> bool {
         Source::Timestamp { .. } => true,
         Source::Bucket(_, inner) | Source::Negate(inner) => reads(inner),
         Source::Binary(_, lhs, rhs) => reads(lhs) || reads(rhs),
-        Source::Record(_) | Source::Pid | Source::Cpu | Source::Constant(_) => false,
+        Source::Field(_) | Source::Pid | Source::Cpu | Source::Constant(_) => false,
     }
 }

@@ -1,14 +1,15 @@
-//! Takes a [`Hist`]. Gives its canonical text: the line that reading a `trigger` file gives, and
-//! a listing for people.
+//! A histogram's canonical text, which is the line that reading a `trigger` file gives, and its listing
+//! for people.
 
 use std::fmt;
 
 use bstr::{BString, ByteVec as _};
 
 use super::hist::{
-    Clock, Compare, Condition, CpumaskTest, Hist, Key, KeySource, RecordField, Sort, SortBy,
+    Clock, Compare, Condition, CpumaskTest, Hist, Key, KeySource, NumberField, Room, Sort, SortBy,
     Source, TextField, TextTest, Value, Within,
 };
+use crate::kernel::format::FieldFormat;
 use crate::modifier::BucketWidth;
 
 /// The [line](Hist::line), with U+FFFD for bytes that are not UTF-8.
@@ -79,11 +80,11 @@ impl Hist {
     pub fn listing(&self) -> String {
         let mut text = format!("event   {}\n", self.event);
         for key in &self.keys {
-            text += &format!("key     {key} = {}\n", key.source);
+            text += &format!("key     {key} = {}\n", key.source.shown(&self.fields));
         }
         text += "value   hitcount = 1\n";
         for value in &self.values {
-            text += &format!("value   {value} = {}\n", value.source);
+            text += &format!("value   {value} = {}\n", value.source.shown(&self.fields));
         }
         if let Some(filter) = &self.filter {
             text += &format!("filter  {}\n", filter.tree);
@@ -145,52 +146,75 @@ impl fmt::Display for Clock {
     }
 }
 
-impl fmt::Display for KeySource {
+/// Where a number, string or stack comes from, for people: listings show a field by its place in the
+/// record, which only its format tells.
+pub struct Shown<'a, T> {
+    what: &'a T,
+    fields: &'a [FieldFormat],
+}
+
+impl KeySource {
+    /// As listings show it; `fields` are those of its event.
+    #[must_use]
+    pub const fn shown<'a>(&'a self, fields: &'a [FieldFormat]) -> Shown<'a, Self> {
+        Shown { what: self, fields }
+    }
+}
+
+impl Source {
+    /// As listings show it; `fields` are those of its event.
+    #[must_use]
+    pub const fn shown<'a>(&'a self, fields: &'a [FieldFormat]) -> Shown<'a, Self> {
+        Shown { what: self, fields }
+    }
+}
+
+impl fmt::Display for Shown<'_, KeySource> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(source) => write!(f, "{source}"),
-            Self::Text(TextField::Static { offset, size }) => {
-                write!(f, "char[{size}] at record +{offset}")
+        match self.what {
+            KeySource::Number(source) => write!(f, "{}", source.shown(self.fields)),
+            KeySource::Text(TextField { field, room }) => {
+                let FieldFormat { offset, .. } = self.fields[field.0];
+                match room {
+                    Room::Array(size) => write!(f, "char[{size}] at record +{offset}"),
+                    Room::Varying if self.fields[field.0].is_relative() => {
+                        write!(f, "string located relative to record +{offset}")
+                    }
+                    Room::Varying => write!(f, "string located at record +{offset}"),
+                }
             }
-            Self::Text(TextField::Dynamic { offset }) => {
-                write!(f, "string located at record +{offset}")
-            }
-            Self::Text(TextField::Relative { offset }) => {
-                write!(f, "string located relative to record +{offset}")
-            }
-            Self::Text(TextField::Copied { size: Some(size), .. }) => {
-                write!(f, "char[{size}], copied")
-            }
-            Self::Text(TextField::Copied { size: None, .. }) => f.write_str("string, copied"),
-            Self::Comm => f.write_str("current task's name"),
-            Self::Stack => f.write_str("kernel stack"),
+            KeySource::Comm => f.write_str("current task's name"),
+            KeySource::Stack => f.write_str("kernel stack"),
         }
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for Shown<'_, Source> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Record(field) => write!(f, "{field}"),
-            Self::Pid => f.write_str("current thread"),
-            Self::Cpu => f.write_str("current CPU"),
-            Self::Timestamp { clock, usecs: false } => write!(f, "clock {clock}"),
-            Self::Timestamp { clock, usecs: true } => write!(f, "clock {clock} / 1000"),
-            Self::Constant(number) => write!(f, "{number}"),
-            Self::Bucket(BucketWidth::Log2, inner) => write!(f, "log2({inner})"),
-            Self::Bucket(BucketWidth::Fixed(width), inner) => {
-                write!(f, "{inner} in buckets of {width}")
+        let shown = |source: &'_ Source| source.shown(self.fields).to_string();
+        match self.what {
+            Source::Field(number) => {
+                write!(f, "{number} at record +{}", self.fields[number.field.0].offset)
             }
-            Self::Negate(inner) => write!(f, "-({inner})"),
-            Self::Binary(op, lhs, rhs) => write!(f, "({lhs} {op} {rhs})"),
+            Source::Pid => f.write_str("current thread"),
+            Source::Cpu => f.write_str("current CPU"),
+            Source::Timestamp { clock, usecs: false } => write!(f, "clock {clock}"),
+            Source::Timestamp { clock, usecs: true } => write!(f, "clock {clock} / 1000"),
+            Source::Constant(number) => write!(f, "{number}"),
+            Source::Bucket(BucketWidth::Log2, inner) => write!(f, "log2({})", shown(inner)),
+            Source::Bucket(BucketWidth::Fixed(width), inner) => {
+                write!(f, "{} in buckets of {width}", shown(inner))
+            }
+            Source::Negate(inner) => write!(f, "-({})", shown(inner)),
+            Source::Binary(op, lhs, rhs) => write!(f, "({} {op} {})", shown(lhs), shown(rhs)),
         }
     }
 }
 
-impl fmt::Display for RecordField {
+/// Sign and width: `u32`.
+impl fmt::Display for NumberField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.signed { 's' } else { 'u' };
-        write!(f, "{sign}{} at record +{}", self.size * 8, self.offset)
+        write!(f, "{}{}", if self.signed { 's' } else { 'u' }, self.size * 8)
     }
 }
 

@@ -1,11 +1,11 @@
-//! Binds names to what they stand for in an event, and refuses what cannot be counted of it.
+//! Binds a name to what it stands for: a field of the event, or what every event has.
 
 use bstr::ByteSlice as _;
 
-use super::hist::{KeySource, Order, RecordField, Source, TextField};
+use super::hist::{KeySource, NumberField, Order, Room, Source, TextField};
 use super::{Scope, not_supported};
 use crate::diag::{Kind, Span, TriggerError, nearest};
-use crate::kernel::format::{EventFormat, FieldClass, FieldFormat};
+use crate::kernel::format::{EventFormat, FieldClass, FieldFormat, FieldId};
 use crate::modifier::Suits;
 use crate::parse::ast::Field;
 
@@ -38,8 +38,8 @@ pub(super) fn bind(field: &Field, scope: &Scope<'_>) -> Result<Bound, TriggerErr
         return Ok(bound);
     }
     let span = field.name.span;
-    if let Some(format) = scope.event.field(name) {
-        return bind_format(format, scope.event, span);
+    if let Some(field) = scope.event.find(name) {
+        return bind_format(field, scope.event, span);
     }
     match name {
         "cpu" | "CPU" => Ok(Bound::number(name, "common_cpu", Source::Cpu)),
@@ -90,7 +90,7 @@ fn stack() -> Bound {
 }
 
 fn bind_format(
-    format: &FieldFormat,
+    (id, format): (FieldId, &FieldFormat),
     event: &EventFormat,
     span: Span,
 ) -> Result<Bound, TriggerError> {
@@ -100,9 +100,9 @@ fn bind_format(
         let FieldFormat { name, type_name, .. } = format;
         return Err(error.help(format!("`{name}` is a `{type_name}` of 0 bytes")));
     }
-    let source = match text(format) {
+    let source = match text((id, format)) {
         Some(text) => KeySource::Text(text),
-        None => KeySource::Number(number(format, event, span)?),
+        None => KeySource::Number(number((id, format), event, span)?),
     };
     let order = match format.class() {
         FieldClass::StaticString | FieldClass::DynamicString | FieldClass::RelativeString => {
@@ -137,20 +137,19 @@ pub(super) fn check_copied(
     Ok(())
 }
 
-/// Where a field's text lies, if it is a string within the record.
-pub(super) fn text(format: &FieldFormat) -> Option<TextField> {
-    let offset = format.offset;
-    match format.class() {
-        FieldClass::StaticString => Some(TextField::Static { offset, size: format.size }),
-        FieldClass::DynamicString => Some(TextField::Dynamic { offset }),
-        FieldClass::RelativeString => Some(TextField::Relative { offset }),
-        _ => None,
-    }
+/// A field as a string, if it is one.
+pub(super) fn text((field, format): (FieldId, &FieldFormat)) -> Option<TextField> {
+    let room = match format.class() {
+        FieldClass::StaticString => Room::Array(format.size),
+        FieldClass::DynamicString | FieldClass::RelativeString => Room::Varying,
+        _ => return None,
+    };
+    Some(TextField { field, room })
 }
 
 /// Where a field's number comes from; common fields are not readable in a program's context.
 pub(super) fn number(
-    format: &FieldFormat,
+    (field, format): (FieldId, &FieldFormat),
     event: &EventFormat,
     span: Span,
 ) -> Result<Source, TriggerError> {
@@ -166,11 +165,9 @@ pub(super) fn number(
         FieldClass::Number
         | FieldClass::CharPointer
         | FieldClass::Location
-        | FieldClass::StackArray => Ok(Source::Record(RecordField {
-            offset: format.offset,
-            size: format.size,
-            signed: format.signed,
-        })),
+        | FieldClass::StackArray => {
+            Ok(Source::Field(NumberField { field, size: format.size, signed: format.signed }))
+        }
         FieldClass::StaticString | FieldClass::DynamicString | FieldClass::RelativeString => {
             Err(not_supported("sums of strings' addresses", span))
         }

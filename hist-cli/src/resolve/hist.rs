@@ -1,12 +1,15 @@
-//! Takes nothing. Gives the types of a resolved trigger.
+//! A resolved trigger: what is counted, whatever way the program gets its events.
 
 use bstr::BString;
 
 use super::Fold;
 use crate::kernel::EventName;
-use crate::kernel::format::FieldFormat;
+use crate::kernel::format::{FieldFormat, FieldId};
 use crate::modifier::{BucketWidth, Modifier, Naming, Role, Show};
 use crate::parse::ast::{BinaryOp, CompareOp};
+
+/// Bytes of a task's name, NUL included (`TASK_COMM_LEN` in Linux include/linux/sched.h).
+pub const COMM_SIZE: u32 = 16;
 
 /// A histogram to be kept: what to count, under which keys, in which order to show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +24,7 @@ pub struct Hist {
     pub all_calls: Option<u32>,
     /// The length of the fixed part of the event's record, in bytes.
     pub record_size: u32,
-    /// The event's fields, for who must know what lies at an offset of the record.
+    /// The event's fields: a [`FieldId`] is an index into them.
     pub fields: Vec<FieldFormat>,
     /// 1 to 3.
     pub keys: Vec<Key>,
@@ -39,6 +42,14 @@ pub struct Hist {
     pub clock: Option<Clock>,
     /// Which hits count; all if absent.
     pub filter: Option<Filter>,
+}
+
+impl Hist {
+    /// What the event's format says of a field.
+    #[must_use]
+    pub fn field(&self, id: FieldId) -> &FieldFormat {
+        &self.fields[id.0]
+    }
 }
 
 /// One part of the key.
@@ -126,7 +137,7 @@ pub struct Value {
 pub enum KeySource {
     /// A number: 8 bytes.
     Number(Source),
-    /// A string of the record, without what follows its NUL.
+    /// A string, without what follows its NUL.
     Text(TextField),
     /// The current task's name.
     Comm,
@@ -134,40 +145,29 @@ pub enum KeySource {
     Stack,
 }
 
-/// A string in the record.
+/// A field that is a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextField {
-    /// `char[size]` at that offset, in bytes.
-    Static {
-        /// From the record's start.
-        offset: u32,
-        /// Of the array.
-        size: u32,
-    },
-    /// `__data_loc char[]`: the word at that offset says where, from the record's start.
-    Dynamic {
-        /// Of the location word.
-        offset: u32,
-    },
-    /// `__rel_loc char[]`: the same, from the end of the word.
-    Relative {
-        /// Of the location word.
-        offset: u32,
-    },
-    /// Not in a record: the plan's copies tell where it is. Resolving gives none of those.
-    Copied {
-        /// Where it would be in the record: by this its copy is known.
-        offset: u32,
-        /// Of the array, if it is one in the record.
-        size: Option<u32>,
-    },
+pub struct TextField {
+    /// Which one.
+    pub field: FieldId,
+    /// What is known of its length.
+    pub room: Room,
+}
+
+/// How long a string can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// `char[N]`: that many bytes, with or without a NUL.
+    Array(u32),
+    /// `__data_loc char[]` or `__rel_loc char[]`: each event says how many bytes.
+    Varying,
 }
 
 /// Where a number comes from. The result is its u64 image: sign-extended if signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A field of the record.
-    Record(RecordField),
+    /// A field of the event.
+    Field(NumberField),
     /// The thread that the event happened in: what `common_pid` holds in the record.
     Pid,
     /// The CPU that the event happened on.
@@ -205,12 +205,12 @@ pub enum Clock {
     Tai,
 }
 
-/// A number in the record.
+/// A field that is a number, and how much of it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordField {
-    /// From the record's start, in bytes.
-    pub offset: u32,
-    /// 1, 2, 4 or 8 bytes.
+pub struct NumberField {
+    /// Which one.
+    pub field: FieldId,
+    /// Its low 1, 2, 4 or 8 bytes.
     pub size: u32,
     /// Sign-extend.
     pub signed: bool,
@@ -260,7 +260,7 @@ pub enum Condition {
     Within(Within),
     /// A string compared with a pattern.
     Text(TextTest),
-    /// A set of CPUs in the record compared with a constant one.
+    /// A set of CPUs compared with a constant one.
     Cpumask(CpumaskTest),
     /// Known beforehand.
     Always(bool),
@@ -309,42 +309,17 @@ pub struct TextTest {
 /// Where a string is. It ends at its first NUL, or where its room ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextSource {
-    /// In the record.
-    Static {
-        /// From the record's start, in bytes.
-        offset: u32,
-        /// Its room, in bytes.
-        size: u32,
-    },
-    /// In the record's variable part.
-    Dynamic(Location),
-    /// At an address that the record holds.
+    /// A field.
+    Field(TextField),
+    /// At an address that a field holds.
     Pointer {
-        /// Where the address is, from the record's start, in bytes.
-        offset: u32,
+        /// Which one.
+        field: FieldId,
         /// The address is one of user space.
         user: bool,
     },
-    /// The name of the thread that the event happened in, in 16 bytes.
+    /// The name of the thread that the event happened in, in [`COMM_SIZE`] bytes.
     Comm,
-    /// Not in a record: the plan's copies tell where it is. Resolving gives none of those.
-    Copied {
-        /// Where it would be in the record: by this its copy is known.
-        offset: u32,
-        /// Bytes that are looked at, at most.
-        limit: u32,
-    },
-}
-
-/// A word of a record that says where data in its variable part are: their offset in the low 16
-/// bits, their length in the high ones, both in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Location {
-    /// Of the word, from the record's start, in bytes.
-    pub offset: u32,
-    /// `__rel_loc`: the data's offset counts from the end of the word instead of the record's
-    /// start.
-    pub relative: bool,
 }
 
 /// What a string is compared with. None holds a NUL.
@@ -385,8 +360,8 @@ pub enum GlobPart {
 pub struct CpumaskTest {
     /// The predicate, for notes and listings.
     pub label: String,
-    /// Where the mask is.
-    pub location: Location,
+    /// The field that is the mask.
+    pub field: FieldId,
     /// What is compared.
     pub op: CpumaskOp,
     /// The constant mask, 64 CPUs a word, as many words as a mask in a record has.

@@ -1,7 +1,7 @@
 //! The sign and width of everything that is counted. Every format but ftrace's own text, which
 //! prints all numbers as unsigned, asks here.
 
-use super::hist::{Key, Order, RecordField, Source, Value};
+use super::hist::{Key, NumberField, Order, Source, Value};
 use crate::modifier::{BucketWidth, Digits, Show};
 use crate::parse::ast::BinaryOp;
 
@@ -87,7 +87,7 @@ impl Value {
 
 fn may_be_negative(source: &Source) -> bool {
     match source {
-        Source::Record(RecordField { signed, .. }) => *signed,
+        Source::Field(NumberField { signed, .. }) => *signed,
         Source::Negate(_) | Source::Binary(BinaryOp::Sub, ..) => true,
         Source::Binary(_, left, right) => may_be_negative(left) || may_be_negative(right),
         Source::Constant(number) => number.cast_signed() < 0,
@@ -103,7 +103,7 @@ fn may_be_negative(source: &Source) -> bool {
 /// known: less something, an address is still one.
 fn is_small(source: &Source) -> bool {
     match source {
-        Source::Record(RecordField { size, .. }) => *size < 8,
+        Source::Field(NumberField { size, .. }) => *size < 8,
         Source::Pid | Source::Cpu | Source::Bucket(BucketWidth::Log2, _) => true,
         Source::Constant(number) => *number <= u32::MAX.into(),
         Source::Timestamp { .. } => false,
@@ -118,12 +118,13 @@ fn is_small(source: &Source) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::format::FieldId;
     use crate::modifier::{self, Modifier};
     use crate::resolve::Fold;
     use crate::resolve::hist::KeySource;
 
     fn field(size: u32, signed: bool) -> Source {
-        Source::Record(RecordField { offset: 8, size, signed })
+        Source::Field(NumberField { field: FieldId(0), size, signed })
     }
 
     fn less(left: Source, right: Source) -> Source {

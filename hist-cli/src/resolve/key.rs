@@ -1,6 +1,6 @@
 //! Binds keys: each is looked up, typed, and checked against its modifier and the room for keys.
 
-use super::hist::{Key, KeySource, Source, TextField};
+use super::hist::{Key, KeySource, Room, Source, TextField};
 use super::{Scope, expr, field, not_supported};
 use crate::diag::{Kind, Rejection, Span, TriggerError};
 use crate::modifier::{self, Modifier, Role, Suits, Taken};
@@ -120,7 +120,7 @@ fn check_size(trigger: &Trigger, keys: &[Key]) -> Result<(), TriggerError> {
 const fn kernel_size(source: &KeySource) -> u32 {
     match source {
         KeySource::Number(_) => 8,
-        KeySource::Text(TextField::Static { size, .. }) => size.next_multiple_of(8),
+        KeySource::Text(TextField { room: Room::Array(size), .. }) => size.next_multiple_of(8),
         KeySource::Text(_) | KeySource::Comm => TEXT_SIZE,
         KeySource::Stack => STACK_SIZE,
     }

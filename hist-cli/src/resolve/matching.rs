@@ -1,5 +1,5 @@
-//! Tells whether the kernel takes one trigger for another
-//! (`hist_trigger_match()` in kernel/trace/trace_events_hist.c).
+//! Whether the kernel takes one trigger for another (`hist_trigger_match()` in
+//! kernel/trace/trace_events_hist.c).
 //!
 //! Not compared: size, clock, `nohitcount`, the N of `.buckets=N`, constants, and of expressions
 //! all but the type of their first operand, in keys without its size.
@@ -120,7 +120,7 @@ fn first_operand(source: &Source) -> Operand {
         Source::Negate(inner) => first_operand(inner),
         // The kernel takes over the size of what is put into buckets, but not its sign.
         Source::Bucket(_, inner) => plain(first_operand(inner).size, false),
-        Source::Record(field) => plain(field.size, field.signed),
+        Source::Field(field) => plain(field.size, field.signed),
         Source::Pid => plain(4, true),
         Source::Cpu => plain(4, false),
         Source::Constant(_) => plain(8, false),

@@ -7,8 +7,8 @@ use hist_cli::parse::ast::{BinaryOp, Expr, Trigger};
 use hist_cli::pipeline::CompileError;
 use hist_cli::plan::PlanError;
 use hist_cli::resolve::hist::{
-    Condition, GlobPart, Hist, Key, KeySource, Pattern, Source, TextField, TextSource, TextTest,
-    Value,
+    Condition, GlobPart, Hist, Key, KeySource, Pattern, Room, Source, TextField, TextSource,
+    TextTest, Value,
 };
 use hist_cli::session::SessionError;
 
@@ -213,7 +213,7 @@ fn is_silent(kernel: &Result<(), Refused>, errno: i32) -> bool {
 fn old_key_size(key: &Key) -> u32 {
     match &key.source {
         KeySource::Number(_) => 8,
-        KeySource::Text(TextField::Static { size, .. }) => size.next_multiple_of(8),
+        KeySource::Text(TextField { room: Room::Array(size), .. }) => size.next_multiple_of(8),
         KeySource::Text(_) | KeySource::Comm => 256,
         KeySource::Stack => OLD_STACK_SIZE,
     }
@@ -472,9 +472,9 @@ const OTHER_COUNTS: [OtherCounts; 3] = [
         name: "bytes behind the NUL of a `char[N]` are no part of the key here",
         kernels: ">=7.0",
         explains: |counted| {
-            let is_array =
-                |key: &Key| matches!(key.source, KeySource::Text(TextField::Static { .. }));
-            counted.hist.keys.iter().any(is_array)
+            let has_array =
+                |key: &Key| matches!(key.source, KeySource::Text(text) if is_array(text));
+            counted.hist.keys.iter().any(has_array)
                 && same_once_joined(counted.kernel, counted.ours, counted.hist)
         },
     },
@@ -516,7 +516,7 @@ fn depends_on_time(source: &Source) -> bool {
         Source::Binary(BinaryOp::Sub, lhs, rhs) if lhs == rhs => false,
         Source::Binary(_, lhs, rhs) => depends_on_time(lhs) || depends_on_time(rhs),
         Source::Bucket(_, inner) | Source::Negate(inner) => depends_on_time(inner),
-        Source::Record(_) | Source::Pid | Source::Cpu | Source::Constant(_) => false,
+        Source::Field(_) | Source::Pid | Source::Cpu | Source::Constant(_) => false,
     }
 }
 
@@ -532,10 +532,19 @@ fn divides(source: &Source) -> bool {
     }
 }
 
+/// It is a `char[N]`.
+const fn is_array(text: TextField) -> bool {
+    matches!(text.room, Room::Array(_))
+}
+
 /// The filter compares an array with a pattern whose only `*` is in front.
 fn has_suffix_pattern(condition: &Condition) -> bool {
     compares_text(condition, &|test| {
-        let is_array = matches!(test.source, TextSource::Static { .. } | TextSource::Comm);
+        let is_array = match test.source {
+            TextSource::Field(text) => is_array(text),
+            TextSource::Comm => true,
+            TextSource::Pointer { .. } => false,
+        };
         is_array && matches!(&test.pattern, Pattern::Suffix(text) if !text.is_empty())
     })
 }
@@ -683,12 +692,14 @@ pub(super) mod tests {
         check(text, &silent, &Ok(()), (OLD, None));
         let text = "hist:keys=prev_comm,common_stacktrace";
         let mut hist = hist(text);
+        let KeySource::Text(prev_comm) = hist.keys[0].source else { panic!("{hist}") };
+        let array = |size| KeySource::Text(TextField { room: Room::Array(size), ..prev_comm });
         let explain = |hist: &Hist, kernel: &Result<(), Refused>, version| {
             explain(&Written { text, kernel, ours: &Ok(()), hist: Some(hist) }, version)
         };
-        hist.keys[0].source = KeySource::Text(TextField::Static { offset: 8, size: 256 });
+        hist.keys[0].source = array(256);
         assert_eq!(explain(&hist, &silent, OLD), None, "384 bytes");
-        hist.keys[0].source = KeySource::Text(TextField::Static { offset: 8, size: 257 });
+        hist.keys[0].source = array(257);
         assert_eq!(explain(&hist, &silent, OLD).as_deref(), reason);
         assert_eq!(explain(&hist, &silent, NEW), None);
         assert_eq!(explain(&hist, &refused(libc::ENOMEM, ""), OLD), None);

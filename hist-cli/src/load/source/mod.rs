@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::kernel::EventName;
     use crate::kernel::btf::TypeId;
-    use crate::plan::access::arguments::copy::BtfId;
+    use crate::plan::BtfId;
 
     /// Stacks showed frames of tracing when one of these was left out.
     #[test]

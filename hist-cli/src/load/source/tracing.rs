@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use super::{EventSource, Kind, raw_tracepoint};
 use crate::load::program::ProgramType;
-use crate::plan::access::arguments::copy::BtfId;
+use crate::plan::BtfId;
 use crate::sys::bpf;
 
 /// To the kernel these programs run as other raw ones.

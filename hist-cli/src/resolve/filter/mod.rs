@@ -1,5 +1,5 @@
-//! Takes a parsed filter, the event's format and the [`Context`]. Gives a [`Filter`]: every field
-//! bound, every constant in the field's own range, every pattern and list taken apart.
+//! Binds a filter: every field to the event's format, every constant within the field's own range,
+//! every pattern and list taken apart.
 //!
 //! The order of the checks is that of `parse_pred()` in the kernel's trace_events_filter.c, so
 //! that of several mistakes the same one is told.
@@ -12,12 +12,12 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::field::{self, not_found};
 use super::hist::{
-    Compare, Condition, CpumaskOp, CpumaskTest, Filter, Location, Pattern, RecordField, Source,
-    TextSource, TextTest, Within,
+    Compare, Condition, CpumaskOp, CpumaskTest, Filter, NumberField, Pattern, Source, TextSource,
+    TextTest, Within,
 };
 use super::{Context, not_supported};
 use crate::diag::{Kind, Span, TriggerError};
-use crate::kernel::format::{EventFormat, FieldClass, FieldFormat};
+use crate::kernel::format::{EventFormat, FieldClass, FieldFormat, FieldId};
 use crate::parse::ast::{self, CompareOp, FilterExpr, Operand, Predicate, Spanned};
 
 /// Binds a whole filter.
@@ -74,8 +74,8 @@ fn predicate(predicate: &Predicate, scope: &Scope<'_>) -> Result<Condition, Trig
 /// What stands left of an operator.
 struct Subject<'a> {
     class: Class,
-    /// In the record; absent for what no record has.
-    format: Option<&'a FieldFormat>,
+    /// The field; absent for what is none.
+    field: Option<(FieldId, &'a FieldFormat)>,
     /// The kernel reads a constant for it as a signed one.
     signed: bool,
 }
@@ -86,7 +86,7 @@ enum Class {
     /// Whatever is no other: mostly numbers.
     Other,
     Text(TextSource),
-    Cpumask(Location),
+    Cpumask(FieldId),
     /// The current CPU's number, an `int`.
     Cpu,
     /// The current stack, which equals nothing.
@@ -96,15 +96,16 @@ enum Class {
 impl Subject<'_> {
     /// Bytes in the record; 0 for what no record has, as in the kernel.
     fn size(&self) -> u32 {
-        self.format.map_or(0, |format| format.size)
+        self.field.map_or(0, |(_, format)| format.size)
     }
 }
 
 /// The event's own fields come first.
 fn subject<'a>(field: &Spanned<BString>, scope: &Scope<'a>) -> Result<Subject<'a>, TriggerError> {
     let name = &*field.node.to_str_lossy();
-    if let Some(format) = scope.event.field(name) {
-        return Ok(Subject { class: class(format), format: Some(format), signed: format.signed });
+    if let Some((id, format)) = scope.event.find(name) {
+        let (class, field) = (class((id, format)), Some((id, format)));
+        return Ok(Subject { class, field, signed: format.signed });
     }
     let (class, signed) = match name {
         "cpu" | "CPU" | "common_cpu" => (Class::Cpu, true),
@@ -112,24 +113,17 @@ fn subject<'a>(field: &Spanned<BString>, scope: &Scope<'a>) -> Result<Subject<'a
         "stacktrace" | "STACKTRACE" => (Class::Stack, false),
         _ => return Err(not_found(Kind::FilterFieldNotFound, name, field.span, scope.event)),
     };
-    Ok(Subject { class, format: None, signed })
+    Ok(Subject { class, field: None, signed })
 }
 
-fn class(format: &FieldFormat) -> Class {
-    let (offset, size) = (format.offset, format.size);
-    let relative = format.type_name.contains("__rel_loc");
+fn class((field, format): (FieldId, &FieldFormat)) -> Class {
+    if let Some(text) = field::text((field, format)) {
+        return Class::Text(TextSource::Field(text));
+    }
     match format.class() {
-        FieldClass::StaticString => Class::Text(TextSource::Static { offset, size }),
-        FieldClass::DynamicString | FieldClass::RelativeString => {
-            Class::Text(TextSource::Dynamic(Location { offset, relative }))
-        }
-        FieldClass::CharPointer => Class::Text(TextSource::Pointer { offset, user: false }),
-        FieldClass::Location if format.type_name.contains("cpumask_t") => {
-            Class::Cpumask(Location { offset, relative })
-        }
-        FieldClass::Number | FieldClass::Location | FieldClass::StackArray | FieldClass::Other => {
-            Class::Other
-        }
+        FieldClass::CharPointer => Class::Text(TextSource::Pointer { field, user: false }),
+        FieldClass::Location if format.type_name.contains("cpumask_t") => Class::Cpumask(field),
+        _ => Class::Other,
     }
 }
 
@@ -139,11 +133,11 @@ fn number(
     subject: &Subject<'_>,
     scope: &Scope<'_>,
 ) -> Result<Option<Source>, TriggerError> {
-    match subject.format {
+    match subject.field {
         None if subject.class == Class::Cpu => Ok(Some(Source::Cpu)),
         None => Ok(None),
-        Some(format) if !matches!(format.size, 1 | 2 | 4 | 8) => Ok(None),
-        Some(format) => field::number(format, scope.event, predicate.field.span).map(Some),
+        Some((_, format)) if !matches!(format.size, 1 | 2 | 4 | 8) => Ok(None),
+        Some(field) => field::number(field, scope.event, predicate.field.span).map(Some),
     }
 }
 
@@ -252,11 +246,11 @@ fn function(
         None => not_found().help(format!("no function holds the address {address:#x}")),
     })?;
     let start = address - symbol.offset;
-    let Some(format) = subject.format else { return Ok(Condition::Always(false)) };
-    let field = RecordField { offset: format.offset, size: format.size, signed: false };
+    let Some((field, format)) = subject.field else { return Ok(Condition::Always(false)) };
+    let field = NumberField { field, size: format.size, signed: false };
     let within = Within {
         label: label(predicate, CompareOp::Eq),
-        source: Source::Record(field),
+        source: Source::Field(field),
         ranges: vec![(start, start + symbol.size.max(1) - 1)],
     };
     Ok(negate(Condition::Within(within), predicate.op.node == CompareOp::Ne))
@@ -275,7 +269,7 @@ fn text(
             .help(format!("`{}` is a number: leave out the quotes", predicate.field.node)));
     };
     predicate.error.clone().map_or(Ok(()), Err)?;
-    if let Some(format) = subject.format {
+    if let Some((_, format)) = subject.field {
         field::check_copied(format, scope.event, predicate.field.span)?;
     }
     let (pattern, negated) = match predicate.op.node {
@@ -283,9 +277,7 @@ fn text(
         op => (Pattern::Exact(text.to_vec()), op == CompareOp::Ne),
     };
     let source = match source {
-        TextSource::Pointer { offset, .. } => {
-            TextSource::Pointer { offset, user: predicate.ustring }
-        }
+        TextSource::Pointer { field, .. } => TextSource::Pointer { field, user: predicate.ustring },
         other => other,
     };
     Ok(Condition::Text(TextTest {
@@ -326,7 +318,7 @@ fn in_cpus(
         ))
     })?;
     match subject.class {
-        Class::Cpumask(location) => Ok(mask(predicate, location, &cpus, possible)),
+        Class::Cpumask(field) => Ok(mask(predicate, field, &cpus, possible)),
         _ => match number(predicate, subject, scope)? {
             None => Ok(Condition::Always(false)),
             Some(source) => Ok(one_of(predicate, source, &cpus, possible)),
@@ -334,7 +326,7 @@ fn in_cpus(
     }
 }
 
-fn mask(predicate: &Predicate, location: Location, cpus: &[u32], possible: u32) -> Condition {
+fn mask(predicate: &Predicate, field: FieldId, cpus: &[u32], possible: u32) -> Condition {
     let mut words = vec![0; possible.div_ceil(64) as usize];
     for cpu in cpus {
         words[*cpu as usize / 64] |= 1 << (cpu % 64);
@@ -343,7 +335,7 @@ fn mask(predicate: &Predicate, location: Location, cpus: &[u32], possible: u32) 
         CompareOp::And => (CpumaskOp::Intersects, CompareOp::And),
         _ => (CpumaskOp::Equal, CompareOp::Eq),
     };
-    let test = CpumaskTest { label: label(predicate, written), location, op, cpus: words };
+    let test = CpumaskTest { label: label(predicate, written), field, op, cpus: words };
     negate(Condition::Cpumask(test), predicate.op.node == CompareOp::Ne)
 }
 
@@ -374,8 +366,8 @@ fn one_of(predicate: &Predicate, source: Source, cpus: &[u32], possible: u32) ->
 /// The low `bytes` of a field, without sign.
 fn unsigned(source: Source, bytes: u32) -> Source {
     match source {
-        Source::Record(field) => {
-            Source::Record(RecordField { size: field.size.min(bytes), signed: false, ..field })
+        Source::Field(field) => {
+            Source::Field(NumberField { size: field.size.min(bytes), signed: false, ..field })
         }
         other => other,
     }
@@ -384,7 +376,7 @@ fn unsigned(source: Source, bytes: u32) -> Source {
 /// In bytes.
 fn width(source: &Source) -> u32 {
     match source {
-        Source::Record(field) => field.size,
+        Source::Field(field) => field.size,
         _ => 8,
     }
 }

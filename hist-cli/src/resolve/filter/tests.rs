@@ -1,15 +1,15 @@
-//! Takes filters. Gives proof that of several mistakes the kernel's own is told, with its caret, and
-//! that what is right is bound as it should be.
+//! Of several mistakes in a filter the kernel's own is told, with its caret, and what is right is bound
+//! as it should be.
 
 use super::ranges;
 use crate::diag::{Kind, Rejection};
 use crate::kernel::Context;
 use crate::kernel::EventName;
-use crate::kernel::format::{EventFormat, FieldFormat};
+use crate::kernel::format::{EventFormat, FieldFormat, FieldId};
 use crate::kernel::symbols::Symbols;
 use crate::parse;
 use crate::resolve;
-use crate::resolve::hist::{Condition, Filter, Location, Pattern, TextSource};
+use crate::resolve::hist::{Condition, Filter, Pattern, Room, TextField, TextSource};
 
 const KALLSYMS: &str = "\
 ffffffff81000000 T _stext
@@ -140,7 +140,9 @@ fn only(filter: &str) -> Condition {
 #[test]
 fn ranges_are_those_that_the_kernel_compares() {
     let within = |filter| match only(filter) {
-        Condition::Within(within) => (within.source.to_string(), within.ranges),
+        Condition::Within(within) => {
+            (within.source.shown(&event().fields).to_string(), within.ranges)
+        }
         other => panic!("{filter}: {other}"),
     };
     let (first, last) = (0xffff_ffff_8100_0100, 0xffff_ffff_8100_01ff);
@@ -161,13 +163,14 @@ fn strings_are_where_their_fields_say() {
         other => panic!("{filter}: {other}"),
     };
     let exact = || Pattern::Exact(b"a*".to_vec());
-    let at = |offset, relative| TextSource::Dynamic(Location { offset, relative });
-    let fixed = TextSource::Static { offset: 24, size: 16 };
-    let pointer = |user| TextSource::Pointer { offset: 48, user };
+    // By their places in the format.
+    let varying = |id| TextSource::Field(TextField { field: FieldId(id), room: Room::Varying });
+    let fixed = TextSource::Field(TextField { field: FieldId(4), room: Room::Array(16) });
+    let pointer = |user| TextSource::Pointer { field: FieldId(7), user };
     assert_eq!(text("text != \"a*\""), (fixed, exact(), true));
     assert_eq!(text("text.ustring == \"a*\""), (fixed, exact(), false));
-    assert_eq!(text("dynamic == \"a*\""), (at(40, false), exact(), false));
-    assert_eq!(text("relative == \"a*\""), (at(44, true), exact(), false));
+    assert_eq!(text("dynamic == \"a*\""), (varying(5), exact(), false));
+    assert_eq!(text("relative == \"a*\""), (varying(6), exact(), false));
     assert_eq!(text("pointer == \"a*\""), (pointer(false), exact(), false));
     assert_eq!(text("pointer.ustring == \"a*\""), (pointer(true), exact(), false));
     assert_eq!(text("COMM == \"a*\""), (TextSource::Comm, exact(), false));

@@ -27,9 +27,8 @@ use hist_cli::kernel::btf::Btf;
 use hist_cli::link::{DataSection, Object, Program, ProgramLine, Reference, Target};
 use hist_cli::load::{self, Among, Attached, Feeds};
 use hist_cli::pipeline::{self, Built, Segment};
-use hist_cli::plan::access::arguments::plan_with_rows;
 use hist_cli::plan::map::Role;
-use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Template, Wishes};
+use hist_cli::plan::{AttachWish, MapKind, MapPlan, Plan, Template, Wishes, plan_with_rows};
 use hist_common::holes;
 
 use super::{Outcome, Subject, Values, Verdict};
@@ -175,8 +174,9 @@ fn row(subject: &Subject, name: &(String, String), facts: &Facts, btf: &Btf) -> 
     let classic = Wishes { attach: AttachWish::Tracepoint, ..Wishes::default() };
     let record_plan = pipeline::plan(&text, &subject.format, &facts.context(), classic)?;
     let rows = [(name.0.as_str(), name.1.as_str())];
-    let raw_plan =
-        plan_with_rows(&record_plan, btf, &rows).map_err(|reason| anyhow::anyhow!("{reason}"))?;
+    let (hist, cpus) = (record_plan.hist.clone(), Some(record_plan.cpus));
+    let raw_plan = plan_with_rows(hist, Wishes { cpus, ..Wishes::default() }, btf, &rows)
+        .map_err(|reason| anyhow::anyhow!("{reason}"))?;
     let (raw_plan, record_plan) = (as_hash(raw_plan), as_hash(record_plan));
     let words = record_plan.map.key_size as usize / 8;
     let (raw, record) = (key_code(&raw_plan)?, key_code(&record_plan)?);

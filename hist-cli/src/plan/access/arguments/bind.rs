@@ -1,14 +1,14 @@
-//! Takes an expression over a tracepoint's arguments, and BTF. Gives what it means on this kernel,
-//! or why it means nothing: every argument, member and type is checked.
+//! Finds out what an expression over a tracepoint's arguments means on this kernel, or why it means
+//! nothing: every argument, member and type is checked.
 
-use super::copy::{Copied, Number, Operator, Pointer, Scalar, Text};
 use super::expr::{self, Expr, Path, Step};
+use super::value::{Content, Number, Operator, Pointer, Scalar, Text};
 use crate::kernel::btf::{Btf, BtfError, Member, Tracepoint, Type, TypeId};
 use crate::kernel::format::{FieldClass, FieldFormat};
 
 /// Why an expression is no copy of a field on this kernel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BindError {
+pub(in crate::plan) enum BindError {
     #[error("`{0}` is no expression")]
     Syntax(String),
     #[error("the tracepoint has no argument `{0}`")]
@@ -38,9 +38,9 @@ pub(super) enum BindError {
 }
 
 /// What expressions are about.
-pub(super) struct Scope<'a> {
-    pub(super) btf: &'a Btf,
-    pub(super) tracepoint: &'a Tracepoint,
+pub(in crate::plan) struct Scope<'a> {
+    pub(in crate::plan) btf: &'a Btf,
+    pub(in crate::plan) tracepoint: &'a Tracepoint,
 }
 
 /// Where a path leads.
@@ -59,8 +59,8 @@ impl Place {
 }
 
 impl Scope<'_> {
-    /// What `field` is a copy of.
-    pub(super) fn copied(&self, text: &str, field: &FieldFormat) -> Result<Copied, BindError> {
+    /// What `field` is made of.
+    pub(super) fn content(&self, text: &str, field: &FieldFormat) -> Result<Content, BindError> {
         let expr = expr::parse(text).ok_or_else(|| BindError::Syntax(text.to_owned()))?;
         match field.class() {
             FieldClass::Number | FieldClass::CharPointer => {
@@ -80,7 +80,7 @@ impl Scope<'_> {
         text: &str,
         to: Scalar,
         is_bool: bool,
-    ) -> Result<Copied, BindError> {
+    ) -> Result<Content, BindError> {
         let number = self.number(expr)?;
         let (have, want) = (number.scalar().size, to.size);
         let is_constant = matches!(number, Number::Constant(_) | Number::Not(_));
@@ -95,7 +95,7 @@ impl Scope<'_> {
         if is_bool && !self.is_bool(expr)? {
             return Err(BindError::NoBool(text.to_owned()));
         }
-        Ok(Copied::Number(number, to))
+        Ok(Content::Number(number, to))
     }
 
     fn is_bool(&self, expr: &Expr) -> Result<bool, BindError> {
@@ -110,7 +110,7 @@ impl Scope<'_> {
     }
 
     /// The number that an expression is.
-    pub(super) fn number(&self, expr: &Expr) -> Result<Number, BindError> {
+    pub(in crate::plan) fn number(&self, expr: &Expr) -> Result<Number, BindError> {
         match expr {
             Expr::Constant(number) => Ok(Number::Constant(*number)),
             Expr::Path(path) => self.path_number(path),
@@ -145,9 +145,9 @@ impl Scope<'_> {
         }
     }
 
-    fn text(&self, expr: &Expr, text: &str, room: Option<u32>) -> Result<Copied, BindError> {
+    fn text(&self, expr: &Expr, text: &str, room: Option<u32>) -> Result<Content, BindError> {
         let path = match expr {
-            Expr::Comm => return Ok(Copied::Text(Text::Comm)),
+            Expr::Comm => return Ok(Content::Text(Text::Comm)),
             Expr::Path(path) => path,
             _ => return Err(BindError::NoText(text.to_owned())),
         };
@@ -161,10 +161,10 @@ impl Scope<'_> {
                     return Err(BindError::Size { expression: text.to_owned(), have: count, want });
                 }
                 let offset = member.bit_offset / 8;
-                Ok(Copied::Text(Text::Inside { pointer, offset, size: count }))
+                Ok(Content::Text(Text::Inside { pointer, offset, size: count }))
             }
             (Type::Pointer(target), place) if self.is_char(target)? => {
-                Ok(Copied::Text(Text::Behind(followed(place, path)?)))
+                Ok(Content::Text(Text::Behind(followed(place, path)?)))
             }
             _ => Err(BindError::NoText(text.to_owned())),
         }

@@ -1,4 +1,4 @@
-//! Takes an expression of the table of copies. Gives its tree.
+//! The notation of the table of arguments, and its tree.
 //!
 //! The notation is C's, with C's precedence: arguments by name, `->` and `.` for members, `[0]`
 //! for elements, `&` for addresses, casts to `u8` … `s64`, `!`, and `|`, `&`, `<<`, `>>`, `+`,
@@ -12,11 +12,11 @@ use nom::multi::many0;
 use nom::sequence::{delimited, pair, preceded, terminated};
 use nom::{IResult, Parser};
 
-use super::copy::{Operator, Scalar};
+use super::value::{Operator, Scalar};
 
 /// An expression as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Expr {
+pub(in crate::plan) enum Expr {
     /// A number.
     Constant(u64),
     /// An argument, or a member reached from one.
@@ -35,16 +35,16 @@ pub(super) enum Expr {
 
 /// `argument->member.member[0]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Path {
+pub(in crate::plan) struct Path {
     /// The argument's name.
-    pub(super) argument: String,
+    pub(in crate::plan) argument: String,
     /// What follows it.
-    pub(super) steps: Vec<Step>,
+    pub(in crate::plan) steps: Vec<Step>,
 }
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(in crate::plan) enum Step {
     /// `->member`
     Arrow(String),
     /// `.member`
@@ -54,7 +54,7 @@ pub(super) enum Step {
 }
 
 /// Reads a whole expression; `None` if it is none.
-pub(super) fn parse(text: &str) -> Option<Expr> {
+pub(in crate::plan) fn parse(text: &str) -> Option<Expr> {
     let (_, expr) = all_consuming(terminated(expr, multispace0)).parse(text).ok()?;
     Some(match expr {
         Expr::Path(path) if path.is_comm() => Expr::Comm,

@@ -1,4 +1,4 @@
-//! Takes an event's name. Gives its rows of the table of copies, `arguments.txt`.
+//! The table `arguments.txt`: which argument of its tracepoint each field of an event is a copy of.
 //!
 //! The table is found by searching, so that nothing but the event's own rows is ever looked at.
 

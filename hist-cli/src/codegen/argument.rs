@@ -1,5 +1,5 @@
-//! Takes what a field is a copy of. Gives the instructions that get it from the tracepoint's
-//! arguments: r1 is the context, eight bytes for each of them.
+//! Fields that are made of the tracepoint's arguments: r1 is the context, eight bytes for each of
+//! them.
 //!
 //! A program that knows its arguments' types follows pointers by plain loads; memory that is not
 //! there reads as 0, and so does a record's field when a pointer on its way may be null and the
@@ -7,18 +7,13 @@
 
 use super::CodegenError;
 use super::emit::Emitter;
-use super::source::{constant, sign_extend};
-use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R3, R4, R10, Reg, Width, helper};
-use crate::plan::access::arguments::copy::{
-    CallNumber, Number, Operator, Pointer, Scalar, SystemCall, Text,
-};
+use super::word::{constant, convert, sign_extend};
+use crate::bpf::insn::{Alu, Compare, Insn, R1, R3, R4, R10, Reg, Width};
+use crate::plan::access::arguments::value::{Number, Operator, Pointer, Scalar};
 
 /// What the kernel records for a string that is nowhere (`EVENT_NULL_STR` in Linux
 /// include/linux/trace_events.h), padded to eight bytes.
 const NULL_TEXT: &[u8; 8] = b"(null)\0\0";
-
-/// `TS_COMPAT` in Linux arch/x86/include/asm/thread_info.h: a 32-bit system call is under way.
-const TS_COMPAT: i32 = 0x0002;
 
 /// r3 = the u64 image of `number`, converted to the field's type. Destroys r0 and r4.
 pub(super) fn converted(
@@ -115,23 +110,6 @@ fn binary(
     Ok(())
 }
 
-/// r3 = the image of the number as type `to`, which may cut it.
-pub(super) fn convert(emitter: &mut Emitter, from: Scalar, to: Scalar) {
-    let is_same = from == to || to.size == 8;
-    // A longer one holds it whole, unless a sign would be extended too far.
-    let is_held = from.size < to.size && (!from.signed || to.signed);
-    if is_same || is_held {
-        return;
-    }
-    if to.signed {
-        sign_extend(emitter, to.size);
-    } else if to.size == 4 {
-        emitter.push(Insn::mov32_reg(R3, R3), "as 4 bytes");
-    } else {
-        emitter.push(Insn::alu64_imm(Alu::And, R3, (1 << (8 * to.size)) - 1), "as fewer bytes");
-    }
-}
-
 fn bitfield(emitter: &mut Emitter, (first, count): (u32, u32), signed: bool) {
     // At most 64 bits in all.
     let (above, spare) = ((64 - first - count).cast_signed(), (64 - count).cast_signed());
@@ -156,53 +134,18 @@ pub(super) fn follow(
     Ok(())
 }
 
-/// r3 = the address of a string that is in memory; that of another one if it is nowhere.
-pub(super) fn text_address(
+/// r3 = the address of the string behind `pointer`; that of another one if it is nowhere.
+pub(super) fn text_behind(
     emitter: &mut Emitter,
-    text: &Text,
+    pointer: &Pointer,
     note: &str,
 ) -> Result<(), CodegenError> {
-    match text {
-        Text::Inside { pointer, offset, .. } => {
-            follow(emitter, R3, pointer, note)?;
-            emitter.push(Insn::alu64_imm(Alu::Add, R3, offset.cast_signed()), "");
-        }
-        Text::Behind(pointer) => {
-            follow(emitter, R3, pointer, note)?;
-            let is_there = emitter.label();
-            emitter.jump(Insn::jump_imm(Compare::Ne, R3, 0, 0), is_there, "");
-            let null = emitter.data(NULL_TEXT);
-            emitter.push_data(R3, null, "(null)");
-            emitter.place(is_there);
-        }
-        // It is nowhere in an argument; who calls copies it by a helper.
-        Text::Comm => {}
-    }
-    Ok(())
-}
-
-/// Goes to `other` unless the system call is the one that is counted. Destroys r0 to r5.
-pub(super) fn only_call(
-    emitter: &mut Emitter,
-    call: &SystemCall,
-    other: super::emit::Label,
-) -> Result<(), CodegenError> {
-    let note = "which system call";
-    match &call.id {
-        CallNumber::Record(offset) => {
-            emitter.push(Insn::load(Width::W, R3, R1, emitter.offset(*offset)?), note);
-        }
-        CallNumber::Arguments(number) => load(emitter, number, note)?,
-    }
-    // Numbers are below 1000.
-    let number = call.number.cast_signed();
-    emitter.jump(Insn::jump_imm(Compare::Ne, R3, number, 0), other, "another one");
-    emitter.push(Insn::call(helper::GET_CURRENT_TASK_BTF), "");
-    let status = emitter.offset(call.status)?;
-    emitter.push(Insn::load(Width::W, R3, R0, status), "");
-    emitter.push(Insn::alu64_imm(Alu::And, R3, TS_COMPAT), "");
-    let compat = Insn::jump_imm(Compare::Ne, R3, 0, 0);
-    emitter.jump(compat, other, "one of 32 bits, with another meaning of numbers");
+    follow(emitter, R3, pointer, note)?;
+    let is_there = emitter.label();
+    emitter.jump(Insn::jump_imm(Compare::Ne, R3, 0, 0), is_there, "");
+    let null = emitter.data(NULL_TEXT);
+    emitter.push_data(R3, null, "(null)");
+    emitter.place(is_there);
     Ok(())
 }
 

@@ -1,24 +1,22 @@
-//! Takes nothing. Gives the types of what stands for a record on a raw tracepoint, where a program
-//! sees the arguments alone.
+//! What a field is made of where a program sees a tracepoint's arguments alone.
 
-use crate::kernel::btf::TypeId;
+use crate::resolve::hist::COMM_SIZE;
 
-/// How a program gets what the record would have in one field.
+/// The longest array that is kept on the stack, in bytes; a multiple of 8.
+pub const ARRAY_MAX: u32 = 64;
+
+/// How a program gets what an event has in one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldCopy {
-    /// Of the field, from the record's start, in bytes: by this the field is known.
-    pub offset: u32,
-    /// The field's name.
-    pub field: String,
-    /// The expression as it is written in the table.
+pub struct Argument {
+    /// The expression over the tracepoint's arguments, as it is written in the table.
     pub expression: String,
     /// What it means on this kernel.
-    pub value: Copied,
+    pub content: Content,
 }
 
-/// What a field is a copy of.
+/// What the expression gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Copied {
+pub enum Content {
     /// A number, converted to the field's own type.
     Number(Number, Scalar),
     /// A string.
@@ -116,43 +114,27 @@ pub enum Text {
     Comm,
 }
 
-/// A system call's own event among those of all system calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SystemCall {
-    /// Where a call's number is; the low 32 bits count.
-    pub id: CallNumber,
-    /// What it must be.
-    pub number: u32,
-    /// Where `thread_info.status` is in a task, in bytes: calls in 32-bit mode have other numbers,
-    /// and no events.
-    pub status: u32,
-}
-
-/// Where a program on an event of all system calls finds the number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallNumber {
-    /// In the record, that many bytes from its start.
-    Record(u32),
-    /// Among the arguments of the raw tracepoint.
-    Arguments(Number),
-}
-
-impl CallNumber {
-    /// As [`Copied::follows_pointers`].
+impl Argument {
+    /// It is a string that no stack has room for: each use reads it where it is.
     #[must_use]
-    pub fn follows_pointers(&self) -> bool {
+    pub fn is_read_again(&self) -> bool {
+        matches!(&self.content, Content::Text(text) if text.kept_size().is_none())
+    }
+}
+
+impl Text {
+    /// Bytes of the string where it is kept on the stack; `None` if there is no room.
+    #[must_use]
+    pub fn kept_size(&self) -> Option<u32> {
         match self {
-            Self::Record(_) => false,
-            Self::Arguments(number) => number.follows_pointers(),
+            Self::Comm => Some(COMM_SIZE),
+            Self::Inside { size, .. } => Some(*size).filter(|size| *size <= ARRAY_MAX),
+            Self::Behind(_) => None,
         }
     }
 }
 
-/// How a program of type TRACING is told its tracepoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BtfId(pub TypeId);
-
-impl Copied {
+impl Content {
     /// Getting it means following pointers, which only programs may do that know their types.
     #[must_use]
     pub fn follows_pointers(&self) -> bool {
@@ -163,9 +145,7 @@ impl Copied {
             Self::Text(Text::Comm) => false,
         }
     }
-}
 
-impl Copied {
     /// The arguments whose own value is taken as an address, from 0.
     #[must_use]
     pub fn pointer_arguments(&self) -> Vec<u32> {
@@ -191,7 +171,7 @@ impl Number {
         }
     }
 
-    /// As [`Copied::follows_pointers`].
+    /// As [`Content::follows_pointers`].
     #[must_use]
     pub fn follows_pointers(&self) -> bool {
         match self {
