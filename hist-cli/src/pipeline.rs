@@ -7,8 +7,8 @@ use bstr::BString;
 
 use crate::codegen::{self, CodegenError, code::Code};
 use crate::diag::Rejection;
-use crate::kernel::Context;
 use crate::kernel::format::EventFormat;
+use crate::kernel::{Context, Needs};
 use crate::link::{self, LinkError, Object, Program};
 use crate::optimize::{self, OptimizeError};
 use crate::parse;
@@ -137,6 +137,14 @@ pub fn hist(
     let trigger = parse::trigger(text).map_err(|error| CompileError::trigger(error, text))?;
     resolve::hist(&trigger, event, context)
         .map_err(|rejection| CompileError::trigger(rejection, text))
+}
+
+/// What [`hist`] of that text takes, and what planning it may.
+#[must_use]
+pub fn needs(text: &(impl AsRef<[u8]> + ?Sized)) -> Needs {
+    // What is wrong with the text is said when it is resolved.
+    let trigger = parse::trigger(text.as_ref());
+    Needs { symbols: trigger.is_ok_and(|trigger| trigger.names_functions()), types: true }
 }
 
 /// Text → plan, the first part of [`build_text`].

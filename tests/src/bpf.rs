@@ -58,7 +58,8 @@ impl Bpf {
 
     fn compile(&self, request: &Request) -> Result<Segment> {
         let format = self.tracefs.event(&EventName::new(&request.system, &request.event))?;
-        let (context, wishes) = (self.facts.context(), self.wishes.clone());
+        let context = self.facts.context_with(pipeline::needs(&request.trigger));
+        let wishes = self.wishes.clone();
         Ok(Segment::new(pipeline::plan(&request.trigger, &format, &context, wishes)?)?)
     }
 

@@ -68,7 +68,8 @@ fn read(text: &str) -> Golden {
 fn render(golden: &Golden) -> String {
     let mut text = golden.head.clone();
     let symbols = Symbols::from_kallsyms(KALLSYMS);
-    let context = Context { symbols: Some(&symbols), possible_cpus: Some(4), ..Context::default() };
+    let context =
+        Context { symbols: Some(symbols.table()), possible_cpus: Some(4), ..Context::default() };
     let wishes = Wishes::default();
     let built = match pipeline::build_text(&golden.trigger, &golden.event, &context, wishes) {
         Ok(built) => built,

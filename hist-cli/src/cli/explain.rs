@@ -71,7 +71,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let tracefs = run::tracefs(args.tracefs.as_deref(), false)?;
     let format = tracefs.event(&event)?;
     let facts = Facts::read()?;
-    let context = run::context(&facts, args.tracefs.as_deref());
+    let context = run::context(&facts, pipeline::needs(&trigger), args.tracefs.as_deref());
     let target = Target::new(&args.focus.clone().into(), false, &facts)?;
     let (attach, memory) = (args.attach.into(), args.memory);
     let wishes = Wishes { attach, memory, focus: target.focus, ..Wishes::default() };

@@ -14,6 +14,7 @@ use super::options::FocusOptions;
 use super::printer::each_once;
 use crate::escape::name_of;
 use crate::kernel::Facts;
+use crate::kernel::Needs;
 use crate::kernel::tracefs::{self, Tracefs};
 use crate::load::{self, FocusError, LiveFocus, WatchedEvents};
 use crate::plan::focus::{Birth, BirthOffsets, Focus, PROCESSES_MAX, Processes, runs};
@@ -86,7 +87,7 @@ impl Target {
             Processes::All | Processes::Set(_) => &[],
         };
         let birth = birth(named, facts)?;
-        let possible = facts.context().possible_cpus.unwrap_or(1);
+        let possible = facts.possible_cpus();
         let focus = Focus {
             cpus: cpus.as_deref().map(|list| cpu_runs(list, possible)).transpose()?,
             processes,
@@ -110,9 +111,9 @@ impl Target {
     /// # Errors
     /// If the kernel refuses.
     pub(super) fn open(self, facts: &Facts, tracefs: &Tracefs) -> anyhow::Result<Focused> {
-        let context = facts.context();
-        let btf = context.btf.context("the kernel's types are needed")?;
         let is_followed = matches!(self.focus.processes, Processes::Set(_));
+        let context = facts.context_with(Needs { symbols: false, types: is_followed });
+        let btf = context.btf.context("the kernel's types are needed")?;
         let is_classic = is_followed && context.preemption.loses(false);
         let events = is_classic.then(|| WatchedEvents::find(tracefs)).transpose()?;
         let cgroup = self.cgroup.as_ref();
@@ -205,7 +206,8 @@ fn no_process(pid: u32) -> anyhow::Error {
 /// When the processes started, which later ones with their pids did not. `None` where programs cannot
 /// find that out.
 fn birth(pids: &[u32], facts: &Facts) -> anyhow::Result<Option<Birth>> {
-    let btf = facts.context().btf.filter(|_| !pids.is_empty() && sees_kernels_time());
+    let is_needed = !pids.is_empty() && sees_kernels_time();
+    let btf = is_needed.then(|| facts.context().btf).flatten();
     // Without types, pids are forgotten by this process when theirs end.
     let offsets = btf.and_then(|btf| BirthOffsets::find(btf).ok().flatten());
     let offsets = offsets.filter(|offsets| load::tells_births(*offsets));

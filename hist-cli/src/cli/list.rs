@@ -13,6 +13,7 @@ use crate::discover::suits::{self, Arguments, BUILT_IN};
 use crate::discover::{Glob, examples};
 use crate::kernel::Context;
 use crate::kernel::Facts;
+use crate::kernel::Needs;
 use crate::kernel::format::EventFormat;
 use crate::kernel::tracefs::Tracefs;
 use crate::modifier::Role;
@@ -54,7 +55,8 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let text = match args.verbose {
         true => {
             let facts = Facts::read()?;
-            let context = run::context(&facts, args.tracefs.as_deref());
+            let needs = Needs { symbols: false, types: true };
+            let context = run::context(&facts, needs, args.tracefs.as_deref());
             verbose(&tracefs, &events, &context)?
         }
         false => events.iter().map(|event| format!("{event}\n")).collect(),

@@ -26,6 +26,7 @@ use crate::escape::name_of;
 use crate::kernel;
 use crate::kernel::Context;
 use crate::kernel::Facts;
+use crate::kernel::Needs;
 use crate::kernel::tracefs::{Tracefs, find_or_mount};
 use crate::live::Unfit;
 use crate::load::{self, AttachedTrigger, Barrier, INSIDE_PERF, LoadError, Uncounted};
@@ -178,8 +179,8 @@ pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracef
 }
 
 /// What compiling knows of the kernel; formats below `root` are another kernel's.
-pub(super) fn context<'a>(facts: &'a Facts, root: Option<&Path>) -> Context<'a> {
-    let context = facts.context();
+pub(super) fn context<'a>(facts: &'a Facts, needs: Needs, root: Option<&Path>) -> Context<'a> {
+    let context = facts.context_with(needs);
     if root.is_none() { context } else { context.elsewhere() }
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::Context;
 use super::cpus::{self, CpusError};
+use super::{Context, Needs};
 use crate::kernel::btf::Btf;
 use crate::kernel::preemption::Preemption;
 use crate::kernel::release::numbers;
@@ -24,7 +24,7 @@ pub struct Facts {
     symbols: Symbols,
     /// One more than the highest number of a CPU.
     possible_cpus: u32,
-    /// Read when first needed, as far as it is.
+    /// Opened when first needed.
     btf: Btf,
     /// Whether programs on raw tracepoints can be preempted.
     preemption: Preemption,
@@ -52,7 +52,7 @@ impl Facts {
         Ok(Self {
             symbols: Symbols::new(),
             possible_cpus,
-            btf: Btf::at(Btf::VMLINUX),
+            btf: Btf::unopened(Btf::VMLINUX),
             preemption: preemption(&release),
             release,
         })
@@ -70,16 +70,42 @@ impl Facts {
         &self.release
     }
 
-    /// As resolve takes them.
+    /// What there is of them once `needs` have been read. Types that have not been read are there, and
+    /// every question to them is an error.
     #[must_use]
-    pub fn context(&self) -> Context<'_> {
+    pub fn context_with(&self, needs: Needs) -> Context<'_> {
+        if needs.symbols {
+            // What is wrong with it is in the context.
+            let _ = self.symbols.table();
+        }
+        if needs.types {
+            self.btf.open();
+        }
         Context {
-            symbols: Some(&self.symbols),
+            symbols: self.symbols.table_if_read(),
             possible_cpus: Some(self.possible_cpus),
             btf: Some(&self.btf),
             preemption: self.preemption,
             release: numbers(&self.release),
         }
+    }
+
+    /// What planning takes in any case: the types, and not the symbols.
+    #[must_use]
+    pub fn context(&self) -> Context<'_> {
+        self.context_with(Needs { symbols: false, types: true })
+    }
+
+    /// One more than the highest number of a CPU.
+    #[must_use]
+    pub const fn possible_cpus(&self) -> u32 {
+        self.possible_cpus
+    }
+
+    /// Whether programs on raw tracepoints can be preempted.
+    #[must_use]
+    pub const fn preemption(&self) -> Preemption {
+        self.preemption
     }
 }
 
@@ -96,4 +122,25 @@ fn preemption(release: &str) -> Preemption {
 /// A line without its end. What cannot be read says nothing, and then programs count as preemptible.
 fn line_of(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::btf::BtfError;
+
+    /// Resolving and planning open no files: what they need is asked for before.
+    #[test]
+    fn nothing_is_read_that_is_not_needed() {
+        let facts = Facts::read().expect("the list of CPUs");
+        let context = facts.context_with(Needs::default());
+        let types = context.btf.expect("there are some");
+        assert!(context.symbols.is_none());
+        assert_eq!(types.compound("task_struct"), Err(BtfError::NotOpened));
+        let needs = Needs { symbols: true, types: true };
+        let context = facts.context_with(needs);
+        assert!(context.symbols.is_some());
+        let types = context.btf.expect("there are some");
+        assert_ne!(types.compound("task_struct"), Err(BtfError::NotOpened));
+    }
 }

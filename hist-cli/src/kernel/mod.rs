@@ -19,18 +19,28 @@ pub mod syscalls;
 pub mod tracefs;
 
 use btf::Btf;
+use error::SymbolsError;
 use preemption::Preemption;
-use symbols::Symbols;
+use symbols::SymbolTable;
 
 pub use event::EventName;
 pub use facts::Facts;
+
+/// What takes time to read of the kernel, and not every step needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The list of symbols: resolving a filter with `.function` needs it.
+    pub symbols: bool,
+    /// The kernel's types: planning to use raw tracepoints needs them.
+    pub types: bool,
+}
 
 /// What the meaning of a trigger depends on besides the event. What is absent is refused where it
 /// is needed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
-    /// The kernel's symbols, looked at only if a filter has `.function`.
-    pub symbols: Option<&'a Symbols>,
+    /// The kernel's symbols, or why they cannot be had; for filters with `.function`.
+    pub symbols: Option<Result<&'a SymbolTable, &'a SymbolsError>>,
     /// One more than the highest number that a CPU can have; for `CPUS{}`.
     pub possible_cpus: Option<u32>,
     /// The kernel's types. Resolving does not need them, but planning does to use raw tracepoints.

@@ -95,7 +95,7 @@ impl Symbols {
     /// The symbol at `address`. The first call reads the list.
     #[must_use]
     pub fn resolve(&self, address: u64) -> Option<Symbol<'_>> {
-        self.table.get_or_init(|| self.read()).as_ref().ok()?.resolve(address)
+        self.table().ok()?.resolve(address)
     }
 
     /// Makes sure that `addresses` have symbols if the kernel has any for them: if one has none, the
@@ -124,12 +124,18 @@ impl Symbols {
         address >> 63 == 1 && self.resolve(address).is_none()
     }
 
-    /// The address of the symbol `name`, or of a module's `module:name`. As in the kernel
-    /// (`kallsyms_lookup_name()`), its own symbols come before those of modules, and of several
-    /// the one at the lowest address. The first call reads the list.
+    /// The list itself, which the first call reads.
+    ///
+    /// # Errors
+    /// If the list is unusable.
+    pub fn table(&self) -> Result<&SymbolTable, &SymbolsError> {
+        self.table.get_or_init(|| self.read()).as_ref()
+    }
+
+    /// The same, if it has been read.
     #[must_use]
-    pub fn address(&self, name: &str) -> Option<u64> {
-        self.table.get_or_init(|| self.read()).as_ref().ok()?.address(name)
+    pub fn table_if_read(&self) -> Option<Result<&SymbolTable, &SymbolsError>> {
+        self.table.get().map(Result::as_ref)
     }
 
     /// Why no address has a symbol, if one was asked for and the list is unusable.
@@ -160,7 +166,7 @@ fn known_syscalls() -> Option<HashSet<String>> {
 
 /// Symbols that can be found, by rising address, one for each.
 #[derive(Debug)]
-struct SymbolTable {
+pub struct SymbolTable {
     text: String,
     entries: Vec<SymbolLine>,
 }
@@ -208,7 +214,9 @@ impl SymbolTable {
         Ok(Self { text, entries })
     }
 
-    fn resolve(&self, address: u64) -> Option<Symbol<'_>> {
+    /// The symbol at `address`.
+    #[must_use]
+    pub fn resolve(&self, address: u64) -> Option<Symbol<'_>> {
         let after = self.entries.partition_point(|entry| entry.address <= address);
         let entry = self.entries.get(after.checked_sub(1)?)?;
         (address < entry.end).then(|| Symbol {
@@ -221,9 +229,13 @@ impl SymbolTable {
 }
 
 impl SymbolTable {
-    /// The entries have one name for each address; the text has all.
-    fn address(&self, name: &str) -> Option<u64> {
+    /// The address of the symbol `name`, or of a module's `module:name`. As in the kernel
+    /// (`kallsyms_lookup_name()`), its own symbols come before those of modules, and of several
+    /// the one at the lowest address.
+    #[must_use]
+    pub fn address(&self, name: &str) -> Option<u64> {
         let text = &self.text;
+        // The entries have one name for each address; the text has all.
         let entries = lines(text).ok()?;
         let lowest = |test: &dyn Fn(&SymbolLine) -> bool| {
             entries.iter().filter(|entry| test(entry)).map(|entry| entry.address).min()
@@ -423,13 +435,14 @@ mod tests {
             "1000 T _stext\n1100 t twin\n1200 T one\n1200 T alias\n1300 t twin\n2000 T _etext\n\
              9000 t other\t[module]\n9100 t one\t[module]\n",
         );
-        assert_eq!(symbols.address("one"), Some(0x1200));
-        assert_eq!(symbols.address("alias"), Some(0x1200));
-        assert_eq!(symbols.address("twin"), Some(0x1100));
-        assert_eq!(symbols.address("other"), Some(0x9000));
-        assert_eq!(symbols.address("module:one"), Some(0x9100));
-        assert_eq!(symbols.address("other:one"), None);
-        assert_eq!(symbols.address(""), None);
+        let table = symbols.table().expect("whole");
+        assert_eq!(table.address("one"), Some(0x1200));
+        assert_eq!(table.address("alias"), Some(0x1200));
+        assert_eq!(table.address("twin"), Some(0x1100));
+        assert_eq!(table.address("other"), Some(0x9000));
+        assert_eq!(table.address("module:one"), Some(0x9100));
+        assert_eq!(table.address("other:one"), None);
+        assert_eq!(table.address(""), None);
     }
 
     /// No data listed, as without CONFIG_KALLSYMS_ALL.

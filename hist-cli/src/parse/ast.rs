@@ -158,6 +158,15 @@ pub struct Filter {
     pub tree: Result<FilterExpr, TriggerError>,
 }
 
+impl Trigger {
+    /// Its filter compares with functions of the kernel, so resolving it takes the list of symbols.
+    #[must_use]
+    pub fn names_functions(&self) -> bool {
+        let tree = self.filter.as_ref().and_then(|filter| filter.tree.as_ref().ok());
+        tree.is_some_and(FilterExpr::names_functions)
+    }
+}
+
 /// A filter's logical structure. The kernel reads and looks up from left to right and stops at the
 /// first error; so nothing follows a kept error, and going through the tree in order gives the
 /// errors in the kernel's order.
@@ -175,6 +184,17 @@ pub enum FilterExpr {
     BadPredicate(BadPredicate),
     /// Text that cannot be read at all, kept for `resolve` as in [`Expr::Bad`].
     Bad(TriggerError),
+}
+
+impl FilterExpr {
+    fn names_functions(&self) -> bool {
+        match self {
+            Self::Or(parts) | Self::And(parts) => parts.iter().any(Self::names_functions),
+            Self::Not(inner) => inner.names_functions(),
+            Self::Predicate(predicate) => predicate.function,
+            Self::BadPredicate(_) | Self::Bad(_) => false,
+        }
+    }
 }
 
 /// A predicate of which only the field can be read.

@@ -763,3 +763,18 @@ filter      50..55    d = 1
 ";
     assert_eq!(parsed(text).listing(), expect);
 }
+
+#[test]
+fn only_a_filter_with_functions_takes_the_list_of_symbols() {
+    for (text, wanted) in [
+        ("hist:keys=a", false),
+        ("hist:keys=a.sym", false),
+        ("hist:keys=a if b == 1 || c ~ \"x.function\"", false),
+        ("hist:keys=a if b.function == vfs_read", true),
+        ("hist:keys=a if x == 1 && !(y == 2 || b.function != vfs_read )", true),
+        ("hist:keys=a if (", false),
+    ] {
+        let trigger = super::trigger(text).expect("a trigger");
+        assert_eq!(trigger.names_functions(), wanted, "{text}");
+    }
+}

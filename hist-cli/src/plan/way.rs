@@ -16,6 +16,7 @@ use super::draft::Draft;
 use super::once::{self, Kept};
 use super::{PlanError, Template, complexity};
 use crate::kernel::btf::Btf;
+use crate::kernel::preemption::Preemption;
 use crate::kernel::{Context, EventName};
 use crate::resolve::hist::Hist;
 
@@ -65,7 +66,7 @@ pub(super) fn choose(
     kernel: &Context<'_>,
 ) -> Result<Way, PlanError> {
     let classic = classic(draft)?;
-    match first_choice(&draft.hist, wish, kernel) {
+    match first_choice(&draft.hist, wish, kernel.preemption, kernel.btf.is_some()) {
         Choice::Classic(why) => {
             Ok(Way { why: why.into_iter().map(str::to_owned).collect(), ..classic })
         }
@@ -84,22 +85,30 @@ enum Choice {
     Raw,
 }
 
-fn first_choice(hist: &Hist, wish: AttachWish, kernel: &Context<'_>) -> Choice {
+fn first_choice(hist: &Hist, wish: AttachWish, preemption: Preemption, has_types: bool) -> Choice {
     let is_own_call = is_system_call(hist);
-    if is_own_call && wish != AttachWish::Raw && kernel.preemption.loses(false) {
+    if is_own_call && wish != AttachWish::Raw && preemption.loses(false) {
         return Choice::AmongAll;
     }
-    match (wish, kernel.btf) {
-        (AttachWish::Tracepoint, _) | (AttachWish::Auto, None) => Choice::Classic(None),
-        (AttachWish::Auto, Some(_)) if is_own_call => Choice::Classic(Some(ALL_CALLS)),
-        (AttachWish::Auto, Some(_)) if loses(hist, kernel) => Choice::Classic(Some(PREEMPTIBLE)),
+    match (wish, has_types) {
+        (AttachWish::Tracepoint, _) | (AttachWish::Auto, false) => Choice::Classic(None),
+        (AttachWish::Auto, true) if is_own_call => Choice::Classic(Some(ALL_CALLS)),
+        (AttachWish::Auto, true) if loses(hist, preemption) => Choice::Classic(Some(PREEMPTIBLE)),
         (AttachWish::Auto | AttachWish::Raw, _) => Choice::Raw,
     }
 }
 
+/// Whether choosing asks the kernel's types anything.
+pub(super) fn needs_types(hist: &Hist, wish: AttachWish, preemption: Preemption) -> bool {
+    match first_choice(hist, wish, preemption, true) {
+        Choice::Classic(_) => false,
+        Choice::AmongAll | Choice::Raw => true,
+    }
+}
+
 /// The kernel can preempt a raw program on the event.
-fn loses(hist: &Hist, kernel: &Context<'_>) -> bool {
-    kernel.preemption.loses(has_preemption_off(&hist.event))
+fn loses(hist: &Hist, preemption: Preemption) -> bool {
+    preemption.loses(has_preemption_off(&hist.event))
 }
 
 /// The raw tracepoint where that is right, else the `classic` one; unless nothing else is wished.
@@ -112,7 +121,7 @@ fn raw_or(
     let insists = wish == AttachWish::Raw;
     match raw_by_table(draft, classic.template, insists, kernel) {
         Ok(mut raw) => {
-            raw.why.extend(loses(&draft.hist, kernel).then(|| WARNING.to_owned()));
+            raw.why.extend(loses(&draft.hist, kernel.preemption).then(|| WARNING.to_owned()));
             Ok(raw)
         }
         Err(error) if insists => Err(refusal(&draft.hist, &error)),

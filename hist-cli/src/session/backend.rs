@@ -2,9 +2,9 @@
 //! one can take the place of the kernel.
 
 use super::SessionError;
-use crate::kernel::Context;
 use crate::kernel::EventName;
 use crate::kernel::format::EventFormat;
+use crate::kernel::{Context, Needs};
 use crate::resolve::hist::Hist;
 use crate::snapshot::Snapshot;
 
@@ -14,8 +14,8 @@ pub trait Backend {
     /// of its triggers does.
     type Attached;
 
-    /// What the meaning of a trigger depends on.
-    fn context(&self) -> Context<'_>;
+    /// What the meaning of a trigger depends on, with what `needs` asks for.
+    fn context(&self, needs: Needs) -> Context<'_>;
 
     /// What the event looks like.
     ///

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use super::{Backend, EventName, SessionError};
 use crate::kernel::Context;
+use crate::kernel::Needs;
 use crate::kernel::error::EventError;
 use crate::kernel::format::{self, EventFormat};
 use crate::kernel::symbols::Symbols;
@@ -123,8 +124,8 @@ fn no_room() -> LoadError {
 impl Backend for Fake {
     type Attached = FakeTrigger;
 
-    fn context(&self) -> Context<'_> {
-        Context { symbols: Some(&SYMBOLS), possible_cpus: Some(4), ..Context::default() }
+    fn context(&self, _: Needs) -> Context<'_> {
+        Context { symbols: Some(SYMBOLS.table()), possible_cpus: Some(4), ..Context::default() }
     }
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {

@@ -13,6 +13,7 @@ use crate::kernel;
 use crate::kernel::Context;
 use crate::kernel::EventName;
 use crate::kernel::Facts;
+use crate::kernel::Needs;
 use crate::kernel::format::EventFormat;
 use crate::kernel::tracefs::Tracefs;
 use crate::load::{
@@ -20,7 +21,7 @@ use crate::load::{
     Stopper,
 };
 use crate::pipeline::{self, Built};
-use crate::plan::{AttachWish, Plan, Wishes};
+use crate::plan::{self, AttachWish, Plan, Wishes};
 use crate::read::{self, ReadError};
 use crate::resolve::hist::Hist;
 use crate::snapshot::{Row, Snapshot};
@@ -96,8 +97,15 @@ impl<F: Borrow<Facts>> Live<F> {
         refusal: &LoadError,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let (wishes, context) = (self.wishes.clone(), self.context());
+        let wishes = Wishes { attach: AttachWish::Tracepoint, ..self.wishes.clone() };
+        let context = self.context(self.needs_of(&hist, &wishes));
         self.attach_built(pipeline::build_classic(hist, wishes, &context, refusal)?, joins)
+    }
+
+    /// What planning `hist` so takes.
+    fn needs_of(&self, hist: &Hist, wishes: &Wishes) -> Needs {
+        let preemption = self.facts.borrow().preemption();
+        Needs { symbols: false, types: plan::needs_types(hist, wishes.attach, preemption) }
     }
 
     /// Lets what was built count.
@@ -186,8 +194,8 @@ impl LiveTrigger {
 impl<F: Borrow<Facts>> Backend for Live<F> {
     type Attached = LiveTrigger;
 
-    fn context(&self) -> Context<'_> {
-        self.facts.borrow().context()
+    fn context(&self, needs: Needs) -> Context<'_> {
+        self.facts.borrow().context_with(needs)
     }
 
     fn event(&self, event: &EventName) -> Result<EventFormat, SessionError> {
@@ -206,7 +214,8 @@ impl<F: Borrow<Facts>> Backend for Live<F> {
         hist: Hist,
         joins: Option<&LiveTrigger>,
     ) -> Result<LiveTrigger, SessionError> {
-        let built = pipeline::build(hist, self.wishes.clone(), &self.context())?;
+        let needs = self.needs_of(&hist, &self.wishes);
+        let built = pipeline::build(hist, self.wishes.clone(), &self.context(needs))?;
         let otherwise = self.otherwise(built.plan());
         match (self.attach_built(built, joins), otherwise) {
             (Err(SessionError::Load(error)), Some(hist)) if error.is_refusal() => {
@@ -274,7 +283,13 @@ mod tests {
         let text = format!("hist:keys=id:pause if common_pid=={thread}");
         let event = live.event(&EventName::new("raw_syscalls", "sys_enter")).expect("it is there");
         let wishes = live.wishes.clone();
-        let mut plan = pipeline::plan(&text, &event, &live.context(), wishes).expect("a plan");
+        let mut plan = pipeline::plan(
+            &text,
+            &event,
+            &live.context(Needs { symbols: false, types: true }),
+            wishes,
+        )
+        .expect("a plan");
         assert!(!plan.has_record(), "{plan}");
         // What the kernel takes until it is asked to attach it.
         plan.attach = Attach::RawTracepoint { name: "no_such_tracepoint".into(), btf_id: None };

@@ -26,6 +26,7 @@ use bstr::BString;
 use crate::diag::{Kind, Rejection, TriggerError};
 use crate::kernel::Context;
 use crate::kernel::EventName;
+use crate::kernel::Needs;
 use crate::kernel::format::EventFormat;
 use crate::kernel::symbols::Symbols;
 use crate::load;
@@ -259,7 +260,8 @@ impl<B: Backend> Session<B> {
         let refused = |rejection: Rejection| SessionError::trigger(rejection, text);
         let trigger = parse::trigger(text).map_err(|error| refused(error.into()))?;
         let format = self.backend.event(event)?;
-        let hist = resolve(&trigger, &format, &self.backend.context()).map_err(refused)?;
+        let needs = Needs { symbols: trigger.names_functions(), types: false };
+        let hist = resolve(&trigger, &format, &self.backend.context(needs)).map_err(refused)?;
         let identity = Identity::new(&hist, &format);
         let request = Request { event: event.clone(), trigger, identity };
         match self.registry.decide(&request).map_err(|error| refused(error.into()))? {
@@ -267,7 +269,7 @@ impl<B: Backend> Session<B> {
             Change::Attach { joins: None, paused } => self.attach(request, hist, None, paused),
             Change::Attach { joins: Some(table), paused } => {
                 let joined = self.registry.joining(&request, table);
-                let hist = resolve(&joined, &format, &self.backend.context())
+                let hist = resolve(&joined, &format, &self.backend.context(needs))
                     .map_err(|rejection| refused(unlike(&request, rejection.error).into()))?;
                 self.attach(request, hist, Some(table), paused)
             }

@@ -22,6 +22,9 @@ pub enum BtfError {
         /// Why not.
         message: String,
     },
+    /// Nobody has opened it: a defect of ours.
+    #[error("internal error: the kernel's BTF has not been opened")]
+    NotOpened,
     /// It is not what it should be.
     #[error("the kernel's BTF is broken: {0}")]
     Broken(&'static str),

@@ -20,34 +20,40 @@ use std::path::PathBuf;
 
 use image::Image;
 
-/// The type information of a kernel, opened when first needed.
+/// The type information of a kernel.
 #[derive(Debug)]
 pub struct Btf {
-    from: From,
+    path: PathBuf,
     image: OnceCell<Result<Image, BtfError>>,
-}
-
-/// Where the bytes are.
-#[derive(Debug)]
-enum From {
-    File(PathBuf),
-    Memory(Vec<u8>),
 }
 
 impl Btf {
     /// Where the running kernel has it, if built with `CONFIG_DEBUG_INFO_BTF`.
     pub const VMLINUX: &'static str = "/sys/kernel/btf/vmlinux";
 
-    /// That of a file; nothing is opened yet.
+    /// That of a file. If it cannot be opened, every question is answered by why.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { from: From::File(path.into()), image: OnceCell::new() }
+        let btf = Self::unopened(path);
+        btf.open();
+        btf
+    }
+
+    /// That of a file which is not [opened](Self::open) yet: until then every question is an error.
+    #[must_use]
+    pub fn unopened(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), image: OnceCell::new() }
     }
 
     /// That of bytes in memory.
     #[must_use]
-    pub const fn of_bytes(bytes: Vec<u8>) -> Self {
-        Self { from: From::Memory(bytes), image: OnceCell::new() }
+    pub fn of_bytes(bytes: Vec<u8>) -> Self {
+        Self { path: PathBuf::new(), image: OnceCell::from(Image::of_bytes(bytes)) }
+    }
+
+    /// Opens the file, unless that has been done.
+    pub fn open(&self) {
+        self.image.get_or_init(|| Image::open(&self.path));
     }
 
     /// The tracepoint of that name; `None` if there is none.
@@ -99,11 +105,7 @@ impl Btf {
     }
 
     fn image(&self) -> Result<&Image, BtfError> {
-        let image = self.image.get_or_init(|| match &self.from {
-            From::File(path) => Image::open(path),
-            From::Memory(bytes) => Image::of_bytes(bytes.clone()),
-        });
-        image.as_ref().map_err(Clone::clone)
+        self.image.get().ok_or(BtfError::NotOpened)?.as_ref().map_err(Clone::clone)
     }
 }
 

@@ -232,19 +232,23 @@ fn function(
             let end = Span::new(operand.span.end, operand.span.end);
             TriggerError::new(Kind::FilterInvalidValue, end)
         })?,
-        Operand::Symbol(name) => symbols.address(&name.to_str_lossy()).ok_or_else(|| {
-            let error = not_found().help(format!("the kernel has no function `{name}`"));
-            match name.find_byte(b')') {
-                Some(_) => error.help("a function's name ends at white space, not before `)`"),
-                None => error,
-            }
-        })?,
+        Operand::Symbol(name) => {
+            symbols.ok().and_then(|table| table.address(&name.to_str_lossy())).ok_or_else(|| {
+                let error = not_found().help(format!("the kernel has no function `{name}`"));
+                match name.find_byte(b')') {
+                    Some(_) => error.help("a function's name ends at white space, not before `)`"),
+                    None => error,
+                }
+            })?
+        }
         _ => return Err(TriggerError::new(Kind::FilterInvalidValue, operand.span)),
     };
-    let symbol = symbols.resolve(address).ok_or_else(|| match symbols.problem() {
-        Some(problem) => not_found().help(problem.to_string()),
-        None => not_found().help(format!("no function holds the address {address:#x}")),
-    })?;
+    let symbol = match symbols {
+        Err(problem) => Err(not_found().help(problem.to_string())),
+        Ok(table) => table
+            .resolve(address)
+            .ok_or_else(|| not_found().help(format!("no function holds the address {address:#x}"))),
+    }?;
     let start = address - symbol.offset;
     let Some((field, format)) = subject.field else { return Ok(Condition::Always(false)) };
     let field = NumberField { field, size: format.size, signed: false };

@@ -49,7 +49,8 @@ fn event() -> EventFormat {
 /// What becomes of a filter on a machine with 4 CPUs; with the trigger's text.
 fn bind(filter: &str) -> (Result<Filter, Rejection>, String) {
     let symbols = Symbols::from_kallsyms(KALLSYMS);
-    let context = Context { symbols: Some(&symbols), possible_cpus: Some(4), ..Context::default() };
+    let context =
+        Context { symbols: Some(symbols.table()), possible_cpus: Some(4), ..Context::default() };
     let text = format!("hist:keys=u64 if {filter}");
     let trigger = parse::trigger(&text).expect("only the filter may be wrong");
     let hist = resolve::hist(&trigger, &event(), &context);

@@ -22,6 +22,7 @@ use super::metric_config::{MAX_SERIES, MetricConfig};
 use super::names::{wrong_label, wrong_metric, wrong_unit};
 use super::shape::{Misfit, Place, Shape};
 use crate::kernel::EventName;
+use crate::kernel::Needs;
 use crate::parse;
 use crate::parse::ast::Trigger;
 use crate::pipeline;
@@ -263,7 +264,8 @@ impl Draft {
         };
         let trigger = self.trigger.as_ref()?;
         let at = self.places.trigger.clone();
-        let hist = match resolve::hist(trigger, &format, &kernel.context()) {
+        let of_functions = Needs { symbols: trigger.names_functions(), types: false };
+        let hist = match resolve::hist(trigger, &format, &kernel.context(of_functions)) {
             Ok(hist) => hist,
             Err(rejection) => {
                 let error = &rejection.error;
@@ -271,7 +273,9 @@ impl Draft {
                 return None;
             }
         };
-        let built = pipeline::build(hist.clone(), wishes(), &kernel.context());
+        // What it asks them depends on the kernel, and checking need not be quick.
+        let of_types = Needs { symbols: false, types: true };
+        let built = pipeline::build(hist.clone(), wishes(), &kernel.context(of_types));
         problems.extend(built.err().map(|error| Problem::new(at, error.to_string())));
         match Shape::new(&hist, &self.config) {
             Ok(shape) => Some(shape),

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::kernel::Context;
 use crate::kernel::Facts;
+use crate::kernel::Needs;
 use crate::kernel::tracefs::Tracefs;
 use crate::plan::Wishes;
 use crate::serve::config;
@@ -20,7 +21,7 @@ fn metric(event: &str, lines: &str) -> (Metric, Snapshot) {
     let config = config.metrics.into_iter().next().expect("one");
     let format = live.event(&config.event).expect("golden");
     let trigger = parse::trigger(&config.trigger).expect("checked");
-    let hist = resolve::hist(&trigger, &format, &live.context()).expect("checked");
+    let hist = resolve::hist(&trigger, &format, &live.context(Needs::default())).expect("checked");
     let plan = plan::plan(hist, Wishes::default(), &Context::default()).expect("checked");
     let shape = Shape::new(&plan.hist, &config).expect("checked");
     (Metric::new(config, shape), read::empty(&plan, false))
