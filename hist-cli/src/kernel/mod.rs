@@ -22,7 +22,7 @@ use btf::Btf;
 use preemption::Preemption;
 use symbols::Symbols;
 
-pub use event::EventName;
+pub use event::{EventName, EventNameError};
 pub use facts::Facts;
 
 /// What the meaning of a trigger depends on besides the event. What is absent is refused where it
