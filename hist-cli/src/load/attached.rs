@@ -17,7 +17,7 @@ use crate::sys::bpf;
 pub struct Attached {
     /// One per trigger, in the order of the plans.
     pub triggers: Vec<AttachedTrigger>,
-    /// What programs of [`Template::HistLog`] write.
+    /// What programs of [`Template::HistLog`](crate::plan::Template::HistLog) write.
     pub(super) log: Option<ProgramLog>,
 }
 
@@ -104,7 +104,7 @@ pub struct RunStats {
 
 impl Attached {
     /// Passes on what the programs have logged since the last call. Only programs of
-    /// [`Template::HistLog`] log anything.
+    /// [`Template::HistLog`](crate::plan::Template::HistLog) log anything.
     pub fn flush_log(&mut self) {
         if let Some(log) = &mut self.log {
             log.flush();
