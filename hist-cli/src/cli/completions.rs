@@ -4,54 +4,16 @@
 //! The scripts hold no names of options: they ask this program with every press of Tab, since what
 //! is worth completing is the kernel's events and their fields.
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, ValueEnum};
+use clap::CommandFactory as _;
 
-use super::args::CommandLine;
+use super::args::{CommandLine, CompleteArgs, CompletionsArgs, Shell};
 use super::candidates::{Known, candidates};
 use super::output::Output;
 use crate::discover::complete::Candidate;
 use crate::discover::line::Line;
-
-/// A shell that can complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Shell {
-    /// GNU Bash 4 or later
-    Bash,
-    /// Z shell
-    Zsh,
-    /// Friendly interactive shell, 3 or later
-    Fish,
-}
-
-/// The words of `hist-bpf completions`.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "bash: hist-bpf completions bash > /usr/share/bash-completion/completions/hist-bpf\n\
-                        zsh:  hist-bpf completions zsh > /usr/share/zsh/vendor-completions/_hist-bpf\n\
-                        fish: hist-bpf completions fish > ~/.config/fish/completions/hist-bpf.fish"
-)]
-pub(super) struct CompletionsArgs {
-    /// For which shell
-    #[arg(value_name = "SHELL", value_enum)]
-    pub shell: Shell,
-}
-
-/// The words of `hist-bpf __complete`, which the scripts call.
-#[derive(Debug, clap::Args)]
-pub(super) struct CompleteArgs {
-    /// Which one asks
-    #[arg(value_enum)]
-    pub shell: Shell,
-
-    /// bash: the line before the cursor, the line behind it, and the part to be replaced. Others:
-    /// the number of the current word, and all words
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub words: Vec<OsString>,
-}
 
 /// Prints a shell's script.
 ///

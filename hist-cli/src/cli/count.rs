@@ -9,67 +9,35 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::process::Child;
-use tokio::time::{self, Instant, Interval, MissedTickBehavior};
+use tokio::time::{self, Instant, Interval};
 
 use super::command::{self, Kept, SpawnError};
+use super::events::{Event, Events, FOLLOWED, LOOK_PERIOD, Stop, asked, every, leave, tick};
 use super::focus::Focused;
 use super::options::Options;
 use super::output::{Output, Written, say};
-use super::printer::{Lost, Printer, Work, each_once};
+use super::printer::{Lost, Printer, Work};
 use super::signals::{Signals, Wish};
+use super::unique::each_once;
 use super::watch::Watch;
 use super::worker::{Job, Worker};
 use crate::load::{LiveFocus, Stopper};
 use crate::session::registry::TriggerEntry;
 
-/// What a second Ctrl-C exits with, as if it had killed the process: 128 + SIGINT.
-const INTERRUPTED: i32 = 130;
 /// What `--fail-on-loss` exits with.
 const LOSS: u8 = 3;
-/// How often it is looked whether processes that are counted are left.
-const LOOK_PERIOD: Duration = Duration::from_millis(20);
 /// How often the log of `-vv` is passed on.
 const LOG_PERIOD: Duration = Duration::from_millis(50);
 
-/// What counting goes on for after the end of the command.
-pub(super) const FOLLOWED: &str = "the command has ended, but not all that it started";
-
-/// Something that needs doing.
-pub(super) enum Event {
-    Print,
-    PassLogOn,
-    /// The command ended.
-    Ended(ExitStatus),
-    Stop(Stop),
-}
-
-/// Why counting ends.
-pub(super) enum Stop {
-    /// A signal, or the duration is over.
-    Asked,
-    /// The command ended, or what is counted did.
-    Over,
-    /// Nobody reads the tables.
-    Closed,
-    /// Tables cannot be written.
-    Failed(anyhow::Error),
-}
-
 /// All that is waited for.
-pub(super) struct Counting<'a> {
-    pub options: &'a Options,
-    pub signals: Signals,
-    pub tables: Option<Interval>,
+struct Counting<'a> {
+    options: &'a Options,
+    events: Events<'a>,
     log: Option<Interval>,
-    pub deadline: Option<Instant>,
-    pub command: Option<Child>,
     /// What does all that may block.
-    pub worker: Worker,
+    worker: Worker,
     /// There while nothing is being read or printed.
-    pub printer: Option<Printer>,
-    /// How it ended, once it has.
-    status: Option<ExitStatus>,
-    focused: &'a Focused,
+    printer: Option<Printer>,
     /// What the command writes while it cannot have the terminal.
     kept: Option<Kept>,
     /// A table was asked for while another one was printed.
@@ -132,7 +100,7 @@ pub(super) async fn count(
     }
     let is_loss = counting.lost.iter().any(|lost| lost.losses.total() > 0 || lost.is_more);
     let is_loss = tell_unfollowed(focused)? || is_loss;
-    Ok(exit_code(counting.status, options.fail_on_loss && is_loss))
+    Ok(exit_code(counting.events.status, options.fail_on_loss && is_loss))
 }
 
 /// Whatever went wrong, it is not that the terminal takes nothing.
@@ -201,21 +169,6 @@ fn span(options: &Options, end: &str) -> String {
     }
 }
 
-/// Ticks every `period` after `start`; ticks that nobody had time for are left out.
-fn every(period: Duration, start: Instant) -> Interval {
-    let mut interval = time::interval_at(start + period, period);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    interval
-}
-
-/// The next tick; never without an interval.
-pub(super) async fn tick(interval: Option<&mut Interval>) {
-    match interval {
-        Some(interval) => drop(interval.tick().await),
-        None => std::future::pending().await,
-    }
-}
-
 /// The next thing that an interval asks for.
 async fn due(tables: Option<&mut Interval>, log: Option<&mut Interval>) -> Event {
     tokio::select! {
@@ -223,33 +176,6 @@ async fn due(tables: Option<&mut Interval>, log: Option<&mut Interval>) -> Event
         () = tick(tables) => Event::Print,
         () = tick(log) => Event::PassLogOn,
     }
-}
-
-/// The next thing that is asked for from outside, the end first of all.
-pub(super) async fn asked(
-    signals: &mut Signals,
-    deadline: Option<Instant>,
-    command: Option<&mut Child>,
-    focused: Option<&Focused>,
-) -> anyhow::Result<Event> {
-    Ok(tokio::select! {
-        biased;
-        wish = signals.next() => match wish {
-            Wish::Print => Event::Print,
-            Wish::Stop => Event::Stop(Stop::Asked),
-            Wish::Leave => leave(),
-        },
-        () = time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-            Event::Stop(Stop::Asked)
-        }
-        status = ended(command) => {
-            Event::Ended(status.context("cannot wait for the command")?)
-        }
-        over = over(focused) => {
-            over?;
-            Event::Stop(Stop::Over)
-        }
-    })
 }
 
 impl<'a> Counting<'a> {
@@ -261,21 +187,15 @@ impl<'a> Counting<'a> {
         focused: &'a Focused,
         kept: Option<Kept>,
     ) -> Self {
-        let now = Instant::now();
         let session = &printer.session;
         let attached = session.triggers().iter().map(|entry| session.attached(entry).trigger());
         Self {
             options,
-            signals,
-            tables: options.interval.map(|period| every(period, now)),
-            log: (options.verbose >= 2).then(|| every(LOG_PERIOD, now)),
-            deadline: options.duration.map(|duration| now + duration),
-            command,
+            events: Events::new(options, signals, command, focused),
+            log: (options.verbose >= 2).then(|| every(LOG_PERIOD, Instant::now())),
             worker,
             stopper: Stopper::new(Some(focused.live.clone()), attached),
             printer: Some(printer),
-            status: None,
-            focused,
             kept,
             wanted: false,
             lost: Vec::new(),
@@ -308,7 +228,7 @@ impl<'a> Counting<'a> {
 
     /// Shows tables on the terminal until that ends, then prints the last ones.
     async fn watched(&mut self, watch: Watch) -> anyhow::Result<()> {
-        let stop = watch.until_stopped(self).await;
+        let stop = watch.until_stopped(&mut self.events, &self.worker, &mut self.printer).await;
         if !stop.as_ref().map_or_else(may_take_more, |_| true) {
             return stop.map(drop);
         }
@@ -345,8 +265,9 @@ impl<'a> Counting<'a> {
         if mem::take(&mut self.wanted) {
             return Ok(Event::Print);
         }
-        let focused = self.limit();
-        let Self { tables, log, signals, deadline, command, ticked, .. } = self;
+        let focused = self.events.limit();
+        let Self { events, log, ticked, .. } = self;
+        let Events { signals, tables, deadline, command, .. } = events;
         let ticks = due(tables.as_mut(), log.as_mut());
         let asked = asked(signals, *deadline, command.as_mut(), focused);
         let (is_tick, event) = if *ticked {
@@ -357,18 +278,6 @@ impl<'a> Counting<'a> {
         *ticked = is_tick;
         let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
         Ok(if is_tick && is_over { Event::Stop(Stop::Asked) } else { event })
-    }
-
-    /// Whether counting ends with the command. What it has started may go on.
-    pub(super) fn command_ended(&mut self, status: ExitStatus) -> anyhow::Result<bool> {
-        (self.command, self.status) = (None, Some(status));
-        Ok(!self.focused.follows_command || self.focused.live.is_over()?)
-    }
-
-    /// What is followed and ends counting by ending, if there is such.
-    pub(super) fn limit(&self) -> Option<&'a Focused> {
-        // Beside a command that is not followed, what is followed may come and go.
-        (self.command.is_none() && self.focused.live.is_limited()).then_some(self.focused)
     }
 
     fn say_followed(&self) {
@@ -414,8 +323,8 @@ impl<'a> Counting<'a> {
         end: &mut Option<anyhow::Result<Stop>>,
     ) -> Option<anyhow::Result<T>> {
         while end.is_none() {
-            let focused = self.limit();
-            let Self { signals, deadline, command, .. } = self;
+            let focused = self.events.limit();
+            let Events { signals, deadline, command, .. } = &mut self.events;
             let event = tokio::select! {
                 biased;
                 done = &mut *job => return Some(done),
@@ -425,7 +334,7 @@ impl<'a> Counting<'a> {
         }
         self.stop();
         // That may have taken longer than two signals of one wish are apart.
-        self.signals.catch_up();
+        self.events.signals.catch_up();
         None
     }
 
@@ -436,7 +345,7 @@ impl<'a> Counting<'a> {
             Event::Print => self.wanted = true,
             Event::PassLogOn => {}
             Event::Ended(status) => {
-                if self.command_ended(status)? {
+                if self.events.command_ended(status)? {
                     return Ok(Some(Stop::Over));
                 }
                 self.say_followed();
@@ -457,7 +366,7 @@ impl<'a> Counting<'a> {
         loop {
             tokio::select! {
                 done = &mut job => return done,
-                wish = self.signals.next() => if wish == Wish::Leave {
+                wish = self.events.signals.next() => if wish == Wish::Leave {
                     leave();
                 }
             }
@@ -466,7 +375,7 @@ impl<'a> Counting<'a> {
 
     /// A command that still runs is asked to end, and waited for until that, too, is asked to end.
     async fn end_command(&mut self) -> anyhow::Result<()> {
-        let Some(mut child) = self.command.take() else { return Ok(()) };
+        let Some(mut child) = self.events.command.take() else { return Ok(()) };
         command::terminate(&child).context("cannot end the command")?;
         if !self.options.quiet {
             say("waiting for the command to end; Ctrl-C leaves it alone");
@@ -477,7 +386,7 @@ impl<'a> Counting<'a> {
                     status.context("cannot wait for the command")?;
                     return Ok(());
                 }
-                wish = self.signals.next() => match wish {
+                wish = self.events.signals.next() => match wish {
                     Wish::Print => {}
                     Wish::Stop => return Ok(()),
                     Wish::Leave => leave(),
@@ -485,15 +394,6 @@ impl<'a> Counting<'a> {
             }
         }
     }
-}
-
-/// The end of all processes that are counted; never if they are not limited.
-async fn over(focused: Option<&Focused>) -> anyhow::Result<()> {
-    let Some(focused) = focused else { return std::future::pending().await };
-    while !focused.live.is_over()? {
-        time::sleep(LOOK_PERIOD).await;
-    }
-    Ok(())
 }
 
 /// Takes processes that end out of the focus, for as long as some may, and says so if wished. The
@@ -515,17 +415,4 @@ async fn forget_ended(
         }
     }
     Ok(())
-}
-
-/// The end of the command; never without one.
-async fn ended(command: Option<&mut Child>) -> std::io::Result<ExitStatus> {
-    match command {
-        Some(child) => child.wait().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Ends the process here and now, whatever is being written.
-pub(super) fn leave() -> ! {
-    std::process::exit(INTERRUPTED);
 }

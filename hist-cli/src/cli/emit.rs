@@ -2,7 +2,8 @@
 
 use super::args::Stage;
 use super::options::{Options, Pair};
-use super::run::{context, wanted};
+use super::setup::context;
+use super::wishes::wanted;
 use crate::diag::TriggerError;
 use crate::kernel::Context;
 use crate::kernel::Facts;

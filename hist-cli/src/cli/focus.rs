@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use rustix::fs::{OFlags, fstatfs};
 
 use super::options::FocusOptions;
-use super::printer::each_once;
+use super::unique::each_once;
 use crate::escape::name_of;
 use crate::kernel::Facts;
 use crate::kernel::Needs;

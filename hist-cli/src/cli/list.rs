@@ -1,13 +1,12 @@
 //! Takes a glob. Gives the events of this kernel that match, and on `-v` what each is good for.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
 
-use super::output;
-use super::run;
+use super::args::ListArgs;
+use super::{output, setup};
 use crate::discover::list::{Listed, list, meant};
 use crate::discover::suits::{self, Arguments, BUILT_IN};
 use crate::discover::{Glob, examples};
@@ -18,35 +17,12 @@ use crate::kernel::format::EventFormat;
 use crate::kernel::tracefs::Tracefs;
 use crate::modifier::Role;
 
-/// The words of `hist-bpf list`.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "With -v, each field has its type and size (bytes); `raw` if it is counted from the raw\n\
-                        tracepoint, which costs about half of the `classic` one; and the modifiers that suit it\n\
-                        as a key and as a value. The kernel and hist-bpf take others as well, such as .sym of\n\
-                        any number. Only tracefs is read, and nothing is attached.\n\n\
-                        Examples: hist-bpf list kmem   hist-bpf list -v 'sched:*switch'"
-)]
-pub(super) struct ListArgs {
-    /// Only events whose name, system or SYSTEM:EVENT matches: *, ?, [a-z], and a leading ! for not
-    #[arg(value_name = "GLOB")]
-    pub glob: Option<String>,
-
-    /// Show fields, and what each is good for
-    #[arg(short, long)]
-    pub verbose: bool,
-
-    /// Read the events below this directory instead of the mounted tracefs
-    #[arg(long, value_name = "DIR")]
-    pub tracefs: Option<PathBuf>,
-}
-
 /// Lists the events.
 ///
 /// # Errors
 /// If tracefs cannot be read, or nothing matches.
 pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
-    let tracefs = run::tracefs(args.tracefs.as_deref(), false)?;
+    let tracefs = setup::tracefs(args.tracefs.as_deref(), false)?;
     let glob = args.glob.as_deref().map(Glob::new);
     let events = list(&tracefs, glob.as_ref())?;
     if events.is_empty() {
@@ -56,7 +32,7 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
         true => {
             let facts = Facts::read()?;
             let needs = Needs { symbols: false, types: true };
-            let context = run::context(&facts, needs, args.tracefs.as_deref());
+            let context = setup::context(&facts, needs, args.tracefs.as_deref());
             verbose(&tracefs, &events, &context)?
         }
         false => events.iter().map(|event| format!("{event}\n")).collect(),

@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 
 use clap::error::ErrorKind;
 
-use super::args::FormatName;
+use super::args::MergeArgs;
 use super::input;
 use super::options;
 use super::output::{self, Output, say};
@@ -19,31 +19,6 @@ use super::view;
 use crate::escape::{excerpt, name_of};
 use crate::export::{self, Document, Documents, Exporter, Format, Meta, ReadError, Source};
 use crate::sys::rights::as_user;
-
-/// The words of `hist-bpf merge`.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Counts are added up exactly. Within a file, of the snapshots that were taken since the\n\
-                        same moment the last includes the others, and alone counts. Between boots functions\n\
-                        are the same if they have the same name, and addresses are left out."
-)]
-pub(super) struct MergeArgs {
-    /// Files that `-f json` has written, of the same triggers each; - for standard input
-    #[arg(value_name = "FILE", required = true)]
-    pub files: Vec<PathBuf>,
-
-    /// Write the sum as ftrace, json, ndjson, csv, folded or plot
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "json")]
-    pub format: FormatName,
-
-    /// Measure that value, not the hitcount (folded, plot)
-    #[arg(long, value_name = "VALUE")]
-    pub weight: Option<String>,
-
-    /// Write the sum to a file instead of stdout
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-}
 
 /// Snapshots of one file, each of another histogram or time.
 struct File {

@@ -14,8 +14,7 @@ use super::args::{Args, CommandLine, FocusArgs, Stage};
 use super::color;
 use crate::diag::nearest;
 use crate::export::Format;
-use crate::kernel::EventName;
-use crate::kernel::error::EventNameError;
+use crate::kernel::{EventName, EventNameError};
 use crate::plan::{AttachWish, Focus, Proof, Wishes};
 
 /// What is to be done.

@@ -1,7 +1,5 @@
 //! Takes a session and an output. Gives tables, one snapshot of all triggers at a time.
 
-use std::collections::BTreeSet;
-
 use crate::resolve::hist::KeySource;
 use crate::session::registry::{TableId, TriggerEntry};
 use crate::session::{Live, LiveTrigger, Session};
@@ -10,6 +8,7 @@ use crate::snapshot::Losses;
 use super::logger;
 use super::options::Options;
 use super::output::{Output, Written, say};
+use super::unique::each_once;
 use super::view::View;
 
 /// All that printing needs; it can be handed to a thread that may block.
@@ -200,12 +199,6 @@ impl Printer {
             say(&format!("warning: {problem}{stacks}"));
         }
     }
-}
-
-/// The items without repetitions, in the order of their first occurrence.
-pub(super) fn each_once<T: Clone + Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let mut seen = BTreeSet::new();
-    items.filter(|item| seen.insert(item.clone())).collect()
 }
 
 impl Lost {

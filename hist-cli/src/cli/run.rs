@@ -1,37 +1,31 @@
 //! Takes [`Options`]. Gives the exit code, after walking the pipeline from texts to tables.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use tokio::runtime::{Builder, Runtime};
 use tokio::time;
 
 use super::command::{self, Kept};
 use super::count::{self, Means};
 use super::emit;
-use super::focus::{Focused, Target};
+use super::focus::Focused;
 use super::options::{Options, Pair};
 use super::output::{self, Output, say};
 use super::printer::Printer;
+use super::setup::{check_privilege, runtime, status, tracefs};
 use super::signals::{Signals, Wish};
 use super::view::View;
 use super::watch::Watch;
+use super::wishes::wanted;
 use super::worker::Worker;
 use crate::escape::name_of;
-use crate::kernel;
-use crate::kernel::Context;
-use crate::kernel::Facts;
-use crate::kernel::Needs;
-use crate::kernel::tracefs::{Tracefs, find_or_mount};
+use crate::kernel::{self, Facts};
 use crate::live::Unfit;
-use crate::load::{self, AttachedTrigger, Barrier, INSIDE_PERF, LoadError, Uncounted};
+use crate::load::{AttachedTrigger, Barrier, INSIDE_PERF, Uncounted};
 use crate::parse::is_blank;
-use crate::plan::{Guard, Proof, SENTINEL, Wishes, size_text};
+use crate::plan::{Guard, SENTINEL, size_text};
 use crate::session::{Live, Session, since_boot};
 
 /// Does what the options say.
@@ -128,12 +122,6 @@ async fn wait_for_reader(path: &Path, signals: &mut Signals) -> anyhow::Result<O
     }
 }
 
-/// What the kernel says of this process.
-pub(super) fn status() -> anyhow::Result<String> {
-    let path = "/proc/self/status";
-    fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
-}
-
 /// Whether tables can be shown live; says why not.
 fn has_screen(options: &Options) -> bool {
     let unfit = Unfit::check();
@@ -143,57 +131,6 @@ fn has_screen(options: &Options) -> bool {
         say(&format!("--live: {unfit}; printing tables instead"));
     }
     unfit.is_ok()
-}
-
-/// More files than what waiting for signals and for a command takes.
-const FILES: usize = 16;
-
-/// What waits for signals, time and the command. It panics where it gets no files, so whether
-/// there is room for them is tried before.
-pub(super) fn runtime() -> anyhow::Result<Runtime> {
-    let room: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
-    room.context("cannot open the files that are needed")?;
-    // Signals come in by such a pair, without which there is another panic.
-    UnixStream::pair().context("cannot make a pair of sockets for signals")?;
-    Builder::new_current_thread().enable_all().build().context("cannot prepare to wait for signals")
-}
-
-/// Tells what is missing before anything is touched.
-pub(super) fn check_privilege(status: &str) -> anyhow::Result<()> {
-    match kernel::capabilities::missing(status) {
-        missing if missing.is_empty() => Ok(()),
-        missing => Err(LoadError::Capabilities(missing).into()),
-    }
-}
-
-/// The one at `root`, else the mounted one, else one mounted now, of which is told unless `quiet`.
-pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracefs> {
-    if let Some(root) = root {
-        return Ok(Tracefs::of_user(root));
-    }
-    let tracefs = find_or_mount()?;
-    if tracefs.newly_mounted && !quiet {
-        say(&format!("mounted tracefs at {}", name_of(&tracefs.root)));
-    }
-    Ok(tracefs)
-}
-
-/// What compiling knows of the kernel; formats below `root` are another kernel's.
-pub(super) fn context<'a>(facts: &'a Facts, needs: Needs, root: Option<&Path>) -> Context<'a> {
-    let context = facts.context_with(needs);
-    if root.is_none() { context } else { context.elsewhere() }
-}
-
-/// Whose events are counted, and how programs are to be.
-///
-/// # Errors
-/// If a process, a cgroup or a CPU is not there.
-pub(super) fn wanted(options: &Options, facts: &Facts) -> anyhow::Result<(Target, Wishes)> {
-    let target = Target::new(&options.focus, options.command.is_some(), facts)?;
-    // One alone has nobody to begin and end with.
-    let target = target.together(options.pairs.len() > 1);
-    let wishes = options.wishes(target.focus.clone(), proof(options, facts.release()));
-    Ok((target, wishes))
 }
 
 /// Carries out what was written for each event, and counts nothing yet.
@@ -239,15 +176,6 @@ fn unknown_loss(uncounted: &Uncounted) -> String {
             format!("{INSIDE_PERF}; --fail-on-loss also counts and reports these")
         }
         other => other.to_string(),
-    }
-}
-
-/// Whose losses are to be counted although the kernel does not.
-fn proof(options: &Options, release: &str) -> Proof {
-    match options.fail_on_loss {
-        false => Proof::Usual,
-        true if load::counts_all_misses(release) => Proof::Nested,
-        true => Proof::All,
     }
 }
 

@@ -9,7 +9,7 @@ use crossterm::event::Event as Input;
 use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
 use tokio::time::{Instant, sleep_until};
 
-use super::count::{Counting, Event, FOLLOWED, Stop, asked, leave, tick};
+use super::events::{Event, Events, FOLLOWED, Stop, asked, leave, tick};
 use super::printer::Printer;
 use super::signals::{ScreenSignals, ScreenWish, Wish};
 use super::worker::{Job, Worker};
@@ -75,21 +75,26 @@ impl Watch {
     ///
     /// # Errors
     /// If the maps cannot be read or the terminal cannot be written to.
-    pub(super) async fn until_stopped(self, counting: &mut Counting<'_>) -> anyhow::Result<Stop> {
+    pub(super) async fn until_stopped(
+        self,
+        events: &mut Events<'_>,
+        worker: &Worker,
+        printer: &mut Option<Printer>,
+    ) -> anyhow::Result<Stop> {
         let reader = Reader::new(self.look.charset);
         let screen = Screen::open(self.look, self.keyboard).context(TERMINAL)?;
         let mut shown = Shown {
             signals: self.signals,
             screen,
             state: State::default(),
-            idle: counting.printer.take().map(|printer| (printer, reader)),
+            idle: printer.take().map(|printer| (printer, reader)),
             reading: None,
             due: true,
             rested: Instant::now(),
             changes: Vec::new(),
         };
-        let stop = shown.run(counting).await;
-        let ended = shown.end(counting).await;
+        let stop = shown.run(events, worker).await;
+        let ended = shown.end(events, printer).await;
         let stop = stop?;
         ended?;
         Ok(stop)
@@ -103,14 +108,14 @@ const TERMINAL: &str = "cannot use the terminal";
 const REST: u32 = 3;
 
 impl Shown {
-    async fn run(&mut self, counting: &mut Counting<'_>) -> anyhow::Result<Stop> {
+    async fn run(&mut self, events: &mut Events<'_>, worker: &Worker) -> anyhow::Result<Stop> {
         loop {
-            self.read_if_wanted(&counting.worker);
+            self.read_if_wanted(worker);
             self.screen.draw(&mut self.state).context(TERMINAL)?;
-            let stop = match self.next(counting).await? {
+            let stop = match self.next(events).await? {
                 Wake::Asked(Event::Stop(stop)) => Some(stop),
                 Wake::Asked(Event::Ended(status)) => {
-                    let is_over = counting.command_ended(status)?;
+                    let is_over = events.command_ended(status)?;
                     if !is_over {
                         self.state.notice = Some(FOLLOWED.to_owned());
                     }
@@ -124,11 +129,11 @@ impl Shown {
                 // They are wishes to stop like those that are signals, and come in another way.
                 Wake::Signal(wish) => {
                     let stop = self.heed(wish).context(TERMINAL)?;
-                    stop.inspect(|_| counting.signals.note_stop())
+                    stop.inspect(|_| events.signals.note_stop())
                 }
                 Wake::Input(input) => {
                     let stop = self.input(&input).context(TERMINAL)?;
-                    stop.inspect(|_| counting.signals.note_stop())
+                    stop.inspect(|_| events.signals.note_stop())
                 }
                 Wake::Read(done) => {
                     self.show((*done)?)?;
@@ -141,10 +146,10 @@ impl Shown {
         }
     }
 
-    async fn next(&mut self, counting: &mut Counting<'_>) -> anyhow::Result<Wake> {
-        let limit = counting.limit();
+    async fn next(&mut self, events: &mut Events<'_>) -> anyhow::Result<Wake> {
+        let limit = events.limit();
         let rests = self.due && self.idle.is_some() && self.rests();
-        let Counting { signals, tables, deadline, command, .. } = counting;
+        let Events { signals, tables, deadline, command, .. } = events;
         Ok(tokio::select! {
             biased;
             event = asked(signals, *deadline, command.as_mut(), limit) => Wake::Asked(event?),
@@ -223,8 +228,12 @@ impl Shown {
     }
 
     /// Gives the terminal back, then waits for what is still being read. The session goes back to
-    /// `counting`, whatever becomes of the terminal.
-    async fn end(mut self, counting: &mut Counting<'_>) -> anyhow::Result<()> {
+    /// `printer`, whatever becomes of the terminal.
+    async fn end(
+        mut self,
+        events: &mut Events<'_>,
+        printer: &mut Option<Printer>,
+    ) -> anyhow::Result<()> {
         let given_back = self.screen.give_back().context(TERMINAL);
         while self.reading.is_some() {
             tokio::select! {
@@ -232,12 +241,12 @@ impl Shown {
                     let done = done?;
                     self.idle = Some((done.printer, done.reader));
                 }
-                wish = counting.signals.next() => if wish == Wish::Leave {
+                wish = events.signals.next() => if wish == Wish::Leave {
                     leave();
                 }
             }
         }
-        counting.printer = self.idle.map(|(printer, _)| printer);
+        *printer = self.idle.map(|(printer, _)| printer);
         given_back
     }
 }

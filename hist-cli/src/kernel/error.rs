@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::{EventName, lockdown};
+use super::{EventName, EventNameError, lockdown};
 use crate::escape::name_of;
 
 /// Why a `format` file cannot be understood. Lines are counted from 1, and texts are fit to be shown.
@@ -86,10 +86,8 @@ pub enum FormatError {
     Twice(String),
 }
 
-/// Why a text names no event.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is not an event: write SYSTEM:EVENT, such as kmem:kmalloc")]
-pub struct EventNameError(pub String);
+/// How to mount tracefs by hand.
+pub const MOUNT_COMMAND: &str = "mount -t tracefs tracefs /sys/kernel/tracing";
 
 /// Why tracefs cannot be used.
 #[derive(Debug, Error)]
@@ -105,14 +103,14 @@ pub enum MountError {
     /// Mounting needs a capability.
     #[error(
         "tracefs is not mounted, and mounting it needs CAP_SYS_ADMIN; as root, run: {command}",
-        command = super::tracefs::MOUNT_COMMAND
+        command = MOUNT_COMMAND
     )]
     NotPermitted,
     /// The kernel does not know tracefs, or does not let it be seen here.
     #[error(
         "this kernel has no tracefs (CONFIG_TRACING is off, or /sys is not mounted): \
          `{command}` fails: {source}",
-        command = super::tracefs::MOUNT_COMMAND
+        command = MOUNT_COMMAND
     )]
     NoTracefs {
         /// Why.
@@ -122,7 +120,7 @@ pub enum MountError {
     #[error("{}", lockdown::CONFIDENTIAL)]
     LockedDown,
     /// Anything else.
-    #[error("`{command}` fails: {source}", command = super::tracefs::MOUNT_COMMAND)]
+    #[error("`{command}` fails: {source}", command = MOUNT_COMMAND)]
     Failed {
         /// Why.
         source: io::Error,

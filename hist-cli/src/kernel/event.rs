@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::error::EventNameError;
+use thiserror::Error;
 
 /// `system:name`
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +52,11 @@ impl fmt::Display for EventName {
         write!(f, "{}:{}", self.system, self.name)
     }
 }
+
+/// Why a text names no event.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{0}` is not an event: write SYSTEM:EVENT, such as kmem:kmalloc")]
+pub struct EventNameError(pub String);
 
 /// It can be the name of a folder of events, or of one of systems.
 pub(super) fn is_part(text: &str) -> bool {

@@ -13,11 +13,11 @@ use rustix::fs::{FsWord, statfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
-use super::EventName;
-use super::error::{EventError, EventNameError, MountError};
+use super::error::{EventError, MountError};
 use super::event::is_part;
 use super::format::{self, EventFormat};
 use super::lockdown;
+use super::{EventName, EventNameError};
 use crate::diag::nearest;
 use crate::escape::is_clean;
 use crate::sys::rights::as_user;
@@ -28,8 +28,6 @@ const USUAL_ROOT: &str = "/sys/kernel/tracing";
 const TRACEFS_MAGIC: FsWord = 0x7472_6163;
 /// The mounts of this process; proc_pid_mountinfo(5).
 const MOUNTINFO: &str = "/proc/self/mountinfo";
-/// How to mount tracefs by hand.
-pub const MOUNT_COMMAND: &str = "mount -t tracefs tracefs /sys/kernel/tracing";
 
 /// A mounted tracefs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -454,7 +452,10 @@ mod tests {
         assert!(text.contains("may be read by user ") && text.contains("as mode 555"), "{text}");
         assert!(text.contains("mount -o remount,gid=GROUP,mode=750 /proc/self"), "{text}");
         let text = MountError::NotPermitted.to_string();
-        assert!(text.contains(MOUNT_COMMAND) && text.contains("CAP_SYS_ADMIN"), "{text}");
+        assert!(
+            text.contains(crate::kernel::error::MOUNT_COMMAND) && text.contains("CAP_SYS_ADMIN"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! the calls' places.
 
 use super::error::{BodyError, LinkError};
-use super::template::{DataSection, MapDef, Reference, Target, TemplateObject};
+use super::template::{DataSection, HoleRoom, MapDef, Reference, Target, TemplateObject};
 use crate::bpf::frame::{self, Field, STACK};
 use crate::bpf::insn::{Insn, R6};
 use crate::codegen::code::{Code, HoleCode, Line};
@@ -40,17 +40,6 @@ pub struct Program {
     /// The room that the template keeps on the stack for what holes write. Nothing once it is
     /// optimized.
     pub rooms: Vec<HoleRoom>,
-}
-
-/// The room on the stack for what a hole writes: its second argument points to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoleRoom {
-    /// The hole's symbol.
-    pub hole: &'static str,
-    /// Bytes that the template keeps, a multiple of 8.
-    pub size: u32,
-    /// Bytes from its start that are used, a multiple of 8.
-    pub used: u32,
 }
 
 impl Program {

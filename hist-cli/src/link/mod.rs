@@ -15,10 +15,10 @@ mod stub;
 mod template;
 
 pub use error::LinkError;
-pub use fill::{HoleRoom, Program, ProgramLine, fill};
+pub use fill::{Program, ProgramLine, fill};
 pub use fixed::{Fixed, program as fixed_program, programs as fixed_programs};
 pub use stub::stub;
-pub use template::{DataSection, DataSymbol, MapDef, Reference, Target, TemplateObject};
+pub use template::{DataSection, DataSymbol, HoleRoom, MapDef, Reference, Target, TemplateObject};
 
 use crate::codegen::code::Code;
 use crate::plan::{Plan, Template};

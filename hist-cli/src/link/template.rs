@@ -8,7 +8,6 @@ use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, elf
 use object::{RelocationFlags, RelocationTarget, SectionIndex, SectionKind, SymbolKind};
 
 use super::error::LinkError;
-use super::fill::HoleRoom;
 use crate::bpf::frame;
 use crate::bpf::insn::{INSN_SIZE, Insn, PSEUDO_CALL};
 use crate::plan::MapPlan;
@@ -90,6 +89,17 @@ pub enum Target {
         /// From the section's start, in bytes.
         offset: u32,
     },
+}
+
+/// The room on the stack for what a hole writes: its second argument points to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoleRoom {
+    /// The hole's symbol.
+    pub hole: &'static str,
+    /// Bytes that the template keeps, a multiple of 8.
+    pub size: u32,
+    /// Bytes from its start that are used, a multiple of 8.
+    pub used: u32,
 }
 
 /// A map's definition: the seven words of a record in the `maps` section (`bpf_map_def` in

@@ -5,55 +5,23 @@
 //! that was built, and the ELF is for those who want the file, and for the test that aya's
 //! loader takes it: once that reads BTF only when needed, it can take this folder's place.
 
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::LoadError;
 use super::barrier::Barrier;
 use super::feeder::Feeder;
 use super::focus::LiveFocus;
 use super::log::ProgramLog;
-use super::maps::{OpenMaps, Outside};
+use super::maps::OpenMaps;
+use super::outside::Outside;
 use super::source;
 use super::table::Table;
-use super::turns::{self, Turns};
-use crate::kernel::cpus;
-use crate::link::Program;
+use super::turns::{Programs, Turns};
+use super::{Attached, AttachedTrigger, LoadError};
+use crate::link::{Object, Program};
 use crate::pipeline::Built;
-use crate::plan::map::{MapId, Owner, Role};
+use crate::plan::map::{MapId, Owner};
 use crate::plan::{MapPlan, Plan, Template};
-use crate::sys::bpf;
-
-/// Programs that count. Dropping it detaches them; so does the end of this process in whatever
-/// way, for the kernel holds them by file descriptors only.
-pub struct Attached {
-    /// One per trigger, in the order of the plans.
-    pub triggers: Vec<AttachedTrigger>,
-    /// What programs of [`Template::HistLog`] write.
-    log: Option<ProgramLog>,
-}
-
-/// One trigger's program, and the table that it feeds. Dropping it detaches this one.
-pub struct AttachedTrigger {
-    /// What it was made from.
-    pub plan: Plan,
-    pub(super) table: Arc<Table>,
-    pub(super) feeder: Arc<Feeder>,
-    /// There if the table can be renewed.
-    pub(super) turns: Option<Turns>,
-}
-
-impl Drop for AttachedTrigger {
-    fn drop(&mut self) {
-        // Not while the table is cleared, which attaches again what it has detached.
-        self.table.pause(&self.feeder);
-        if let Err(error) = self.table.leave(&self.feeder) {
-            log::warn!("cannot tell what {} has missed: {error}", self.plan.hist.event);
-        }
-    }
-}
 
 /// Which table a trigger feeds.
 #[derive(Clone, Default)]
@@ -65,91 +33,6 @@ pub enum Feeds {
     Earlier(usize),
     /// One that others feed already, or have fed.
     Open(Arc<Table>),
-}
-
-impl AttachedTrigger {
-    /// The table that it feeds, for others to feed it, too.
-    #[must_use]
-    pub fn table(&self) -> &Arc<Table> {
-        &self.table
-    }
-
-    /// How many CPUs the kernel keeps values for.
-    #[must_use]
-    pub fn cpus(&self) -> usize {
-        self.table.cpus
-    }
-
-    /// The map of entries.
-    pub fn hist_fd(&self) -> BorrowedFd<'_> {
-        self.table.hist_fd()
-    }
-
-    /// The per-CPU array of loss counters.
-    pub fn losses_fd(&self) -> BorrowedFd<'_> {
-        self.table.losses_fd()
-    }
-
-    /// The program.
-    pub fn program_fd(&self) -> BorrowedFd<'_> {
-        self.feeder.program_fd()
-    }
-
-    /// Why events that perf drops are not counted although [that was wanted](crate::plan::Guard), if
-    /// so.
-    #[must_use]
-    pub fn unwatched(&self) -> Option<String> {
-        self.feeder.unwatched()
-    }
-
-    /// From some moment on, missed events could not be counted: a cpuset may have changed.
-    #[must_use]
-    pub fn has_lost_track(&self) -> bool {
-        self.feeder.lost_track()
-    }
-
-    /// What running the program has cost so far.
-    ///
-    /// # Errors
-    /// If the kernel does not tell.
-    pub fn run_stats(&self) -> io::Result<RunStats> {
-        let (nanoseconds, runs) = bpf::run_stats(self.program_fd())?;
-        Ok(RunStats { time: Duration::from_nanos(nanoseconds), runs })
-    }
-}
-
-/// What a program's runs have cost. The kernel counts only while `kernel.bpf_stats_enabled` is 1
-/// or some process has asked for it; else all stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunStats {
-    /// Spent in the program, on all CPUs together.
-    pub time: Duration,
-    /// How often it ran.
-    pub runs: u64,
-}
-
-impl Attached {
-    /// One trigger whose program logs nothing.
-    pub(super) fn without_log(trigger: AttachedTrigger) -> Self {
-        Self { triggers: vec![trigger], log: None }
-    }
-
-    /// Passes on what the programs have logged since the last call. Only programs of
-    /// [`Template::HistLog`] log anything.
-    pub fn flush_log(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.flush();
-        }
-    }
-
-    /// How many events should have been logged and were not; exact once all programs have stopped and
-    /// the log was passed on.
-    ///
-    /// # Errors
-    /// If the kernel does not tell.
-    pub fn unlogged(&self) -> io::Result<u64> {
-        self.log.as_ref().map_or(Ok(0), ProgramLog::lost)
-    }
 }
 
 /// What is there already when programs are attached.
@@ -181,7 +64,7 @@ pub fn attach_among(built: Built, among: Among<'_>) -> Result<Attached, LoadErro
     let Built { segments, object, stub } = built;
     let plans: Vec<_> = segments.into_iter().map(|segment| segment.plan).collect();
     if let Some(stub) = stub {
-        return turns::attach(&stub, &object, plans, among);
+        return attach_renewable(&stub, &object, plans, among);
     }
     if object.programs.len() != plans.len() {
         return Err(LoadError::Internal("as many plans as programs are needed".to_owned()));
@@ -198,6 +81,35 @@ pub fn attach_among(built: Built, among: Among<'_>) -> Result<Attached, LoadErro
     let log = open_log(&loaded)?;
     let triggers = loaded.into_iter().map(attach_one).collect::<Result<_, _>>()?;
     Ok(Attached { triggers, log })
+}
+
+/// Attaches one trigger whose table can be [renewed](AttachedTrigger::renew): the stub, which enters
+/// the first program; the second one counts what that has no room for. It takes twice the memory.
+///
+/// # Errors
+/// If the kernel refuses a map, a program or the attachment.
+fn attach_renewable(
+    stub: &Program,
+    object: &Object,
+    plans: Vec<Plan>,
+    among: Among<'_>,
+) -> Result<Attached, LoadError> {
+    let ([program, rest], Ok([plan, rest_plan])) =
+        (&object.programs[..], <[Plan; 2]>::try_from(plans))
+    else {
+        return Err(LoadError::Internal("a renewable table takes two plans".to_owned()));
+    };
+    let barrier = among.barrier.cloned().map_or_else(|| Barrier::new().map(Arc::new), Ok)?;
+    let programs = Programs { stub, main: (program, &plan), rest: (rest, rest_plan) };
+    let (turns, stub) = Turns::open(programs, barrier, among.focus)?;
+    let feeder = Arc::new(Feeder::new(&plan, stub));
+    let table = turns.current().clone();
+    table.join(&feeder);
+    if !plan.hist.paused {
+        table.resume(&feeder)?;
+    }
+    let trigger = AttachedTrigger { plan, table, feeder, turns: Some(turns) };
+    Ok(Attached { triggers: vec![trigger], log: None })
 }
 
 /// A program that could run.
@@ -263,21 +175,11 @@ fn load(
     let fd = maps.load(program, (program_type, &event), elsewhere)?;
     let table = match table {
         Some(table) => table,
-        None => Arc::new(new_table(maps, program, &plan)?),
+        None => Arc::new(Table::open(maps, program, &plan)?),
     };
     let feeder = Arc::new(Feeder::new(&plan, fd));
     table.join(&feeder);
     Ok(Loaded { plan, table, feeder })
-}
-
-pub(super) fn new_table(
-    maps: &mut OpenMaps,
-    program: &Program,
-    plan: &Plan,
-) -> Result<Table, LoadError> {
-    let cpus = cpus::count()?;
-    let (hist, losses) = (maps.take(program, Role::Hist)?, maps.take(program, Role::Losses)?);
-    Ok(Table::new(plan.map, cpus, hist, losses))
 }
 
 /// A trigger that begins paused is not attached before it is resumed.

@@ -5,26 +5,8 @@ use std::sync::Arc;
 
 use super::feeder::Feeder;
 use super::turns::Turns;
-use super::{AttachedTrigger, Barrier, LiveFocus, LoadError, Table};
-
-/// Why a trigger does not do what it was told.
-#[derive(Debug, thiserror::Error)]
-pub enum ControlError {
-    /// It could not be attached.
-    #[error(transparent)]
-    Attach(#[from] LoadError),
-    /// It has been cleared and could not be attached again.
-    #[error("it is cleared, and paused from now on: {0}")]
-    Reattach(#[source] LoadError),
-    /// Its table could not be cleared, or not wholly.
-    #[error("cannot clear the histogram of {event}: {source}")]
-    Clear {
-        /// `system:event`
-        event: String,
-        /// What bpf(2) said.
-        source: io::Error,
-    },
-}
+use super::{AttachedTrigger, Barrier, ControlError, LiveFocus, Table};
+use crate::plan::Plan;
 
 /// Ends counting, also of triggers that another thread has at this moment, for reading them, say.
 pub struct Stopper {
@@ -116,5 +98,36 @@ impl AttachedTrigger {
         self.table.clear(&self.plan.hist.event.to_string(), &besides, barrier)?;
         self.turns.iter().for_each(Turns::cleared);
         Ok(())
+    }
+
+    /// Its table can be renewed.
+    #[must_use]
+    pub fn is_renewable(&self) -> bool {
+        self.turns.is_some()
+    }
+
+    /// The table of hits that have found no room, and what it was made from. There if the table can be
+    /// renewed.
+    pub(crate) fn rest(&self) -> Option<(&Table, &Plan)> {
+        self.turns.as_ref().map(Turns::rest)
+    }
+
+    /// Has all events from now on counted into an empty table, but for the entries of `seeds` (keys
+    /// and values, the latter for all CPUs). Gives `read` the table before, in which nothing
+    /// changes any more. None is lost, and none is in both.
+    ///
+    /// What `read` fails to read is there for the next call, which then swaps nothing.
+    ///
+    /// # Errors
+    /// What bpf(2) or `read` says.
+    pub(crate) fn renew<'a, T>(
+        &mut self,
+        seeds: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        read: impl FnOnce(&Table) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let turns = self.turns.as_mut().ok_or(io::ErrorKind::Unsupported)?;
+        turns.swap(seeds)?;
+        self.table = turns.current().clone();
+        turns.read_other(read)
     }
 }

@@ -107,6 +107,25 @@ pub enum LoadError {
     Internal(String),
 }
 
+/// Why a trigger does not do what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// It could not be attached.
+    #[error(transparent)]
+    Attach(#[from] LoadError),
+    /// It has been cleared and could not be attached again.
+    #[error("it is cleared, and paused from now on: {0}")]
+    Reattach(#[source] LoadError),
+    /// Its table could not be cleared, or not wholly.
+    #[error("cannot clear the histogram of {event}: {source}")]
+    Clear {
+        /// `system:event`
+        event: String,
+        /// What bpf(2) said.
+        source: io::Error,
+    },
+}
+
 impl From<LinkError> for LoadError {
     fn from(error: LinkError) -> Self {
         Self::Internal(error.to_string())

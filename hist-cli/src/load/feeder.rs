@@ -63,8 +63,8 @@ impl Feeder {
     /// A program that is not attached yet, so it counts nothing and misses nothing.
     pub(super) fn new(plan: &Plan, program: OwnedFd) -> Self {
         let source = source::of(&plan.attach);
-        let is_watched = plan.guard == Guard::Watched;
-        let sentinel = is_watched.then(|| source.sentinel()).flatten();
+        let watched = source.perf_event().filter(|_| plan.guard == Guard::Watched);
+        let sentinel = watched.map(|event| Sentinel::of(event.tracepoint, event.id));
         Self {
             program,
             source,

@@ -19,7 +19,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::maps::{OpenMaps, Outside};
+use super::maps::OpenMaps;
+use super::outside::Outside;
 use super::program;
 use super::source::{EventSource, RawTracepoint, Tracepoint};
 use super::valve::Valve;

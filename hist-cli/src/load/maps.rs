@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::maps::{MapData, MapError};
 use aya_obj::generated::bpf_map_type::{BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_RINGBUF};
 
 use super::LoadError;
+use super::outside::{Outside, missing};
 use super::program::{self, ProgramType};
 use crate::link::{DataSection, MapDef, Program};
 use crate::plan::map::{MapId, Role};
@@ -23,24 +23,6 @@ const READ_ONLY_TO_PROGRAMS: u32 = 1 << 7;
 /// What programs log has room for (bytes) until it is read; it is read every 50 ms. An event takes
 /// some 200 bytes.
 const LOG_SIZE: u32 = 16 << 20;
-
-/// What a program refers to besides itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outside<'a> {
-    /// A map.
-    Map(MapId),
-    /// The variables or constants of the section of that name.
-    Data(&'a str),
-}
-
-impl fmt::Display for Outside<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Map(map) => f.write_str(&map.name()),
-            Self::Data(section) => f.write_str(section),
-        }
-    }
-}
 
 /// The maps of one object that are open but not yet part of a trigger.
 #[derive(Default)]
@@ -105,11 +87,6 @@ impl OpenMaps {
         let map = program.own(role).and_then(|map| self.maps.remove(&map));
         map.ok_or_else(|| missing(MapId::own(role).name()))
     }
-}
-
-/// The linked object refers to something that it does not have.
-pub(super) fn missing(what: impl fmt::Display) -> LoadError {
-    LoadError::Internal(format!("the linked object has no {what}"))
 }
 
 /// Makes a map.

@@ -2,6 +2,7 @@
 //! dropped, or until this process ends in whatever way.
 
 mod attach;
+mod attached;
 mod barrier;
 mod control;
 mod error;
@@ -10,6 +11,7 @@ mod focus;
 mod log;
 mod maps;
 mod misses;
+mod outside;
 mod program;
 mod sentinel;
 mod source;
@@ -21,10 +23,11 @@ mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use attach::{Among, Attached, AttachedTrigger, Feeds, RunStats, attach, attach_among};
+pub use attach::{Among, Feeds, attach, attach_among};
+pub use attached::{Attached, AttachedTrigger, RunStats};
 pub use barrier::{Barrier, wait_for_programs};
-pub use control::{ControlError, Stopper};
-pub use error::LoadError;
+pub use control::Stopper;
+pub use error::{ControlError, LoadError};
 pub use focus::{FocusError, LiveFocus, started, tells_births};
 pub use misses::{INSIDE_PERF, Uncounted};
 pub use source::{counts_all_misses, stack_cut};

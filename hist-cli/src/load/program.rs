@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::LoadError;
-use super::maps::{Outside, missing};
+use super::outside::{Outside, missing};
 use crate::bpf::insn::{INSN_SIZE, Insn, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE};
 use crate::kernel::cause;
 use crate::kernel::lockdown;

@@ -23,7 +23,8 @@ use aya::maps::MapData;
 use hist_common::sentinel::{Balance, MAP_BALANCE};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
-use super::maps::{OpenMaps, Outside, missing};
+use super::maps::OpenMaps;
+use super::outside::{Outside, missing};
 use super::source::{EventSource as _, RawTracepoint, Tracepoint};
 use super::{LoadError, locked, maps};
 use crate::kernel::cpus;

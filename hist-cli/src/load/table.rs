@@ -9,9 +9,12 @@ use aya::maps::MapData;
 use hist_common::layout::Losses;
 
 use super::feeder::Feeder;
+use super::maps::OpenMaps;
 use super::{Barrier, ControlError, LoadError, locked};
+use crate::kernel::cpus;
+use crate::link::Program;
 use crate::plan::map::Role;
-use crate::plan::{MapKind, MapPlan};
+use crate::plan::{MapKind, MapPlan, Plan};
 use crate::sys::bpf::{self, RawMap};
 use crate::sys::walk::{Fate, Way, walk};
 
@@ -31,8 +34,21 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table that nothing feeds yet.
-    pub(super) fn new(map: MapPlan, cpus: usize, hist: MapData, losses: MapData) -> Self {
+    /// A table of the maps that are open for `program`; nothing feeds it yet.
+    ///
+    /// # Errors
+    /// If they are not open, or it is not known how many CPUs there may be.
+    pub(super) fn open(
+        maps: &mut OpenMaps,
+        program: &Program,
+        plan: &Plan,
+    ) -> Result<Self, LoadError> {
+        let cpus = cpus::count()?;
+        let (hist, losses) = (maps.take(program, Role::Hist)?, maps.take(program, Role::Losses)?);
+        Ok(Self::new(plan.map, cpus, hist, losses))
+    }
+
+    fn new(map: MapPlan, cpus: usize, hist: MapData, losses: MapData) -> Self {
         Self {
             map,
             cpus,

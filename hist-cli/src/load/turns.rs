@@ -19,15 +19,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aya::maps::MapData;
 use hist_common::layout::SPILL_SLOT;
 
-use super::attach::{Among, new_table};
+use super::LoadError;
 use super::barrier::Barrier;
-use super::feeder::Feeder;
 use super::focus::LiveFocus;
-use super::maps::{OpenMaps, Outside, create, missing};
+use super::maps::{OpenMaps, create};
+use super::outside::{Outside, missing};
 use super::source;
 use super::table::Table;
-use super::{Attached, AttachedTrigger, LoadError};
-use crate::link::{Object, Program};
+use crate::link::Program;
 use crate::plan::Plan;
 use crate::plan::map::Role;
 use crate::sys::bpf::RawMap;
@@ -49,45 +48,22 @@ pub(super) struct Turns {
     barrier: Arc<Barrier>,
 }
 
-/// Attaches one trigger whose table can be [renewed](AttachedTrigger::renew): the stub, which enters
-/// the first program; the second one counts what that has no room for. It takes twice the memory.
-///
-/// # Errors
-/// If the kernel refuses a map, a program or the attachment.
-pub(super) fn attach(
-    stub: &Program,
-    object: &Object,
-    plans: Vec<Plan>,
-    among: Among<'_>,
-) -> Result<Attached, LoadError> {
-    let ([program, rest], Ok([plan, rest_plan])) =
-        (&object.programs[..], <[Plan; 2]>::try_from(plans))
-    else {
-        return Err(LoadError::Internal("a renewable table takes two plans".to_owned()));
-    };
-    let barrier = among.barrier.cloned().map_or_else(|| Barrier::new().map(Arc::new), Ok)?;
-    let programs = Programs { stub, main: (program, &plan), rest: (rest, rest_plan) };
-    let (turns, stub) = Turns::open(programs, barrier, among.focus)?;
-    let feeder = Arc::new(Feeder::new(&plan, stub));
-    turns.tables[0].join(&feeder);
-    let table = turns.tables[0].clone();
-    if !plan.hist.paused {
-        table.resume(&feeder)?;
-    }
-    let trigger = AttachedTrigger { plan, table, feeder, turns: Some(turns) };
-    Ok(Attached::without_log(trigger))
-}
-
 /// What a renewable table takes.
-struct Programs<'a> {
-    stub: &'a Program,
-    main: (&'a Program, &'a Plan),
-    rest: (&'a Program, Plan),
+pub(super) struct Programs<'a> {
+    /// What is attached, and enters one of the others.
+    pub stub: &'a Program,
+    /// What counts, by turns into either table.
+    pub main: (&'a Program, &'a Plan),
+    /// What counts the hits without room.
+    pub rest: (&'a Program, Plan),
 }
 
 impl Turns {
     /// Loads all programs, the stub last; the first one is in the slot.
-    fn open(
+    ///
+    /// # Errors
+    /// If the kernel refuses a map or a program.
+    pub(super) fn open(
         Programs { stub, main: (program, plan), rest: (rest, rest_plan) }: Programs<'_>,
         barrier: Arc<Barrier>,
         focus: Option<&LiveFocus>,
@@ -101,7 +77,7 @@ impl Turns {
         let elsewhere = |outside: Outside<'_>| in_slots(outside).or_else(|| focus?.fd(outside));
         let mut maps = OpenMaps::default();
         let first = maps.load(program, kind, elsewhere)?;
-        let table = Arc::new(new_table(&mut maps, program, plan)?);
+        let table = Arc::new(Table::open(&mut maps, program, plan)?);
         // Constants and scratch space are its own, the loss counters are not.
         let mut maps = OpenMaps::default();
         let own_losses = program.own(Role::Losses).map(Outside::Map);
@@ -113,7 +89,7 @@ impl Turns {
         let twin = Arc::new(table.twin(maps.take(program, Role::Hist)?));
         let mut maps = OpenMaps::default();
         let third = maps.load(rest, kind, |_| None)?;
-        let rest = (Arc::new(new_table(&mut maps, rest, &rest_plan)?), rest_plan);
+        let rest = (Arc::new(Table::open(&mut maps, rest, &rest_plan)?), rest_plan);
         let failed = |source| LoadError::Map { name: def.id.name(), source };
         let stub = OpenMaps::default().load(stub, kind, in_slots)?;
         let (programs, tables) = ([first, second], [table, twin]);
@@ -122,6 +98,16 @@ impl Turns {
         turns.put(SPILL_SLOT, &third).map_err(failed)?;
         turns.enter(0).map_err(failed)?;
         Ok((turns, stub))
+    }
+
+    /// The table that is counted into.
+    pub(super) fn current(&self) -> &Arc<Table> {
+        &self.tables[self.current]
+    }
+
+    /// The table of hits without room, and what it was made from.
+    pub(super) fn rest(&self) -> (&Table, &Plan) {
+        (&self.rest.0, &self.rest.1)
     }
 
     /// The tables besides `table` that the programs feed.
@@ -145,8 +131,15 @@ impl Turns {
         slots.update(&slot.to_ne_bytes(), &program.as_raw_fd().to_ne_bytes())
     }
 
-    /// Has the other program count, into a table that has the `seeds` alone.
-    fn swap<'a>(&mut self, seeds: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> io::Result<()> {
+    /// Has the other program count, into a table that has the `seeds` alone. Nothing changes while the
+    /// other table has counts that nobody has read.
+    ///
+    /// # Errors
+    /// What bpf(2) says.
+    pub(super) fn swap<'a>(
+        &mut self,
+        seeds: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> io::Result<()> {
         if *self.unread.get_mut() {
             return Ok(());
         }
@@ -160,41 +153,19 @@ impl Turns {
         (self.current, *self.unread.get_mut()) = (next, true);
         Ok(())
     }
-}
 
-impl AttachedTrigger {
-    /// Its table can be renewed.
-    #[must_use]
-    pub fn is_renewable(&self) -> bool {
-        self.turns.is_some()
-    }
-
-    /// The table of hits that have found no room, and what it was made from. There if the table can be
-    /// renewed.
-    pub(crate) fn rest(&self) -> Option<(&Table, &Plan)> {
-        self.turns.as_ref().map(|turns| (&*turns.rest.0, &turns.rest.1))
-    }
-
-    /// Has all events from now on counted into an empty table, but for the entries of `seeds` (keys
-    /// and values, the latter for all CPUs). Gives `read` the table before, in which nothing
-    /// changes any more. None is lost, and none is in both.
-    ///
-    /// What `read` fails to read is there for the next call, which then swaps nothing.
+    /// Gives `read` the table that was counted into before, once nothing changes in it any more.
     ///
     /// # Errors
-    /// What bpf(2) or `read` says.
-    pub(crate) fn renew<'a, T>(
+    /// What bpf(2) or `read` says; then its counts are still to be read.
+    pub(super) fn read_other<T>(
         &mut self,
-        seeds: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         read: impl FnOnce(&Table) -> io::Result<T>,
     ) -> io::Result<T> {
-        let turns = self.turns.as_mut().ok_or(io::ErrorKind::Unsupported)?;
-        turns.swap(seeds)?;
-        self.table = turns.tables[turns.current].clone();
         // A program that had been entered before may still count.
-        turns.barrier.wait()?;
-        let old = read(&turns.tables[1 - turns.current])?;
-        *turns.unread.get_mut() = false;
+        self.barrier.wait()?;
+        let old = read(&self.tables[1 - self.current])?;
+        *self.unread.get_mut() = false;
         Ok(old)
     }
 }

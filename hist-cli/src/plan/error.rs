@@ -1,6 +1,6 @@
 //! What can go wrong in planning.
 
-use super::size_text;
+use super::size::size_text;
 
 /// Why a histogram cannot be planned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! Takes the sizes of a histogram. Gives the kind of map that it is kept in, and what memory that
 //! takes in the kernel.
 
+use super::size::size_text;
 use super::{MapKind, MapPlan, Plan, PlanError};
 
 /// What a histogram may take before its CPUs share one table, in bytes, unless the caller says
@@ -108,25 +109,6 @@ fn size_advice(size: u32, dropped: u64, bytes_at: impl Fn(u32) -> u64) -> String
 /// kernel/trace/trace_events_hist.c).
 const SIZES: [u32; 11] = [128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072];
 
-/// Bytes as people write them, rounded to three digits: `1.50 MiB`.
-#[must_use]
-pub fn size_text(bytes: u64) -> String {
-    let mut scaled = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if scaled < 1000.0 {
-            let decimals = match scaled {
-                _ if unit == "B" => 0,
-                small if small < 10.0 => 2,
-                middle if middle < 100.0 => 1,
-                _ => 0,
-            };
-            return format!("{scaled:.decimals$} {unit}");
-        }
-        scaled /= 1024.0;
-    }
-    format!("{scaled:.0} TiB")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,19 +151,6 @@ mod tests {
             (131_072, 1, "size=131072 is the largest; a filter or .log2 makes fewer keys"),
         ] {
             assert_eq!(size_advice(size, dropped, |size| 8 * u64::from(size)), want);
-        }
-    }
-
-    #[test]
-    fn sizes_have_three_digits() {
-        for (bytes, text) in [
-            (7, "7 B"),
-            (2600, "2.54 KiB"),
-            (100 << 10, "100 KiB"),
-            (64 << 20, "64.0 MiB"),
-            (3 << 30, "3.00 GiB"),
-        ] {
-            assert_eq!(size_text(bytes), text);
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod map;
 mod memory;
 pub mod once;
 pub mod scan;
+mod size;
 mod spill;
 mod way;
 
@@ -28,7 +29,8 @@ pub use error::PlanError;
 pub use focus::Focus;
 pub use guard::{Guard, Proof, SENTINEL};
 pub use index::Index;
-pub use memory::{BUDGET, size_text};
+pub use memory::BUDGET;
+pub use size::size_text;
 pub use spill::{Spill, spill};
 
 use self::access::arguments::NeedsRecord;

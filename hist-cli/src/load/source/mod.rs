@@ -11,7 +11,6 @@ mod tracing;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
 
 pub(super) use raw_tracepoint::RawTracepoint;
 pub(super) use tracepoint::Tracepoint;
@@ -19,7 +18,6 @@ use tracing::Tracing;
 
 use super::LoadError;
 use super::program::ProgramType;
-use super::sentinel::Sentinel;
 use crate::plan::Attach;
 use crate::snapshot::stack::Cut;
 
@@ -37,8 +35,8 @@ pub(super) trait EventSource: Send + Sync {
     /// What the system calls say.
     fn open(&self, program: BorrowedFd<'_>) -> io::Result<OwnedFd>;
 
-    /// What counts the events that perf drops here; `None` if perf has no part in it.
-    fn sentinel(&self) -> Option<Result<Arc<Sentinel>, LoadError>> {
+    /// What perf knows the place as, which drops events there; `None` if perf has no part in it.
+    fn perf_event(&self) -> Option<PerfEvent<'_>> {
         None
     }
 
@@ -46,6 +44,14 @@ pub(super) trait EventSource: Send + Sync {
     fn refused(&self, event: &str, source: io::Error) -> LoadError {
         LoadError::Attach { event: event.to_owned(), source }
     }
+}
+
+/// A tracepoint and the event of the same name that perf makes of it.
+pub(super) struct PerfEvent<'a> {
+    /// The tracepoint's name, without system.
+    pub tracepoint: &'a str,
+    /// The event's number.
+    pub id: u32,
 }
 
 /// What one way of attaching is like, wherever it is used.

@@ -2,14 +2,12 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
 
-use super::{EventSource, Kind};
+use super::{EventSource, Kind, PerfEvent};
 use crate::kernel::EventName;
 use crate::kernel::release::numbers;
 use crate::load::LoadError;
 use crate::load::program::ProgramType;
-use crate::load::sentinel::Sentinel;
 use crate::sys::perf;
 
 /// The kernel skips these programs whenever another one of perf's runs on the CPU, and counts that
@@ -58,8 +56,8 @@ impl EventSource for Tracepoint {
         perf::attach(self.id, program)
     }
 
-    fn sentinel(&self) -> Option<Result<Arc<Sentinel>, LoadError>> {
-        Some(Sentinel::of(&self.name, self.id))
+    fn perf_event(&self) -> Option<PerfEvent<'_>> {
+        Some(PerfEvent { tracepoint: &self.name, id: self.id })
     }
 
     /// What is full is this event, which may be another than the trigger's.

@@ -180,7 +180,7 @@ fn event(table: &mut TomlTable<'_>) -> Option<Placed<EventName>> {
     match event.value.parse() {
         Ok(value) => Some(Placed { value, at: event.at }),
         Err(error) => {
-            let error: crate::kernel::error::EventNameError = error;
+            let error: crate::kernel::EventNameError = error;
             table.problem(Problem::new(event.at, error.to_string()));
             None
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{Bench, event};
 use crate::diag::{Kind, Logged, Rejection, Span, TriggerError};
-use crate::kernel::error::{EventError, EventNameError};
+use crate::kernel::EventNameError;
+use crate::kernel::error::EventError;
 use crate::load::{ControlError, FocusError, LoadError};
 use crate::pipeline::CompileError;
 use crate::plan::PlanError;
