@@ -1,4 +1,5 @@
-//! Takes eBPF instructions as fields or as 8 bytes. Gives the other form, and a mnemonic.
+//! eBPF instructions as fields: built by one constructor for each form, encoded to and decoded from
+//! their 8 bytes, and named by a mnemonic.
 //!
 //! Encoding: Linux Documentation/bpf/standardization/instruction-set.rst (RFC 9669). Section
 //! numbers below are the RFC's. The mnemonics read like the kernel verifier's log.

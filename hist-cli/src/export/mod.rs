@@ -1,5 +1,5 @@
-//! Takes a [`Snapshot`](crate::snapshot::Snapshot) and [`Meta`]: where and when it was taken. Gives a
-//! [`Document`], and that in formats for other programs and for eyes.
+//! Makes a [`Document`] of a [`Snapshot`](crate::snapshot::Snapshot) and its [`Meta`], where and
+//! when it was taken, and writes documents in formats for other programs and for eyes.
 
 mod csv;
 mod document;

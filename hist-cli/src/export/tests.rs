@@ -1,3 +1,6 @@
+//! Documents made of random snapshots keep what they say in every format, and fixed ones are
+//! written as expected.
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 

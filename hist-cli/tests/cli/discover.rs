@@ -1,4 +1,5 @@
-//! Finding one's way: `list`, `explain`, help, version, colours, and what shells complete.
+//! What helps to find one's way: `list`, `explain`, help, version, colours, and what shells
+//! complete.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

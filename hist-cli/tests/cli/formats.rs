@@ -1,5 +1,5 @@
-//! Takes the options of presentation, formats and merge. Gives a verdict on what the real binary
-//! writes with them, as independent parsers read it.
+//! Runs the real binary with the options of presentation, with each format and with `merge`, and
+//! has independent parsers check what it writes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
-//! Takes any bytes. Gives nothing, and panics where something is wrong: whatever a user or a kernel
-//! hands over must give a value or an error, and what has been read must survive being written
-//! and read again.
+//! The bodies of the fuzz targets in `tests/fuzz/`; proptest calls them, too. Each takes any bytes,
+//! and panics where something is wrong: whatever a user or a kernel hands over must give a value or
+//! an error, and what has been read must survive being written and read again.
 //!
 //! The bodies of the fuzz targets in `tests/fuzz/`; proptest calls them, too.
 
