@@ -42,6 +42,10 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Ftrace, Self::Json, Self::Ndjson, Self::Csv, Self::Folded, Self::Plot];
+
     /// What stands between two documents: for eyes, blank lines.
     #[must_use]
     pub const fn separator(self) -> &'static [u8] {
