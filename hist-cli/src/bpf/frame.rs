@@ -68,7 +68,8 @@ pub(crate) fn depth(uses: &[FrameUse]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bpf::insn::{Alu, R1, R2, Width, helper};
+    use crate::bpf::helper;
+    use crate::bpf::insn::{Alu, R1, R2, Width};
 
     #[test]
     fn loads_stores_and_addresses_are_found() {

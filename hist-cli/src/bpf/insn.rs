@@ -1,10 +1,9 @@
-//! eBPF instructions as fields: built by one constructor for each form, encoded to and decoded from
-//! their 8 bytes, and named by a mnemonic.
+//! eBPF instructions as fields: a constructor for each form, and their 8 bytes both ways.
 //!
 //! Encoding: Linux Documentation/bpf/standardization/instruction-set.rst (RFC 9669). Section
-//! numbers below are the RFC's. The mnemonics read like the kernel verifier's log.
+//! numbers below are the RFC's.
 
-use std::fmt;
+use super::helper;
 
 /// One eBPF instruction slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,41 +57,41 @@ pub const PSEUDO_MAP_VALUE: u8 = 2;
 pub const PSEUDO_CALL: u8 = 1;
 
 /// Instruction class, the low three bits of the opcode (section 3.1).
-mod class {
-    pub(super) const LD: u8 = 0x00;
-    pub(super) const LDX: u8 = 0x01;
-    pub(super) const ST: u8 = 0x02;
-    pub(super) const STX: u8 = 0x03;
-    pub(super) const ALU: u8 = 0x04;
-    pub(super) const JMP: u8 = 0x05;
-    pub(super) const JMP32: u8 = 0x06;
-    pub(super) const ALU64: u8 = 0x07;
-    pub(super) const MASK: u8 = 0x07;
+pub(super) mod class {
+    pub(in crate::bpf) const LD: u8 = 0x00;
+    pub(in crate::bpf) const LDX: u8 = 0x01;
+    pub(in crate::bpf) const ST: u8 = 0x02;
+    pub(in crate::bpf) const STX: u8 = 0x03;
+    pub(in crate::bpf) const ALU: u8 = 0x04;
+    pub(in crate::bpf) const JMP: u8 = 0x05;
+    pub(in crate::bpf) const JMP32: u8 = 0x06;
+    pub(in crate::bpf) const ALU64: u8 = 0x07;
+    pub(in crate::bpf) const MASK: u8 = 0x07;
 }
 
 /// Mode of loads and stores, the high three bits of the opcode (section 5).
-mod mode {
-    pub(super) const IMM: u8 = 0x00;
-    pub(super) const MEM: u8 = 0x60;
-    pub(super) const MEMSX: u8 = 0x80;
-    pub(super) const ATOMIC: u8 = 0xc0;
-    pub(super) const MASK: u8 = 0xe0;
+pub(super) mod mode {
+    pub(in crate::bpf) const IMM: u8 = 0x00;
+    pub(in crate::bpf) const MEM: u8 = 0x60;
+    pub(in crate::bpf) const MEMSX: u8 = 0x80;
+    pub(in crate::bpf) const ATOMIC: u8 = 0xc0;
+    pub(in crate::bpf) const MASK: u8 = 0xe0;
 }
 
 /// Opcode bit of arithmetic and jumps: the operand is `src`, not `imm` (section 4).
-const SOURCE_REG: u8 = 0x08;
+pub(super) const SOURCE_REG: u8 = 0x08;
 /// The high four bits of an arithmetic or jump opcode.
-const OP_MASK: u8 = 0xf0;
+pub(super) const OP_MASK: u8 = 0xf0;
 /// Jump operations that are no comparison (table 7).
-const JMP_ALWAYS: u8 = 0x00;
-const JMP_CALL: u8 = 0x80;
-const JMP_EXIT: u8 = 0x90;
+pub(super) const JMP_ALWAYS: u8 = 0x00;
+pub(super) const JMP_CALL: u8 = 0x80;
+pub(super) const JMP_EXIT: u8 = 0x90;
 /// Byte swap, an arithmetic operation of its own form (section 4.2).
-const ALU_END: u8 = 0xd0;
+pub(super) const ALU_END: u8 = 0xd0;
 /// `imm` of an atomic operation: also give the old value (section 5.3).
-const ATOMIC_FETCH: i32 = 0x01;
-const ATOMIC_XCHG: i32 = 0xe1;
-const ATOMIC_CMPXCHG: i32 = 0xf1;
+pub(super) const ATOMIC_FETCH: i32 = 0x01;
+pub(super) const ATOMIC_XCHG: i32 = 0xe1;
+pub(super) const ATOMIC_CMPXCHG: i32 = 0xf1;
 
 /// Bytes moved by one load or store: the opcode's size bits (section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,7 +134,7 @@ impl Width {
         }
     }
 
-    fn of_opcode(opcode: u8) -> Self {
+    pub(super) fn of_opcode(opcode: u8) -> Self {
         match opcode & 0x18 {
             0x00 => Self::W,
             0x08 => Self::H,
@@ -186,11 +185,11 @@ impl Alu {
         Self::Arsh,
     ];
 
-    fn of_opcode(opcode: u8) -> Option<Self> {
+    pub(super) fn of_opcode(opcode: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|op| *op as u8 == opcode & OP_MASK)
     }
 
-    fn assignment(self) -> &'static str {
+    pub(super) fn assignment(self) -> &'static str {
         match self {
             Self::Add => "+=",
             Self::Sub => "-=",
@@ -253,11 +252,11 @@ impl Compare {
         Self::Sle,
     ];
 
-    fn of_opcode(opcode: u8) -> Option<Self> {
+    pub(super) fn of_opcode(opcode: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|op| *op as u8 == opcode & OP_MASK)
     }
 
-    fn symbol(self) -> &'static str {
+    pub(super) fn symbol(self) -> &'static str {
         match self {
             Self::Eq => "==",
             Self::Gt => ">",
@@ -271,120 +270,6 @@ impl Compare {
             Self::Slt => "s<",
             Self::Sle => "s<=",
         }
-    }
-}
-
-/// Numbers of helper functions (`enum bpf_func_id` in Linux include/uapi/linux/bpf.h).
-pub mod helper {
-    /// `(map, key) -> value or null`
-    pub const MAP_LOOKUP_ELEM: i32 = 1;
-    /// `(map, key, value, flags) -> 0 or -errno`
-    pub const MAP_UPDATE_ELEM: i32 = 2;
-    /// `(map, key) -> 0 or -errno`
-    pub const MAP_DELETE_ELEM: i32 = 3;
-    /// `() -> ns`, CLOCK_MONOTONIC
-    pub const KTIME_GET_NS: i32 = 5;
-    /// `() -> CPU`
-    pub const GET_SMP_PROCESSOR_ID: i32 = 8;
-    /// `(ctx, map, index)`: goes on in another program, and returns only if there is none
-    pub const TAIL_CALL: i32 = 12;
-    /// `() -> tgid << 32 | pid`
-    pub const GET_CURRENT_PID_TGID: i32 = 14;
-    /// `(buf, size) -> 0 or -errno`
-    pub const GET_CURRENT_COMM: i32 = 16;
-    /// `(ctx, map, flags, data, size) -> 0 or -errno`
-    pub const PERF_EVENT_OUTPUT: i32 = 25;
-    /// `(ctx, map, flags) -> id or -errno`
-    pub const GET_STACKID: i32 = 27;
-    /// `() -> task_struct *`
-    pub const GET_CURRENT_TASK: i32 = 35;
-    /// `(map, index) -> 1, 0 or -errno`
-    pub const CURRENT_TASK_UNDER_CGROUP: i32 = 37;
-    /// `(ctx, buf, size, flags) -> bytes or -errno`
-    pub const GET_STACK: i32 = 67;
-    /// `(dst, size, user address) -> 0 or -errno`
-    pub const PROBE_READ_USER: i32 = 112;
-    /// `(dst, size, kernel address) -> 0 or -errno`
-    pub const PROBE_READ_KERNEL: i32 = 113;
-    /// `(dst, size, user address) -> bytes with NUL or -errno`
-    pub const PROBE_READ_USER_STR: i32 = 114;
-    /// `(dst, size, kernel address) -> bytes with NUL or -errno`
-    pub const PROBE_READ_KERNEL_STR: i32 = 115;
-    /// `(device, inode, info, size) -> 0 or -errno`; since Linux 5.7
-    pub const GET_NS_CURRENT_PID_TGID: i32 = 120;
-    /// `() -> ns`, CLOCK_BOOTTIME
-    pub const KTIME_GET_BOOT_NS: i32 = 125;
-    /// `(ringbuf, data, size, flags) -> 0 or -errno`
-    pub const RINGBUF_OUTPUT: i32 = 130;
-    /// `(ringbuf, size, flags) -> record or null`
-    pub const RINGBUF_RESERVE: i32 = 131;
-    /// `(record, flags)`
-    pub const RINGBUF_SUBMIT: i32 = 132;
-    /// `(record, flags)`
-    pub const RINGBUF_DISCARD: i32 = 133;
-    /// `() -> task_struct *`, of known type; since Linux 5.11
-    pub const GET_CURRENT_TASK_BTF: i32 = 158;
-    /// `(map, key, cpu) -> value or null`
-    pub const MAP_LOOKUP_PERCPU_ELEM: i32 = 195;
-    /// `() -> ns`, CLOCK_TAI
-    pub const KTIME_GET_TAI_NS: i32 = 208;
-
-    /// The helper writes to no memory that it is given.
-    #[must_use]
-    pub const fn leaves_memory(number: i32) -> bool {
-        arguments(number) == 0 || matches!(number, MAP_LOOKUP_ELEM | MAP_UPDATE_ELEM)
-    }
-
-    /// How many arguments the helper takes; five if it is not known.
-    #[must_use]
-    pub const fn arguments(number: i32) -> u32 {
-        match number {
-            KTIME_GET_NS | KTIME_GET_BOOT_NS | KTIME_GET_TAI_NS | GET_SMP_PROCESSOR_ID
-            | GET_CURRENT_PID_TGID | GET_CURRENT_TASK => 0,
-            MAP_LOOKUP_ELEM | MAP_DELETE_ELEM | GET_CURRENT_COMM | CURRENT_TASK_UNDER_CGROUP => 2,
-            TAIL_CALL
-            | GET_STACKID
-            | PROBE_READ_USER
-            | PROBE_READ_KERNEL
-            | PROBE_READ_USER_STR
-            | PROBE_READ_KERNEL_STR => 3,
-            MAP_UPDATE_ELEM | GET_STACK | GET_NS_CURRENT_PID_TGID => 4,
-            _ => 5,
-        }
-    }
-
-    /// The helper's name, for those that this project calls.
-    #[must_use]
-    pub const fn name(number: i32) -> Option<&'static str> {
-        Some(match number {
-            MAP_LOOKUP_ELEM => "bpf_map_lookup_elem",
-            MAP_UPDATE_ELEM => "bpf_map_update_elem",
-            MAP_DELETE_ELEM => "bpf_map_delete_elem",
-            KTIME_GET_NS => "bpf_ktime_get_ns",
-            GET_SMP_PROCESSOR_ID => "bpf_get_smp_processor_id",
-            TAIL_CALL => "bpf_tail_call",
-            GET_CURRENT_PID_TGID => "bpf_get_current_pid_tgid",
-            GET_CURRENT_COMM => "bpf_get_current_comm",
-            PERF_EVENT_OUTPUT => "bpf_perf_event_output",
-            GET_STACKID => "bpf_get_stackid",
-            GET_CURRENT_TASK => "bpf_get_current_task",
-            GET_CURRENT_TASK_BTF => "bpf_get_current_task_btf",
-            CURRENT_TASK_UNDER_CGROUP => "bpf_current_task_under_cgroup",
-            GET_NS_CURRENT_PID_TGID => "bpf_get_ns_current_pid_tgid",
-            GET_STACK => "bpf_get_stack",
-            PROBE_READ_USER => "bpf_probe_read_user",
-            PROBE_READ_KERNEL => "bpf_probe_read_kernel",
-            PROBE_READ_USER_STR => "bpf_probe_read_user_str",
-            PROBE_READ_KERNEL_STR => "bpf_probe_read_kernel_str",
-            KTIME_GET_BOOT_NS => "bpf_ktime_get_boot_ns",
-            RINGBUF_OUTPUT => "bpf_ringbuf_output",
-            RINGBUF_RESERVE => "bpf_ringbuf_reserve",
-            RINGBUF_SUBMIT => "bpf_ringbuf_submit",
-            RINGBUF_DISCARD => "bpf_ringbuf_discard",
-            MAP_LOOKUP_PERCPU_ELEM => "bpf_map_lookup_percpu_elem",
-            KTIME_GET_TAI_NS => "bpf_ktime_get_tai_ns",
-            _ => return None,
-        })
     }
 }
 
@@ -736,140 +621,6 @@ impl Insn {
     #[must_use]
     pub const fn is_mov64_reg(self) -> bool {
         self.opcode == class::ALU64 | SOURCE_REG | Alu::Mov as u8 && self.off == 0
-    }
-}
-
-/// In the manner of the verifier's log: `r1 = *(u64 *)(r6 +8)`. The second slot of `ld_imm64`
-/// reads as its upper half; what is no known instruction, as its eight bytes.
-impl fmt::Display for Insn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.opcode & class::MASK {
-            class::ALU | class::ALU64 => self.fmt_alu(f),
-            class::JMP | class::JMP32 => self.fmt_jump(f),
-            class::LDX => self.fmt_load(f),
-            class::ST | class::STX => self.fmt_store(f),
-            _ => self.fmt_wide(f),
-        }
-    }
-}
-
-/// The parts of `Display`, one per class.
-impl Insn {
-    fn fmt_alu(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.opcode & OP_MASK == ALU_END {
-            return self.fmt_swap(f);
-        }
-        let Some(op) = Alu::of_opcode(self.opcode) else { return self.fmt_bytes(f) };
-        let bank = if self.opcode & class::MASK == class::ALU64 { 'r' } else { 'w' };
-        let dst = self.dst;
-        if op == Alu::Neg {
-            return write!(f, "{bank}{dst} = -{bank}{dst}");
-        }
-        let sign = if self.off == 1 && matches!(op, Alu::Div | Alu::Mod) { "s" } else { "" };
-        write!(f, "{bank}{dst} {sign}{} ", op.assignment())?;
-        if op == Alu::Mov && self.off != 0 {
-            write!(f, "(s{})", self.off)?;
-        }
-        self.fmt_operand(f, bank)
-    }
-
-    fn fmt_swap(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let order = match (self.opcode & class::MASK, self.opcode & SOURCE_REG) {
-            (class::ALU64, _) => "bswap",
-            (_, 0) => "le",
-            _ => "be",
-        };
-        write!(f, "r{0} = {order}{1} r{0}", self.dst, self.imm)
-    }
-
-    fn fmt_jump(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.opcode & OP_MASK {
-            JMP_ALWAYS if self.is_long_jump() => write!(f, "goto {:+}", self.imm),
-            JMP_ALWAYS => write!(f, "goto {:+}", self.off),
-            JMP_CALL => self.fmt_call(f),
-            JMP_EXIT => f.write_str("exit"),
-            _ => self.fmt_branch(f),
-        }
-    }
-
-    fn fmt_call(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.src, helper::name(self.imm)) {
-            (0, Some(name)) => write!(f, "call {name}"),
-            (0, None) => write!(f, "call helper#{}", self.imm),
-            (PSEUDO_CALL, _) => write!(f, "call pc{:+}", self.imm),
-            _ => write!(f, "call kfunc#{}", self.imm),
-        }
-    }
-
-    fn fmt_branch(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(op) = Compare::of_opcode(self.opcode) else { return self.fmt_bytes(f) };
-        let bank = if self.opcode & class::MASK == class::JMP { 'r' } else { 'w' };
-        write!(f, "if {bank}{} {} ", self.dst, op.symbol())?;
-        self.fmt_operand(f, bank)?;
-        write!(f, " goto {:+}", self.off)
-    }
-
-    fn fmt_operand(self, f: &mut fmt::Formatter<'_>, bank: char) -> fmt::Result {
-        if self.opcode & SOURCE_REG == 0 {
-            write!(f, "{}", self.imm)
-        } else {
-            write!(f, "{bank}{}", self.src)
-        }
-    }
-
-    fn fmt_load(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = match self.opcode & mode::MASK {
-            mode::MEM => 'u',
-            mode::MEMSX => 's',
-            _ => return self.fmt_bytes(f),
-        };
-        let bits = Width::of_opcode(self.opcode).bits();
-        write!(f, "r{} = *({sign}{bits} *)(r{} {:+})", self.dst, self.src, self.off)
-    }
-
-    fn fmt_store(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_reg = self.opcode & class::MASK == class::STX;
-        match self.opcode & mode::MASK {
-            mode::ATOMIC if is_reg => self.fmt_atomic(f),
-            mode::MEM if is_reg => write!(f, "{} = r{}", self.place(), self.src),
-            mode::MEM => write!(f, "{} = {}", self.place(), self.imm),
-            _ => self.fmt_bytes(f),
-        }
-    }
-
-    fn fmt_atomic(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (place, src) = (self.place(), self.src);
-        match self.imm {
-            ATOMIC_XCHG => write!(f, "r{src} = xchg({place}, r{src})"),
-            ATOMIC_CMPXCHG => write!(f, "r0 = cmpxchg({place}, r0, r{src})"),
-            imm => {
-                let op = u8::try_from(imm & !ATOMIC_FETCH).ok().and_then(Alu::of_opcode);
-                let Some(op) = op else { return self.fmt_bytes(f) };
-                if imm & ATOMIC_FETCH != 0 {
-                    write!(f, "r{src} = fetch ")?;
-                }
-                write!(f, "lock {place} {} r{src}", op.assignment())
-            }
-        }
-    }
-
-    fn place(self) -> String {
-        let bits = Width::of_opcode(self.opcode).bits();
-        format!("*(u{bits} *)(r{} {:+})", self.dst, self.off)
-    }
-
-    fn fmt_wide(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.is_wide(), self.src) {
-            (true, 0) => write!(f, "r{} = {:#x} ll", self.dst, self.imm),
-            (true, PSEUDO_MAP_FD) => write!(f, "r{} = map[fd:{}]", self.dst, self.imm),
-            (true, PSEUDO_MAP_VALUE) => write!(f, "r{} = map[fd:{}] value", self.dst, self.imm),
-            (false, 0) if self.opcode == 0 => write!(f, "   (upper half {:#x})", self.imm),
-            _ => self.fmt_bytes(f),
-        }
-    }
-
-    fn fmt_bytes(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "(bytes {:02x?})", self.encode())
     }
 }
 

@@ -4,7 +4,8 @@ use super::CodegenError;
 use super::emit::{Emitter, Label};
 use super::stack::width_of;
 use super::word::constant;
-use crate::bpf::insn::{Alu, Compare, Insn, R0, R3, R4, Reg, helper};
+use crate::bpf::helper;
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R3, R4, Reg};
 
 /// How memory is copied to the buffer.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::CodegenError;
 use super::emit::{Emitter, Label};
-use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width, helper};
+use crate::bpf::helper;
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R10, Width};
 use crate::plan::focus::{BirthOffsets, CLOCK_TICK, Focus, FocusMap, Processes, VALVE_SIZE, runs};
 use crate::plan::map::{MapId, Role};
 

@@ -2,8 +2,9 @@
 
 use super::CodegenError;
 use super::emit::Emitter;
+use crate::bpf::helper;
 use crate::bpf::insn::Alu;
-use crate::bpf::insn::{Insn, R1, R2, R3, R10, Reg, Width, helper};
+use crate::bpf::insn::{Insn, R1, R2, R3, R10, Reg, Width};
 use crate::plan::once::Once;
 use crate::resolve::hist::COMM_SIZE;
 

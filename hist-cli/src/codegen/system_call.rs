@@ -3,7 +3,8 @@
 use super::CodegenError;
 use super::access;
 use super::emit::{Emitter, Label};
-use crate::bpf::insn::{Alu, Compare, Insn, R0, R3, Width, helper};
+use crate::bpf::helper;
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R3, Width};
 use crate::plan::access::system_call::SystemCall;
 
 /// `TS_COMPAT` in Linux arch/x86/include/asm/thread_info.h: a 32-bit system call is under way.

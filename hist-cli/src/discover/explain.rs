@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::examples;
 use super::words;
-use crate::bpf::insn::helper;
+use crate::bpf::helper;
 use crate::link::Program;
 use crate::pipeline::Built;
 use crate::plan::{MapKind, Plan, size_text};

@@ -6,7 +6,8 @@
 
 use super::guard::{Guard, only_if};
 use super::ops::Op;
-use crate::bpf::insn::{Alu, Insn, R10, Reg, helper};
+use crate::bpf::helper;
+use crate::bpf::insn::{Alu, Insn, R10, Reg};
 
 /// Registers besides the frame pointer.
 const REGISTERS: usize = 10;

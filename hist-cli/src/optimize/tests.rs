@@ -5,7 +5,8 @@ mod mutants;
 mod random;
 
 use super::{OptimizeError, optimize};
-use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R6, R10, Width, helper};
+use crate::bpf::helper;
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R6, R10, Width};
 use crate::link::{HoleRoom, Program, ProgramLine};
 
 const PLACE: &str = "hole";

@@ -4,8 +4,9 @@
 //! knows no atomic instructions. So helpers are functions in eBPF here, and what rbpf lacks is done
 //! in a few instructions after the program's end.
 
+use crate::bpf::helper;
 use crate::bpf::insn::{
-    Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Reg, Width, helper,
+    Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Reg, Width,
 };
 use crate::link::{Program, Target};
 

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use super::machine::{INPUTS, OUTPUTS, STACK, UNKNOWN, operation};
 use super::{PLACE, program_of};
-use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R6, R10, Reg, Width, helper};
+use crate::bpf::helper;
+use crate::bpf::insn::{Alu, Compare, Insn, R0, R1, R2, R3, R4, R5, R6, R10, Reg, Width};
 use crate::link::{HoleRoom, Program, ProgramLine, Reference, Target};
 
 /// A program and how to look at what it does.

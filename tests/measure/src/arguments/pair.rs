@@ -18,8 +18,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use aya::maps::{MapData, PerCpuArray};
+use hist_cli::bpf::helper;
 use hist_cli::bpf::insn::{
-    Alu, Compare, Insn, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Width, helper,
+    Alu, Compare, Insn, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Width,
 };
 use hist_cli::codegen::code::HoleCode;
 use hist_cli::kernel::Facts;

@@ -81,18 +81,18 @@ fn head(line: &'static str) -> Option<Head> {
 }
 
 /// An event's own line, and all that follows in the table.
-struct Entry {
+struct Section {
     is_off: bool,
     rest: &'static str,
 }
 
-fn find(table: &'static str, event: &EventName) -> Option<Entry> {
+fn find(table: &'static str, event: &EventName) -> Option<Section> {
     let name = format!("\n{event}");
     let mut places = memmem::find_iter(table.as_bytes(), name.as_bytes());
     places.find_map(|place| {
         let (line, rest) = table[place + 1..].split_once('\n')?;
         let head = head(line)?;
-        (head.event == *event).then_some(Entry { is_off: head.is_off, rest })
+        (head.event == *event).then_some(Section { is_off: head.is_off, rest })
     })
 }
 
