@@ -1,5 +1,5 @@
 //! The live view of a session's histograms on a terminal: [`Reader`] makes [`Sheet`]s, [`State`] is
-//! what the user has made of them, [`draw`] puts that into cells, [`Screen`] brings these to the
+//! what the user has made of them, [`draw`](mod@draw) puts that into cells, [`Screen`] brings these to the
 //! terminal.
 //!
 //! All but `Reader` and `Screen` is plain data and does no I/O. No byte of a key reaches the

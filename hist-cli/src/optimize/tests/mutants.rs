@@ -55,7 +55,7 @@ fn scrambled(state: u64) -> u64 {
 /// The numbers of program `seed`.
 fn tape(seed: u64) -> Vec<u16> {
     let length = 20 + scrambled(seed) % (NUMBERS as u64 - 20);
-    (0..length).map(|index| scrambled(seed << 20 | index + 1) as u16).collect()
+    (0..length).map(|index| scrambled((seed << 20) | (index + 1)) as u16).collect()
 }
 
 /// Runs the program of these numbers as it is and optimized.
