@@ -1,5 +1,5 @@
-//! Takes a folder. Gives the manual pages in it: hist-bpf.1 and one for each subcommand, from the
-//! same definitions that parse the command line. `cargo xtask man` runs it.
+//! Writes the manual pages into a folder, hist-bpf.1 and one for each subcommand, from the same
+//! definitions that parse the command line. `cargo xtask man` runs it.
 
 use std::fs;
 use std::io::{self, Write};

@@ -1,5 +1,5 @@
-//! Takes bytes that anybody may have chosen: the name of a task or a file, a text in one. Gives text
-//! that moves no cursor, begins no line, changes no colour and fills as many cells as its width says.
+//! Makes text of bytes that anybody may have chosen, such as the name of a task or a file: it moves
+//! no cursor, begins no line, changes no colour and fills as many cells as its width says.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

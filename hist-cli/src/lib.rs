@@ -1,12 +1,14 @@
-//! Takes trigger strings and the kernel's descriptions of its trace events. Gives running eBPF
-//! programs and the histograms that they count.
+//! Compiles ftrace's hist triggers into eBPF programs, attaches them, and reads and prints the
+//! histograms that they count.
 //!
-//! The modules stand in pipeline order; each arrow is one folder, each value plain data:
+//! Each arrow is one folder, each value plain data:
 //!
 //! `&str` parse→ `Trigger` resolve→ `Hist` plan→ `Plan` codegen→ `Code` link→ `Object`
 //! optimize→ `Object` load→ `Attached` read→ `Snapshot` print, export→ text
 //!
-//! Up to `Object` nothing does I/O: what the kernel knows comes in as values.
+//! Up to `Object` nothing does I/O: what the kernel knows comes in as values. The modules below stand
+//! in layers, the lowest first, and import only from those above them in this list; ARCHITECTURE.md
+//! says of each what it takes, gives and never does.
 
 pub mod escape;
 

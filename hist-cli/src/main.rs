@@ -1,4 +1,4 @@
-//! Takes the command line. Gives an exit code.
+//! The `hist-bpf` command.
 
 use std::process::ExitCode;
 

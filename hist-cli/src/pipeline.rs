@@ -163,7 +163,7 @@ pub fn plan(
 /// Text → all that the kernel is given.
 ///
 /// # Errors
-/// As [`plan`], and defects of ours.
+/// As [`plan()`], and defects of ours.
 pub fn build_text(
     text: &(impl AsRef<[u8]> + ?Sized),
     event: &EventFormat,

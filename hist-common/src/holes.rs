@@ -1,5 +1,5 @@
-//! Takes nothing. Gives the symbols that templates leave undefined ("holes") and that user space
-//! fills with generated code.
+//! The symbols that templates leave undefined ("holes") and that user space fills with generated
+//! code.
 //!
 //! Hole ABI: arguments in r1 to r5, result in r0, scratch r0 to r5; r6 to r9 belong to the
 //! template. `exit` in a body means "go on after the hole". A body that needs stack uses slots

@@ -1,5 +1,5 @@
-//! Takes nothing. Gives the sizes and records that templates and user space share (bytes,
-//! little-endian, naturally aligned).
+//! The sizes, names of maps and records that templates and user space share (bytes, little-endian,
+//! naturally aligned).
 
 /// Room for the key on a template's stack (bytes): one 256-byte string slot, two numbers and a
 /// spare word. Larger keys need a template that builds them in a map.

@@ -1,4 +1,4 @@
-//! Takes an event that passed the filter. Gives one more hit in the entry whose number its key has.
+//! Counts a hit in the entry whose number its key has.
 //!
 //! For keys of which there are few. Every entry is there from the beginning, so none is ever
 //! inserted, and the table is never full.

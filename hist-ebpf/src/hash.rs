@@ -1,4 +1,4 @@
-//! Takes an event that passed the filter. Gives one more hit in the entry that its key finds.
+//! Counts a hit in the entry that its key finds, inserting it on a miss.
 
 use core::mem::MaybeUninit;
 

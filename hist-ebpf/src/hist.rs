@@ -1,10 +1,10 @@
-//! Takes an event. Gives one more hit in the entry of its key.
+//! The template of a hist trigger: counts an event in the entry of its key.
 //!
-//! The template of a hist trigger. Everything that depends on the trigger is a hole; what stands
-//! here is the same for all of them. These objects come from this crate: `hist`; with feature `log`
-//! `hist_log`, which logs every event; with feature `large` `hist_large`, whose keys are larger
-//! than the stack allows; with feature `array` `hist_array`, whose entries are found by number; and
-//! with feature `spill` `hist_spill` and `hist_large_spill`, which pass hits on that find no room.
+//! Everything that depends on the trigger is a hole; what stands here is the same for all of them.
+//! It is compiled into these objects: `hist`; with feature `log` `hist_log`, which logs every event;
+//! with feature `large` `hist_large`, whose keys are larger than the stack allows; with feature
+//! `array` `hist_array`, whose entries are found by number; and with feature `spill` `hist_spill` and
+//! `hist_large_spill`, which pass on the hits that find no room.
 //!
 //! Nothing is allocated when an event fires: the maps are preallocated, the key and a new
 //! entry's value are built on the stack. Map values are touched by holes only, because link

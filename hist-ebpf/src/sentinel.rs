@@ -1,5 +1,5 @@
-//! The two programs that tell how many events perf has dropped: one that no event passes by adds one
-//! to its CPU's balance, one that shares the fate of the classic program takes one off.
+//! The two programs that count the events which perf drops: one that sees every event adds one to
+//! its CPU's balance, one that perf calls as it calls the classic program takes one off.
 #![no_std]
 #![no_main]
 // `AtomicU64` cannot add on this target, as it could not compare and exchange.

@@ -1,5 +1,5 @@
-//! Takes a kernel's version. Gives a verdict: auto attach goes where this kernel loses no event, by
-//! what it says of itself.
+//! Checks that auto attach goes where this kernel loses no event, by what the kernel says of
+//! itself.
 
 use anyhow::{Context as _, Result, ensure};
 use hist_cli::kernel::EventName;

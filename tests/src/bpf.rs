@@ -1,5 +1,4 @@
-//! Takes triggers on events. Gives what hist-bpf's own pipeline counts for them, through the same
-//! library calls as the command.
+//! The engine under test: hist-bpf's own pipeline, through the same library calls as the command.
 
 use anyhow::{Context as _, Result};
 use hist_cli::kernel::EventName;

@@ -1,4 +1,4 @@
-//! Takes two histograms, the kernel's and an engine's. Gives their difference as a diff.
+//! Compares the kernel's histogram with an engine's, and shows the difference as a diff.
 //!
 //! Where the project deviates from a kernel on purpose, one function here makes the kernel's text
 //! what ours must be; all else is compared byte for byte.

@@ -1,5 +1,5 @@
-//! Takes triggers on events. Gives histograms: what everything that counts looks like to the
-//! differential test.
+//! What everything that counts looks like to the differential test: an [`Engine`] is given triggers
+//! on events, and prints histograms.
 
 use anyhow::{Result, bail};
 use hist_cli::plan::AttachWish;

@@ -1,4 +1,4 @@
-//! Takes a program. Gives the same for rbpf, which knows no atomic instructions.
+//! Rewrites a program for rbpf, which knows no atomic instructions.
 
 use hist_cli::bpf::insn::{Alu, Insn, R5, Width};
 

@@ -1,4 +1,4 @@
-//! Takes the files of `tests/suite/`. Gives cases.
+//! Reads the cases in the files of `tests/suite/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

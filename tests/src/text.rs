@@ -1,5 +1,4 @@
-//! Takes what stands in trigger files, which are bytes. Gives texts, and bytes again: `\xNN` stands
-//! for a byte that is not UTF-8.
+//! Bytes of trigger files as readable texts, and back: `\xNN` stands for a byte that is not UTF-8.
 
 /// The text of `bytes`.
 #[must_use]

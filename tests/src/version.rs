@@ -1,4 +1,4 @@
-//! Takes a kernel's release, `6.12.95+deb12-cloud-amd64`. Gives what of it decides behaviour.
+//! The parts of a kernel's release, such as `6.12.95+deb12-cloud-amd64`, that decide behaviour.
 
 use std::fmt;
 use std::str::FromStr;

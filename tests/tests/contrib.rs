@@ -1,4 +1,5 @@
-//! Checks that the files in `contrib/` are right for the programs that read them, and fit together.
+//! Checks that the files in `contrib/` are right for the programs that read them and fit together, and
+//! that the documents of the source tree agree with it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -154,5 +155,116 @@ fn the_manifest_is_one() -> Result<()> {
         list.iter().filter_map(|one| Some(one["name"].as_str()?.to_owned())).collect()
     };
     assert_eq!(names(mounts), names(volumes));
+    Ok(())
+}
+
+/// The files below `folder` with that ending, by their paths from the root.
+fn files(folder: &str, ending: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join(folder)).with_context(|| folder.to_owned())? {
+        let path = format!("{folder}/{}", entry?.file_name().display());
+        if root().join(&path).is_dir() {
+            found.extend(files(&path, ending)?);
+        } else if path.ends_with(ending) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn every_module_says_first_what_it_is_for() -> Result<()> {
+    let folders = [
+        "hist-cli/src",
+        "hist-cli/tests",
+        "hist-cli/examples",
+        "hist-common/src",
+        "hist-ebpf/src",
+        "tests/src",
+        "tests/tests",
+        "tests/support",
+        "tests/measure",
+        "tests/fuzz/fuzz_targets",
+        "xtask/src",
+    ];
+    let mut modules = Vec::new();
+    for folder in folders {
+        modules.extend(files(folder, ".rs")?);
+    }
+    assert!(modules.len() > 350, "{} modules", modules.len());
+    for module in modules {
+        let text = fs::read_to_string(root().join(&module))?;
+        let says = text.starts_with("//! ") && !text.starts_with("//! Takes ");
+        assert!(says, "{module} begins with {:?}", text.lines().next());
+    }
+    Ok(())
+}
+
+/// Everything that a document says of files: what its links lead to, and code with a slash and a
+/// known ending.
+fn named_files(text: &str) -> Vec<&str> {
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let links = links.filter(|link| !link.contains("://"));
+    let endings = [".rs", ".md", ".toml", ".txt", ".json", ".hist", ".yaml", ".service"];
+    let code = text.split('`').skip(1).step_by(2).filter(|code| {
+        let is_file = code.contains('/') && endings.iter().any(|ending| code.ends_with(ending));
+        is_file && !code.contains([' ', '*', '<', '…']) && !code.contains("NAME")
+    });
+    links.chain(code).collect()
+}
+
+/// As GitHub makes the anchor of a heading.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+}
+
+/// Files were moved, and documents still named them.
+#[test]
+fn documents_name_what_is_there() -> Result<()> {
+    let mut documents = files("docs", ".md")?;
+    documents.extend(
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(Into::into),
+    );
+    let mut found = 0;
+    for document in documents {
+        let text = fs::read_to_string(root().join(&document))?;
+        let own = Path::new(&document).parent().context("a folder")?;
+        for name in named_files(&text) {
+            let (path, heading) = name.split_once('#').unwrap_or((name, ""));
+            let path = if path.is_empty() {
+                Path::new(&document).file_name()
+            } else {
+                Some(path.as_ref())
+            };
+            let path = path.context("a name")?;
+            let folders = [own, Path::new(""), Path::new("hist-cli/src")];
+            let file = folders.iter().map(|folder| root().join(folder).join(path));
+            let file = file.into_iter().find(|file| file.exists());
+            let file =
+                file.with_context(|| format!("{document} names {name}, which is not there"))?;
+            if !heading.is_empty() {
+                let text = fs::read_to_string(file)?;
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                ensure!(headings.any(|line| anchor(line) == heading), "{document}: no {name}");
+            }
+            found += 1;
+        }
+    }
+    assert!(found > 80, "{found} files");
+    Ok(())
+}
+
+#[test]
+fn the_architecture_has_the_modules_in_their_order() -> Result<()> {
+    let library = fs::read_to_string(root().join("hist-cli/src/lib.rs"))?;
+    let modules =
+        library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md"))?;
+    let (_, layers) = text.split_once("\n## hist-cli/src").context("no section")?;
+    let (layers, _) = layers.split_once("\n## ").context("no end")?;
+    let rows = layers.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let rows = rows.map(|name| name.trim_end_matches('/'));
+    assert_eq!(rows.collect::<Vec<_>>(), modules.collect::<Vec<_>>());
     Ok(())
 }

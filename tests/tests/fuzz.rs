@@ -1,6 +1,5 @@
-//! Takes random texts, and texts that were right once. Gives a verdict: none of them makes the
-//! bodies of the fuzz targets panic. What libFuzzer finds out by feedback is tried here at random,
-//! on stable Rust.
+//! Runs the bodies of the fuzz targets on random texts, and on texts that were right once: none of
+//! them panics. What libFuzzer finds out by feedback is tried here at random, on stable Rust.
 
 use hist_cli::kernel::btf::Btf;
 use hist_cli::kernel::symbols::Symbols;

@@ -1,5 +1,5 @@
-//! Takes tests/golden/*.hist: a trigger, an event, and what each stage makes of them. Gives a
-//! diff where a stage now says something else. `BLESS=1` rewrites the expectations.
+//! Compares what each stage makes of the triggers in tests/golden/*.hist with what is written
+//! there, and shows the difference as a diff. `BLESS=1` rewrites the expectations.
 //!
 //! A file has `trigger: …` and `event: …` lines, then sections headed `--- STAGE`; the stages are
 //! those of `--emit`. A trigger that is refused has one section, `--- error`. Events' formats

@@ -102,7 +102,7 @@ fn stage(root: &Path, program: &Path) -> Result<()> {
     for (shell, to) in [("bash", BASH), ("zsh", ZSH), ("fish", FISH)] {
         copy(&scripts.join(format!("hist-bpf.{shell}")), &root.join(to), 0o644)?;
     }
-    for name in ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "docs", "contrib"] {
+    for name in ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "docs", "contrib"] {
         let from = workspace().join(name);
         if from.exists() {
             copy_all(&from, &root.join(DOC).join(name))?;

@@ -1,4 +1,4 @@
-//! Takes instructions. Gives where they address the stack.
+//! Finds where instructions address the stack, and how deep they reach into it.
 
 use crate::bpf::insn::{Insn, R10};
 

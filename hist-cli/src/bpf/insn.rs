@@ -1,4 +1,4 @@
-//! eBPF instructions, as fields and as 8 bytes.
+//! eBPF instructions as fields: a constructor for each form, and their 8 bytes both ways.
 //!
 //! Encoding: Linux Documentation/bpf/standardization/instruction-set.rst (RFC 9669). Section
 //! numbers below are the RFC's.

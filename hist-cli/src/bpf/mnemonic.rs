@@ -1,4 +1,4 @@
-//! Instructions in the manner of the verifier's log.
+//! Prints instructions in the manner of the verifier's log.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Takes a half-written command line. Gives what its current word may become: flags and their
-//! values from the same definitions that parse them, events and fields from tracefs.
+//! Finds what the current word of a half-written command line may become: flags and their values
+//! from the same definitions that parse them, events and fields from tracefs.
 
 use clap::builder::PossibleValue;
 use clap::{Arg, Command};

@@ -1,5 +1,5 @@
-//! Takes the command line and the environment. Gives colour to messages, where they are read on a
-//! terminal; tables have none.
+//! Decides by the command line and the environment whether messages have colours: only where they
+//! are read on a terminal. Tables never have any.
 
 use std::ffi::OsString;
 use std::io;

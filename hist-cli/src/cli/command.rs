@@ -1,4 +1,5 @@
-//! Takes the words behind `--`. Gives a running child, and the exit code that its end means.
+//! Starts the command that follows `--`, keeps what it writes while the terminal is taken, and
+//! translates its end into our exit code.
 
 use std::env;
 use std::ffi::{OsStr, OsString};

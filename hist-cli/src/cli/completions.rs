@@ -1,5 +1,5 @@
-//! Takes a shell's name, or a half-written command line from a shell. Gives the script that makes
-//! the shell ask, or what the current word may become.
+//! Connects shells with the completion: prints the script that makes a shell ask, and answers when
+//! it asks.
 //!
 //! The scripts hold no names of options: they ask this program with every press of Tab, since what
 //! is worth completing is the kernel's events and their fields.

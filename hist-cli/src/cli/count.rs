@@ -1,5 +1,5 @@
-//! Takes the printer of a session that has begun to count. Gives tables at every interval and signal, and the
-//! exit code once it is told to stop.
+//! Waits while a session counts: has a table printed at every interval and signal, and ends with an
+//! exit code on a signal, when the time is over, or with the processes that are counted.
 
 use std::io;
 use std::mem;

@@ -1,4 +1,5 @@
-//! Takes the options of a focus. Gives it checked against this machine, and then in the kernel.
+//! Checks against this machine whose events are to be counted, and sets that focus up in the
+//! kernel.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

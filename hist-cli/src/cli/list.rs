@@ -1,4 +1,5 @@
-//! Takes a glob. Gives the events of this kernel that match, and on `-v` what each is good for.
+//! `hist-bpf list`: the events of this kernel that match a glob, and with `-v` what each is good
+//! for.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Takes log records, most of them from programs that log every event. Gives lines on stderr.
+//! Writes log records to stderr, in blocks: most come from programs that log every event.
 
 use std::fmt::Write as _;
 use std::mem;

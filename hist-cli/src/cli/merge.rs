@@ -1,4 +1,4 @@
-//! Takes files of snapshots. Gives their sum.
+//! `hist-bpf merge`: adds up snapshots from files.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,6 +1,6 @@
-//! Takes the process's arguments. Gives its exit code: 0 done, 1 error, 2 usage, 3 lost events if
-//! they are to fail it, the command's own behind `--`, 126 and 127 if that cannot be started, 130
-//! after a second Ctrl-C.
+//! The `hist-bpf` command, from the process's arguments to its exit code: 0 done, 1 error, 2 usage,
+//! 3 events were lost and `--fail-on-loss` was given, the command's own code with `--`, 126 and 127
+//! if that command cannot be started, 130 after a second Ctrl-C.
 
 mod args;
 mod candidates;

@@ -1,4 +1,5 @@
-//! Takes [`Args`]. Gives [`Options`]: the same, checked, in the form that the work needs.
+//! Checks the [`Args`] against each other, and turns them into [`Options`], the form that the work
+//! needs.
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;

@@ -1,5 +1,4 @@
-//! Takes the texts of tables. Gives them to stdout or a file, each whole and at once; and
-//! everything else to stderr.
+//! Writes: tables to stdout or a file, each whole and at once; messages to stderr.
 
 use std::borrow::Cow;
 use std::fs::{self, File};

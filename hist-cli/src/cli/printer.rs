@@ -1,4 +1,5 @@
-//! Takes a session and an output. Gives tables, one snapshot of all triggers at a time.
+//! Reads snapshots of all triggers of a session at one moment, writes them as tables, and reports
+//! what was lost.
 
 use crate::resolve::hist::KeySource;
 use crate::session::registry::{TableId, TriggerEntry};

@@ -1,4 +1,5 @@
-//! Takes [`Options`]. Gives the exit code, after walking the pipeline from texts to tables.
+//! Does what the [`Options`] say: checks rights, attaches the triggers, counts, or prints one
+//! stage.
 
 use std::path::Path;
 use std::process::ExitCode;

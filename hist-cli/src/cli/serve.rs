@@ -1,5 +1,4 @@
-//! Takes the words of `hist-bpf serve`. Gives metrics over HTTP until it is told to stop, and
-//! reads its file again whenever it is told to.
+//! `hist-bpf serve`: metrics over HTTP until a signal ends it; SIGHUP makes it read its file again.
 
 use std::cell::RefCell;
 use std::io;

@@ -1,4 +1,4 @@
-//! Takes signals. Gives what they ask for.
+//! Translates signals into what they ask for: a table, the end, or the end at once.
 
 use std::io;
 use std::time::{Duration, Instant};

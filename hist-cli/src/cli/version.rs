@@ -1,5 +1,5 @@
-//! Takes the running kernel. Gives what `--version` says beyond the number: what one needs to know
-//! of a machine that counts otherwise than another.
+//! What `--version` says beyond the number: the templates, and what the running kernel offers that
+//! changes how events are counted.
 
 use crate::kernel;
 use crate::kernel::features::Features;

@@ -1,5 +1,5 @@
-//! Takes what triggers have counted. Gives the bytes that are written of it: the rows, the format
-//! and the marks that the options ask for.
+//! Turns snapshots into the bytes that are written: the rows, the format and the marks that the
+//! options ask for.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _};

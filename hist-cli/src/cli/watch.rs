@@ -1,5 +1,4 @@
-//! Takes a session that counts. Gives a live view of it on the terminal, until a key, a signal, the
-//! end of the command or of the duration.
+//! `--live`: runs the live view until a key, a signal, the end of the command or of the duration.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Takes work that may block. Gives it to one thread, and the result to who minds signals meanwhile.
+//! One thread for work that may block, so that signals are heeded meanwhile.
 //!
 //! The thread is there before anything counts. One that were made when there is something to print
 //! might not be had by then (`pids.max` of the cgroup, `ulimit -u`), and what was counted would be

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives the type of generated code.
+//! The types of generated code: a body for each hole, and a note for each instruction.
 
 use crate::bpf::insn::Insn;
 use crate::plan::map::MapId;

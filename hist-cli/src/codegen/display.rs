@@ -1,4 +1,4 @@
-//! Takes generated code. Gives a listing: one line per instruction, its note behind it.
+//! Prints generated code as a listing: one line per instruction, followed by its note.
 
 use std::fmt;
 

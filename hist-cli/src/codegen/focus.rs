@@ -1,4 +1,4 @@
-//! Takes a focus. Gives the tests that go before a trigger's own filter, the cheapest first.
+//! The tests of a focus, which precede a trigger's own filter, the cheapest first.
 
 use std::collections::BTreeSet;
 

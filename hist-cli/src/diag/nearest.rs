@@ -1,4 +1,4 @@
-//! The name that somebody probably meant who wrote another.
+//! Guesses which of some names was meant by a misspelt one.
 
 /// The candidate that `name` was probably meant to be: the one with the fewest changed, missing,
 /// added or swapped characters, if those are at most a third of the longer name. Case does not

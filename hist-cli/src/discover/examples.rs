@@ -1,4 +1,4 @@
-//! Takes an event's name. Gives triggers that are worth trying on it, from `examples.txt`.
+//! Triggers that are worth trying on an event, from `examples.txt`.
 
 use crate::kernel::EventName;
 

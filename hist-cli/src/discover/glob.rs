@@ -1,4 +1,4 @@
-//! Takes a glob as filters have it. Gives whether names match.
+//! Matches the names of events by globs, as filters match strings.
 
 use crate::kernel::EventName;
 use crate::resolve::glob;

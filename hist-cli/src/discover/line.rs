@@ -1,5 +1,5 @@
-//! Takes a command line as a shell has it, half written. Gives its words without quotes, and which
-//! of them is being written.
+//! Splits a half-written command line into words as a shell does, and finds the one that is being
+//! written.
 
 /// A command line with the cursor in one of its words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Takes tracefs and a glob. Gives the events that match, and why some cannot be counted.
+//! Lists the events of a tracefs that match a glob, and why some of them cannot be counted.
 
 use std::fmt;
 

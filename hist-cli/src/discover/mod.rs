@@ -1,5 +1,5 @@
-//! Takes what tracefs says of events. Gives what people ask before they count: which events there
-//! are, what their fields are good for, what a trigger would count, and what a shell may complete.
+//! Answers what people ask before they count: which events there are, what their fields are good
+//! for, what a trigger would count, and what a shell may complete.
 
 pub mod complete;
 pub mod examples;

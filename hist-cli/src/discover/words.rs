@@ -25,12 +25,12 @@ pub(super) fn key(key: &Key, hist: &Hist) -> String {
     format!("{name}{of}{shown}")
 }
 
-/// What is added up.
+/// What is kept of all hits.
 pub(super) fn value(value: &Value, hist: &Hist) -> String {
     let name = name(&value.canonical, hist);
     let shown = value.modifier.map(|modifier| modifier.words(Role::Value)).unwrap_or_default();
     let hidden = if value.hidden { ", not shown (as in ftrace), only to sort by" } else { "" };
-    format!("the sum of {name}{shown}{hidden}")
+    format!("the {} of {name}{shown}{hidden}", value.fold.name())
 }
 
 /// Whether people may take the number for the text that it leads to.

@@ -1,4 +1,4 @@
-//! Takes a document. Gives records as RFC 4180 has them: comma, CRLF, quotes where needed.
+//! Writes a document as CSV, RFC 4180: comma, CRLF, quotes where needed.
 //!
 //! A key has a column of its name with its number; where the kernel shows another text than that,
 //! a second one, `NAME.text`. Strings have the one column, byte for byte.

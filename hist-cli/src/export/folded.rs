@@ -1,5 +1,5 @@
-//! Takes a document with a stack among its keys. Gives the lines that flamegraph.pl and inferno
-//! draw: `outermost;...;innermost WEIGHT`. The other keys stand before the stack, as frames.
+//! Writes a document with a stack among its keys as the lines that flamegraph.pl and inferno draw:
+//! `outermost;...;innermost WEIGHT`. The other keys precede the stack, as frames.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! A document as the kernel's `hist` file, byte for byte that of the snapshot which it was made of.
+//! Writes a document as the kernel's `hist` file, byte for byte as print writes the snapshot that
+//! it was made of.
 
 use std::borrow::Cow;
 use std::fmt;

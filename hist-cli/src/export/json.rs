@@ -1,4 +1,4 @@
-//! Takes a document. Gives it as JSON, on one line; `docs/snapshot.schema.json` describes it.
+//! Writes a document as JSON, on one line; `docs/snapshot.schema.json` describes it.
 //!
 //! Numbers are JSON numbers up to 2^64, which RFC 8259 allows and which readers that keep them as
 //! floating point round above 2^53. A string that is no UTF-8 has U+FFFD where it is not, and its bytes in hex

@@ -1,5 +1,5 @@
-//! Takes a [`Snapshot`](crate::snapshot::Snapshot) and [`Meta`]: where and when it was taken. Gives a
-//! [`Document`], and that in formats for other programs and for eyes.
+//! Makes a [`Document`] of a [`Snapshot`](crate::snapshot::Snapshot) and its [`Meta`], where and
+//! when it was taken, and writes documents in formats for other programs and for eyes.
 
 mod csv;
 mod document;
@@ -42,6 +42,10 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Ftrace, Self::Json, Self::Ndjson, Self::Csv, Self::Folded, Self::Plot];
+
     /// What stands between two documents: for eyes, blank lines.
     #[must_use]
     pub const fn separator(self) -> &'static [u8] {

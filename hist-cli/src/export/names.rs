@@ -1,4 +1,4 @@
-//! Takes labels, which may repeat. Gives names that do not: what is looked up by name needs them.
+//! Makes the labels of columns unique, for formats in which columns are looked up by name.
 
 /// The labels, but for those that have been there already: they get `_2` and so on.
 pub(crate) fn unique<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> {

@@ -1,5 +1,5 @@
-//! Takes a document. Gives one JSON object a line: each entry, then the totals. Every line says
-//! by itself what it is about, so that lines can be filtered, shipped and stored one by one.
+//! Writes a document as one JSON object a line: each entry, then the totals. Every line says by
+//! itself what it is about, so that lines can be filtered, shipped and stored one by one.
 
 use std::time::SystemTime;
 

@@ -1,5 +1,5 @@
-//! Takes a document with a key in buckets. Gives bars, one line a bucket, and percentiles that
-//! are estimated from them. Buckets without an entry are shown, too: a gap is part of the picture.
+//! Draws a document with a key in buckets: a bar for each bucket, and percentiles that are
+//! estimated from them. Empty buckets between others are shown, too: a gap is part of the picture.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};

@@ -1,5 +1,4 @@
-//! Takes the text of JSON documents, one after the other. Gives the [`Document`]s, or the place
-//! of the first mistake.
+//! Reads JSON documents, one after the other, or says where the first mistake is.
 //!
 //! Each document is gone through twice: first for all but its rows, which say how rows are read, then
 //! for the rows, one at a time. So a row is never held in any other form than its own.

@@ -1,3 +1,6 @@
+//! Documents made of random snapshots keep what they say in every format, and fixed ones are
+//! written as expected.
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +12,7 @@ use crate::modifier::{BucketWidth, Naming, Share};
 use crate::print;
 use crate::print::cell::Cell;
 use crate::resolve::hist::{Sort, SortBy};
-use crate::snapshot::{IntType, KeyOrder, Losses, Row, Show, Snapshot};
+use crate::snapshot::{Fold, IntType, KeyOrder, Losses, Row, Show, Snapshot};
 
 const KALLSYMS: &str = "\
 ffffffff81000000 T _stext
@@ -533,9 +536,7 @@ fn hostile() -> Document {
 #[test]
 fn names_with_escapes_reached_the_terminal() {
     let one = hostile();
-    for format in
-        [Format::Ftrace, Format::Json, Format::Ndjson, Format::Csv, Format::Folded, Format::Plot]
-    {
+    for format in Format::ALL {
         for charset in [Charset::Utf8, Charset::Ascii] {
             let exporter = Exporter::new(format, None, 80).on_terminal(Some(charset));
             let text = exporter.clone().write(&one).expect("it fits");
@@ -588,4 +589,12 @@ fn a_full_table_says_what_would_have_been_enough() {
     let of = |documents| merge(documents).expect("one trigger").enough_size;
     assert_eq!(of(vec![one.clone(), other]), Some(8192));
     assert_eq!(of(vec![one, unknown]), None);
+}
+
+#[test]
+fn the_schema_lists_every_way_to_put_values_together() {
+    let schema = include_str!("../../../docs/snapshot.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).expect("JSON");
+    let listed = &schema["properties"]["values"]["items"]["properties"]["fold"]["enum"];
+    assert_eq!(*listed, serde_json::json!(Fold::ALL.map(Fold::name)), "docs/snapshot.schema.json");
 }

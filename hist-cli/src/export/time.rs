@@ -1,4 +1,4 @@
-//! Takes moments. Gives them as RFC 3339 text in UTC with nanoseconds, and back.
+//! Writes and reads times as RFC 3339 text in UTC, with nanoseconds.
 
 use std::time::SystemTime;
 

@@ -1,5 +1,5 @@
-//! Takes the text of /proc/self/status. Gives the capabilities that loading needs and the
-//! process lacks.
+//! Finds in the text of /proc/self/status which of the capabilities that loading needs the process
+//! lacks.
 
 /// What tracing programs need since Linux 5.8, with their bit numbers
 /// (include/uapi/linux/capability.h).

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives the errors of reading the kernel's tracing files.
+//! The errors of reading the kernel's tracing files.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives what resolving a trigger needs to know of the running kernel.
+//! What compiling a trigger needs to know of the running kernel, read once.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! Takes nothing. Gives what the running kernel offers of what makes counting cheaper, found by
-//! trying.
+//! Tries what the running kernel offers that makes counting cheaper.
 
 use std::io;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Takes what the kernel says of its version and of its preemption model. Gives whether another
-//! task can preempt a program on a raw tracepoint.
+//! Decides by the kernel's version and preemption model whether another task can preempt a program
+//! on a raw tracepoint.
 //!
 //! It matters because the kernel never nests such a program on a CPU: while a preempted task is
 //! inside it, the events of all other tasks on that CPU are skipped (`bpf_prog_get_recursion_context()`

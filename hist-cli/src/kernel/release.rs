@@ -1,4 +1,4 @@
-//! Takes a kernel's release. Gives its numbers, by which versions are compared.
+//! The numbers of a kernel's release, by which versions are compared.
 
 /// The first two numbers of a release (`uname -r`) such as `6.12.95+deb13-cloud-amd64`; `None` if it
 /// does not begin like one.

@@ -1,5 +1,5 @@
-//! Takes the text of /proc/kallsyms, read when the first address is asked for. Gives the symbol
-//! at an address, as the kernel's own `%ps` and `%pS` name it.
+//! Names the kernel symbol at an address as the kernel's own `%ps` and `%pS` do, by /proc/kallsyms,
+//! which is read when the first address is asked for.
 //!
 //! What the kernel does (`kallsyms_lookup_buildid()` in kernel/kallsyms.c), and so do we:
 //! - The kernel's own symbols count only between `_stext` and `_end`; where data is not listed

@@ -1,4 +1,4 @@
-//! Takes a system call's number. Gives the name that the kernel's own tracing has for it.
+//! Names system calls as the kernel's own tracing does.
 //!
 //! The names are those of the kernel's functions (the entry points in Linux
 //! arch/x86/entry/syscalls/syscall_64.tbl), which for some numbers differ from the ABI's: 40 is

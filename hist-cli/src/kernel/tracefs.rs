@@ -1,5 +1,5 @@
-//! Takes the list of mounts. Gives the root of tracefs, mounting it if need be, and the events
-//! that it describes.
+//! Finds tracefs by the list of mounts, mounts it if need be, and reads the events that it
+//! describes.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! Takes linked programs. Gives one ELF object with all of them, as aya 0.14's loader reads it.
+//! Writes linked programs as one ELF object, as aya 0.14's loader reads it.
 //!
 //! No BTF: aya does not need any for these programs, and a stale one would not load. Programs
 //! of one type share a section, as maps do; the symbols tell them apart. Relocations of data

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives what can go wrong when linking.
+//! What can go wrong when linking.
 
 /// Why a trigger could not be linked. Only [`Self::StackTooDeep`] and [`Self::JumpTooFar`] can be
 /// the trigger's doing: it is too large. The others say that a template or generated code breaks

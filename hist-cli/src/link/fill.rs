@@ -1,5 +1,5 @@
-//! Takes a template and the code of its holes. Gives a [`Program`] in which the bodies stand in
-//! the calls' places.
+//! Fills a template: puts the bodies of the holes in the places of their calls, which makes a
+//! [`Program`].
 
 use super::error::{BodyError, LinkError};
 use super::template::{DataSection, HoleRoom, MapDef, Reference, Target, TemplateObject};

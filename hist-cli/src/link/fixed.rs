@@ -1,4 +1,4 @@
-//! The programs that depend on no trigger, as they are compiled.
+//! The programs that depend on no trigger, read as they were compiled, without holes.
 
 use super::error::LinkError;
 use super::fill::{Program, ProgramLine};

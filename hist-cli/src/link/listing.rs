@@ -1,4 +1,4 @@
-//! Takes linked programs. Gives them as text for people: `--emit asm`.
+//! Prints linked programs as text for people: `--emit asm`.
 
 use std::fmt;
 

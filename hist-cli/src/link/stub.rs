@@ -1,5 +1,5 @@
-//! The program that is attached in the place of those that take turns: it goes on to the one that is in
-//! the first slot of the map that the counting program has for those that it passes hits on to.
+//! The program that is attached in the place of two that take turns: it goes on to the one in the
+//! first slot of the counting program's map of programs.
 
 use super::error::LinkError;
 use super::fill::Program;

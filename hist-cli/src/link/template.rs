@@ -1,5 +1,5 @@
-//! Takes a template's ELF object. Gives a [`TemplateObject`]: the program, what it refers to, and
-//! what of it is still open.
+//! Reads a template's ELF object into a [`TemplateObject`]: the program, what it refers to, and its
+//! open holes.
 
 use aya_obj::generated::bpf_map_type;
 use hist_common::holes;

@@ -1,6 +1,6 @@
-//! Takes a session's histograms, again and again, and what is typed on a terminal. Gives a view of
-//! them there: [`Reader`] makes [`Sheet`]s, [`State`] is what the user has made of them, [`draw`]
-//! puts that into cells, [`Screen`] brings these to the terminal.
+//! The live view of a session's histograms on a terminal: [`Reader`] makes [`Sheet`]s, [`State`] is
+//! what the user has made of them, [`draw`](mod@draw) puts that into cells, [`Screen`] brings these to the
+//! terminal.
 //!
 //! All but `Reader` and `Screen` is plain data and does no I/O. No byte of a key reaches the
 //! terminal as it is: [`text`] sees to it.

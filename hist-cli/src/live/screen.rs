@@ -1,5 +1,5 @@
-//! Takes a [`State`]. Gives it to the terminal, and what is typed there. Whatever happens, the
-//! terminal is left as it was found.
+//! Shows a [`State`] on the terminal and reads keys from it, and leaves the terminal as it was
+//! found, whatever happens.
 
 use std::future::poll_fn;
 use std::io::{self, IsTerminal as _};

@@ -30,15 +30,15 @@ pub struct Sheet {
     pub values: Vec<ValueColumn>,
     /// The entries, as the kernel sorts them.
     pub rows: Vec<SheetRow>,
-    /// [`SheetRow::counts`] of all entries together.
+    /// What all entries together have counted.
     pub total: Counts,
-    /// [`SheetRow::more`] of all entries together.
+    /// What has come to all of them since the table before.
     pub more: Counts,
     /// The largest of all entries, each by itself; of numbers with a sign, how far they are from 0.
     pub largest: Counts,
     /// What was lost.
     pub losses: Losses,
-    /// How long [`SheetRow::more`] took to come; none for the first table.
+    /// How long after the table before it was read; none for the first one.
     pub elapsed: Option<Duration>,
     /// The trigger's own first sort key, and whether the largest are first by it.
     pub sort: (Column, bool),

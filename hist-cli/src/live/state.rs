@@ -1,5 +1,5 @@
-//! Takes new tables, key presses and sizes. Gives the [`State`] after them, and what a key asks
-//! for that the state cannot do itself.
+//! The [`State`] of the live view, how new tables, keys and sizes change it, and which keys ask for
+//! more than it can do itself.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 

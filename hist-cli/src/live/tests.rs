@@ -1,4 +1,4 @@
-//! Takes tables that are made up, and keys. Gives verdicts on the state and on whole screens.
+//! Presses keys on made-up tables, and checks the state and whole screens.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Takes text without anything that a terminal obeys. Gives as much of it as fits into some cells.
+//! Fits text into the cells of a line, cut or wrapped. Its text has been cleaned of all that a
+//! terminal obeys.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 

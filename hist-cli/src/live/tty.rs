@@ -1,6 +1,5 @@
-//! Takes bytes for the terminal. Gives them to it as fast as it takes them, and never waits for
-//! it: one that nobody reads, as behind a connection that hangs, keeps neither signals nor counting
-//! from going on.
+//! Writes to the terminal as fast as that takes bytes, and never waits for it: one that nobody
+//! reads, as when a connection hangs, keeps neither signals nor counting from going on.
 
 use std::cell::RefCell;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives a way to wait for programs that are running at this moment.
+//! Waits for programs that are running at this moment.
 
 use std::io;
 

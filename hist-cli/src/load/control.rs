@@ -1,4 +1,4 @@
-//! Takes an [`AttachedTrigger`]. Gives it paused, resumed or cleared, while it runs.
+//! Pauses, resumes, clears and stops an [`AttachedTrigger`] while it runs.
 
 use std::io;
 use std::sync::Arc;

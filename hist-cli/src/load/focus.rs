@@ -1,5 +1,5 @@
-//! Takes a focus. Gives the maps that its programs look into, and the programs that keep the set of
-//! its processes up to date while others count.
+//! Sets up a focus in the kernel: the maps that programs look into, and the programs that keep the
+//! set of its processes up to date while others count.
 //!
 //! The order matters: first [`open`](LiveFocus::open), then attach what counts, then
 //! [`settle`](LiveFocus::settle), then name processes. So on a tracepoint that both use, the

@@ -1,5 +1,5 @@
-//! Takes loaded programs that log every event. Gives what they log to the process's logger, and how
-//! much of it was lost on the way.
+//! Passes what programs log of every event on to the process's logger, and counts how much of it
+//! was lost on the way.
 
 use std::io;
 use std::os::fd::OwnedFd;

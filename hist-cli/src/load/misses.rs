@@ -1,4 +1,4 @@
-//! Which of a trigger's lost events nothing counts, on a kernel of some release.
+//! Tells which of a trigger's lost events nothing counts, on a kernel of some release.
 
 use std::fmt::{self, Display, Formatter};
 

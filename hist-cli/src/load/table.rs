@@ -1,4 +1,4 @@
-//! Takes the maps of a histogram. Gives a [`Table`], which one or more triggers feed.
+//! A histogram's maps as a [`Table`], which one or more triggers feed.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,5 +1,5 @@
-//! Takes the map that all programs of a command look at before they count. Gives a valve, which lets
-//! all of them begin and end with the same event.
+//! The valve of a command: a map that all its programs look at before they count, so that all of
+//! them begin and end with the same event.
 //!
 //! Programs are attached and detached one after the other, and what happens in between is counted by
 //! some and not by others. So they look at a byte for each CPU, and it is written by a thread that

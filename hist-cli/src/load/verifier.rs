@@ -1,4 +1,4 @@
-//! Takes the verifier's log. Gives the lines that tell why it refused.
+//! Finds the lines of the verifier's log that tell why it refused a program.
 
 /// Lines kept from the end of a log.
 const KEPT: usize = 8;

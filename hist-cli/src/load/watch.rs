@@ -1,4 +1,4 @@
-//! Which programs watch processes, and on which events they do so.
+//! Decides which programs watch processes, and on which events they do so.
 
 use hist_common::focus::Facts;
 

@@ -246,8 +246,7 @@ const SPILLS: usize = 48;
 /// no harm.
 pub(super) fn spills(ops: &[Op]) -> Vec<i32> {
     let lowest = ops.iter().filter_map(|op| op.address).min().unwrap_or(0);
-    let goes_down = |op: &Op| op.insn.is_load() && op.insn.src != R10 && op.insn.off < 0;
-    if !only_if(Guard::LoadGoesUp, !ops.iter().any(goes_down))
+    if !only_if(Guard::LoadGoesUp, !ops.iter().any(reads_below_pointer))
         || !only_if(Guard::PointerMovesUp, !moves_down(ops))
     {
         return Vec::new();
@@ -258,6 +257,13 @@ pub(super) fn spills(ops: &[Op]) -> Vec<i32> {
             && op.insn.dst == R10
             && only_if(Guard::SpillIsBelowAddresses, is_below)
     }))
+}
+
+/// Whether it reads what lies below the address in a register, as an atomic operation does, too.
+const fn reads_below_pointer(op: &Op) -> bool {
+    let insn = op.insn;
+    let is_read = insn.is_load() && insn.src != R10 || insn.is_atomic() && insn.dst != R10;
+    is_read && insn.off < 0
 }
 
 /// Whether something else is done to a pointer to the stack than to copy it, or to add a register

@@ -59,7 +59,7 @@ guards! {
 
     /// A word is a spill only if it lies below every address that is taken.
     SpillIsBelowAddresses,
-    /// A load through a pointer goes up from it.
+    /// What is read through a pointer, by a load or an atomic operation, lies above it.
     LoadGoesUp,
     /// A pointer to the stack only moves up.
     PointerMovesUp,

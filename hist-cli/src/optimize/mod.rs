@@ -9,7 +9,7 @@
 //! # What is relied on
 //! - The verifier takes the program as it was: nothing is read that has not been written, every
 //!   jump and every access is in bounds, and the program ends.
-//! - r10 is used only as [`frame::uses`](crate::bpf::frame::uses) allows, so every address on the
+//! - r10 is used only as `bpf::frame::uses` allows, so every address on the
 //!   stack has a known offset where it is made.
 //! - A register that is added to a pointer to the stack is not negative.
 //! - Helpers change r0 to r5, and memory only from the pointers that they are given upward.
@@ -19,7 +19,7 @@
 //! - Every call, with its arguments, every store that anyone can see, and the order of both.
 //! - What r0 is at an exit. Other registers and the stack end there.
 //!
-//! Each condition for that is a [`Guard`](guard::Guard); the tests drop each of them and see it fail.
+//! Each condition for that is a `Guard`; the tests drop each of them and see it fail.
 
 mod error;
 mod flow;

@@ -292,6 +292,25 @@ fn what_a_pointer_reaches_by_moving_down_stays() {
     assert_eq!(tidied(&insns, &[], &[]).0, insns);
 }
 
+/// The word was taken out: only loads were looked at.
+#[test]
+fn what_an_atomic_operation_finds_below_a_pointer_stays() {
+    let fetch = Insn { imm: 1, ..Insn::atomic_add64(R2, -8, R4) };
+    let insns = [
+        Insn::load(Width::Dw, R4, R1, 8),
+        Insn::store_reg(Width::Dw, R10, -24, R1),
+        Insn::mov64_reg(R2, R10),
+        Insn::alu64_imm(Alu::Add, R2, -8),
+        Insn::jump_imm(Compare::Eq, R4, 0, 2),
+        Insn::mov64_reg(R2, R10),
+        Insn::alu64_imm(Alu::Add, R2, -16),
+        fetch,
+        Insn::mov64_reg(R0, R4),
+        Insn::exit(),
+    ];
+    assert_eq!(tidied(&insns, &[], &[]).0, insns);
+}
+
 /// The sum would be no offset.
 #[test]
 fn an_address_that_is_moved_out_of_all_bounds_is_left_alone() {

@@ -1,6 +1,5 @@
-//! Takes nothing. Gives the types of a parsed trigger. They are faithful to the text: every part
-//! has its spelling and span; meaning comes with `resolve`. Spellings are bytes: nothing says that
-//! a trigger is UTF-8.
+//! The types of a parsed trigger. They are faithful to the text: every part has its spelling and
+//! span; meaning comes with `resolve`. Spellings are bytes: nothing says that a trigger is UTF-8.
 
 use bstr::BString;
 

@@ -1,4 +1,4 @@
-//! Takes a parsed trigger or a part of it. Gives text that parses to the same tree again.
+//! Prints a parsed trigger, or a part of it, as text that parses to the same tree again.
 //!
 //! This is not the kernel's read-back line: nothing is added and nothing is resolved. Bytes that are
 //! not UTF-8 are shown as U+FFFD.

@@ -1,4 +1,4 @@
-//! Takes the text behind ` if `. Gives its logical structure.
+//! Parses the filter that follows ` if ` into its logical structure.
 //!
 //! First the balance of quotes and parentheses over the whole text, then everything from left to
 //! right, as the kernel does (`process_preds` in kernel/trace/trace_events_filter.c). Nothing here

@@ -1,4 +1,4 @@
-//! Takes a [`Trigger`]. Gives its parts with their places, one line each, for people to read.
+//! Lists a [`Trigger`]'s parts with their places, one line each, for people to read.
 
 use std::fmt::Display;
 

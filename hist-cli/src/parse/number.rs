@@ -1,6 +1,5 @@
-//! Takes an integer literal. Gives its value. The rules are those of the kernel's `kstrtoull` with
-//! base 0 (lib/kstrtox.c): an optional `+`, then `0x` for hexadecimal, a leading `0` for octal, a
-//! final newline allowed.
+//! Reads integer literals by the rules of the kernel's `kstrtoull` with base 0 (lib/kstrtox.c): an
+//! optional `+`, then `0x` for hexadecimal, a leading `0` for octal, a final newline allowed.
 
 use bstr::BStr;
 use nom::branch::alt;

@@ -1,4 +1,4 @@
-//! Takes a text and a part of it. Gives the part's place, or an error there.
+//! Finds the place of a part in the text that is parsed, for nodes and errors.
 
 use bstr::{BStr, BString};
 

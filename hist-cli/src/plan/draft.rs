@@ -1,5 +1,4 @@
-//! What is planned of a trigger before it is known how its program gets its events: all of this is
-//! the same for every way.
+//! The part of a plan that is the same for every way of attaching, made before that is chosen.
 
 use hist_common::layout::{KEY_ROOM, LARGE_KEY_ROOM, VALUE_ROOM};
 

@@ -1,4 +1,4 @@
-//! The part of a filter that must be tested once all that is known is.
+//! Simplifies a filter: parts whose answer is known when it is planned are not tested.
 
 use crate::resolve::hist::{
     COMM_SIZE, Condition, GlobPart, Pattern, Room, TextField, TextSource, TextTest,

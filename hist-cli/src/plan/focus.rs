@@ -1,5 +1,5 @@
-//! Takes nothing. Gives the type of a focus: whose events are counted at all, whatever the triggers
-//! say; and what the kernel's types must tell for processes to be followed.
+//! The type of a focus, whose events are counted at all, whatever the triggers say; and where the
+//! kernel's types keep what following processes needs.
 //!
 //! Whose an event is, is asked of the CPU when it fires, as for `common_pid`: the task that runs
 //! there. So an interrupt belongs to whom it interrupts, and `sched_switch` to the one that goes.

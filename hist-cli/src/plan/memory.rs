@@ -1,5 +1,4 @@
-//! Takes the sizes of a histogram. Gives the kind of map that it is kept in, and what memory that
-//! takes in the kernel.
+//! Chooses the kind of map that a histogram is kept in, by the memory that it takes in the kernel.
 
 use super::size::size_text;
 use super::{MapKind, MapPlan, Plan, PlanError};

@@ -1,7 +1,7 @@
 //! Decides how a histogram is counted: which template, how keys and values lie in the map, how the
 //! program gets its events and their fields, what fills each hole.
 //!
-//! First comes a [`Draft`](draft::Draft) of what is the same for every way of attaching, then the way
+//! First comes a `Draft` of what is the same for every way of attaching, then the way
 //! is chosen with its table of accesses; both make one [`Plan`].
 
 pub mod access;

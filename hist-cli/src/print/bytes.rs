@@ -1,4 +1,4 @@
-//! Takes texts, and strings of the kernel that may hold any byte. Gives them one behind the other.
+//! Puts texts together with the kernel's strings, which may hold any byte.
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
-//! Takes a [`Snapshot`](crate::snapshot::Snapshot). Gives the text that `cat …/hist` would
-//! print for it, byte for byte.
+//! Prints a [`Snapshot`](crate::snapshot::Snapshot) as `cat …/hist` would, byte for byte.
 
 mod bytes;
 pub mod cell;

@@ -27,7 +27,7 @@ pub enum ReadError {
 }
 
 /// Reads everything that the trigger has counted so far, unsorted. Counting goes on meanwhile.
-/// Stacks are still as the program saw them: [`stack::settle`] makes them the kernel's.
+/// Stacks are still as the program saw them: [`stack::settle`](crate::snapshot::stack::settle) makes them the kernel's.
 ///
 /// # Errors
 /// If the kernel refuses to give the maps' contents.

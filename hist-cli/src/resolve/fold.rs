@@ -15,7 +15,7 @@ impl Fold {
     /// All of them.
     pub const ALL: [Self; 1] = [Self::Sum];
 
-    /// In documents, and in the help of a metric.
+    /// In documents, in the help of a metric, and where a trigger is explained: the NAME of a field.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

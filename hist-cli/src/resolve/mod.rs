@@ -1,5 +1,5 @@
-//! Takes a [`Trigger`] and the event's [`EventFormat`]. Gives a [`Hist`]: only meaning, every name
-//! bound and typed.
+//! Resolves a [`Trigger`] against the event's [`EventFormat`] into a [`Hist`]: only meaning, every
+//! name bound and typed.
 //!
 //! Errors come in the kernel's order of evaluation: values, keys, sort, filter. What the kernel
 //! would accept and we do not count is refused as [`Kind::NotSupported`], never misread.

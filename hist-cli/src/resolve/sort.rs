@@ -1,4 +1,4 @@
-//! Takes an item of `sort=` and the trigger's keys and values. Gives which of them it means.
+//! Binds an item of `sort=` to one of the trigger's keys and values.
 
 use bstr::ByteSlice as _;
 

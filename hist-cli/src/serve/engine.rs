@@ -1,5 +1,5 @@
-//! Takes the metrics of a file. Gives them attached, their samples whenever they are asked for, and
-//! takes another file in their place, while what both have counts on.
+//! Runs the metrics of a file: attaches them, takes samples when they are asked for, and puts
+//! another file in their place while what both have counts on.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives what can go wrong while metrics are served.
+//! What can go wrong while metrics are served.
 
 use std::io;
 

@@ -1,5 +1,4 @@
-//! Takes families of samples. Gives them as text: OpenMetrics 1.0, or what Prometheus had before it
-//! (text format 0.0.4).
+//! Writes families of samples as text: OpenMetrics 1.0, or Prometheus' older text format 0.0.4.
 //!
 //! Numbers are written as Go writes them, which is what Prometheus itself does: whole ones with
 //! all their digits, `le` as a floating point number.

@@ -1,4 +1,4 @@
-//! Takes a socket that listens, and a site. Gives its pages to whoever asks, over HTTP/1.1.
+//! Serves the pages of a site over HTTP/1.1 on a listening socket.
 //!
 //! Nobody can keep others waiting: between two answers of one connection all others have their
 //! turn, who asks at the same time gets the same page, and when there are too many connections, or

@@ -1,4 +1,5 @@
-//! A metric takes one snapshot after the other, and shows families of samples that stand for them.
+//! Keeps what a metric has counted over one snapshot after the other, and shows it as families of
+//! samples.
 //!
 //! A sample is the sum of what is in the table now and of what is *kept*: the counts of tables that
 //! have been renewed, and what changed places. So a table may lose its entries, and a series its

@@ -1,5 +1,4 @@
-//! Takes a file of metrics: triggers, each with an event and a name. Gives what they count to
-//! whoever asks over HTTP, as Prometheus reads it.
+//! Serves what triggers count as metrics over HTTP, as Prometheus reads them.
 //!
 //! text config→ [`Config`] shape→ [`Shape`] engine→ snapshots metric→ families exposition→ text
 //!

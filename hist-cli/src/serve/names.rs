@@ -1,4 +1,5 @@
-//! Takes names. Gives whether Prometheus takes them, and names that it does take.
+//! Checks the names of metrics, labels and units, and makes names of other texts that Prometheus
+//! takes.
 //!
 //! The grammars are those of the OpenMetrics 1.0 specification, section "ABNF".
 

@@ -1,4 +1,4 @@
-//! Takes an `Accept` header. Gives the format that is answered.
+//! Chooses the format of an answer by the `Accept` header.
 
 use super::exposition::Exposition;
 

@@ -1,5 +1,5 @@
-//! Takes what happens to the server. Gives it to those who wait for it: systemd, by the protocol of
-//! sd_notify(3), and whoever has given a file descriptor.
+//! Announces that the server is ready, reloads or stops: to systemd, by the protocol of
+//! sd_notify(3), and to whoever has given a file descriptor.
 
 use std::env;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives what this process costs, as every Prometheus exporter tells it.
+//! Measures what this process costs, as every Prometheus exporter tells it.
 
 use std::fs;
 use std::io;

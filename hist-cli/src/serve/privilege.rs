@@ -1,5 +1,5 @@
-//! Takes what is still to be done. Gives a process that has no other capabilities than it needs
-//! for that, and can never get more.
+//! Gives up every capability that the process does not need for what is still to be done, so that
+//! it can never get them back.
 //!
 //! Reading a table takes nothing but its file descriptor from Linux 5.19 on, where bpf(2) began to
 //! ask for capabilities only when something is created; before that, CAP_BPF wherever

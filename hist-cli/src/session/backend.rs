@@ -1,5 +1,5 @@
-//! Takes changes that a session has decided on. Gives what a session needs of the world; a fake
-//! one can take the place of the kernel.
+//! What a session needs of the world to carry out its changes. The kernel implements it, and for
+//! tests a fake.
 
 use super::SessionError;
 use crate::kernel::EventName;

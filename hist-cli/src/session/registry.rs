@@ -1,5 +1,5 @@
-//! Takes a command for an event. Gives the [`Change`] that it means, given the triggers that are
-//! there; and keeps the list of them. No I/O: that a change succeeds is told afterwards.
+//! Decides what a command for an event does, given the triggers that are there, and keeps the list
+//! of them. No I/O: it is told afterwards that a [`Change`] has succeeded.
 //!
 //! A trigger counts into a table. Triggers of the same name share one, whatever their events; it
 //! lives until the last of them is gone, and stays what the first of them made it.

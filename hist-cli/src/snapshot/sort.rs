@@ -1,5 +1,4 @@
-//! Takes a [`Snapshot`]. Gives the same with its rows in the order in which the kernel prints
-//! them, ties included.
+//! Sorts a [`Snapshot`]'s rows in the order in which the kernel prints them, ties included.
 //!
 //! The kernel compares the raw keys first, byte by byte, and heap-sorts the result by the sort
 //! keys (`tracing_map_sort_entries()` in kernel/trace/tracing_map.c). Heapsort is not stable, so

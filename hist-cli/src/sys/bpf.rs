@@ -1,5 +1,5 @@
-//! Takes file descriptors and buffers. Gives what bpf(2) answers, for the commands that aya 0.14
-//! has no call for, or none without its loader. Every one passes through [`bpf`].
+//! The commands of bpf(2) that aya 0.14 has no call for, or none without its loader. Every one
+//! passes through `bpf`.
 //!
 //! Layouts: `union bpf_attr` and `struct bpf_prog_info` in Linux include/uapi/linux/bpf.h.
 

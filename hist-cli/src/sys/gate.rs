@@ -1,5 +1,5 @@
-//! Takes a command that is to be started. Gives it held between fork and exec, until it is let go:
-//! its pid is known before it does anything of its own.
+//! Holds a command between fork and exec until it is let go, so that its pid is known before it
+//! does anything of its own.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! Takes an event's id and a loaded program. Gives the perf event that runs the program.
+//! Opens the perf event that runs a loaded program at a trace event.
 //!
 //! Layout and codes: Linux include/uapi/linux/perf_event.h.
 

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives a process that a limit on the size of files does not kill.
+//! Keeps a limit on the size of files from killing the process.
 
 use std::io;
 use std::mem;

@@ -1,4 +1,4 @@
-//! Takes a map. Gives its entries one after the other, and takes them out if asked to.
+//! Walks over a map's entries, and takes them out if asked to.
 //!
 //! In batches, where the kernel has them (since Linux 5.6; for arrays 5.13), else one by one. While
 //! programs insert, both give every entry that was there at the start, and none twice: entries

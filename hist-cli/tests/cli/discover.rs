@@ -1,4 +1,5 @@
-//! Finding one's way: `list`, `explain`, help, version, colours, and what shells complete.
+//! What helps to find one's way: `list`, `explain`, help, version, colours, and what shells
+//! complete.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -211,7 +212,7 @@ fn all_options_in_the_documentation_exist() {
     let is_end = |letter: char| !letter.is_ascii_lowercase() && letter != '-';
     let exists: Vec<_> = help.split(is_end).filter(|word| word.starts_with("--")).collect();
     let mut found = 0;
-    for file in ["README.md", "docs/formats.md", "docs/shell.md", "docs/serve.md"] {
+    for file in ["README.md", "CHANGELOG.md", "docs/formats.md", "docs/shell.md", "docs/serve.md"] {
         let text = std::fs::read_to_string(root.join(file)).expect("documentation");
         for line in text.lines().filter(|line| !line.contains("cargo ")) {
             let options =

@@ -1,5 +1,5 @@
-//! Takes the options of presentation, formats and merge. Gives a verdict on what the real binary
-//! writes with them, as independent parsers read it.
+//! Runs the real binary with the options of presentation, with each format and with `merge`, and
+//! has independent parsers check what it writes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -82,7 +82,9 @@ fn options_that_contradict_each_other_are_usage_mistakes() {
         let pair = ["hist:keys=id", ENTER];
         check_fails(&[options, &pair].concat(), 2, &[part]);
     };
-    check(&["-f", "xml"], "[possible values: ftrace, json, ndjson, csv, folded, plot]");
+    let formats = "ftrace, json, ndjson, csv, folded, plot";
+    check(&["-f", "xml"], &format!("[possible values: {formats}]"));
+    assert_eq!(formats.split(", ").count(), hist_cli::export::Format::ALL.len());
     check(&["--top", "0"], "--top");
     check(&["--top", "-1"], "--top");
     check(&["-f", "plot", "--top", "3"], "a plot shows every bucket");

@@ -1,5 +1,5 @@
-//! Runs the command where something is against it: files that lie, limits, and users who shall get no
-//! more than what they may.
+//! Runs the command under hostile conditions: files that lie, limits, and users who must not get
+//! more rights than they have.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

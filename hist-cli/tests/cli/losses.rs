@@ -1,4 +1,4 @@
-//! Hits that were not counted are told, and can be made an error.
+//! Hits that were not counted are reported, and `--fail-on-loss` makes them an error.
 
 use std::io::Read as _;
 

@@ -1,4 +1,4 @@
-//! Takes any text as an Accept header. Gives a crash if something is wrong with that.
+//! Fuzzes the reader of `Accept` headers.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Takes any bytes as the kernel's types. Gives a crash if something is wrong with that.
+//! Fuzzes the reader of the kernel's types.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Takes any bytes as JSON documents. Gives a crash if something is wrong with that.
+//! Fuzzes the reader of JSON documents.
 
 #![no_main]
 

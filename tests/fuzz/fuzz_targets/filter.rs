@@ -1,4 +1,4 @@
-//! Takes any text as a filter. Gives a crash if something is wrong with that.
+//! Fuzzes the parser and the resolver of filters.
 
 #![no_main]
 

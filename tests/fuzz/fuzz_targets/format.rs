@@ -1,4 +1,4 @@
-//! Takes any text as a format file. Gives a crash if something is wrong with that.
+//! Fuzzes the reader of events' `format` files.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Takes any text as the kernel's list of symbols. Gives a crash if something is wrong with that.
+//! Fuzzes the reader of the kernel's list of symbols.
 
 #![no_main]
 

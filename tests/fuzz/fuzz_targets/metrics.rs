@@ -1,4 +1,4 @@
-//! Takes any text as a file of metrics. Gives a crash if something is wrong with that.
+//! Fuzzes the reader of files of metrics.
 
 #![no_main]
 

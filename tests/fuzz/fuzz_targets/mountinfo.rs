@@ -1,4 +1,4 @@
-//! Takes any text as a list of mounts. Gives a crash if something is wrong with that.
+//! Fuzzes the reader of lists of mounts.
 
 #![no_main]
 

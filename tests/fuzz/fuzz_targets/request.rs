@@ -1,4 +1,4 @@
-//! Takes any bytes as what comes over a connection. Gives a crash if something is wrong with that.
+//! Fuzzes the HTTP server with what comes over a connection.
 
 #![no_main]
 

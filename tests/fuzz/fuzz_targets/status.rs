@@ -1,4 +1,4 @@
-//! Takes any text as a process's status, and as a list of CPUs. Gives a crash if something is wrong with that.
+//! Fuzzes the readers of a process's status and of lists of CPUs.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Takes any text as a trigger. Gives a crash if something is wrong with that.
+//! Fuzzes all that compiles a trigger.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Takes what the kernel says of itself, or what stands in for it in a container. Gives nothing, and
-//! panics where something is wrong.
+//! The bodies of the fuzz targets for what the kernel says of itself, or what stands in for it in a
+//! container.
 
 use hist_cli::kernel::Context;
 use hist_cli::kernel::btf::{Btf, BtfError, Type};

@@ -1,6 +1,6 @@
-//! Takes any bytes. Gives nothing, and panics where something is wrong: whatever a user or a kernel
-//! hands over must give a value or an error, and what has been read must survive being written
-//! and read again.
+//! The bodies of the fuzz targets in `tests/fuzz/`; proptest calls them, too. Each takes any bytes,
+//! and panics where something is wrong: whatever a user or a kernel hands over must give a value or
+//! an error, and what has been read must survive being written and read again.
 //!
 //! The bodies of the fuzz targets in `tests/fuzz/`; proptest calls them, too.
 
@@ -120,7 +120,7 @@ fn documents(text: &[u8]) {
 fn check_document(one: Document) {
     let json = |document: &Document| written(Format::Json, document).expect("any document");
     assert_eq!(export::read(&json(&one)).expect("our own"), std::slice::from_ref(&one));
-    for format in [Format::Ftrace, Format::Ndjson, Format::Csv, Format::Folded, Format::Plot] {
+    for format in Format::ALL.into_iter().filter(|format| *format != Format::Json) {
         let Some(text) = written(format, &one) else { continue };
         let exporter = Exporter::new(format, None, 80).on_terminal(Some(Charset::Utf8));
         let shown = exporter.clone().write(&one).expect("as before");

@@ -1,5 +1,5 @@
-//! Takes what a trigger gave in the kernel and here, where that differs. Gives the reason, if it is
-//! a documented one. The reasons are data, each with what it rests on.
+//! Explains differences between the kernel and hist-bpf on random triggers by the documented
+//! deviations. The reasons are data, each with what it rests on.
 
 use hist_cli::diag::{Kind, Origin, Rejection, TriggerError};
 use hist_cli::modifier::{self, BucketWidth, TABLE};

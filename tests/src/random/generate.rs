@@ -1,5 +1,5 @@
-//! Takes random numbers and an event's format. Gives a trigger on that event. Half of them are
-//! meant to be valid; in the others every part may be odd, and some are damaged afterwards.
+//! Generates random triggers on an event. Half of them are meant to be valid; in the others every
+//! part may be odd, and some are damaged afterwards.
 
 use hist_cli::kernel::format::{EventFormat, FieldClass, FieldFormat};
 use hist_cli::modifier::{Argument, Modifier, Role, Row, Suits, TABLE, Taken};

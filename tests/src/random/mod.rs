@@ -1,6 +1,6 @@
-//! Takes a seed and a number. Gives verdicts on that many random triggers: each is written to the
-//! kernel's own tracefs and to a session of ours, then a process does some work, and both must
-//! answer the same, list the same triggers and have counted the same.
+//! Compares random triggers: each is written to the kernel's own tracefs and to a session of ours,
+//! then a process does some work, and both must answer the same, list the same triggers and have
+//! counted the same.
 //!
 //! Triggers come in batches that are there at the same time, so that they also meet: some repeat,
 //! pause, clear or remove an earlier one.

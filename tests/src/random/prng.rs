@@ -1,4 +1,4 @@
-//! Takes a seed. Gives numbers that look random and are always the same.
+//! Numbers that look random and are always the same for a seed.
 
 /// SplitMix64, Steele, Lea and Flood 2014, <https://doi.org/10.1145/2714064.2660195>.
 #[derive(Clone, Debug)]

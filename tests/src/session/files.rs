@@ -1,5 +1,5 @@
-//! Takes operations on the files of events. Gives what the files then show: those of this kernel,
-//! and those of a session of ours.
+//! The files of events that scripts operate on: those of this kernel, and those of a session of
+//! ours.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};

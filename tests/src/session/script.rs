@@ -1,4 +1,4 @@
-//! Takes the files of `tests/suite/sessions/`. Gives scripts.
+//! Reads the scripts in the files of `tests/suite/sessions/`.
 //!
 //! A step is one of
 //!

@@ -1,4 +1,4 @@
-//! What is skipped is said once, at the end, or fails: shown by running this file anew.
+//! What tests skip is said once, at the end, or fails them: shown by running this file anew.
 
 use std::process::{Command, Output};
 

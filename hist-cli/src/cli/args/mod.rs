@@ -1,4 +1,5 @@
-//! Takes the command line. Gives [`CommandLine`]: what was written, flag by flag.
+//! Defines the command line, flag by flag, and parses it into a [`CommandLine`] that says what was
+//! written.
 //!
 //! If the first word is the name of a subcommand, that is meant. Everything else counts: a trigger
 //! begins with `hist:` or `!hist:`, so no pair can be taken for a subcommand.

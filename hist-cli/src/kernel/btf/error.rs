@@ -1,4 +1,4 @@
-//! Takes nothing. Gives what can be wrong with type information.
+//! What can be wrong with type information.
 
 use std::io;
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! Takes the bytes of BTF, in a file or in memory. Gives what is asked for, by reading no more of
-//! them than that needs.
+//! Searches BTF in a file or in memory, and reads no more of it than each question needs.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};

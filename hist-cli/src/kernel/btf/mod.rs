@@ -1,5 +1,5 @@
-//! Takes the kernel's type information (BTF, `/sys/kernel/btf/vmlinux`). Gives the few types that
-//! are asked for by name.
+//! The kernel's type information (BTF, `/sys/kernel/btf/vmlinux`): looks up the few types that are
+//! asked for by name.
 //!
 //! All of it is some 5 MB and 150,000 types, and a program that is to count at once has no time
 //! for them. So nothing is parsed: a tracepoint's name is searched in the string section, its type

@@ -1,3 +1,6 @@
+//! Types that are there are found in made-up BTF, and broken BTF gives an error in time, never a
+//! panic.
+
 use hist_test_support::needs;
 
 use super::*;

@@ -1,4 +1,4 @@
-//! Takes nothing. Gives the types of what is read from BTF, and how records lie there.
+//! The types of what is read from BTF, and the layout of its records.
 
 /// A type's number; 0 is `void`.
 pub type TypeId = u32;

@@ -1,4 +1,4 @@
-//! Takes the columns of a table and the width of the screen. Gives which of them are shown where.
+//! Decides which columns of a table are shown where, by the width of the screen.
 //!
 //! Where there is not enough place, the bar goes first, then keys shrink, then columns go, from
 //! the right; the first one and the one that is sorted by stay.

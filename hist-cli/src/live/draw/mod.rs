@@ -1,4 +1,4 @@
-//! Takes a [`State`]. Gives the cells of the screen.
+//! Draws a [`State`] into the cells of the screen.
 
 mod columns;
 mod rows;

@@ -1,4 +1,4 @@
-//! Takes a tab. Gives the head of its table, and the rows that are on the screen.
+//! Draws the head of a tab's table, and the rows that the screen has place for.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -129,7 +129,14 @@ mod tests {
             (raw(None), "raw_tp", (17, 0, 0)),
             (raw(Some(BtfId(7 as TypeId))), "tp_btf", (26, 23, 7)),
         ] {
-            let ProgramType { number, attach_type, attach_btf_id } = of(&attach).program_type();
+            // Another way of attaching belongs into this list.
+            match attach {
+                Attach::Tracepoint { .. } | Attach::RawTracepoint { .. } => {}
+            }
+            let source = of(&attach);
+            let is_known = |kind: &&Kind| kind.frames == source.kind().frames;
+            assert!(KINDS.iter().any(is_known), "{attach} has no kind");
+            let ProgramType { number, attach_type, attach_btf_id } = source.program_type();
             assert_eq!(
                 (attach.section(), (number, attach_type, attach_btf_id)),
                 (section, numbers)

@@ -1,5 +1,5 @@
-//! Holds that no program does anything else once it is optimized, and that this would show if one
-//! of the conditions for that were missing.
+//! Checks that random programs do the same once they are optimized, and that the check fails if one
+//! of the conditions for that is left out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -30,7 +30,7 @@ pub enum Form {
         /// In bytes.
         size: u32,
     },
-    /// A word of [`LOCATION_SIZE`] bytes that says where the field's data are in the record's
+    /// A word of four bytes that says where the field's data are in the record's
     /// variable part: their offset in the low 16 bits, their length in the high ones, both in bytes.
     Located {
         /// `__rel_loc`: the data's offset counts from the end of the word instead of the record's

@@ -1,7 +1,6 @@
-//! Takes what stands in `CPUS{}` and the number of possible CPUs. Gives the set of CPUs. The
-//! syntax is that of the kernel's `bitmap_parselist()` (lib/bitmap-str.c): parts between commas or
-//! white space, each `N`, `N-M` or `all`, then perhaps `:used/group`; `N` may be the letter itself
-//! and means the last CPU.
+//! Reads the list of CPUs in `CPUS{}` by the syntax of the kernel's `bitmap_parselist()`
+//! (lib/bitmap-str.c): parts between commas or white space, each `N`, `N-M` or `all`, then perhaps
+//! `:used/group`; `N` may be the letter itself and means the last CPU.
 
 use nom::branch::alt;
 use nom::bytes::complete::{tag_no_case, take_while};

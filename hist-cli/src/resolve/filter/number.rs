@@ -1,5 +1,5 @@
-//! Takes a number as a filter writes it. Gives it as fields hold it: the kernel reads all 64 bits,
-//! keeps as many as the field has, and extends those again.
+//! Reads the numbers of a filter as the kernel does: all 64 bits, of which as many are kept as the
+//! field has, and those are extended again.
 
 /// Why a number cannot be used: it does not fit the 64 bits of its sign, or is none at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Takes the text behind `~`. Gives the pattern that it means (`filter_parse_regex()` in the
-//! kernel's trace_events_filter.c, and lib/glob.c for all but the simple ones).
+//! Translates the text that follows `~` into the pattern that it means (`filter_parse_regex()` in
+//! the kernel's trace_events_filter.c, and lib/glob.c for all but the simple ones).
 
 use crate::resolve::hist::{GlobPart, Pattern};
 

@@ -1,5 +1,5 @@
-//! Of several mistakes in a filter the kernel's own is told, with its caret, and what is right is bound
-//! as it should be.
+//! Of several mistakes in a filter the kernel's own is reported, with its caret, and what is right
+//! is bound as it should be.
 
 use super::ranges;
 use crate::diag::{Kind, Rejection};

@@ -1,5 +1,4 @@
-//! Takes the text of a TOML file and, if there is one, a kernel. Gives the metrics that it describes,
-//! or all that is wrong with it.
+//! Reads the metrics that a TOML file describes, and collects all that is wrong with it.
 //!
 //! Checked are: the syntax; names, types and presence of what is in the tables; the names of
 //! metrics, labels and units; each trigger by itself; and, with a kernel, that the event is there

@@ -1,3 +1,5 @@
+//! What is read of files of metrics, and the messages about what is wrong in them.
+
 use super::*;
 use crate::kernel::Facts;
 use crate::kernel::tracefs::Tracefs;

@@ -1,3 +1,5 @@
+//! The text of both formats, and that any label and number can be read back from it.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! The samples that metrics show of made-up tables, and that no count is lost when tables change.
+
 use std::collections::BTreeMap;
 
 use super::*;
