@@ -27,8 +27,8 @@ const PURE: [&str; 10] = [
     "pipeline",
 ];
 
-/// The files of `kernel` that the pure stages may name: values. Two of them are handles to a large
-/// file, which they read themselves at the first question: the symbols and the types.
+/// The files of `kernel` that the pure stages may name: values. Types are one once somebody has opened
+/// them, which `kernel::Facts` does for whoever needs them.
 const PURE_KERNEL: [&str; 7] = [
     "kernel/mod.rs",
     "kernel/btf/",
@@ -38,6 +38,13 @@ const PURE_KERNEL: [&str; 7] = [
     "kernel/symbols.rs",
     "kernel/syscalls.rs",
 ];
+
+/// The list of symbols that reads itself at the first question. What is on the way to the program gets
+/// the table.
+const LATE: &str = "Symbols";
+
+/// The pure stages that come after reading, and look up what it has found.
+const TO_TEXT: [&str; 3] = ["snapshot", "print", "export"];
 
 /// What the pure stages do not name: files, processes, the environment, the clock, system calls.
 const IMPURE: [&str; 13] = [
@@ -117,7 +124,17 @@ fn impure(house: &House) -> Vec<String> {
         }
         _ => is_impure(&arrow.name),
     });
-    arrows.map(|arrow| format!("{}: `{}`", place(&arrow), arrow.name.join("::"))).collect()
+    let reads_late = |arrow: &Arrow| {
+        arrow.to.as_deref() == Some("kernel/symbols.rs")
+            && arrow.name.iter().any(|name| name == LATE)
+            && !TO_TEXT.contains(&top(&arrow.from))
+    };
+    let late = house
+        .arrows()
+        .into_iter()
+        .filter(|arrow| PURE.contains(&top(&arrow.from)) && reads_late(arrow));
+    let named = |arrow: Arrow| format!("{}: `{}`", place(&arrow), arrow.name.join("::"));
+    arrows.chain(late).map(named).collect()
 }
 
 fn is_impure(name: &[String]) -> bool {
@@ -229,6 +246,23 @@ mod wrong_houses {
         ] {
             assert_eq!(up(&two(text, "use crate::plan;")), [""; 0], "{text}");
         }
+    }
+
+    #[test]
+    fn a_stage_that_could_read_the_list_of_symbols_is_found() {
+        let names = "use crate::kernel::symbols::{SymbolTable, Symbols};";
+        let with = |resolve: &str, print: &str| {
+            impure(&house(&[
+                ("lib.rs", "pub mod kernel; pub mod resolve; pub mod print;"),
+                ("kernel/mod.rs", "pub mod symbols;"),
+                ("kernel/symbols.rs", "pub struct Symbols; pub struct SymbolTable;"),
+                ("resolve.rs", resolve),
+                ("print.rs", print),
+            ]))
+        };
+        let found = with(names, "");
+        assert_eq!(found, ["hist-cli/src/resolve.rs:1: `crate::kernel::symbols::Symbols`"]);
+        assert_eq!(with("", names), [""; 0]);
     }
 
     #[test]
