@@ -37,10 +37,6 @@ pub struct Needs {
 
 /// What the meaning of a trigger depends on besides the event. What is absent is refused where it
 /// is needed.
-///
-/// All are values, but two are too large to read for a trigger that may not ask: the symbols and the
-/// types are handles, each of which reads its own file at the first question. So resolving `.function`
-/// and planning may wait for that, though neither opens anything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
     /// The kernel's symbols, or why they cannot be had; for filters with `.function`.

@@ -102,10 +102,8 @@ impl Names {
     fn path(&mut self, tokens: &[TokenTree], at: usize) -> usize {
         let line = tokens[at].span().start().line;
         let (parts, end) = parts(tokens, at);
-        // `a.b`, `<T as Trait>::b` and `::b` are nothing that begins here.
-        let begins = at == 0
-            || !(is(&tokens[at - 1], '.')
-                || is(&tokens[at - 1], ':') && at > 1 && is_colons(tokens, at - 2));
+        // `<T as Trait>::b::c` and `::b::c` are nothing that begins here.
+        let begins = at < 2 || !is_colons(tokens, at - 2);
         match &parts[..] {
             [_] => drop(self.words.entry(parts[0].clone()).or_insert(line)),
             _ if begins => self.paths.push(Path { parts, line }),
