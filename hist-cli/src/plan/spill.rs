@@ -1,5 +1,5 @@
 //! Divides the plan of a table that may be full into one that passes hits on which find no room, and
-//! the plan for those: their origins are known all the same, in their buckets if there are any.
+//! the plan for those: their sums are known all the same, in their buckets if there are any.
 
 use super::draft::Draft;
 use super::way::Way;
