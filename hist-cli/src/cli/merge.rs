@@ -166,8 +166,8 @@ struct Counted<'a> {
     host: &'a str,
 }
 
-/// Pairs of files that have counted the same on one machine at the same time, and where. All times
-/// are gone through once, from the earliest on.
+/// Pairs of files that have counted the same on one machine at the same time, and where; of several
+/// machines, the first by name. All times are gone through once, from the earliest on.
 fn counted_twice(files: &[File]) -> BTreeMap<(usize, usize), &str> {
     let mut times: HashMap<(Histogram<'_>, &Source), Vec<Counted<'_>>> = HashMap::new();
     for (file, documents) in files.iter().map(|file| &file.documents).enumerate() {
@@ -186,7 +186,9 @@ fn counted_twice(files: &[File]) -> BTreeMap<(usize, usize), &str> {
         for now in counted {
             let others = ends.iter().filter(|(file, end)| **file != now.file && **end > now.since);
             for (file, _) in others {
-                pairs.insert((*file.min(&now.file), *file.max(&now.file)), now.host);
+                let pair = (*file.min(&now.file), *file.max(&now.file));
+                let host = pairs.entry(pair).or_insert(now.host);
+                *host = now.host.min(host);
             }
             let end = ends.entry(now.file).or_insert(now.until);
             *end = now.until.max(*end);

@@ -111,6 +111,8 @@ struct Followed {
     /// What programs are attached to instead of raw tracepoints.
     events: Option<WatchedEvents>,
     facts: Facts,
+    /// The programs' constants, which are the same for all of them.
+    constants: Mutex<OpenMaps>,
     watching: Mutex<Vec<Watching>>,
     /// What programs have missed that watch no more.
     missed_before: AtomicU64,
@@ -330,7 +332,8 @@ impl LiveFocus {
         let mut program = fixed_program(Fixed::Focus, which.program(number.is_some()))?;
         program.set(FACTS_SYMBOL, &followed.facts.to_bytes())?;
         let kind = (source.program_type(), event.as_str());
-        let program = OpenMaps::default().load(&program, kind, |outside| self.fd(outside))?;
+        let mut constants = locked(&followed.constants);
+        let program = constants.load(&program, kind, |outside| self.fd(outside))?;
         let link = source.open(program.as_fd()).map_err(|error| source.refused(event, error))?;
         locked(&followed.watching).push(Watching { which, program, _link: link });
         Ok(())
@@ -356,8 +359,8 @@ impl Followed {
         };
         let facts = events.map_or(facts, |events| events.complete(facts));
         let state = maps::create(&MapDef::of_focus(FocusMap::State))?;
-        let (watching, missed_before) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Self { state, events, facts, watching, missed_before })
+        let (constants, watching) = (Mutex::default(), Mutex::default());
+        Ok(Self { state, events, facts, constants, watching, missed_before: AtomicU64::new(0) })
     }
 
     fn raw_state(&self) -> RawMap<'_> {
@@ -485,7 +488,32 @@ fn namespace() -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use hist_test_support::needs;
+
     use super::*;
+    use crate::kernel::Facts as Kernel;
+
+    /// Three programs, and each made, filled and froze the same maps again.
+    #[test]
+    fn programs_that_follow_processes_had_constants_of_their_own() {
+        if !needs::root() {
+            return;
+        }
+        let kernel = Kernel::read().expect("the list of CPUs");
+        let btf = kernel.context().btf.expect("the kernel's types");
+        let focus = Focus { processes: Processes::Set("these".to_owned()), ..Focus::default() };
+        let live = LiveFocus::open(&focus, None, btf, 1, None).expect("a focus");
+        live.settle().expect("settled");
+        let followed = live.followed.as_ref().expect("processes are followed");
+        let constants = locked(&followed.constants);
+        for which in [Watch::Exec, Watch::Fork, Watch::Exit] {
+            let program = fixed_program(Fixed::Focus, which.program(false)).expect("whole");
+            assert!(!program.data.is_empty());
+            for section in &program.data {
+                assert!(constants.fd(Outside::Data(&section.name)).is_some(), "{section:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_name_with_parentheses_does_not_move_the_fields() {

@@ -71,7 +71,7 @@ impl OpenMaps {
     }
 
     /// What is open and has not been taken.
-    fn fd(&self, outside: Outside<'_>) -> Option<BorrowedFd<'_>> {
+    pub(super) fn fd(&self, outside: Outside<'_>) -> Option<BorrowedFd<'_>> {
         let map = match outside {
             Outside::Map(map) => self.maps.get(&map),
             Outside::Data(section) => self.data.get(section),
@@ -98,7 +98,8 @@ pub(super) fn create(def: &MapDef) -> Result<MapData, LoadError> {
         return create_of_size(&def.id.name(), def, def.max_entries);
     }
     // A ring buffer is whole pages, and they are not the same size everywhere. Both numbers are
-    // powers of two. Where there is no memory for a large one, events are lost sooner, and the loss is reported.
+    // powers of two. Where there is no memory for a large one, events are lost sooner, and the loss is
+    // reported.
     let least = def.max_entries.max(rustix::param::page_size() as u32);
     let name = def.id.name();
     create_of_size(&name, def, least.max(LOG_SIZE)).or_else(|_| create_of_size(&name, def, least))

@@ -6,7 +6,6 @@
 
 mod backend;
 mod error;
-
 mod live;
 mod log;
 pub mod registry;
@@ -17,7 +16,6 @@ use std::time::Duration;
 
 pub use backend::Backend;
 pub use error::SessionError;
-
 pub use live::{Live, LiveTrigger, since_boot};
 pub use log::ErrorLog;
 

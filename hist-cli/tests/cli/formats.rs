@@ -401,6 +401,17 @@ fn live_snapshots_are_added_up() {
     assert_eq!(fs::read_to_string(&a).expect("it is there"), stdout(&merged));
 }
 
+/// Machines were gone through in the order of a hash, which differs from run to run.
+#[test]
+fn another_machine_was_named_each_time_that_two_files_share_several() {
+    let both = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/export/merged.json");
+    for _ in 0..16 {
+        let twice = output(&["merge", both, both]);
+        let said = stderr(&twice);
+        assert!(said.contains("have counted on host1 at the same time: "), "{said}");
+    }
+}
+
 #[test]
 fn live_one_document_is_the_text_that_was_printed() {
     if !needs::root() {
