@@ -38,9 +38,8 @@ pub struct Needs {
 /// What the meaning of a trigger depends on besides the event. What is absent is refused where it
 /// is needed.
 ///
-/// All are values, but two are too large to read for a trigger that may not ask: the symbols and the
-/// types are handles, each of which reads its own file at the first question. So resolving `.function`
-/// and planning may wait for that, though neither opens anything.
+/// All of it is read before, as far as the trigger [needs](Needs) it. The types alone are a handle: their
+/// file is open, and each question reads where the answer lies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
     /// The kernel's symbols, or why they cannot be had; for filters with `.function`.
