@@ -37,6 +37,9 @@ pub struct Needs {
 
 /// What the meaning of a trigger depends on besides the event. What is absent is refused where it
 /// is needed.
+///
+/// All of it is read before, as far as the trigger [needs](Needs) it. The types alone are a handle: their
+/// file is open, and each question reads where the answer lies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
     /// The kernel's symbols, or why they cannot be had; for filters with `.function`.

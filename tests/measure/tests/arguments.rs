@@ -1,16 +1,16 @@
 //! Rows of `arguments.txt` hold on live events of this kernel.
 //!
-//! Needs root and says so when it is not.
+//! Skipped without root.
 
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use hist_test_support::needs;
 
 /// Events of this machine's own making, both ways; `cargo xtask arguments` does all of the table.
 #[test]
 fn arguments_are_what_records_have() -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: loading programs needs root");
+    if !needs::root() {
         return Ok(());
     }
     let events = [
