@@ -8,6 +8,7 @@ use hist_cli::plan::AttachWish;
 
 use super::other::{self, Other};
 use super::{Call, Case, empty};
+use hist_test_support::table;
 use hist_tests::bpf::Bpf;
 use hist_tests::engine::{Engine, Request};
 use hist_tests::ftrace::{Ftrace, TRACEFS};
@@ -115,28 +116,10 @@ impl Running {
     pub(super) fn stop(self) -> Result<Vec<u64>> {
         match self {
             Running::Engine(mut engine) => {
-                engine.stop().into_iter().map(|text| total_hits(&text?)).collect()
+                engine.stop().into_iter().map(|text| table::total(&text?, "Hits")).collect()
             }
             Running::Empty(_) => Ok(Vec::new()),
             Running::Other(other) => Ok(vec![other.stop()?]),
         }
-    }
-}
-
-fn total_hits(hist: &str) -> Result<u64> {
-    let line = hist.lines().rev().find_map(|line| line.strip_prefix("    Hits: "));
-    let digits = line.with_context(|| format!("no `Hits:` line in\n{hist}"))?;
-    digits.parse().with_context(|| format!("`{digits}` behind `Hits:`"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hits_are_those_of_the_totals() {
-        let hist = "{ id: 1 } hitcount: 2\n\nTotals:\n    Hits: 12\n    Entries: 1\n";
-        assert_eq!(total_hits(hist).unwrap(), 12);
-        assert!(total_hits("").is_err());
     }
 }
