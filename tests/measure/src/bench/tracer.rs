@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use aya::Ebpf;
 use hist_cli::plan::AttachWish;
 
