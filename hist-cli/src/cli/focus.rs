@@ -14,6 +14,7 @@ use rustix::fs::{OFlags, fstatfs};
 use super::options::FocusOptions;
 use super::unique::each_once;
 use crate::escape::name_of;
+use crate::kernel::EventName;
 use crate::kernel::Facts;
 use crate::kernel::Needs;
 use crate::kernel::tracefs::{self, Tracefs};
@@ -107,16 +108,23 @@ impl Target {
         self
     }
 
-    /// Opens it, before anything that counts is attached.
+    /// Opens it, before anything that counts is attached to the events `counted`.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub(super) fn open(self, facts: &Facts, tracefs: &Tracefs) -> anyhow::Result<Focused> {
+    pub(super) fn open<'a>(
+        self,
+        facts: &Facts,
+        tracefs: &Tracefs,
+        mut counted: impl Iterator<Item = &'a EventName>,
+    ) -> anyhow::Result<Focused> {
         let is_followed = matches!(self.focus.processes, Processes::Set(_));
         let context = facts.context_with(Needs { symbols: false, types: is_followed });
         let btf = context.btf.context("the kernel's types are needed")?;
-        let is_classic = is_followed && context.preemption.loses(false);
+        let loses = context.preemption.loses(false);
+        let is_classic = is_followed && (loses || counted.any(WatchedEvents::lets_in));
         let events = is_classic.then(|| WatchedEvents::find(tracefs)).transpose()?;
+        let events = events.map(|events| if loses { events } else { events.of_entries() });
         let cgroup = self.cgroup.as_ref();
         let live = LiveFocus::open(&self.focus, cgroup, btf, PROCESSES_MAX, events)?;
         let Self { follows, follows_command, .. } = self;

@@ -141,7 +141,7 @@ pub(super) fn attach(options: &Options) -> anyhow::Result<(Session<Live>, Focuse
     if options.verbose > 0 && !target.focus.is_all() {
         say(&format!("focus: {}", target.focus));
     }
-    let focused = target.open(&facts, &tracefs)?;
+    let focused = target.open(&facts, &tracefs, options.pairs.iter().map(|pair| &pair.event))?;
     let live = Live::new(tracefs, facts, wishes).within(Some(focused.live.clone()));
     let live = live.with_barrier(Arc::new(Barrier::new()?));
     let mut session = Session::held(live, Box::new(since_boot));

@@ -40,11 +40,17 @@ impl Watch {
 
 /// The classic events of the programs that watch processes. Where raw programs can be preempted, the
 /// kernel would skip one while another task is inside it, and that task's child would not be followed.
+///
+/// Where what is counted is one of these events, what lets a process in must run before what counts. All
+/// classic programs of an event run where perf's handler stands among the raw ones, and it may stand
+/// there already, for another process's sake: then a raw program would come too late for a classic one.
+/// Of classic ones the first attached runs first.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchedEvents {
     exec: u32,
     fork: u32,
-    exit: u32,
+    /// `None`: a raw program, which comes after every classic one that is attached before it.
+    exit: Option<u32>,
     /// Where the record of a fork has the new task's number and the flags of clone(2) (bytes from its
     /// start); `None` if it has not both.
     record: Option<(u32, u32)>,
@@ -60,14 +66,26 @@ impl WatchedEvents {
         let (exec, fork, exit) = (event(Watch::Exec)?, event(Watch::Fork)?, event(Watch::Exit)?);
         let offset = |name| fork.field(name).map(|field| field.offset);
         let record = offset("pid").zip(offset("clone_flags"));
-        Ok(Self { exec: exec.id, fork: fork.id, exit: exit.id, record })
+        Ok(Self { exec: exec.id, fork: fork.id, exit: Some(exit.id), record })
+    }
+
+    /// The same, for those alone that let processes in.
+    #[must_use]
+    pub fn of_entries(self) -> Self {
+        Self { exit: None, ..self }
+    }
+
+    /// A process enters the set when that event occurs.
+    #[must_use]
+    pub fn lets_in(event: &EventName) -> bool {
+        [Watch::Exec, Watch::Fork].iter().any(|watch| watch.event() == *event)
     }
 
     /// The event's number, unless its record does not have what the program needs.
     pub(super) fn number(&self, watch: Watch) -> Option<u32> {
         match watch {
             Watch::Exec => Some(self.exec),
-            Watch::Exit => Some(self.exit),
+            Watch::Exit => self.exit,
             Watch::Fork => self.record.map(|_| self.fork),
         }
     }

@@ -214,6 +214,28 @@ fn live_a_command_is_counted_from_its_exec_to_its_exit() {
     }
 }
 
+/// Its own exec was not counted, and nobody was told, while some other process had a perf event there: a
+/// raw program let the command in after the classic ones had counted.
+#[test]
+fn live_an_exec_that_others_look_at_was_not_counted() {
+    if !needs::root() {
+        return;
+    }
+    let (exec, fork) = ("sched:sched_process_exec", "task:task_newtask");
+    let look = "hist:keys=common_pid if common_pid == 0";
+    let _other = Running::start(&["--attach=tracepoint", look, exec, look, fork]);
+    for attach in ["--attach=auto", "--attach=tracepoint"] {
+        let run = |key: &str, event: &str| {
+            let (key, script) = (format!("hist:keys={key}"), "/bin/true; (:); /bin/true; :");
+            output(&["-i0", attach, &key, event, "--", "sh", "-c", script])
+        };
+        check_hits(&run("common_pid", exec), &[1, 1, 1]);
+        check_hits(&run("common_pid", "sched:sched_process_exit"), &[1, 1, 1, 1]);
+        // One of them is only a subshell.
+        check_hits(&run("common_pid", fork), &[3]);
+    }
+}
+
 #[test]
 fn live_the_last_child_may_outlive_the_command() {
     if !needs::root() {
