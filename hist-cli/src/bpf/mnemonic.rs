@@ -10,7 +10,7 @@ use super::insn::{
 };
 
 /// In the manner of the verifier's log: `r1 = *(u64 *)(r6 +8)`. The second slot of `ld_imm64`
-/// reads as its upper half; what is no known instruction, as its eight bytes.
+/// reads as its upper half, an unknown instruction as its eight bytes.
 impl fmt::Display for Insn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.opcode & class::MASK {

@@ -29,8 +29,7 @@ pub(super) fn emit(
     let (tracefs, facts) = (tracefs()?, Facts::read()?);
     let formats = options.pairs.iter().map(|pair| Ok(tracefs.event(&pair.event)?));
     let formats: Vec<EventFormat> = formats.collect::<anyhow::Result<_>>()?;
-    let needs = options.pairs.iter().map(|pair| pipeline::needs(&pair.trigger));
-    let symbols = needs.into_iter().any(|needs| needs.symbols);
+    let symbols = options.pairs.iter().any(|pair| pipeline::needs(&pair.trigger).symbols);
     let needs = Needs { symbols, types: true };
     let context = context(&facts, needs, options.tracefs.as_deref());
     let (_, wishes) = wanted(options, &facts)?;

@@ -43,7 +43,8 @@ pub(super) fn check_privilege(status: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The one at `root`, else the mounted one, else one mounted now, of which is told unless `quiet`.
+/// The one at `root`; without a root the mounted one. If none is mounted, mounts one, and says so unless
+/// `quiet`.
 pub(super) fn tracefs(root: Option<&Path>, quiet: bool) -> anyhow::Result<Tracefs> {
     if let Some(root) = root {
         return Ok(Tracefs::of_user(root));

@@ -53,7 +53,7 @@ pub enum CodegenError {
         offset: u32,
     },
     /// The plan does not say how to read a field, or not as what a hole wants it for.
-    #[error("there is no way to read the event's field {} for {hole}", .field.0)]
+    #[error("the plan does not say how to read the event's field {} for {hole}", .field.0)]
     NoAccess {
         /// The hole's symbol.
         hole: &'static str,
@@ -61,7 +61,7 @@ pub enum CodegenError {
         field: FieldId,
     },
     /// The plan does not say where a system call's number is.
-    #[error("there is no way to read a system call's number")]
+    #[error("the plan does not say how to read a system call's number")]
     NoCallNumber,
 }
 

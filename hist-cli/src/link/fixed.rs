@@ -42,8 +42,16 @@ pub fn programs(of: Fixed) -> Result<Vec<Program>, LinkError> {
 ///
 /// # Errors
 /// As [`programs`], and when there is none.
-pub fn program(of: Fixed, name: &str) -> Result<Program, LinkError> {
-    let found = programs(of)?.into_iter().find(|program| program.name == name);
+pub(super) fn program(of: Fixed, name: &str) -> Result<Program, LinkError> {
+    named(&programs(of)?, name).cloned()
+}
+
+/// That of `programs` which has the name: an object is read once for all that is taken of it.
+///
+/// # Errors
+/// When there is none.
+pub fn named<'a>(programs: &'a [Program], name: &str) -> Result<&'a Program, LinkError> {
+    let found = programs.iter().find(|program| program.name == name);
     found.ok_or_else(|| LinkError::Template(format!("there is no program `{name}`")))
 }
 

@@ -16,7 +16,7 @@ mod template;
 
 pub use error::LinkError;
 pub use fill::{Program, ProgramLine, fill};
-pub use fixed::{Fixed, program as fixed_program, programs as fixed_programs};
+pub use fixed::{Fixed, named as named_program, programs as fixed_programs};
 pub use stub::stub;
 pub use template::{DataSection, DataSymbol, HoleRoom, MapDef, Reference, Target, TemplateObject};
 

@@ -30,7 +30,7 @@ use crate::bpf::helper;
 use crate::bpf::insn::{Insn, R0, R1, Width};
 use crate::kernel::btf::{Btf, BtfError};
 use crate::kernel::cause::{Call, explained};
-use crate::link::{Fixed, LinkError, MapDef, fixed_program};
+use crate::link::{Fixed, LinkError, MapDef, Program, fixed_programs, named_program};
 use crate::plan::focus::{
     BirthOffsets, CLOCK_TICK, Focus, FocusMap, PROCESS_SIZE, PROCESSES_MAX, Processes, TaskOffsets,
 };
@@ -110,7 +110,8 @@ struct Followed {
     state: MapData,
     /// What programs are attached to instead of raw tracepoints.
     events: Option<WatchedEvents>,
-    facts: Facts,
+    /// Those that watch, with what they need to know of the kernel.
+    programs: Vec<Program>,
     /// The programs' constants, which are the same for all of them.
     constants: Mutex<OpenMaps>,
     watching: Mutex<Vec<Watching>>,
@@ -329,11 +330,10 @@ impl LiveFocus {
             Some(number) => Box::new(Tracepoint::of_ours(event, number)),
             None => Box::new(RawTracepoint::new(event)),
         };
-        let mut program = fixed_program(Fixed::Focus, which.program(number.is_some()))?;
-        program.set(FACTS_SYMBOL, &followed.facts.to_bytes())?;
+        let program = named_program(&followed.programs, which.program(number.is_some()))?;
         let kind = (source.program_type(), event.as_str());
         let mut constants = locked(&followed.constants);
-        let program = constants.load(&program, kind, |outside| self.fd(outside))?;
+        let program = constants.load(program, kind, |outside| self.fd(outside))?;
         let link = source.open(program.as_fd()).map_err(|error| source.refused(event, error))?;
         locked(&followed.watching).push(Watching { which, program, _link: link });
         Ok(())
@@ -357,10 +357,13 @@ impl Followed {
             signal_live: offsets.live.into(),
             ..Facts::UNKNOWN
         };
-        let facts = events.map_or(facts, |events| events.complete(facts));
+        let facts = events.map_or(facts, |events| events.complete(facts)).to_bytes();
+        let mut programs = fixed_programs(Fixed::Focus)?;
+        programs.iter_mut().try_for_each(|program| program.set(FACTS_SYMBOL, &facts))?;
         let state = maps::create(&MapDef::of_focus(FocusMap::State))?;
         let (constants, watching) = (Mutex::default(), Mutex::default());
-        Ok(Self { state, events, facts, constants, watching, missed_before: AtomicU64::new(0) })
+        let missed_before = AtomicU64::new(0);
+        Ok(Self { state, events, programs, constants, watching, missed_before })
     }
 
     fn raw_state(&self) -> RawMap<'_> {
@@ -507,7 +510,7 @@ mod tests {
         let followed = live.followed.as_ref().expect("processes are followed");
         let constants = locked(&followed.constants);
         for which in [Watch::Exec, Watch::Fork, Watch::Exit] {
-            let program = fixed_program(Fixed::Focus, which.program(false)).expect("whole");
+            let program = named_program(&followed.programs, which.program(false)).expect("whole");
             assert!(!program.data.is_empty());
             for section in &program.data {
                 assert!(constants.fd(Outside::Data(&section.name)).is_some(), "{section:?}");

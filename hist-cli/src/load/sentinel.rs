@@ -28,7 +28,7 @@ use super::outside::{Outside, missing};
 use super::source::{EventSource as _, RawTracepoint, Tracepoint};
 use super::{LoadError, locked, maps};
 use crate::kernel::cpus;
-use crate::link::{Fixed, MapDef, Program, fixed_program};
+use crate::link::{Fixed, MapDef, Program, fixed_programs, named_program};
 use crate::plan::map::{MapId, Role};
 use crate::sys::bpf;
 use crate::sys::mmap::SharedWords;
@@ -103,7 +103,8 @@ impl Sentinel {
 
     fn load(tracepoint: &str, event_id: u32) -> Result<Self, LoadError> {
         let cpus = cpus::listed(Path::new(cpus::POSSIBLE), Some(cpus::count()?))?;
-        let called = fixed_program(Fixed::Sentinel, CALLED)?;
+        let programs = fixed_programs(Fixed::Sentinel)?;
+        let called = named_program(&programs, CALLED)?;
         let def = called.maps.iter().find(|def| def.id == BALANCES);
         let def = def.ok_or_else(|| missing(MAP_BALANCE))?;
         let array = maps::create(&MapDef { max_entries: cpus, ..def.clone() })?;
@@ -115,8 +116,8 @@ impl Sentinel {
         let load = |program: &Program, kind| {
             OpenMaps::default().load(program, (kind, tracepoint), balances)
         };
-        let called = load(&called, RawTracepoint::TYPE)?;
-        let ran = load(&fixed_program(Fixed::Sentinel, RAN)?, Tracepoint::TYPE)?;
+        let called = load(called, RawTracepoint::TYPE)?;
+        let ran = load(named_program(&programs, RAN)?, Tracepoint::TYPE)?;
         let tracepoint = tracepoint.to_owned();
         let running = Mutex::default();
         Ok(Self { tracepoint, event_id, called, ran, cells, _array: array, running })

@@ -32,6 +32,7 @@ pub use index::Index;
 pub use memory::BUDGET;
 pub use size::size_text;
 pub use spill::{Spill, spill};
+pub use way::needs_types;
 
 use self::access::arguments::NeedsRecord;
 use self::access::system_call::SystemCall;
@@ -40,7 +41,6 @@ use self::once::Kept;
 use self::way::Way;
 use crate::kernel::Context;
 use crate::kernel::btf::Btf;
-use crate::kernel::preemption::Preemption;
 use crate::resolve::Fold;
 use crate::resolve::hist::{Condition, Hist, KeySource, Source};
 use crate::snapshot::Counts;
@@ -251,12 +251,6 @@ pub fn plan(hist: Hist, wishes: Wishes, kernel: &Context<'_>) -> Result<Plan, Pl
     }
     let guard = guard::guard(&draft.hist, &way.attach, proof, kernel.preemption);
     Ok(assemble(draft, way, guard))
-}
-
-/// Whether planning `hist` so asks the kernel's types anything.
-#[must_use]
-pub fn needs_types(hist: &Hist, wish: AttachWish, preemption: Preemption) -> bool {
-    way::needs_types(hist, wish, preemption)
 }
 
 /// A plan for the raw tracepoint, with rows of one's own instead of the table's: field and expression

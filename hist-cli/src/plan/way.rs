@@ -98,8 +98,9 @@ fn first_choice(hist: &Hist, wish: AttachWish, preemption: Preemption, has_types
     }
 }
 
-/// Whether choosing asks the kernel's types anything.
-pub(super) fn needs_types(hist: &Hist, wish: AttachWish, preemption: Preemption) -> bool {
+/// Whether planning `hist` so asks the kernel's types anything.
+#[must_use]
+pub fn needs_types(hist: &Hist, wish: AttachWish, preemption: Preemption) -> bool {
     match first_choice(hist, wish, preemption, true) {
         Choice::Classic(_) => false,
         Choice::AmongAll | Choice::Raw => true,
